@@ -1,0 +1,1 @@
+//! Reveille: a push-driven PostgreSQL job queue with a REST API.
