@@ -1,1 +1,2 @@
 //! Reveille: a push-driven PostgreSQL job queue with a REST API.
+pub mod config;

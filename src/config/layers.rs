@@ -1,0 +1,198 @@
+//! Defaults, file, environment, flags: one over the other.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::problem::did_you_mean;
+use super::value::Raw;
+use super::{CLIENT_VARIABLES, Config, ConfigError, Problem, SETTINGS, Setting, Source, rules};
+
+/// What a configuration is made from; nothing else is looked at, so tests need no global state.
+#[derive(Debug, Clone, Default)]
+pub struct Inputs {
+    /// The file that was asked for. Without one, `reveille.toml` in `directory`, if there is one.
+    pub file: Option<PathBuf>,
+    /// Where to look for `reveille.toml`; empty is the working directory.
+    pub directory: PathBuf,
+    /// The environment's variables.
+    pub environment: Vec<(String, String)>,
+    /// Names of settings and the values that flags gave them.
+    pub flags: Vec<(String, String)>,
+}
+
+impl Inputs {
+    /// The process's environment, and `reveille.toml` in the working directory, or the file that
+    /// `REVEILLE_CONFIG` names.
+    pub fn from_process() -> Self {
+        let environment = super::process_environment();
+        let file = super::variable(&environment, "REVEILLE_CONFIG").map(PathBuf::from);
+        Self { file, environment, ..Self::default() }
+    }
+}
+
+/// Where each setting's value came from; those not named here have their default.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sources(BTreeMap<&'static str, Source>);
+
+impl Sources {
+    /// Where the value of the setting of this name came from.
+    pub fn of(&self, name: &str) -> Source {
+        self.0.get(name).cloned().unwrap_or(Source::Default)
+    }
+}
+
+/// A configuration that was checked, and where it came from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// The values in force.
+    pub config: Config,
+    /// Their origins.
+    pub sources: Sources,
+}
+
+impl Config {
+    /// Puts the layers together and checks the whole. Reports every problem, not only the first.
+    pub fn load(inputs: &Inputs) -> Result<Loaded, ConfigError> {
+        let mut layers = Layers::default();
+        layers.read_file(inputs);
+        layers.read_environment(&inputs.environment);
+        layers.read_flags(&inputs.flags);
+        layers.finish()
+    }
+}
+
+#[derive(Default)]
+struct Layers {
+    config: Config,
+    sources: Sources,
+    problems: Vec<Problem>,
+}
+
+impl Layers {
+    fn read_file(&mut self, inputs: &Inputs) {
+        let path = inputs.file.clone().unwrap_or_else(|| inputs.directory.join("reveille.toml"));
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && inputs.file.is_none() => {
+                return;
+            }
+            Err(error) => {
+                let what = format!("cannot be read ({error})");
+                let write = "name a file that exists and that this user may read, or none";
+                return self.report(&path.display().to_string(), Source::File(path), what, write);
+            }
+        };
+        match text.parse::<toml::Table>() {
+            Ok(table) => self.read_table(&path, &table),
+            Err(error) => {
+                // The error's own text quotes the line, which may hold a password.
+                let line = error.span().map_or(1, |span| lines_before(&text, span.start));
+                let what = format!("is no TOML: line {line}: {}", error.message());
+                let write = "see `reveille config --default` for how it is written";
+                self.report(&path.display().to_string(), Source::File(path), what, write);
+            }
+        }
+    }
+
+    fn read_table(&mut self, path: &Path, table: &toml::Table) {
+        for (name, value) in table {
+            let source = Source::File(path.to_owned());
+            match SETTINGS.iter().find(|setting| setting.name == name) {
+                Some(setting) => self.set(setting, source, Raw::Toml(value)),
+                None => self.unknown(name, source, SETTINGS.iter().map(|it| it.name)),
+            }
+        }
+    }
+
+    fn read_environment(&mut self, environment: &[(String, String)]) {
+        // First, so that the name that is ours alone wins over the one that others share.
+        if let Some(url) = super::variable(environment, "DATABASE_URL")
+            && let Some(setting) = SETTINGS.iter().find(|it| it.name == "database_url")
+        {
+            self.set(setting, Source::Variable("DATABASE_URL".to_owned()), Raw::Text(url));
+        }
+        let ours = environment.iter().filter(|(key, _)| key.starts_with("REVEILLE_"));
+        for (key, value) in ours {
+            let source = Source::Variable(key.clone());
+            match SETTINGS.iter().find(|setting| setting.variable() == *key) {
+                // A variable that is set to nothing, as `${UNSET}` in a compose file sets it.
+                Some(_) if value.trim().is_empty() => {}
+                Some(setting) => self.set(setting, source, Raw::Text(value)),
+                None if CLIENT_VARIABLES.contains(&key.as_str()) => {}
+                None => {
+                    let names: Vec<_> = SETTINGS.iter().map(Setting::variable).collect();
+                    self.unknown(key, source, names.iter().map(String::as_str));
+                }
+            }
+        }
+    }
+
+    fn read_flags(&mut self, flags: &[(String, String)]) {
+        for (name, value) in flags {
+            match SETTINGS.iter().find(|setting| setting.name == name) {
+                Some(setting) => {
+                    let source = Source::Flag(format!("--{}", setting.flag()));
+                    self.set(setting, source, Raw::Text(value));
+                }
+                None => {
+                    let source = Source::Flag(format!("--{name}"));
+                    self.unknown(name, source, SETTINGS.iter().map(|it| it.name));
+                }
+            }
+        }
+    }
+
+    fn set(&mut self, setting: &'static Setting, source: Source, raw: Raw<'_>) {
+        match (setting.set)(&mut self.config, raw) {
+            Ok(()) => {
+                self.sources.0.insert(setting.name, source);
+            }
+            Err(wrong) => self.report(setting.name, source, wrong.what, &wrong.write),
+        }
+    }
+
+    fn unknown<'a>(&mut self, name: &str, source: Source, known: impl Iterator<Item = &'a str>) {
+        let write = match did_you_mean(name, known) {
+            Some(candidate) => format!("did you mean {candidate}?"),
+            None => "`reveille config --default` lists all of them".to_owned(),
+        };
+        self.report(name, source, "is no setting".to_owned(), &write);
+    }
+
+    fn report(&mut self, setting: &str, source: Source, what: String, write: &str) {
+        let problem =
+            Problem { setting: setting.to_owned(), source, what, write: write.to_owned() };
+        self.problems.push(problem);
+    }
+
+    fn finish(mut self) -> Result<Loaded, ConfigError> {
+        for (name, wrong) in rules::check(&self.config) {
+            // A layer that could not be read already has its line; its default is not to blame.
+            if !self.problems.iter().any(|problem| problem.setting == name) {
+                self.report(name, self.sources.of(name), wrong.what, &wrong.write);
+            }
+        }
+        if !self.problems.is_empty() {
+            return Err(ConfigError { problems: self.problems });
+        }
+        if self.config.instance_name.is_empty() {
+            self.config.instance_name = host_name();
+        }
+        Ok(Loaded { config: self.config, sources: self.sources })
+    }
+}
+
+fn lines_before(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+}
+
+#[cfg(unix)]
+fn host_name() -> String {
+    let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    name.unwrap_or_else(|| "reveille".to_owned())
+}
+
+#[cfg(not(unix))]
+fn host_name() -> String {
+    "reveille".to_owned()
+}

@@ -1,0 +1,49 @@
+//! The configuration: every setting, typed, and where its value came from.
+//!
+//! A setting is written down once, in the table of `settings.rs`: name, type, default, range and
+//! text. Its name in `reveille.toml`, its environment variable, its flag, the commented reference
+//! (`default.toml`) and the listing of `reveille config` are all derived from that one entry, so
+//! none of them can lag behind.
+//!
+//! Layers, each over the one before: defaults, `reveille.toml`, environment, flags. Nothing stops
+//! at the first mistake: whoever starts a service wants to hear of all of them in one go.
+//!
+//! This is the only module that reads the process's environment.
+
+mod layers;
+mod problem;
+mod reference;
+mod rules;
+mod secret;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub use layers::{Inputs, Loaded, Sources};
+pub use problem::{ConfigError, Problem, Source};
+pub use reference::reference;
+pub use secret::{DatabaseUrl, Secret};
+pub use settings::{Config, Range, SETTINGS, Setting};
+pub use value::{LogFormat, Raw, Wrong};
+
+/// Variables that belong to the command line client, and are therefore no settings.
+pub const CLIENT_VARIABLES: [&str; 3] = ["REVEILLE_URL", "REVEILLE_TOKEN", "REVEILLE_CONFIG"];
+
+/// The process's environment. Values that are not UTF-8 are kept with a replacement character, so
+/// that they are reported as wrong rather than overlooked.
+pub fn process_environment() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .map(|(key, value)| {
+            (key.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
+        })
+        .collect()
+}
+
+/// What `name` says in `environment`; an empty variable counts as not set.
+pub fn variable<'a>(environment: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    environment
+        .iter()
+        .find(|(key, value)| key == name && !value.trim().is_empty())
+        .map(|(_, value)| value.as_str())
+}

@@ -1,0 +1,76 @@
+//! What no single setting can know: that values fit each other.
+
+use super::{Config, Wrong};
+
+/// The rules that are broken, each with the setting to be changed.
+pub(super) fn check(config: &Config) -> Vec<(&'static str, Wrong)> {
+    [remote_needs_token(config), heartbeats_fit(config), direct_needs_database(config)]
+        .into_iter()
+        .chain([pooler_needs_database(config), tokens_can_be_sent(config)])
+        .chain([queues_have_names(config), filter_is_one(config)])
+        .flatten()
+        .collect()
+}
+
+fn remote_needs_token(config: &Config) -> Option<(&'static str, Wrong)> {
+    let open = !config.listen.ip().is_loopback()
+        && config.auth_tokens.is_empty()
+        && !config.allow_remote_without_token;
+    let what = format!("{} would let everybody in, for there is no token", config.listen);
+    let write = "set auth_tokens (openssl rand -hex 32 makes one), or write an address of this \
+                 machine alone (127.0.0.1:8000), or set allow_remote_without_token to true";
+    open.then(|| ("listen", Wrong::new(what, write)))
+}
+
+/// One lost heartbeat must not cost a living instance its jobs, nor two in a row.
+fn heartbeats_fit(config: &Config) -> Option<(&'static str, Wrong)> {
+    let least = config.heartbeat * 3;
+    let what = format!(
+        "{} is less than three times heartbeat_seconds ({})",
+        config.lost_after.as_secs_f64(),
+        config.heartbeat.as_secs_f64()
+    );
+    let write = format!("write at least {}, or a smaller heartbeat_seconds", least.as_secs_f64());
+    (config.lost_after < least).then(|| ("lost_after_seconds", Wrong::new(what, write)))
+}
+
+fn direct_needs_database(config: &Config) -> Option<(&'static str, Wrong)> {
+    let alone = config.listen_database_url.is_some() && config.database_url.is_none();
+    let write = "set database_url too, or only database_url if both are the same";
+    alone.then(|| ("listen_database_url", Wrong::new("is set, but database_url is not", write)))
+}
+
+fn pooler_needs_database(config: &Config) -> Option<(&'static str, Wrong)> {
+    let alone = config.pooler && config.database_url.is_none();
+    let write = "set database_url to the address of the PgBouncer, or pooler to false";
+    alone.then(|| ("pooler", Wrong::new("is set, but database_url is not", write)))
+}
+
+/// The characters that RFC 6750 lets a bearer token have: with others, no client could send it.
+fn tokens_can_be_sent(config: &Config) -> Option<(&'static str, Wrong)> {
+    let sendable = |token: &str| {
+        !token.is_empty()
+            && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte))
+    };
+    let bad = config.auth_tokens.iter().position(|token| !sendable(token.expose()))?;
+    let what = format!("cannot be sent in a header (token number {})", bad + 1);
+    Some(("auth_tokens", Wrong::new(what, "use letters, digits and - . _ ~ + / = only")))
+}
+
+fn queues_have_names(config: &Config) -> Option<(&'static str, Wrong)> {
+    let valid = |name: &str| {
+        (1..=64).contains(&name.len())
+            && name.bytes().all(|byte| {
+                byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte)
+            })
+    };
+    let bad = config.queues.iter().find(|name| !valid(name))?;
+    let what = format!("{bad:?} is no name of a queue");
+    Some(("queues", Wrong::new(what, "write 1 to 64 of a-z 0-9 _ - . for each")))
+}
+
+fn filter_is_one(config: &Config) -> Option<(&'static str, Wrong)> {
+    let error = tracing_subscriber::EnvFilter::try_new(&config.log).err()?;
+    let what = format!("{:?} is no filter ({error})", config.log);
+    Some(("log", Wrong::new(what, "write a level such as info, or info,reveille=debug")))
+}

@@ -1,0 +1,155 @@
+//! The table of settings. Everything else about a setting is derived from its line here.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::secret::{DatabaseUrl, Secret};
+use super::value::{LogFormat, Raw, Value, Wrong};
+
+/// The least and the greatest value a number may have, both included; durations in seconds.
+pub type Range = (f64, f64);
+
+/// One line of the table.
+#[derive(Debug)]
+pub struct Setting {
+    /// The heading it stands under in the reference.
+    pub group: &'static str,
+    /// Its name in `reveille.toml`.
+    pub name: &'static str,
+    /// What it is for, line by line.
+    pub doc: &'static [&'static str],
+    /// The bounds of a number.
+    pub range: Option<Range>,
+    /// Whether its value must not be shown as it is.
+    pub secret: bool,
+    /// What kind of value it takes, as a placeholder (`SECONDS`).
+    pub kind: &'static str,
+    /// Reads a value and puts it into a configuration.
+    pub set: fn(&mut Config, Raw<'_>) -> Result<(), Wrong>,
+    /// The value as `reveille.toml` would hold it, with secrets masked.
+    pub show: fn(&Config) -> toml::Value,
+}
+
+impl Setting {
+    /// Its environment variable: `REVEILLE_WORKERS` for `workers`.
+    pub fn variable(&self) -> String {
+        format!("REVEILLE_{}", self.name.to_uppercase())
+    }
+
+    /// Its flag without the dashes: `data-dir` for `data_dir`.
+    pub fn flag(&self) -> String {
+        self.name.replace('_', "-")
+    }
+}
+
+macro_rules! settings {
+    ($($group:literal {
+        $($(#[doc = $doc:literal])+ $field:ident $name:literal : $type:ty = $default:expr
+            $(, $least:literal to $most:literal)? ;)+
+    })+) => {
+        /// What a service is started with. Durations are named `*_seconds` in the file, the
+        /// environment and the flags, and are a [`Duration`] here.
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct Config {
+            $($($(#[doc = $doc])+ pub $field: $type,)+)+
+        }
+
+        impl Default for Config {
+            fn default() -> Self {
+                Self { $($($field: $default,)+)+ }
+            }
+        }
+
+        /// All settings, in the order of the reference.
+        pub const SETTINGS: &[Setting] = &[$($(Setting {
+            group: $group,
+            name: $name,
+            doc: &[$($doc),+],
+            range: settings!(@range $($least, $most)?),
+            secret: <$type as Value>::SECRET,
+            kind: <$type as Value>::KIND,
+            set: |config, raw| {
+                config.$field = Value::read(raw, settings!(@range $($least, $most)?))?;
+                Ok(())
+            },
+            show: |config| config.$field.show(),
+        },)+)+];
+    };
+    (@range) => { None };
+    (@range $least:literal, $most:literal) => { Some(($least as f64, $most as f64)) };
+}
+
+settings! {
+    "The API" {
+        /// Where the HTTP API listens: an IP address and a port. Port 0 lets the system choose one;
+        /// the line `ready http://…` says which. Other machines are only served (0.0.0.0:8000) if
+        /// auth_tokens is set or allow_remote_without_token says that this is meant.
+        listen "listen": SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8000));
+        /// Bearer tokens, any of which opens the API; in the environment separated by commas.
+        /// None: everybody who reaches the port may do everything.
+        /// Make one with: openssl rand -hex 32
+        auth_tokens "auth_tokens": Vec<Secret> = Vec::new();
+        /// Listen to other machines although there is no token, because something in front of the
+        /// service (a proxy, a network policy) keeps strangers out.
+        allow_remote_without_token "allow_remote_without_token": bool = false;
+        /// How many HTTP connections are served at a time; more of them wait to be accepted.
+        max_connections "max_connections": usize = 4096, 1 to 1_000_000;
+    }
+    "The database" {
+        /// The PostgreSQL (14 to 18) to use, such as postgres://user:password@host:5432/name.
+        /// Also read from DATABASE_URL. Empty: the service brings up a PostgreSQL of its own.
+        database_url "database_url": Option<DatabaseUrl> = None;
+        /// A direct connection to the same database, for LISTEN and for migrations, where database_url
+        /// leads to a PgBouncer. Empty: database_url is used for everything.
+        listen_database_url "listen_database_url": Option<DatabaseUrl> = None;
+        /// Whether database_url leads to a PgBouncer in transaction mode: then no session settings
+        /// are sent and statements are not prepared. Somewhat slower; wrong results never.
+        pooler "pooler": bool = false;
+        /// How many connections read and operate (GET, cancel, pause). A few more are opened for
+        /// submissions, claims, outcomes and LISTEN, whatever this says.
+        pool_size "pool_size": u32 = 4, 1 to 200;
+        /// Whether to bring the schema up to date at the start. If not, run `reveille migrate` first.
+        migrate "migrate": bool = true;
+        /// Where the service keeps its own PostgreSQL when there is no database_url.
+        data_dir "data_dir": PathBuf = PathBuf::from("./.reveille");
+    }
+    "Running jobs" {
+        /// How many jobs this instance runs at a time. 0: none, it only serves the API.
+        workers "workers": usize = 64, 0 to 10_000;
+        /// The queues whose jobs this instance runs; in the environment separated by commas.
+        /// Empty: all of them. The API serves every queue all the same.
+        queues "queues": Vec<String> = Vec::new();
+        /// How often to look for jobs that no notification told of. This is the fallback, not the way
+        /// jobs are found: a smaller value costs queries and gains nothing while LISTEN works.
+        poll_interval "poll_interval_seconds": Duration = Duration::from_secs(5), 0.1 to 60;
+        /// How long one attempt may take, where neither the job nor its task says.
+        default_timeout "default_timeout_seconds": Duration = Duration::from_secs(900), 0.1 to 604_800;
+        /// How long running jobs may go on after SIGTERM before they are cancelled and given back.
+        /// Whoever kills the process (systemd, Docker, Kubernetes) has to wait longer than this.
+        shutdown_grace "shutdown_grace_seconds": Duration = Duration::from_secs(25), 0 to 86_400;
+    }
+    "Noticing death" {
+        /// How often an instance says that it is alive.
+        heartbeat "heartbeat_seconds": Duration = Duration::from_secs(3), 0.05 to 60;
+        /// After how long a silence its jobs are given to others: at least three heartbeats.
+        lost_after "lost_after_seconds": Duration = Duration::from_secs(10), 0.15 to 3600;
+        /// How many times a job may take its process down before it fails as `worker_lost`.
+        crash_budget "crash_budget": u32 = 3, 3 to 100;
+    }
+    "Keeping" {
+        /// How long completed jobs can be looked up; 7 days.
+        keep_completed "keep_completed_seconds": Duration = Duration::from_secs(604_800), 1 to 3_153_600_000_u32;
+        /// How long failed and cancelled jobs can be looked up and retried; 30 days.
+        keep_failed "keep_failed_seconds": Duration = Duration::from_secs(2_592_000), 1 to 3_153_600_000_u32;
+    }
+    "Sight" {
+        /// Which log lines are written, as a filter: a level (error, warn, info, debug, trace), or
+        /// levels by target, such as info,reveille=debug.
+        log "log": String = "info".to_owned();
+        /// How they are written: text, json, or auto, which is text on a terminal and json otherwise.
+        log_format "log_format": LogFormat = LogFormat::Auto;
+        /// What this instance is called in logs and in GET /instances. Empty: the name of the host.
+        instance_name "instance_name": String = String::new();
+    }
+}

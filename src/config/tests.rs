@@ -1,0 +1,142 @@
+//! Layers, origins, and what is said about mistakes.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::*;
+
+fn inputs(file: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Inputs {
+    let owned = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    };
+    // Kept, because it is read after this returns; the system's own cleaning takes care of it.
+    let directory = tempfile::tempdir().unwrap().keep();
+    std::fs::write(directory.join("reveille.toml"), file).unwrap();
+    Inputs { file: None, directory, environment: owned(environment), flags: owned(flags) }
+}
+
+fn problems(file: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Vec<String> {
+    let error = Config::load(&inputs(file, environment, flags)).unwrap_err();
+    error.problems.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn each_layer_goes_over_the_one_before_and_is_remembered() {
+    let file = "workers = 1\npoll_interval_seconds = 0.5\ncrash_budget = 4\nqueues = ['a', 'b']";
+    let environment =
+        [("REVEILLE_WORKERS", "2"), ("REVEILLE_CRASH_BUDGET", "5"), ("HOME", "/root")];
+    let inputs = inputs(file, &environment, &[("workers", "3")]);
+    let Loaded { config, sources } = Config::load(&inputs).unwrap();
+
+    assert_eq!((config.workers, config.crash_budget), (3, 5));
+    assert_eq!(config.poll_interval, Duration::from_millis(500));
+    assert_eq!(config.queues, ["a", "b"]);
+    assert_eq!(sources.of("workers").to_string(), "--workers");
+    assert_eq!(sources.of("crash_budget").to_string(), "REVEILLE_CRASH_BUDGET");
+    assert_eq!(sources.of("queues"), Source::File(inputs.directory.join("reveille.toml")));
+    assert_eq!(sources.of("listen"), Source::Default);
+    assert!(!config.instance_name.is_empty());
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once() {
+    let file = "wrokers = 1\npool_size = 'four'\ncrash_budget = 2";
+    let environment =
+        [("REVEILLE_LISTN", "0.0.0.0:1"), ("REVEILLE_MIGRATE", "maybe"), ("REVEILLE_URL", "x")];
+    let found = problems(file, &environment, &[("workers", "10001")]);
+    for expected in [
+        "did you mean workers?",
+        "pool_size (from ",
+        "is text in quotes; write a whole number from 1 to 200, bare",
+        "2 is out of range; write a whole number from 3 to 100",
+        "REVEILLE_LISTN is no setting; did you mean REVEILLE_LISTEN?",
+        "migrate (from REVEILLE_MIGRATE) \"maybe\" is neither yes nor no; write true or false",
+        "workers (from --workers) 10001 is out of range; write a whole number from 0 to 10000",
+    ] {
+        assert!(found.iter().any(|line| line.contains(expected)), "{expected}: {found:#?}");
+    }
+    assert_eq!(found.len(), 6, "{found:#?}");
+}
+
+#[test]
+fn the_database_may_come_from_the_name_that_everybody_uses() {
+    let load = |environment: &[(&str, &str)]| {
+        let loaded = Config::load(&inputs("", environment, &[])).unwrap();
+        let source = loaded.sources.of("database_url").to_string();
+        (loaded.config.database_url.map(|url| url.expose().to_owned()), source)
+    };
+    let (plain, own) =
+        (("DATABASE_URL", "postgres://a/x"), ("REVEILLE_DATABASE_URL", "postgres://b/x"));
+    assert_eq!(load(&[plain]), (Some(plain.1.to_owned()), plain.0.to_owned()));
+    assert_eq!(load(&[own, plain]), (Some(own.1.to_owned()), own.0.to_owned()));
+    assert_eq!(load(&[("DATABASE_URL", " ")]), (None, "default".to_owned()));
+}
+
+#[test]
+fn a_file_that_was_asked_for_must_be_there() {
+    let inputs = Inputs { file: Some(PathBuf::from("/no/such.toml")), ..Inputs::default() };
+    let error = Config::load(&inputs).unwrap_err().to_string();
+    assert!(error.contains("/no/such.toml cannot be read"), "{error}");
+}
+
+#[test]
+fn broken_toml_is_named_by_its_line_and_not_quoted() {
+    let found = problems("workers = 1\nauth_tokens = [hush]\n", &[], &[]);
+    assert_eq!(found.len(), 1);
+    assert!(found[0].contains("is no TOML: line 2") && !found[0].contains("hush"), "{found:?}");
+}
+
+#[test]
+fn only_loopback_is_open_without_a_token() {
+    let remote = ("REVEILLE_LISTEN", "0.0.0.0:8000");
+    let found = problems("", &[remote], &[]);
+    assert!(found[0].starts_with("listen (from REVEILLE_LISTEN) 0.0.0.0:8000 would"), "{found:?}");
+
+    assert!(Config::load(&inputs("", &[remote, ("REVEILLE_AUTH_TOKENS", "a,b")], &[])).is_ok());
+    let allowed = [("allow_remote_without_token", "true")];
+    assert!(Config::load(&inputs("", &[remote], &allowed)).is_ok());
+    assert!(Config::load(&inputs("listen = '[::1]:8000'", &[], &[])).is_ok());
+}
+
+#[test]
+fn the_times_of_death_fit_each_other() {
+    let found = problems("heartbeat_seconds = 4", &[], &[]);
+    assert_eq!(
+        found,
+        ["lost_after_seconds (from default) 10 is less than three times heartbeat_seconds (4); \
+          write at least 12, or a smaller heartbeat_seconds"]
+    );
+    let quick = "heartbeat_seconds = 0.1\nlost_after_seconds = 0.3";
+    assert!(Config::load(&inputs(quick, &[], &[])).is_ok());
+}
+
+#[test]
+fn a_mistake_does_not_draw_a_second_one_after_it() {
+    let found = problems("lost_after_seconds = 'x'\nheartbeat_seconds = 30", &[], &[]);
+    assert_eq!(found.len(), 1, "{found:?}");
+}
+
+#[test]
+fn combinations_that_cannot_work_are_refused() {
+    for (file, setting) in [
+        ("pooler = true", "pooler"),
+        ("listen_database_url = 'postgres://a/x'", "listen_database_url"),
+        ("queues = ['Mail']", "queues"),
+        ("auth_tokens = ['two words']", "auth_tokens"),
+        ("log = 'reveille=loud'", "log"),
+    ] {
+        let error = Config::load(&inputs(file, &[], &[])).unwrap_err();
+        let settings: Vec<_> = error.problems.iter().map(|it| it.setting.as_str()).collect();
+        assert_eq!(settings, [setting]);
+    }
+}
+
+#[test]
+fn secrets_are_masked_wherever_a_configuration_is_shown() {
+    let file = "database_url = 'postgres://me:hush@db/x'\nauth_tokens = ['hush', 'hush2']";
+    let config = Config::load(&inputs(file, &[], &[])).unwrap().config;
+    let shown = SETTINGS.iter().map(|setting| (setting.show)(&config).to_string());
+    let all = format!("{config:?} {}", shown.collect::<String>());
+    assert!(!all.contains("hush"), "{all}");
+    assert!(all.contains("postgres://me:***@db:5432/x") && all.contains("[***, ***]"), "{all}");
+}
