@@ -1,2 +1,6 @@
 //! Reveille: a push-driven PostgreSQL job queue with a REST API.
+
 pub mod config;
+pub mod job;
+pub mod queue;
+pub mod store;

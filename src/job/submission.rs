@@ -3,6 +3,7 @@
 //! HTTP and the Rust library go through [`NewJob::check`]; plain SQL has the same rules in `reveille.job_faults`
 //! (`sql/migrations`), and one table-driven test takes all three doors through the same cases.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
@@ -146,7 +147,7 @@ impl NewJob {
         );
         let priority = self.priority.unwrap_or(DEFAULT_PRIORITY.into());
         faults.range("/priority", (0..=9).contains(&priority), "priority must be from 0 (first) to 9");
-        let start = self.start(now, &mut faults);
+        let start = self.check_start(now, &mut faults);
         faults.range(
             "/max_attempts",
             self.max_attempts.is_none_or(|count| (1..=MOST_ATTEMPTS).contains(&count)),
@@ -158,7 +159,7 @@ impl NewJob {
             "timeout_seconds must be from 0.001 to 604800 (seven days)",
         );
         self.check_tags(&mut faults);
-        let unique = self.unique(&mut faults);
+        let unique = self.check_unique(&mut faults);
         match (faults.0.is_empty(), self.payload, queue) {
             (true, Some(payload), Some(queue)) => Ok(Submission {
                 payload,
@@ -175,7 +176,7 @@ impl NewJob {
         }
     }
 
-    fn start(&self, now: DateTime<Utc>, faults: &mut Faults) -> Start {
+    fn check_start(&self, now: DateTime<Utc>, faults: &mut Faults) -> Start {
         if self.run_at.is_some() && self.delay_seconds.is_some() {
             faults.add("/delay_seconds", "conflicting_fields", "give run_at or delay_seconds, not both");
         }
@@ -210,7 +211,7 @@ impl NewJob {
         }
     }
 
-    fn unique(&self, faults: &mut Faults) -> Option<Unique> {
+    fn check_unique(&self, faults: &mut Faults) -> Option<Unique> {
         let on_conflict = self.on_conflict.as_deref().map_or(Some(OnConflict::default()), |text| {
             OnConflict::ALL.into_iter().find(|policy| policy.as_str() == text)
         });
@@ -236,15 +237,13 @@ impl NewJob {
 
 /// `payload.task`, if that is a task's name, registered or not.
 fn task_in_payload(payload: &Json) -> Option<TaskName> {
-    #[derive(serde::Deserialize)]
-    struct Named {
-        task: String,
-    }
     // Most payloads are no object with a `task`; a look at the text spares parsing them.
     if !payload.as_str().contains("\"task\"") && !payload.as_str().contains("\\u") {
         return None;
     }
-    payload.to::<Named>().ok().and_then(|named| TaskName::new(&named.task))
+    // A map, since a doubled key is no error here: the last one counts, as in the database.
+    let members: HashMap<String, Json> = payload.to().ok()?;
+    TaskName::new(&members.get("task")?.to::<String>().ok()?)
 }
 
 /// The faults found so far.
