@@ -1,3 +1,4 @@
 //! Reveille: a push-driven PostgreSQL job queue with a REST API.
 
+pub mod api;
 pub mod job;
