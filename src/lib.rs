@@ -1,4 +1,5 @@
 //! Reveille: a push-driven PostgreSQL job queue with a REST API.
 
 pub mod api;
+pub mod auth;
 pub mod job;

@@ -41,11 +41,11 @@ macro_rules! refusals {
 
 /// The problem that an operation refuses with. Made by `?` from a [`Problem`] or anything that becomes one.
 #[derive(Debug)]
-pub struct Refused<Op>(Box<Problem>, PhantomData<fn() -> Op>);
+pub struct Refused<Op>(Problem, PhantomData<fn() -> Op>);
 
 impl<Op, E: Into<Problem>> From<E> for Refused<Op> {
     fn from(error: E) -> Self {
-        Self(Box::new(error.into()), PhantomData)
+        Self(error.into(), PhantomData)
     }
 }
 
@@ -56,7 +56,7 @@ impl<Op: Refuses> From<Refused<Op>> for poem::Error {
             statuses::<Op>().contains(&status),
             "{status} is missing from the operation's `refusals!`"
         );
-        (*refused.0).into()
+        refused.0.into()
     }
 }
 

@@ -19,10 +19,20 @@ use crate::job::submission::FieldError;
 /// More than this nobody reads, and a hostile body could ask for millions.
 const MAX_ERRORS: usize = 10_000;
 
+/// An answer that is an error. One pointer wide, so that a `Result` with it stays small.
+#[derive(Debug, Clone)]
+pub struct Problem(Box<Inner>);
+
+#[derive(Debug, Clone)]
+struct Inner {
+    details: Details,
+    headers: http::HeaderMap,
+}
+
 /// What went wrong and what to do about it (RFC 9457).
 #[derive(Debug, Clone, Object, Serialize)]
-#[oai(example)]
-pub struct Problem {
+#[oai(rename = "Problem", example)]
+struct Details {
     /// Always `about:blank`: the kind of problem is told by `code`.
     #[oai(rename = "type")]
     #[serde(rename = "type")]
@@ -51,9 +61,6 @@ pub struct Problem {
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
     job_id: Option<Uuid>,
-    #[oai(skip)]
-    #[serde(skip)]
-    headers: http::HeaderMap,
 }
 
 /// One wrong place in a request body.
@@ -70,7 +77,7 @@ pub struct ProblemError {
 
 impl Problem {
     pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
-        Self {
+        let details = Details {
             kind: "about:blank".into(),
             title: status.canonical_reason().unwrap_or("Error").into(),
             status: status.as_u16(),
@@ -80,8 +87,8 @@ impl Problem {
             request_id: None,
             errors: Vec::new(),
             job_id: None,
-            headers: http::HeaderMap::new(),
-        }
+        };
+        Self(Box::new(Inner { details, headers: http::HeaderMap::new() }))
     }
 
     /// 400: the request cannot be read at all.
@@ -165,14 +172,14 @@ impl Problem {
     /// Adds wrong places.
     #[must_use]
     pub fn errors(mut self, errors: Vec<FieldError>) -> Self {
-        self.errors.extend(errors.into_iter().take(MAX_ERRORS).map(ProblemError::from));
+        self.0.details.errors.extend(errors.into_iter().take(MAX_ERRORS).map(ProblemError::from));
         self
     }
 
     /// Names the job that stands in the way.
     #[must_use]
     pub fn job(mut self, id: impl Into<Uuid>) -> Self {
-        self.job_id = Some(id.into());
+        self.0.details.job_id = Some(id.into());
         self
     }
 
@@ -180,17 +187,17 @@ impl Problem {
     #[must_use]
     pub fn header(mut self, name: header::HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.insert(name, value);
+            self.0.headers.insert(name, value);
         }
         self
     }
 
     pub fn status(&self) -> StatusCode {
-        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        StatusCode::from_u16(self.0.details.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     pub fn code(&self) -> &str {
-        &self.code
+        &self.0.details.code
     }
 }
 
@@ -220,20 +227,20 @@ impl From<JsonFault> for Problem {
 impl IntoResponse for Problem {
     fn into_response(mut self) -> Response {
         if let Some(info) = request::current() {
-            self.instance.get_or_insert_with(|| info.path.to_string());
-            self.request_id.get_or_insert_with(|| info.id.to_string());
+            self.0.details.instance = Some(info.path.to_string());
+            self.0.details.request_id = Some(info.id.to_string());
         }
-        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let body = serde_json::to_vec(&self.0.details).unwrap_or_default();
         let mut response =
             Response::builder().status(self.status()).content_type(Self::CONTENT_TYPE).body(body);
-        response.headers_mut().extend(self.headers);
+        response.headers_mut().extend(self.0.headers);
         response
     }
 }
 
 impl From<Problem> for poem::Error {
     fn from(problem: Problem) -> Self {
-        let detail = problem.detail.clone();
+        let detail = problem.0.details.detail.clone();
         let mut error = Self::from_response(problem.into_response());
         error.set_error_message(detail);
         error
@@ -245,24 +252,26 @@ impl Payload for Problem {
     const CONTENT_TYPE: &'static str = "application/problem+json";
 
     fn schema_ref() -> MetaSchemaRef {
-        <Self as Type>::schema_ref()
+        <Details as Type>::schema_ref()
     }
 
     fn register(registry: &mut Registry) {
-        <Self as Type>::register(registry);
+        <Details as Type>::register(registry);
     }
 }
 
-impl Example for Problem {
+impl Example for Details {
     fn example() -> Self {
-        let mut problem = Self::invalid(vec![FieldError {
+        let mut details = Problem::invalid(vec![FieldError {
             pointer: "/priority".into(),
             code: "out_of_range",
             message: "`priority` must be from 0 (first) to 9.".into(),
-        }]);
-        problem.instance = Some("/jobs".into());
-        problem.request_id = Some("0199a3c0b5d27c3f8a51f0e2d4c6b8a0".into());
-        problem
+        }])
+        .0
+        .details;
+        details.instance = Some("/jobs".into());
+        details.request_id = Some("0199a3c0b5d27c3f8a51f0e2d4c6b8a0".into());
+        details
     }
 }
 
