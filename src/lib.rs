@@ -1,5 +1,7 @@
 //! Reveille: a push-driven PostgreSQL job queue with a REST API.
 
+pub mod api;
+pub mod auth;
 pub mod config;
 pub mod job;
 pub mod queue;

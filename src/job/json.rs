@@ -15,7 +15,7 @@ use serde::de::{DeserializeOwned, Deserializer, Error as _};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-pub use check::{MAX_DEPTH, check, check_within};
+pub use check::{MAX_DEPTH, check, checked_within};
 
 /// Why a text is not JSON that can be kept, and where.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -48,7 +48,7 @@ pub struct Json(Arc<RawValue>);
 impl Json {
     /// Checks `text` and keeps it.
     pub fn parse(text: &[u8]) -> Result<Self, JsonFault> {
-        let text = check::checked(text, MAX_DEPTH)?.trim_ascii();
+        let text = checked_within(text, MAX_DEPTH)?.trim_ascii();
         let raw = RawValue::from_string(text.to_owned()).map_err(|error| unwritable(&error))?;
         Ok(Self(Arc::from(raw)))
     }

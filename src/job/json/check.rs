@@ -10,15 +10,12 @@ const MAX_NUMBER_BYTES: usize = 1000;
 
 /// Whether `text` is JSON that PostgreSQL can keep value for value, nested at most [`MAX_DEPTH`] deep.
 pub fn check(text: &[u8]) -> Result<(), JsonFault> {
-    checked(text, MAX_DEPTH).map(|_| ())
+    checked_within(text, MAX_DEPTH).map(|_| ())
 }
 
-/// As [`check`], for a document that wraps payloads and so nests deeper than one of them; `depth` is at most 127.
-pub fn check_within(text: &[u8], depth: u32) -> Result<(), JsonFault> {
-    checked(text, depth).map(|_| ())
-}
-
-pub(super) fn checked(bytes: &[u8], depth: u32) -> Result<&str, JsonFault> {
+/// As [`check`], for a document that wraps payloads and so nests deeper than one of them; `depth` is at most 127. Answers
+/// the text.
+pub fn checked_within(bytes: &[u8], depth: u32) -> Result<&str, JsonFault> {
     let fault = |(code, offset): Fault| JsonFault {
         code,
         offset,

@@ -26,7 +26,7 @@ fn serialises_under_the_same_limits() {
 fn names_what_is_wrong_and_where() {
     let deep = |n: usize| format!("{}1{}", "[".repeat(n), "]".repeat(n));
     assert!(check(deep(64).as_bytes()).is_ok());
-    assert!(check_within(deep(65).as_bytes(), 65).is_ok());
+    assert!(checked_within(deep(65).as_bytes(), 65).is_ok());
     let found = fault(deep(65).as_bytes());
     assert_eq!((found.code, found.offset, found.pointer), ("too_deep", 64, "/0".repeat(64)));
     let cases: &[(&[u8], &str, usize, &str)] = &[
