@@ -158,18 +158,21 @@ fn lock(root: &Path) -> Result<File, EmbeddedError> {
     Ok(file)
 }
 
-/// `run` in the data directory or, where a socket's path would become too long, a folder with a name of its own in
-/// the system's folder for temporary files. The name is always the same, so that a server left behind is found.
+/// `run` in the data directory; or, where a socket's path would become too long or hold a comma (which separates
+/// hosts in a connection string), a folder of its own in the system's folder for temporary files. Its name is always
+/// the same, so that a server left behind is found.
 fn socket_dir_for(root: &Path) -> PathBuf {
-    let fits = |dir: &PathBuf| dir.join(".s.PGSQL.5432").as_os_str().len() <= SOCKET_PATH_LIMIT;
     let digest = Sha256::digest(format!("{} {}", geteuid(), root.display()));
-    let short = format!(
-        "reveille-{}",
-        digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect::<String>()
-    );
-    let choices = [root.join("run"), env::temp_dir().join(&short), Path::new("/tmp").join(&short)];
-    let [_, _, last] = &choices;
-    choices.iter().find(|dir| fits(dir)).unwrap_or(last).clone()
+    let digest: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    let short = format!("reveille-{digest}");
+    let last_resort = Path::new("/tmp").join(&short);
+    let choices = [root.join("run"), env::temp_dir().join(&short)];
+    choices.into_iter().find(|dir| may_hold_a_socket(dir)).unwrap_or(last_resort)
+}
+
+fn may_hold_a_socket(dir: &Path) -> bool {
+    let path = dir.join(".s.PGSQL.5432").display().to_string();
+    path.len() <= SOCKET_PATH_LIMIT && !path.contains(',')
 }
 
 /// Makes a folder with mode 0700, or takes one that is there already if it is nobody else's.
@@ -218,6 +221,7 @@ mod tests {
         );
         assert_eq!(dir, socket_dir_for(&long));
         assert_eq!(socket_dir_for(Path::new("/srv/x")), Path::new("/srv/x/run"));
+        assert!(!socket_dir_for(Path::new("/srv/x,y")).display().to_string().contains(','));
     }
 
     #[test]
