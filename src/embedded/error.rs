@@ -17,10 +17,10 @@ pub enum EmbeddedError {
     #[error("no PostgreSQL server was found. {INSTALL}")]
     NoBinaries,
 
-    /// `PG_BIN_DIR` names a folder without a server.
-    #[error("PG_BIN_DIR is {}, which holds no working `initdb` and `postgres`. \
-        Correct it, or unset it to have the usual places searched.", .0.display())]
-    WrongBinDir(PathBuf),
+    /// `PG_BIN_DIR` names a folder without a server that works.
+    #[error("PG_BIN_DIR is {}, which holds no working PostgreSQL server: {why}. \
+        Correct it, or unset it to have the usual places searched.", .dir.display())]
+    WrongBinDir { dir: PathBuf, why: String },
 
     /// Servers were found, but of no major version that is supported.
     #[error(

@@ -152,11 +152,19 @@ async fn files_that_name_a_stranger_s_process_do_not_stop_it() {
     kill(postmaster(&server), Signal::SIGKILL).expect("the postmaster can be killed");
     within("the postmaster's end", SOON, server.died()).await.expect("is noticed");
     drop(server);
-    // After a reboot, or in a container, some other process has the number.
+    // After a reboot, or in a container, another process of the same account has the number.
+    let uid = fs::metadata(dir.join("pg")).expect("is there").uid().to_string();
+    let mut stranger = Command::new("setpriv");
+    if geteuid().is_root() {
+        stranger.args(["--reuid", &uid, "--clear-groups"]);
+    }
+    stranger.args(["--", "sleep", "1000"]).kill_on_drop(true);
+    let stranger = stranger.spawn().expect("can be started");
+    let pid = stranger.id().expect("runs");
     for file in ["pg/postmaster.pid", "run/.s.PGSQL.5432.lock"] {
         let text = fs::read_to_string(dir.join(file)).expect("is left by a killed postmaster");
         let rest = text.split_once('\n').expect("has lines").1;
-        fs::write(dir.join(file), format!("1\n{rest}")).expect("can be written");
+        fs::write(dir.join(file), format!("{pid}\n{rest}")).expect("can be written");
     }
     let start_at = Instant::now();
     let server = start(&dir).await;

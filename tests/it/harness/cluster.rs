@@ -167,10 +167,12 @@ pub(crate) fn throw_away_dir() -> PathBuf {
     dir
 }
 
-/// Starts a shell that waits for our end, which closes its input, and then for the server's, whose file goes.
+/// Starts a shell that waits for our end, which closes its input, and then for the server's, whose file goes. It tries
+/// again while something (an `initdb`, say) still writes there.
 fn remove_after_us(dir: &Path) {
-    const SCRIPT: &str = r#"read -r never; for i in $(seq 100); do
-        [ -e "$0/pg/postmaster.pid" ] || break; sleep 0.1; done; rm -rf "$0""#;
+    const SCRIPT: &str = r#"read -r never
+        for i in $(seq 100); do [ -e "$0/pg/postmaster.pid" ] || break; sleep 0.1; done
+        for i in $(seq 20); do rm -rf "$0"; sleep 0.1; [ -e "$0" ] || break; done"#;
     let mut command = Command::new("sh");
     command
         .args(["-c", SCRIPT])
