@@ -3,6 +3,7 @@
 pub mod api;
 pub mod auth;
 pub mod config;
+pub mod embedded;
 pub mod job;
 pub mod queue;
 pub mod store;

@@ -1,4 +1,9 @@
-//! The integration tests, in one binary.
+//! The integration tests: one binary and one PostgreSQL for all of them, a database for each.
 #![allow(clippy::unwrap_used)]
 
+#[allow(dead_code, reason = "a harness offers more than the tests of the day use")]
+mod harness;
+
 mod edge;
+mod embedded;
+mod faults;
