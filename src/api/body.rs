@@ -133,14 +133,17 @@ fn is_lines<T: FromBody>(request: &Request) -> Result<bool, Problem> {
 
 /// The bytes of the body, at most `limit`, before the deadline.
 async fn receive(request: &Request, body: poem::Body, limit: usize) -> Result<Vec<u8>, Problem> {
+    let mut chunks = Box::pin(body.into_bytes_stream());
     let declared =
         request.header(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
     if declared.is_some_and(|length| length > limit as u64) {
-        // Nothing has been read yet, so that a client that asked with `Expect: 100-continue` sends nothing at all.
+        // A client that asks first, with `Expect: 100-continue`, sends nothing as long as nothing is read.
+        if request.header(header::EXPECT).is_none() {
+            tokio::spawn(linger(chunks));
+        }
         return Err(Problem::too_large(limit));
     }
     let deadline = request.data::<BodyDeadline>().map_or(DEADLINE, |deadline| deadline.0);
-    let mut chunks = Box::pin(body.into_bytes_stream());
     let mut bytes = Vec::new();
     let arrived = tokio::time::timeout(deadline, async {
         while let Some(chunk) = chunks.next().await {

@@ -20,52 +20,79 @@ use crate::auth::Unauthorized;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID_BYTES: usize = 128;
 
-/// The methods of each path, for `Allow`: poem knows that a method is missing, but not which are there.
+/// The paths that there are and their methods, for `Allow` and for the labels of metrics: poem knows that a method is
+/// missing but not which are there, and calls every parameter `param0`.
 #[derive(Debug, Clone, Default)]
-pub struct Methods(HashMap<String, String>);
+pub struct Routes(HashMap<String, Route>);
 
-impl Methods {
+#[derive(Debug, Clone)]
+struct Route {
+    path: String,
+    allow: String,
+}
+
+impl Routes {
     /// From an OpenAPI document as JSON.
     ///
     /// # Errors
     /// When it is no JSON.
     pub fn from_spec(spec: &str) -> serde_json::Result<Self> {
         let spec: serde_json::Value = serde_json::from_str(spec)?;
-        let mut methods = Self::default();
+        let mut routes = Self::default();
         for (path, operations) in spec["paths"].as_object().into_iter().flatten() {
             for method in
                 operations.as_object().into_iter().flat_map(|operations| operations.keys())
             {
-                methods.add(path, &method.to_ascii_uppercase());
+                routes = routes.with(path, &method.to_ascii_uppercase());
             }
         }
-        Ok(methods)
+        Ok(routes)
     }
 
-    /// Adds one method of a path; `GET` brings `HEAD` with it.
-    pub fn add(&mut self, path: &str, method: &str) {
-        let allow = self.0.entry(pattern(path)).or_default();
+    /// Adds one method of a path that the specification does not have; `GET` brings `HEAD` with it.
+    #[must_use]
+    pub fn with(mut self, path: &str, method: &str) -> Self {
+        let new = || Route { path: path.into(), allow: String::new() };
+        let allow = &mut self.0.entry(shape(path)).or_insert_with(new).allow;
         for method in [method].into_iter().chain((method == "GET").then_some("HEAD")) {
             if !allow.is_empty() {
                 allow.push_str(", ");
             }
             allow.push_str(method);
         }
+        self
+    }
+
+    fn get(&self, pattern: &PathPattern) -> Option<&Route> {
+        self.0.get(&shape(&pattern.0))
     }
 }
 
-/// A path of the specification (`/jobs/{id}`) as poem's pattern of it (`/jobs/:id`).
-fn pattern(path: &str) -> String {
-    path.replace('{', ":").replace('}', "")
+impl Route {
+    /// The name of what poem calls `param0`.
+    fn parameter(&self, poems: &str) -> Option<&str> {
+        let index = poems.strip_prefix("param")?.parse().ok()?;
+        self.path
+            .split('/')
+            .filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
+            .nth(index)
+    }
+}
+
+/// What `/jobs/{job_id}` of the specification and `/jobs/:param0` of poem have in common.
+fn shape(path: &str) -> String {
+    let segments =
+        path.split('/').map(|segment| if segment.starts_with([':', '{']) { ":" } else { segment });
+    segments.collect::<Vec<_>>().join("/")
 }
 
 /// The middleware; it belongs outside of everything else.
 #[derive(Debug, Clone, Default)]
-pub struct Observe(Arc<Methods>);
+pub struct Observe(Arc<Routes>);
 
 impl Observe {
-    pub fn new(methods: Methods) -> Self {
-        Self(Arc::new(methods))
+    pub fn new(routes: Routes) -> Self {
+        Self(Arc::new(routes))
     }
 }
 
@@ -73,14 +100,14 @@ impl<E: Endpoint> Middleware<E> for Observe {
     type Output = Observed<E>;
 
     fn transform(&self, inner: E) -> Self::Output {
-        Observed { inner, methods: self.0.clone() }
+        Observed { inner, routes: self.0.clone() }
     }
 }
 
 /// What [`Observe`] makes of an endpoint; it answers always.
 pub struct Observed<E> {
     inner: E,
-    methods: Arc<Methods>,
+    routes: Arc<Routes>,
 }
 
 impl<E: Endpoint> Endpoint for Observed<E> {
@@ -104,7 +131,7 @@ impl<E: Endpoint> Endpoint for Observed<E> {
         if let Ok(id) = HeaderValue::from_str(&info.id) {
             response.headers_mut().insert(REQUEST_ID, id);
         }
-        record(&info, &method, &response, start);
+        self.record(&info, &method, &response, start);
         Ok(response)
     }
 }
@@ -116,16 +143,47 @@ impl<E> Observed<E> {
             return error.into_response();
         }
         let pattern = error.data::<PathPattern>().cloned();
-        let allow = pattern.as_ref().and_then(|pattern| self.methods.0.get(&*pattern.0));
-        let mut response = problem(&error, allow.map_or("", String::as_str)).into_response();
+        let route = pattern.as_ref().and_then(|pattern| self.routes.get(pattern));
+        let mut response = problem(&error, route).into_response();
         if let Some(pattern) = pattern {
             response.set_data(pattern);
         }
         response
     }
+
+    /// Labels are bounded: the route rather than the path, and no methods that a client invents.
+    fn record(&self, info: &RequestInfo, method: &Method, response: &Response, start: Instant) {
+        let duration = start.elapsed();
+        let route = self.label(response);
+        let status = response.status().as_u16();
+        tracing::debug!(
+            http.method = %method, http.route = route, http.path = %info.path, http.status = status,
+            duration_ms = duration.as_secs_f64() * 1e3, request.id = %info.id, "request"
+        );
+        let method = method_label(method);
+        metrics::counter!(
+            "reveille_http_requests_total", "method" => method, "route" => route.clone(),
+            "status" => status.to_string()
+        )
+        .increment(1);
+        metrics::histogram!(
+            "reveille_http_request_duration_seconds", "method" => method, "route" => route
+        )
+        .record(duration.as_secs_f64());
+    }
+
+    fn label(&self, response: &Response) -> String {
+        match response.data::<PathPattern>() {
+            Some(pattern) if !pattern.0.is_empty() => self
+                .routes
+                .get(pattern)
+                .map_or_else(|| pattern.0.to_string(), |route| route.path.clone()),
+            _ => "unmatched".into(),
+        }
+    }
 }
 
-fn problem(error: &poem::Error, allow: &str) -> Problem {
+fn problem(error: &poem::Error, route: Option<&Route>) -> Problem {
     if let Some(unauthorized) = error.downcast_ref::<Unauthorized>() {
         return Problem::unauthorized(unauthorized.to_string(), unauthorized.challenge());
     }
@@ -136,6 +194,7 @@ fn problem(error: &poem::Error, allow: &str) -> Problem {
         );
     }
     if let Some(openapi::ParsePathError { name, reason }) = error.downcast_ref() {
+        let name = route.and_then(|route| route.parameter(name)).unwrap_or(name);
         return Problem::bad_request(
             "invalid_parameter",
             parameter("path parameter", name, reason),
@@ -146,7 +205,7 @@ fn problem(error: &poem::Error, allow: &str) -> Problem {
             "path_not_found",
             "There is nothing at this path. See /docs for what there is.",
         ),
-        405 => Problem::method_not_allowed(allow),
+        405 => Problem::method_not_allowed(route.map_or("", |route| &route.allow)),
         415 => Problem::unsupported_media_type("Send `Content-Type: application/json`."),
         status @ 400..500 => {
             let title = error.status().canonical_reason().unwrap_or("Refused");
@@ -188,26 +247,6 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
-/// Labels are bounded: the pattern of the route rather than the path, and no methods that a client invents.
-fn record(info: &RequestInfo, method: &Method, response: &Response, start: Instant) {
-    let duration = start.elapsed();
-    let route = response
-        .data::<PathPattern>()
-        .map_or_else(|| "unmatched".into(), |pattern| pattern.0.to_string());
-    let status = response.status().as_u16();
-    tracing::debug!(
-        http.method = %method, http.route = route, http.path = %info.path, http.status = status,
-        duration_ms = duration.as_secs_f64() * 1e3, request.id = %info.id, "request"
-    );
-    let method = method_label(method);
-    metrics::counter!(
-        "reveille_http_requests_total", "method" => method, "route" => route.clone(), "status" => status.to_string()
-    )
-    .increment(1);
-    metrics::histogram!("reveille_http_request_duration_seconds", "method" => method, "route" => route)
-        .record(duration.as_secs_f64());
-}
-
 fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -218,5 +257,34 @@ fn method_label(method: &Method) -> &'static str {
         Method::DELETE => "DELETE",
         Method::OPTIONS => "OPTIONS",
         _ => "other",
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_a_route_by_the_shape_of_its_path() {
+        let spec =
+            r#"{"paths": {"/jobs/{job_id}": {"get": {}, "delete": {}}, "/jobs": {"post": {}}}}"#;
+        let routes = Routes::from_spec(spec).unwrap().with("/metrics", "GET");
+        let find = |pattern: &str| routes.get(&PathPattern(pattern.into())).unwrap();
+        assert_eq!(find("/jobs/:param0").path, "/jobs/{job_id}");
+        assert_eq!(find("/jobs/:param0").parameter("param0"), Some("job_id"));
+        assert_eq!(find("/jobs").allow, "POST");
+        assert_eq!(find("/metrics").allow, "GET, HEAD");
+        assert!(routes.get(&PathPattern("/jobs/:a/cancel".into())).is_none());
+    }
+
+    #[test]
+    fn keeps_what_a_caller_can_use_of_poems_reasons() {
+        let reason = r#"failed to parse "integer_uint32": invalid digit found in string"#;
+        let detail = parameter("query or header parameter", "limit", reason);
+        assert!(
+            detail.starts_with("The query or header parameter `limit` is not valid: invalid digit"),
+            "{detail}"
+        );
     }
 }

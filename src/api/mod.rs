@@ -25,7 +25,7 @@ use crate::auth::{Guard, Tokens};
 pub fn guarded(
     routes: impl IntoEndpoint<Endpoint: 'static>,
     tokens: Tokens,
-    methods: middleware::Methods,
+    known: middleware::Routes,
 ) -> BoxEndpoint<'static, Response> {
-    routes.with(Guard(tokens)).with(middleware::Observe::new(methods)).map_to_response().boxed()
+    routes.with(Guard(tokens)).with(middleware::Observe::new(known)).map_to_response().boxed()
 }

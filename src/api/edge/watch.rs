@@ -64,12 +64,12 @@ impl Watch {
     pub(super) async fn spent(&self, farewell: Duration) {
         let mut quiet = Instant::now();
         loop {
-            if self.is_busy() {
+            let (busy, blocked) = (self.is_busy(), self.times().blocked);
+            if blocked.is_some_and(|since| since.elapsed() >= self.0.limits.write) {
+                return;
+            }
+            if busy || blocked.is_some() {
                 quiet = Instant::now();
-                let blocked = self.times().blocked;
-                if blocked.is_some_and(|since| since.elapsed() >= self.0.limits.write) {
-                    return;
-                }
             } else if quiet.elapsed() >= farewell {
                 return;
             }
@@ -81,12 +81,14 @@ impl Watch {
         let limits = &self.0.limits;
         let busy = self.is_busy();
         let times = self.times();
-        let blocked = times.blocked.map(|since| since + limits.write);
-        let quiet = (!busy).then(|| match times.head {
+        // An answer can be waiting in hyper's buffer when its request is long done with.
+        if let Some(since) = times.blocked {
+            return Some(since + limits.write);
+        }
+        (!busy).then(|| match times.head {
             Some(since) => since + limits.head,
             None => times.waiting.0 + times.waiting.1,
-        });
-        [blocked, quiet].into_iter().flatten().min()
+        })
     }
 
     fn is_busy(&self) -> bool {
@@ -111,8 +113,9 @@ impl Watch {
         let mut times = self.times();
         if blocked {
             times.blocked.get_or_insert_with(Instant::now);
-        } else {
-            times.blocked = None;
+        } else if times.blocked.take().is_some() {
+            // Waiting for the next request begins when the last answer has left.
+            times.waiting.0 = Instant::now();
         }
     }
 

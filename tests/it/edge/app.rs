@@ -11,7 +11,7 @@ use reveille::api::answers::{BODY, Refused};
 use reveille::api::body::{Body, FromBody, Read};
 use reveille::api::edge::{Accept, EdgeLimits, serve};
 use reveille::api::fields::Fields;
-use reveille::api::middleware::Methods;
+use reveille::api::middleware::Routes;
 use reveille::api::problem::Problem;
 use reveille::api::security::Bearer;
 use reveille::api::{docs, guarded};
@@ -168,9 +168,9 @@ impl Service {
     ) -> Self {
         let gate = Arc::new(Gate::default());
         let api = OpenApiService::new(Api(gate.clone()), "Edge", "1");
-        let methods = Methods::from_spec(&docs::json(&api)).unwrap();
+        let known = Routes::from_spec(&docs::json(&api)).unwrap();
         let routes = docs::add(Route::new(), &api).nest("/", api);
-        let app = guarded(routes, Tokens::new(tokens).unwrap(), methods);
+        let app = guarded(routes, Tokens::new(tokens).unwrap(), known);
         let (stop, force) = (CancellationToken::new(), CancellationToken::new());
         let ended = tokio::spawn(serve(listener, app.boxed(), limits, stop.clone(), force.clone()));
         Self { address, gate, stop, force, ended }

@@ -88,7 +88,7 @@ async fn bad_bodies_get_4xx_that_say_where() {
         (b"{\"payload\":\"\xFF\"}".into(), 400, "invalid_utf8", "/payload"),
         (b"{\"payload\":1} 2".into(), 400, "trailing_data", ""),
         (b"{\"payload\":[1,}".into(), 400, "invalid_json", "/payload/1"),
-        (deep(65), 422, "too_deep", &"/0".repeat(64)),
+        (deep(65), 422, "too_deep", "/0/0/0/0"),
         (deep(100_000), 422, "too_deep", ""),
         (br#"{"payload":{"a":"\u0000"}}"#.into(), 422, "nul_character", "/payload/a"),
         (br#"{"payload":"\ud800"}"#.into(), 422, "lone_surrogate", "/payload"),

@@ -99,7 +99,9 @@ async fn a_request_that_is_being_answered_has_no_deadline() {
 
 #[tokio::test]
 async fn who_does_not_take_the_answer_is_dropped() {
-    let service = Service::start(EdgeLimits { connections: 1, ..quick() }).await;
+    let patient = Duration::from_secs(600);
+    let limits = EdgeLimits { connections: 1, idle: patient, ..quick() };
+    let service = Service::start(limits).await;
     let mut client = service.client().await;
     client.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await;
     // There is room for one connection only, so this one is answered when the other has been dropped.
