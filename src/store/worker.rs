@@ -42,6 +42,8 @@ pub struct Pulse {
     pub leads: bool,
     /// Whether somebody is to be rescued.
     pub lost: bool,
+    /// Whether a suspect waits, due or not.
+    pub suspects: bool,
     pub held: Vec<Held>,
 }
 
@@ -89,6 +91,7 @@ impl Store {
         for row in &rows {
             self.clock.learn(asked, row.get(0));
             (pulse.known, pulse.leads, pulse.lost) = (row.get(1), row.get(2), row.get(3));
+            pulse.suspects = row.get(7);
             if let Some(lease) = row.get::<_, Option<Uuid>>(4) {
                 let ids = |column| row.get::<_, Vec<Uuid>>(column).into_iter().map(JobId).collect();
                 pulse.held.push(Held { lease: LeaseId(lease), ids: ids(5), cancels: ids(6) });
@@ -159,12 +162,6 @@ impl Store {
             .collect())
     }
 
-    /// Since when the suspect that is due first is due. `None`: no suspect waits.
-    pub async fn ready_suspects(&self) -> Result<Option<DateTime<Utc>>> {
-        let rows = self.relaxed(sql!("ready/suspects"), &[]).await?;
-        Ok(rows.first().and_then(|row| row.get(0)))
-    }
-
     pub async fn progress_report(&self, reports: &[Progress]) -> Result<()> {
         let leases: Vec<Uuid> = reports.iter().map(|report| report.lease.0).collect();
         let ids: Vec<Uuid> = reports.iter().map(|report| report.id.0).collect();
@@ -179,4 +176,11 @@ impl Store {
 pub(super) async fn typed(transaction: &Transaction<'_>, sql: &'static Sql, parameters: Parameters<'_>) -> Result<Vec<tokio_postgres::Row>> {
     let typed: Vec<_> = parameters.iter().copied().zip(sql.types.iter().cloned()).collect();
     Ok(transaction.query_typed(sql.text, &typed).await?)
+}
+
+impl Store {
+    /// Notifies everybody who listens.
+    pub async fn news_notify(&self, payload: &str) -> Result<()> {
+        self.relaxed(sql!("news/notify": TEXT), &[&payload]).await.map(drop)
+    }
 }
