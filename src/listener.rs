@@ -118,7 +118,9 @@ fn hand_on(payload: &str, events: &Events) {
         }
         Some("ended") => match words.next() {
             Some("*") => events.ends.look_again(),
-            Some(text) => events.ends.ended(text.split(',').filter_map(|word| Some(JobId(short_id(word)?)))),
+            Some(text) => {
+                events.ends.ended(text.split(',').filter_map(|word| Some(JobId(short_id(word)?))))
+            }
             None => {}
         },
         _ => {}
@@ -148,7 +150,8 @@ mod tests {
         let text = news(&ids);
         assert!(text.len() < 8000, "{}", text.len());
         let words = text.strip_prefix("ended ").expect("a prefix");
-        let read: Vec<JobId> = words.split(',').filter_map(|word| Some(JobId(short_id(word)?))).collect();
+        let read: Vec<JobId> =
+            words.split(',').filter_map(|word| Some(JobId(short_id(word)?))).collect();
         assert_eq!(read, ids);
     }
 }

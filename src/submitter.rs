@@ -73,7 +73,10 @@ impl Submitter {
         let (plain, plain_requests) = mpsc::channel(WAITING_MOST);
         let (keyed, keyed_requests) = mpsc::channel(WAITING_MOST);
         let submitter = Self { ids: Ids::new(store.clock.clone()), store, wakes, plain, keyed };
-        let writer = |submitter: &Self| Writer { store: submitter.store.clone(), wakes: submitter.wakes.clone() };
+        let writer = |submitter: &Self| Writer {
+            store: submitter.store.clone(),
+            wakes: submitter.wakes.clone(),
+        };
         let plain_requests = Arc::new(Mutex::new(plain_requests));
         for _ in 0..2 {
             tracker.spawn(writer(&submitter).run_plain(plain_requests.clone()));
@@ -94,7 +97,8 @@ impl Submitter {
 
     /// Submits a list of jobs in one transaction: all of them or none. Answers in their order.
     pub async fn submit_many(&self, jobs: Vec<Submission>) -> Result<Vec<Written>, SubmitError> {
-        let jobs: Vec<(JobId, Submission)> = jobs.into_iter().map(|job| (self.ids.next(), job)).collect();
+        let jobs: Vec<(JobId, Submission)> =
+            jobs.into_iter().map(|job| (self.ids.next(), job)).collect();
         let writer = Writer { store: self.store.clone(), wakes: self.wakes.clone() };
         if jobs.iter().all(|(_, job)| job.unique.is_none()) {
             writer.insert(&jobs).await?;
@@ -177,7 +181,9 @@ impl Writer {
                         if result.is_ok() {
                             writer.announce(&jobs);
                         }
-                        let first = |mut all: Vec<Written>| all.pop().ok_or(SubmitError::Refused("no answer".into()));
+                        let first = |mut all: Vec<Written>| {
+                            all.pop().ok_or(SubmitError::Refused("no answer".into()))
+                        };
                         let _ = answer.send(result.and_then(first));
                     });
                 }
@@ -192,15 +198,16 @@ impl Writer {
         let mut partitions = false;
         loop {
             let left = PATIENCE.saturating_sub(begun.elapsed());
-            let error = match tokio::time::timeout(left, self.store.job_submit(jobs, announce)).await {
-                Ok(Ok(())) => {
-                    histogram!("reveille_submit_batch_size").record(as_f64(jobs.len()));
-                    return Ok(());
-                }
-                Ok(Err(error)) => error,
-                // The call was given up in the middle: it may have been sent.
-                Err(_) => Error::Unknown("no answer in time".into()),
-            };
+            let error =
+                match tokio::time::timeout(left, self.store.job_submit(jobs, announce)).await {
+                    Ok(Ok(())) => {
+                        histogram!("reveille_submit_batch_size").record(as_f64(jobs.len()));
+                        return Ok(());
+                    }
+                    Ok(Err(error)) => error,
+                    // The call was given up in the middle: it may have been sent.
+                    Err(_) => Error::Unknown("no answer in time".into()),
+                };
             sent |= matches!(error, Error::Unknown(_));
             match error.state() {
                 // The queue of notifications is full. The jobs matter more than their announcement; the poll finds them.
@@ -217,7 +224,10 @@ impl Writer {
         }
     }
 
-    async fn insert_keyed(&self, jobs: &[(JobId, Submission)]) -> Result<Vec<Written>, SubmitError> {
+    async fn insert_keyed(
+        &self,
+        jobs: &[(JobId, Submission)],
+    ) -> Result<Vec<Written>, SubmitError> {
         let call = tokio::time::timeout(PATIENCE, self.store.job_submit_keyed(jobs));
         let written = match call.await {
             Ok(Ok(written)) => written,
@@ -276,8 +286,17 @@ fn take_round(requests: &mut Vec<Request>) -> Vec<Request> {
     let mut round: Vec<Request> = Vec::new();
     let mut later = Vec::new();
     for request in requests.drain(..) {
-        let key = |request: &Request| (request.job.queue.clone(), request.job.unique.as_ref().map(|unique| unique.key.clone()));
-        if round.iter().any(|taken| key(taken) == key(&request)) { later.push(request) } else { round.push(request) }
+        let key = |request: &Request| {
+            (
+                request.job.queue.clone(),
+                request.job.unique.as_ref().map(|unique| unique.key.clone()),
+            )
+        };
+        if round.iter().any(|taken| key(taken) == key(&request)) {
+            later.push(request)
+        } else {
+            round.push(request)
+        }
     }
     *requests = later;
     round

@@ -28,7 +28,8 @@ pub(super) async fn run(store: Store, mut settlements: mpsc::Receiver<Settlement
     let teller = tokio::spawn(tell_others(store.clone(), told));
     let mut batch = Vec::with_capacity(BATCH_MOST);
     while settlements.recv_many(&mut batch, BATCH_MOST).await > 0 {
-        histogram!("reveille_settle_batch_size").record(u32::try_from(batch.len()).unwrap_or(u32::MAX));
+        histogram!("reveille_settle_batch_size")
+            .record(u32::try_from(batch.len()).unwrap_or(u32::MAX));
         let ended = settle(&store, &batch).await;
         if !ended.is_empty() {
             events.ends.ended(ended.iter().copied());
@@ -69,8 +70,12 @@ async fn settle(store: &Store, batch: &[Settlement]) -> Vec<JobId> {
 async fn refused(store: &Store, batch: &[Settlement], error: &Error) -> Vec<JobId> {
     let Some(settlement) = batch.first() else { return Vec::new() };
     tracing::error!(%error, job.id = %settlement.id, "an outcome was refused by the database");
-    let failure = crate::store::Failure::new("outcome_refused", "the database refused the outcome; the service's log says why");
-    if matches!(&settlement.ending, crate::store::lease::Ending::Failed(known) if known.code == failure.code) {
+    let failure = crate::store::Failure::new(
+        "outcome_refused",
+        "the database refused the outcome; the service's log says why",
+    );
+    if matches!(&settlement.ending, crate::store::lease::Ending::Failed(known) if known.code == failure.code)
+    {
         return Vec::new();
     }
     let ending = crate::store::lease::Ending::Failed(failure);
@@ -116,7 +121,8 @@ async fn tell_others(store: Store, mut told: mpsc::UnboundedReceiver<Vec<JobId>>
 pub(super) async fn report(store: Store, mut reports: mpsc::Receiver<Progress>) {
     let mut batch = Vec::new();
     while reports.recv_many(&mut batch, 1024).await > 0 {
-        let last: HashMap<JobId, Progress> = batch.drain(..).map(|report| (report.id, report)).collect();
+        let last: HashMap<JobId, Progress> =
+            batch.drain(..).map(|report| (report.id, report)).collect();
         if let Err(error) = store.progress_report(&last.into_values().collect::<Vec<_>>()).await {
             tracing::debug!(%error, "progress was not kept");
         }

@@ -30,7 +30,8 @@ use crate::tasks::Registry;
 /// After so long a lane is read from its front again.
 const BOUND_FOR: Duration = Duration::from_millis(250);
 /// When a notified lane is looked at again.
-const LOOKS: [Duration; 3] = [Duration::from_millis(5), Duration::from_millis(50), Duration::from_millis(250)];
+const LOOKS: [Duration; 3] =
+    [Duration::from_millis(5), Duration::from_millis(50), Duration::from_millis(250)];
 
 /// What is known of a lane that has jobs.
 struct Known {
@@ -117,7 +118,8 @@ impl Dispatcher {
         if Instant::now() >= *poll_at {
             self.look_at(None, Source::Poll).await?;
             // Instances that started together must not poll together for ever.
-            *poll_at = Instant::now() + self.config.poll_interval.mul_f64(0.9 + 0.2 * rand::random::<f64>());
+            *poll_at = Instant::now()
+                + self.config.poll_interval.mul_f64(0.9 + 0.2 * rand::random::<f64>());
         }
         while let Some(queue) = self.to_scan.last().cloned() {
             self.look_at(queue.as_ref(), Source::Notify).await?;
@@ -160,7 +162,8 @@ impl Dispatcher {
     }
 
     fn serves_queue(&self, queue: &QueueName) -> bool {
-        self.config.queues.is_empty() || self.config.queues.iter().any(|name| name == queue.as_str())
+        self.config.queues.is_empty()
+            || self.config.queues.iter().any(|name| name == queue.as_str())
     }
 
     fn take_wakes(&mut self) {
@@ -185,7 +188,11 @@ impl Dispatcher {
     }
 
     fn know(&mut self, lane: Lane, source: Source) {
-        self.known.entry(lane).or_insert_with(|| Known { source, bound: None, front_read: Instant::now() });
+        self.known.entry(lane).or_insert_with(|| Known {
+            source,
+            bound: None,
+            front_read: Instant::now(),
+        });
     }
 
     fn look_again(&mut self, lane: &Lane, nth: usize) {
@@ -202,13 +209,18 @@ impl Dispatcher {
     /// Makes known what is due by now, by a timer or by a look.
     fn wake_due(&mut self) {
         let (now, here) = (self.store.clock.now(), Instant::now());
-        let due: Vec<Lane> = self.due.iter().filter(|(_, at)| **at <= now).map(|(lane, _)| lane.clone()).collect();
+        let due: Vec<Lane> =
+            self.due.iter().filter(|(_, at)| **at <= now).map(|(lane, _)| lane.clone()).collect();
         for lane in due {
             self.due.remove(&lane);
             self.know(lane, Source::Timer);
         }
-        let looks: Vec<(Lane, usize)> =
-            self.looks.iter().filter(|(_, look)| look.0 <= here).map(|(lane, look)| (lane.clone(), look.1)).collect();
+        let looks: Vec<(Lane, usize)> = self
+            .looks
+            .iter()
+            .filter(|(_, look)| look.0 <= here)
+            .map(|(lane, look)| (lane.clone(), look.1))
+            .collect();
         for (lane, nth) in looks {
             self.look_again(&lane, nth + 1);
             self.know(lane, Source::Notify);
@@ -219,8 +231,11 @@ impl Dispatcher {
     async fn look_at(&mut self, queue: Option<&QueueName>, source: Source) -> Result<()> {
         let lanes = self.store.ready_lanes(queue).await?;
         let now = self.store.clock.now();
-        let unseen: HashSet<QueueName> =
-            lanes.iter().map(|(lane, _)| lane.queue.clone()).filter(|queue| !self.queues_seen.contains(queue)).collect();
+        let unseen: HashSet<QueueName> = lanes
+            .iter()
+            .map(|(lane, _)| lane.queue.clone())
+            .filter(|queue| !self.queues_seen.contains(queue))
+            .collect();
         if queue.is_none() {
             self.due.clear();
         }
@@ -265,7 +280,8 @@ impl Dispatcher {
         histogram!("reveille_claim_duration_seconds").record(begun.elapsed().as_secs_f64());
         self.learn(&asked, &claim, limit, begun);
         if !claim.jobs.is_empty() {
-            histogram!("reveille_claim_batch_size").record(u32::try_from(claim.jobs.len()).unwrap_or(u32::MAX));
+            histogram!("reveille_claim_batch_size")
+                .record(u32::try_from(claim.jobs.len()).unwrap_or(u32::MAX));
         }
         for (_, job) in claim.jobs {
             self.start(job, || {});
@@ -286,7 +302,8 @@ impl Dispatcher {
             let lane = &lane_claim.lane;
             let Some(known) = self.known.get_mut(lane) else { continue };
             if got[nth] > 0 {
-                counter!("reveille_claims_total", "source" => known.source.as_str()).increment(got[nth] as u64);
+                counter!("reveille_claims_total", "source" => known.source.as_str())
+                    .increment(got[nth] as u64);
             }
             if lane_claim.bound.is_none() && nth <= read {
                 known.front_read = begun;

@@ -37,7 +37,12 @@ pub(super) struct Executor {
 
 impl Executor {
     /// Starts a claimed job; its slot is taken already. `done` is called when the handler has ended.
-    pub(super) fn start(&self, job: Claimed, waited: Duration, done: impl FnOnce() + Send + 'static) {
+    pub(super) fn start(
+        &self,
+        job: Claimed,
+        waited: Duration,
+        done: impl FnOnce() + Send + 'static,
+    ) {
         histogram!("reveille_job_wait_seconds").record(waited.as_secs_f64());
         let executor = self.clone();
         let handle = self.running.begin((job.lease, job.id));
@@ -74,7 +79,8 @@ impl Executor {
             cancel: handle.token.clone(),
             reports: self.reports.clone(),
         };
-        let work = AssertUnwindSafe(task.handler.clone().run_any(context, job.payload.clone())).catch_unwind();
+        let work = AssertUnwindSafe(task.handler.clone().run_any(context, job.payload.clone()))
+            .catch_unwind();
         let work = async { work.await.map_err(|panic| words_of(&*panic)) };
         tokio::pin!(work);
         let ran = tokio::select! {
@@ -94,18 +100,27 @@ impl Executor {
             },
         };
         let failure = match &ran {
-            Some(Ok(Ok(result))) if handle.reason() != Some(Stop::Lost) => return Some(Ending::Completed(Some(result.clone()))),
+            Some(Ok(Ok(result))) if handle.reason() != Some(Stop::Lost) => {
+                return Some(Ending::Completed(Some(result.clone())));
+            }
             Some(ran) => failure_of(ran),
-            None => Failure::new("cancelled", "the handler did not stop when it was told to, and was dropped"),
+            None => Failure::new(
+                "cancelled",
+                "the handler did not stop when it was told to, and was dropped",
+            ),
         };
         if let Some(ending) = told_to_stop(handle, failure.clone()) {
             return ending;
         }
         Some(match ran {
-            Some(Ok(Err(RunError::Task(TaskError::Snooze(wait))))) => Ending::Snooze { seconds: wait.as_secs_f64().min(3.15e8) },
-            Some(Ok(Err(RunError::Task(TaskError::Permanent(_)) | RunError::InvalidPayload(_) | RunError::InvalidResult(_)))) => {
-                Ending::Failed(failure)
+            Some(Ok(Err(RunError::Task(TaskError::Snooze(wait))))) => {
+                Ending::Snooze { seconds: wait.as_secs_f64().min(3.15e8) }
             }
+            Some(Ok(Err(
+                RunError::Task(TaskError::Permanent(_))
+                | RunError::InvalidPayload(_)
+                | RunError::InvalidResult(_),
+            ))) => Ending::Failed(failure),
             _ => retry(job, task, failure),
         })
     }
@@ -123,11 +138,18 @@ fn told_to_stop(handle: &Handle, failure: Failure) -> Option<Option<Ending>> {
 fn failure_of(ran: &Ran) -> Failure {
     match ran {
         Ok(Ok(_)) => Failure::new("lost", "the lease was lost"),
-        Ok(Err(RunError::InvalidPayload(why))) => Failure::new("invalid_payload", format!("the payload is not what the task takes: {why}")),
-        Ok(Err(RunError::InvalidResult(why))) => Failure::new("invalid_result", format!("the result cannot be kept: {why}")),
+        Ok(Err(RunError::InvalidPayload(why))) => Failure::new(
+            "invalid_payload",
+            format!("the payload is not what the task takes: {why}"),
+        ),
+        Ok(Err(RunError::InvalidResult(why))) => {
+            Failure::new("invalid_result", format!("the result cannot be kept: {why}"))
+        }
         Ok(Err(RunError::Task(TaskError::Retry(why)))) => Failure::new("handler_error", why),
         Ok(Err(RunError::Task(TaskError::Permanent(why)))) => Failure::new("permanent", why),
-        Ok(Err(RunError::Task(TaskError::Snooze(_)))) => Failure::new("snoozed", "the handler asked to come back later"),
+        Ok(Err(RunError::Task(TaskError::Snooze(_)))) => {
+            Failure::new("snoozed", "the handler asked to come back later")
+        }
         Err(panic) => Failure::new("panicked", panic),
     }
 }
@@ -137,10 +159,16 @@ fn retry(job: &Claimed, task: &Registered, failure: Failure) -> Ending {
     if job.attempt >= job.max_attempts.unwrap_or(task.max_attempts) {
         return Ending::Failed(failure);
     }
-    Ending::Retry { seconds: task.backoff.delay(job.attempt, rand::random()).as_secs_f64(), failure }
+    Ending::Retry {
+        seconds: task.backoff.delay(job.attempt, rand::random()).as_secs_f64(),
+        failure,
+    }
 }
 
 fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
-    let words = panic.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
+    let words = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned());
     format!("the handler panicked: {}", words.unwrap_or_else(|| "without a word".into()))
 }

@@ -56,7 +56,8 @@ impl Heartbeat {
                 Ok(lost) => {
                     // After an outage of ours the others may only have had no chance to be heard.
                     let since = *connected_since.get_or_insert_with(Instant::now);
-                    if lost && since.elapsed().as_secs_f64() >= self.registration.lost_after_seconds {
+                    if lost && since.elapsed().as_secs_f64() >= self.registration.lost_after_seconds
+                    {
                         self.duties.rescue.notify_one();
                     }
                 }
@@ -66,7 +67,11 @@ impl Heartbeat {
                     }
                 }
             }
-            let pause = if connected_since.is_some() { self.every } else { self.every.min(Duration::from_millis(500)) };
+            let pause = if connected_since.is_some() {
+                self.every
+            } else {
+                self.every.min(Duration::from_millis(500))
+            };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.shutdown.stopping.cancelled() => return,
@@ -78,12 +83,20 @@ impl Heartbeat {
     async fn beat(&self) -> Result<bool> {
         let before = self.running.keys();
         let draining = self.shutdown.draining.is_cancelled();
-        let pulse = self.store.worker_heartbeat(self.identity.worker(), self.running.len(), draining).await?;
+        let pulse = self
+            .store
+            .worker_heartbeat(self.identity.worker(), self.running.len(), draining)
+            .await?;
         gauge!("reveille_slots_free").set(u32::try_from(self.slots.free()).unwrap_or(u32::MAX));
-        gauge!("reveille_slots_running").set(u32::try_from(self.slots.total - self.slots.free().min(self.slots.total)).unwrap_or(u32::MAX));
+        gauge!("reveille_slots_running").set(
+            u32::try_from(self.slots.total - self.slots.free().min(self.slots.total))
+                .unwrap_or(u32::MAX),
+        );
         gauge!("reveille_clock_ahead_seconds").set(self.store.clock.ahead_seconds());
         if !pulse.known {
-            tracing::warn!("this instance was taken for lost; what it was running is given up, and it registers anew");
+            tracing::warn!(
+                "this instance was taken for lost; what it was running is given up, and it registers anew"
+            );
             self.running.stop_all(Stop::Lost);
             self.identity.renew();
             self.store.worker_register(self.identity.worker(), &self.registration).await?;
@@ -101,8 +114,11 @@ impl Heartbeat {
 
     /// Stops handlers whose lease is gone, and those whose cancellation was asked for.
     fn compare(&self, before: &HashSet<Key>, pulse: &Pulse) {
-        let held: HashSet<Key> =
-            pulse.held.iter().flat_map(|held| held.ids.iter().map(|id| (held.lease, *id))).collect();
+        let held: HashSet<Key> = pulse
+            .held
+            .iter()
+            .flat_map(|held| held.ids.iter().map(|id| (held.lease, *id)))
+            .collect();
         for key in before.difference(&held) {
             self.running.stop(*key, Stop::Lost);
         }

@@ -30,7 +30,8 @@ pub(super) fn plan(lanes: &[Lane], free: usize, turn: u64) -> Vec<(usize, usize)
             queue.reverse();
         }
         let Some(&top) = queue.first() else { continue };
-        let level = queue.iter().take_while(|&&index| lanes[index].priority == lanes[top].priority).count();
+        let level =
+            queue.iter().take_while(|&&index| lanes[index].priority == lanes[top].priority).count();
         let (level, lower) = queue.split_at_mut(level);
         rotate(level, turn);
         let share = level.len();

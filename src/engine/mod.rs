@@ -52,7 +52,8 @@ impl Identity {
     }
 
     fn renew(&self) {
-        *self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner) = WorkerId(Uuid::now_v7());
+        *self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner) =
+            WorkerId(Uuid::now_v7());
     }
 }
 
@@ -96,7 +97,13 @@ pub struct Engine {
 
 impl Engine {
     /// Registers this process and starts to work.
-    pub async fn start(config: EngineConfig, registry: Registry, store: Store, events: Events, shutdown: Shutdown) -> Result<Self> {
+    pub async fn start(
+        config: EngineConfig,
+        registry: Registry,
+        store: Store,
+        events: Events,
+        shutdown: Shutdown,
+    ) -> Result<Self> {
         let identity = Identity::new();
         let registration = Registration {
             name: config.name.clone(),
@@ -104,7 +111,11 @@ impl Engine {
             lost_after_seconds: config.lost_after.as_secs_f64(),
             slots: config.slots,
             queues: config.queues.clone(),
-            tasks: if config.slots == 0 { Vec::new() } else { registry.iter().map(|(name, _)| name.to_string()).collect() },
+            tasks: if config.slots == 0 {
+                Vec::new()
+            } else {
+                registry.iter().map(|(name, _)| name.to_string()).collect()
+            },
         };
         store.worker_register(identity.worker(), &registration).await?;
         store.task_register(&task_rows(&registry)).await?;
@@ -117,18 +128,20 @@ impl Engine {
         let (reports, progress) = mpsc::channel(1024);
         services.spawn(completer::run(store.clone(), settlements, events.clone()));
         services.spawn(completer::report(store.clone(), progress));
-        services.spawn(heartbeat::Heartbeat {
-            store: store.clone(),
-            identity: identity.clone(),
-            registration,
-            running: running.clone(),
-            slots: slots.clone(),
-            events: events.clone(),
-            duties: duties.clone(),
-            every: config.heartbeat,
-            shutdown: shutdown.clone(),
-        }
-        .run());
+        services.spawn(
+            heartbeat::Heartbeat {
+                store: store.clone(),
+                identity: identity.clone(),
+                registration,
+                running: running.clone(),
+                slots: slots.clone(),
+                events: events.clone(),
+                duties: duties.clone(),
+                every: config.heartbeat,
+                shutdown: shutdown.clone(),
+            }
+            .run(),
+        );
         let executor = executor::Executor {
             registry: registry.clone(),
             running: running.clone(),
@@ -139,7 +152,18 @@ impl Engine {
             tracker: jobs.clone(),
         };
         services.spawn(running.clone().obey(events.clone(), shutdown.clone()));
-        services.spawn(dispatcher::Dispatcher::new(config, &registry, store.clone(), events, identity.clone(), slots, executor).run(shutdown.clone()));
+        services.spawn(
+            dispatcher::Dispatcher::new(
+                config,
+                &registry,
+                store.clone(),
+                events,
+                identity.clone(),
+                slots,
+                executor,
+            )
+            .run(shutdown.clone()),
+        );
         Ok(Self { identity, duties, jobs, services, shutdown, store })
     }
 

@@ -17,7 +17,12 @@ pub struct Backoff {
 impl Default for Backoff {
     /// 5 s × 3, at most 6 h, ± 20 %.
     fn default() -> Self {
-        Self { base: Duration::from_secs(5), factor: 3.0, max: Duration::from_secs(6 * 3600), jitter: 0.2 }
+        Self {
+            base: Duration::from_secs(5),
+            factor: 3.0,
+            max: Duration::from_secs(6 * 3600),
+            jitter: 0.2,
+        }
     }
 }
 
@@ -27,8 +32,13 @@ impl Backoff {
         let exponent = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
         let most = self.max.as_secs_f64();
         let exact = (self.base.as_secs_f64() * self.factor.powi(exponent)).min(most);
-        let jittered = exact * (1.0 + self.jitter.clamp(0.0, 1.0) * (2.0 * luck.clamp(0.0, 1.0) - 1.0));
-        Duration::from_secs_f64(if jittered.is_finite() { jittered.clamp(0.0, most * 2.0) } else { most })
+        let jittered =
+            exact * (1.0 + self.jitter.clamp(0.0, 1.0) * (2.0 * luck.clamp(0.0, 1.0) - 1.0));
+        Duration::from_secs_f64(if jittered.is_finite() {
+            jittered.clamp(0.0, most * 2.0)
+        } else {
+            most
+        })
     }
 }
 
@@ -41,7 +51,8 @@ mod tests {
     #[test]
     fn grows_from_its_base_to_its_cap() {
         let backoff = Backoff { jitter: 0.0, ..Backoff::default() };
-        let seconds: Vec<u64> = (1..=9).map(|attempt| backoff.delay(attempt, 0.5).as_secs()).collect();
+        let seconds: Vec<u64> =
+            (1..=9).map(|attempt| backoff.delay(attempt, 0.5).as_secs()).collect();
         assert_eq!(seconds, [5, 15, 45, 135, 405, 1215, 3645, 10935, 21600]);
     }
 

@@ -118,7 +118,11 @@ impl NewJob {
     }
 
     pub fn unique(self, key: impl Into<String>, on_conflict: OnConflict) -> Self {
-        Self { unique_key: Some(key.into()), on_conflict: Some(on_conflict.as_str().into()), ..self }
+        Self {
+            unique_key: Some(key.into()),
+            on_conflict: Some(on_conflict.as_str().into()),
+            ..self
+        }
     }
 
     /// The submission that this asks for, or everything that is wrong with it.
@@ -146,7 +150,11 @@ impl NewJob {
             },
         );
         let priority = self.priority.unwrap_or(DEFAULT_PRIORITY.into());
-        faults.range("/priority", (0..=9).contains(&priority), "priority must be from 0 (first) to 9");
+        faults.range(
+            "/priority",
+            (0..=9).contains(&priority),
+            "priority must be from 0 (first) to 9",
+        );
         let start = self.check_start(now, &mut faults);
         faults.range(
             "/max_attempts",
@@ -155,7 +163,8 @@ impl NewJob {
         );
         faults.range(
             "/timeout_seconds",
-            self.timeout_seconds.is_none_or(|seconds| (0.001..=LONGEST_TIMEOUT_SECONDS).contains(&seconds)),
+            self.timeout_seconds
+                .is_none_or(|seconds| (0.001..=LONGEST_TIMEOUT_SECONDS).contains(&seconds)),
             "timeout_seconds must be from 0.001 to 604800 (seven days)",
         );
         self.check_tags(&mut faults);
@@ -178,13 +187,21 @@ impl NewJob {
 
     fn check_start(&self, now: DateTime<Utc>, faults: &mut Faults) -> Start {
         if self.run_at.is_some() && self.delay_seconds.is_some() {
-            faults.add("/delay_seconds", "conflicting_fields", "give run_at or delay_seconds, not both");
+            faults.add(
+                "/delay_seconds",
+                "conflicting_fields",
+                "give run_at or delay_seconds, not both",
+            );
         }
         if let Some(at) = self.run_at {
             let first = Utc.timestamp_nanos(0);
             #[expect(clippy::cast_possible_truncation, reason = "a whole number of seconds")]
             let last = now + TimeDelta::seconds(FARTHEST_SECONDS as i64);
-            faults.range("/run_at", (first..=last).contains(&at), "run_at must lie between the year 1970 and ten years from now");
+            faults.range(
+                "/run_at",
+                (first..=last).contains(&at),
+                "run_at must lie between the year 1970 and ten years from now",
+            );
             return Start::At(at);
         }
         match self.delay_seconds {
@@ -206,7 +223,11 @@ impl NewJob {
         }
         for (nth, tag) in self.tags.iter().enumerate() {
             if !(1..=64).contains(&tag.chars().count()) {
-                faults.add(format!("/tags/{nth}"), "invalid_length", "a tag is a string of 1 to 64 characters");
+                faults.add(
+                    format!("/tags/{nth}"),
+                    "invalid_length",
+                    "a tag is a string of 1 to 64 characters",
+                );
             }
         }
     }

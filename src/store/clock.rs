@@ -19,7 +19,10 @@ impl Clock {
 
     /// How far the database is ahead of this machine.
     pub fn ahead_seconds(&self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "a difference of centuries would still be exact to a second")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a difference of centuries would still be exact to a second"
+        )]
         let micros = self.0.load(Ordering::Relaxed) as f64;
         micros / 1e6
     }

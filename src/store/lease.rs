@@ -66,9 +66,14 @@ pub enum Ending {
     /// It gave way to a cancellation.
     Cancelled(Failure),
     /// It failed and is tried again after so many seconds.
-    Retry { seconds: f64, failure: Failure },
+    Retry {
+        seconds: f64,
+        failure: Failure,
+    },
     /// It asked to come back after so many seconds; the attempt is not spent.
-    Snooze { seconds: f64 },
+    Snooze {
+        seconds: f64,
+    },
     /// It was given back; the attempt is not spent.
     Release,
 }
@@ -94,7 +99,9 @@ impl Ending {
 
     fn failure(&self) -> Option<&Failure> {
         match self {
-            Self::Failed(failure) | Self::Cancelled(failure) | Self::Retry { failure, .. } => Some(failure),
+            Self::Failed(failure) | Self::Cancelled(failure) | Self::Retry { failure, .. } => {
+                Some(failure)
+            }
             _ => None,
         }
     }
@@ -131,16 +138,31 @@ pub struct Rescued {
 
 impl Store {
     /// Claims up to `most` jobs from `lanes`, taken in their order, into one lease.
-    pub async fn lease_claim(&self, worker: WorkerId, lanes: &[LaneClaim], most: usize) -> Result<Claim> {
+    pub async fn lease_claim(
+        &self,
+        worker: WorkerId,
+        lanes: &[LaneClaim],
+        most: usize,
+    ) -> Result<Claim> {
         let queues: Vec<&str> = lanes.iter().map(|claim| claim.lane.queue.as_str()).collect();
         let tasks: Vec<&str> = lanes.iter().map(|claim| claim.lane.task.as_str()).collect();
         let priorities: Vec<i16> = lanes.iter().map(|claim| claim.lane.priority).collect();
-        let run_ats: Vec<DateTime<Utc>> = lanes.iter().map(|claim| claim.bound.map_or(DateTime::UNIX_EPOCH, |bound| bound.0)).collect();
-        let ids: Vec<Uuid> = lanes.iter().map(|claim| claim.bound.map_or(Uuid::nil(), |bound| bound.1)).collect();
-        let mosts: Vec<i32> = lanes.iter().map(|claim| i32::try_from(claim.most).unwrap_or(i32::MAX)).collect();
+        let run_ats: Vec<DateTime<Utc>> = lanes
+            .iter()
+            .map(|claim| claim.bound.map_or(DateTime::UNIX_EPOCH, |bound| bound.0))
+            .collect();
+        let ids: Vec<Uuid> =
+            lanes.iter().map(|claim| claim.bound.map_or(Uuid::nil(), |bound| bound.1)).collect();
+        let mosts: Vec<i32> =
+            lanes.iter().map(|claim| i32::try_from(claim.most).unwrap_or(i32::MAX)).collect();
         let statement = sql!("lease/claim": TEXT_ARRAY, TEXT_ARRAY, INT2_ARRAY, TIMESTAMPTZ_ARRAY, UUID_ARRAY, INT4_ARRAY, UUID, INT8);
         let limit = i64::try_from(most).unwrap_or(i64::MAX);
-        let rows = self.relaxed(statement, &[&queues, &tasks, &priorities, &run_ats, &ids, &mosts, &worker.0, &limit]).await?;
+        let rows = self
+            .relaxed(
+                statement,
+                &[&queues, &tasks, &priorities, &run_ats, &ids, &mosts, &worker.0, &limit],
+            )
+            .await?;
         let mut claim = Claim::default();
         for row in &rows {
             let nth = usize::try_from(row.get::<_, i64>(0) - 1).unwrap_or_default();
@@ -156,7 +178,12 @@ impl Store {
     }
 
     /// Claims the suspect that is due first, alone in its lease.
-    pub async fn lease_claim_suspect(&self, worker: WorkerId, queues: Option<&[String]>, tasks: &[&str]) -> Result<Option<Claimed>> {
+    pub async fn lease_claim_suspect(
+        &self,
+        worker: WorkerId,
+        queues: Option<&[String]>,
+        tasks: &[&str],
+    ) -> Result<Option<Claimed>> {
         let statement = sql!("lease/claim_suspect": TEXT_ARRAY, TEXT_ARRAY, UUID);
         Ok(self.relaxed(statement, &[&queues, &tasks, &worker.0]).await?.first().map(claimed))
     }
@@ -175,19 +202,32 @@ impl Store {
             })
             .collect();
         let errors: Vec<Option<Jsonb>> = each()
-            .map(|settlement| settlement.ending.failure().and_then(|failure| Json::from_serialize(failure).ok()).map(Jsonb))
+            .map(|settlement| {
+                settlement
+                    .ending
+                    .failure()
+                    .and_then(|failure| Json::from_serialize(failure).ok())
+                    .map(Jsonb)
+            })
             .collect();
         let keyed: Vec<bool> = each().map(|settlement| settlement.keyed).collect();
-        let distinct: Vec<Uuid> = leases.iter().copied().collect::<HashSet<_>>().into_iter().collect();
+        let distinct: Vec<Uuid> =
+            leases.iter().copied().collect::<HashSet<_>>().into_iter().collect();
         let statement = sql!("lease/settle": UUID_ARRAY, UUID_ARRAY, TEXT_ARRAY, FLOAT8_ARRAY, JSONB_ARRAY, JSONB_ARRAY, BOOL_ARRAY, UUID_ARRAY);
-        let rows = self.hot(statement, &[&leases, &ids, &endings, &delays, &results, &errors, &keyed, &distinct]).await?;
+        let rows = self
+            .hot(
+                statement,
+                &[&leases, &ids, &endings, &delays, &results, &errors, &keyed, &distinct],
+            )
+            .await?;
         let accepted: HashMap<(Uuid, Uuid), Option<Status>> =
             rows.iter().map(|row| ((row.get(0), row.get(1)), Status::parse(row.get(2)))).collect();
         let stale: Vec<Uuid> = each()
             .filter(|settlement| !accepted.contains_key(&(settlement.lease.0, settlement.id.0)))
             .map(|settlement| settlement.id.0)
             .collect();
-        let ended: HashSet<Uuid> = if stale.is_empty() { HashSet::new() } else { self.outcomes_among(&stale).await? };
+        let ended: HashSet<Uuid> =
+            if stale.is_empty() { HashSet::new() } else { self.outcomes_among(&stale).await? };
         Ok(each()
             .map(|settlement| match accepted.get(&(settlement.lease.0, settlement.id.0)) {
                 Some(status) => Settled::Applied(*status),

@@ -21,7 +21,8 @@ pub struct Listening {
 impl Listening {
     /// Connects and listens. What was announced before it returns may have been missed: look at everything once.
     pub async fn connect(target: &Target) -> Result<Self> {
-        let connecting = tokio::time::timeout(CONNECT_WITHIN, target.config.connect(target.tls.clone()));
+        let connecting =
+            tokio::time::timeout(CONNECT_WITHIN, target.config.connect(target.tls.clone()));
         let (client, mut connection) = connecting
             .await
             .map_err(|_| Error::Unavailable("no connection within four seconds".into()))?
@@ -29,7 +30,8 @@ impl Listening {
         let (sender, payloads) = mpsc::unbounded_channel();
         // Reads on whatever anybody else does: a listener that stops reading holds back vacuum, and at last every COMMIT.
         tokio::spawn(async move {
-            while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+            while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await
+            {
                 if let AsyncMessage::Notification(notification) = message
                     && sender.send(notification.payload().to_owned()).is_err()
                 {
@@ -48,8 +50,10 @@ impl Listening {
 
     /// Notifies everybody who listens, this connection included.
     pub async fn notify(&self, payload: &str) -> Result<()> {
-        let parameters: &[(&(dyn tokio_postgres::types::ToSql + Sync), _)] =
-            &[(&CHANNEL, tokio_postgres::types::Type::TEXT), (&payload, tokio_postgres::types::Type::TEXT)];
+        let parameters: &[(&(dyn tokio_postgres::types::ToSql + Sync), _)] = &[
+            (&CHANNEL, tokio_postgres::types::Type::TEXT),
+            (&payload, tokio_postgres::types::Type::TEXT),
+        ];
         self.client.query_typed("select pg_notify($1, $2)", parameters).await?;
         Ok(())
     }

@@ -23,7 +23,9 @@ pub enum MigrateError {
         "this service is too old for the schema: it knows {known} migrations, and the schema needs {needed}. Start a newer release"
     )]
     TooOld { known: u32, needed: u32 },
-    #[error("the schema is not up to date: it has {applied} of {known} migrations. Run `reveille migrate`, or set migrate = true")]
+    #[error(
+        "the schema is not up to date: it has {applied} of {known} migrations. Run `reveille migrate`, or set migrate = true"
+    )]
     Behind { applied: u32, known: u32 },
     #[error("PostgreSQL {0} is too old: 14 or newer is needed")]
     OldServer(String),
@@ -42,7 +44,13 @@ pub struct Version {
 
 /// The number of the last migration that this release knows.
 pub fn known() -> u32 {
-    runner().get_migrations().iter().map(refinery::Migration::version).max().and_then(|version| u32::try_from(version).ok()).unwrap_or(0)
+    runner()
+        .get_migrations()
+        .iter()
+        .map(refinery::Migration::version)
+        .max()
+        .and_then(|version| u32::try_from(version).ok())
+        .unwrap_or(0)
 }
 
 /// Brings the schema up to date. Waits while another instance does so.
@@ -50,7 +58,11 @@ pub async fn migrate(target: &Target) -> Result<Version, MigrateError> {
     let mut client = connect(target).await?;
     check_server(&client).await?;
     run(&client, "select pg_advisory_lock(77, 0)").await?;
-    let exists = !client.query("select from pg_namespace where nspname = 'reveille'", &[]).await.map_err(Error::from)?.is_empty();
+    let exists = !client
+        .query("select from pg_namespace where nspname = 'reveille'", &[])
+        .await
+        .map_err(Error::from)?
+        .is_empty();
     if !exists {
         client.batch_execute("create schema reveille").await.map_err(failed)?;
     }
@@ -81,7 +93,8 @@ fn runner() -> Runner {
 }
 
 async fn connect(target: &Target) -> Result<Client, Error> {
-    let connecting = tokio::time::timeout(CONNECT_WITHIN, target.config.connect(target.tls.clone()));
+    let connecting =
+        tokio::time::timeout(CONNECT_WITHIN, target.config.connect(target.tls.clone()));
     let (client, connection) = connecting
         .await
         .map_err(|_| Error::Unavailable("no connection within four seconds".into()))?
@@ -105,11 +118,14 @@ async fn run(client: &Client, statement: &str) -> Result<(), Error> {
 
 /// How many migrations the schema has.
 async fn applied(client: &Client) -> Result<u32, Error> {
-    let exists = client.query_one("select to_regclass('reveille.migration') is not null", &[]).await?;
+    let exists =
+        client.query_one("select to_regclass('reveille.migration') is not null", &[]).await?;
     if !exists.get::<_, bool>(0) {
         return Ok(0);
     }
-    let row = client.query_one("select coalesce(max(version), 0)::integer from reveille.migration", &[]).await?;
+    let row = client
+        .query_one("select coalesce(max(version), 0)::integer from reveille.migration", &[])
+        .await?;
     Ok(u32::try_from(row.get::<_, i32>(0)).unwrap_or_default())
 }
 
@@ -117,7 +133,10 @@ async fn check_age(client: &Client, applied: u32) -> Result<(), MigrateError> {
     if applied == 0 {
         return Ok(());
     }
-    let row = client.query_one(include_str!("../../sql/schema/oldest_service.sql"), &[]).await.map_err(Error::from)?;
+    let row = client
+        .query_one(include_str!("../../sql/schema/oldest_service.sql"), &[])
+        .await
+        .map_err(Error::from)?;
     let needed = u32::try_from(row.get::<_, i32>(0)).unwrap_or_default();
     if needed > known() {
         return Err(MigrateError::TooOld { known: known(), needed });

@@ -11,12 +11,13 @@
 
 mod clock;
 pub(crate) mod connect;
+pub mod doctor;
 mod error;
-
+mod health;
+pub mod job;
 pub mod lease;
 pub mod listen;
 pub mod migrate;
-
 mod session;
 pub mod submission;
 mod value;
@@ -55,8 +56,12 @@ pub struct Store {
 impl Store {
     /// Opens the pools; connections are made when they are needed.
     pub async fn open(config: &Config, target: &Target) -> Result<Self> {
-        let with = |options: String| if config.pooler { target.clone() } else { target.with_options(&options) };
-        let relaxed = with(format!("{PINNED} -c synchronous_commit=off -c lock_timeout=2000 -c statement_timeout=30000"));
+        let with = |options: String| {
+            if config.pooler { target.clone() } else { target.with_options(&options) }
+        };
+        let relaxed = with(format!(
+            "{PINNED} -c synchronous_commit=off -c lock_timeout=2000 -c statement_timeout=30000"
+        ));
         let hot = with(format!("{PINNED} -c lock_timeout=1000 -c statement_timeout=60000"));
         let cold = with("-c jit=off -c lock_timeout=1500 -c statement_timeout=10000".into());
         Ok(Self {
@@ -81,9 +86,11 @@ impl Store {
 
     /// Connections open and idle, by pool.
     pub fn pools(&self) -> [(&'static str, u32, u32); 3] {
-        [("relaxed", &self.relaxed), ("hot", &self.hot), ("cold", &self.cold)].map(|(name, pool)| {
-            let state = pool.state();
-            (name, state.connections, state.idle_connections)
-        })
+        [("relaxed", &self.relaxed), ("hot", &self.hot), ("cold", &self.cold)].map(
+            |(name, pool)| {
+                let state = pool.state();
+                (name, state.connections, state.idle_connections)
+            },
+        )
     }
 }

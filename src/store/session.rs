@@ -45,7 +45,11 @@ pub(crate) struct Session {
 impl Session {
     /// Runs a statement, prepared once per connection; behind a PgBouncer, which may answer from another server connection
     /// each time, unprepared.
-    pub(crate) async fn query(&mut self, sql: &'static Sql, parameters: Parameters<'_>) -> Result<Vec<Row>> {
+    pub(crate) async fn query(
+        &mut self,
+        sql: &'static Sql,
+        parameters: Parameters<'_>,
+    ) -> Result<Vec<Row>> {
         debug_assert_eq!(sql.types.len(), parameters.len(), "{}", sql.name);
         if self.pooler {
             let typed: Vec<_> = parameters.iter().copied().zip(sql.types.iter().cloned()).collect();
@@ -96,14 +100,22 @@ impl ManageConnection for Manager {
 pub(crate) fn explain(error: &tokio_postgres::Error) -> String {
     let text = with_sources(error);
     if text.contains("unsupported startup parameter") {
-        return format!("{text}. This looks like a PgBouncer: set pooler = true, and listen_database_url to a direct connection");
+        return format!(
+            "{text}. This looks like a PgBouncer: set pooler = true, and listen_database_url to a direct connection"
+        );
     }
     text
 }
 
 /// A pool of at most `size` connections, opened when they are needed. A call waits `patience` for one.
-pub(crate) async fn pool(target: Target, size: u32, patience: std::time::Duration, pooler: bool) -> Result<Pool<Manager>> {
-    let manager = Manager { inner: PostgresConnectionManager::new(target.config, target.tls), pooler };
+pub(crate) async fn pool(
+    target: Target,
+    size: u32,
+    patience: std::time::Duration,
+    pooler: bool,
+) -> Result<Pool<Manager>> {
+    let manager =
+        Manager { inner: PostgresConnectionManager::new(target.config, target.tls), pooler };
     Pool::builder()
         .max_size(size)
         .test_on_check_out(false)
@@ -119,6 +131,8 @@ pub(crate) async fn pool(target: Target, size: u32, patience: std::time::Duratio
 pub(crate) async fn take(pool: &Pool<Manager>) -> Result<bb8::PooledConnection<'_, Manager>> {
     pool.get().await.map_err(|error| match error {
         RunError::User(error) => error,
-        RunError::TimedOut => Error::Unavailable("no connection was free or could be made in time".into()),
+        RunError::TimedOut => {
+            Error::Unavailable("no connection was free or could be made in time".into())
+        }
     })
 }

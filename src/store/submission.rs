@@ -92,13 +92,23 @@ impl<'a> Columns<'a> {
             queues: each().map(|job| job.queue.as_str()).collect(),
             tasks: each().map(|job| job.task.as_str()).collect(),
             priorities: each().map(|job| job.priority).collect(),
-            run_ats: each().map(|job| if let Start::At(at) = job.start { Some(at) } else { None }).collect(),
-            delays: each().map(|job| if let Start::After(seconds) = job.start { Some(seconds) } else { None }).collect(),
+            run_ats: each()
+                .map(|job| if let Start::At(at) = job.start { Some(at) } else { None })
+                .collect(),
+            delays: each()
+                .map(|job| if let Start::After(seconds) = job.start { Some(seconds) } else { None })
+                .collect(),
             payloads: each().map(|job| Jsonb(job.payload.clone())).collect(),
             max_attempts: each().map(|job| job.max_attempts).collect(),
             timeouts: each().map(|job| job.timeout_seconds).collect(),
             tags: each()
-                .map(|job| if job.tags.is_empty() { None } else { Json::from_serialize(&job.tags).ok().map(Jsonb) })
+                .map(|job| {
+                    if job.tags.is_empty() {
+                        None
+                    } else {
+                        Json::from_serialize(&job.tags).ok().map(Jsonb)
+                    }
+                })
                 .collect(),
         }
     }
@@ -111,8 +121,18 @@ impl Store {
         let c = Columns::new(jobs);
         let marks = if announce { marks(jobs, self.clock.now()) } else { Marks::default() };
         let parameters: Parameters<'_> = &[
-            &c.ids, &c.queues, &c.tasks, &c.priorities, &c.run_ats, &c.delays, &c.payloads, &c.max_attempts, &c.timeouts,
-            &c.tags, &marks.ids, &marks.kind,
+            &c.ids,
+            &c.queues,
+            &c.tasks,
+            &c.priorities,
+            &c.run_ats,
+            &c.delays,
+            &c.payloads,
+            &c.max_attempts,
+            &c.timeouts,
+            &c.tags,
+            &marks.ids,
+            &marks.kind,
         ];
         let statement = sql!("job/submit": UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT2_ARRAY, TIMESTAMPTZ_ARRAY, FLOAT8_ARRAY,
             JSONB_ARRAY, INT4_ARRAY, FLOAT8_ARRAY, JSONB_ARRAY, UUID_ARRAY, INT2);
@@ -122,12 +142,27 @@ impl Store {
     /// Inserts jobs of which some have a unique key, in one transaction; the conflicts are resolved in their order.
     pub async fn job_submit_keyed(&self, jobs: &[(JobId, Submission)]) -> Result<Vec<Written>> {
         let c = Columns::new(jobs);
-        let keys: Vec<Option<&str>> = jobs.iter().map(|(_, job)| job.unique.as_ref().map(|unique| unique.key.as_str())).collect();
-        let policies: Vec<Option<&str>> =
-            jobs.iter().map(|(_, job)| job.unique.as_ref().map(|unique| unique.on_conflict.as_str())).collect();
+        let keys: Vec<Option<&str>> = jobs
+            .iter()
+            .map(|(_, job)| job.unique.as_ref().map(|unique| unique.key.as_str()))
+            .collect();
+        let policies: Vec<Option<&str>> = jobs
+            .iter()
+            .map(|(_, job)| job.unique.as_ref().map(|unique| unique.on_conflict.as_str()))
+            .collect();
         let parameters: Parameters<'_> = &[
-            &c.ids, &c.queues, &c.tasks, &c.priorities, &c.run_ats, &c.delays, &c.payloads, &c.max_attempts, &c.timeouts,
-            &c.tags, &keys, &policies,
+            &c.ids,
+            &c.queues,
+            &c.tasks,
+            &c.priorities,
+            &c.run_ats,
+            &c.delays,
+            &c.payloads,
+            &c.max_attempts,
+            &c.timeouts,
+            &c.tags,
+            &keys,
+            &policies,
         ];
         let statement = sql!("job/submit_keyed": UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT2_ARRAY, TIMESTAMPTZ_ARRAY,
             FLOAT8_ARRAY, JSONB_ARRAY, INT4_ARRAY, FLOAT8_ARRAY, JSONB_ARRAY, TEXT_ARRAY, TEXT_ARRAY);
@@ -138,7 +173,8 @@ impl Store {
                 let status: &str = row.get(2);
                 Ok(Written {
                     job_id: JobId(row.get(1)),
-                    status: Status::parse(status).ok_or_else(|| Error::Unexpected(format!("the status {status}")))?,
+                    status: Status::parse(status)
+                        .ok_or_else(|| Error::Unexpected(format!("the status {status}")))?,
                     outcome: match row.get(3) {
                         "created" => Outcome::Created,
                         "existing" => Outcome::Existing,
@@ -175,7 +211,10 @@ fn marks(jobs: &[(JobId, Submission)], now: DateTime<Utc>) -> Marks {
         if !lanes.contains(&lane) {
             if lanes.len() == LANES_MOST {
                 let mut queues = std::collections::HashSet::new();
-                let ids = soon().filter(|(_, job)| queues.insert(job.queue.as_str())).map(|(id, _)| id.0).collect();
+                let ids = soon()
+                    .filter(|(_, job)| queues.insert(job.queue.as_str()))
+                    .map(|(id, _)| id.0)
+                    .collect();
                 return Marks { ids, kind: 2 };
             }
             lanes.push(lane);

@@ -16,7 +16,11 @@ pub(crate) struct Jsonb(pub(crate) Json);
 const VERSION: u8 = 1;
 
 impl ToSql for Jsonb {
-    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn StdError + Sync + Send>> {
+    fn to_sql(
+        &self,
+        _: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn StdError + Sync + Send>> {
         out.extend_from_slice(&[VERSION]);
         out.extend_from_slice(self.0.as_str().as_bytes());
         Ok(IsNull::No)

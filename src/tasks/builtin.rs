@@ -154,7 +154,10 @@ impl Handler for Flaky {
 
     async fn run(&self, context: Context, payload: Failures) -> Result<u32, TaskError> {
         if context.attempt <= payload.failures {
-            return Err(TaskError::retry(format!("attempt {} fails, as was asked for", context.attempt)));
+            return Err(TaskError::retry(format!(
+                "attempt {} fails, as was asked for",
+                context.attempt
+            )));
         }
         Ok(context.attempt)
     }

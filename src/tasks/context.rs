@@ -39,7 +39,12 @@ impl Context {
     /// Says how far the work is: a fraction from 0 to 1, and a word. The last report of a while is kept.
     pub fn progress(&self, fraction: f64, message: impl Into<String>) {
         let fraction = fraction.is_finite().then(|| fraction.clamp(0.0, 1.0));
-        let report = Progress { lease: self.lease, id: self.job_id, fraction, message: Some(message.into()) };
+        let report = Progress {
+            lease: self.lease,
+            id: self.job_id,
+            fraction,
+            message: Some(message.into()),
+        };
         // A full channel drops the report: the next one is as good.
         let _ = self.reports.try_send(report);
     }

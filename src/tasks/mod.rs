@@ -84,7 +84,11 @@ pub trait Handler: Send + Sync + 'static {
     }
 
     /// Does the work. When `context` says that it is cancelled, return soon, with any error.
-    fn run(&self, context: Context, payload: Self::Payload) -> impl Future<Output = Result<Self::Output, TaskError>> + Send;
+    fn run(
+        &self,
+        context: Context,
+        payload: Self::Payload,
+    ) -> impl Future<Output = Result<Self::Output, TaskError>> + Send;
 }
 
 /// Why an erased handler did not succeed.
@@ -98,15 +102,25 @@ pub(crate) enum RunError {
 
 /// A handler whatever its types.
 pub(crate) trait AnyHandler: Send + Sync {
-    fn run_any(self: Arc<Self>, context: Context, payload: Json) -> BoxFuture<'static, Result<Json, RunError>>;
+    fn run_any(
+        self: Arc<Self>,
+        context: Context,
+        payload: Json,
+    ) -> BoxFuture<'static, Result<Json, RunError>>;
 }
 
 impl<H: Handler> AnyHandler for H {
-    fn run_any(self: Arc<Self>, context: Context, payload: Json) -> BoxFuture<'static, Result<Json, RunError>> {
+    fn run_any(
+        self: Arc<Self>,
+        context: Context,
+        payload: Json,
+    ) -> BoxFuture<'static, Result<Json, RunError>> {
         async move {
-            let payload = payload.to().map_err(|error| RunError::InvalidPayload(error.to_string()))?;
+            let payload =
+                payload.to().map_err(|error| RunError::InvalidPayload(error.to_string()))?;
             let output = self.run(context, payload).await.map_err(RunError::Task)?;
-            Json::from_serialize(&output).map_err(|error| RunError::InvalidResult(error.to_string()))
+            Json::from_serialize(&output)
+                .map_err(|error| RunError::InvalidResult(error.to_string()))
         }
         .boxed()
     }
@@ -140,7 +154,9 @@ impl Registry {
     /// # Panics
     /// When the handler's name is no task name: a mistake of the program, seen when it starts.
     pub fn add<H: Handler>(&mut self, handler: H) {
-        let name = TaskName::new(H::NAME).unwrap_or_else(|| panic!("{:?} is no task name: it must be {}", H::NAME, TaskName::RULE));
+        let name = TaskName::new(H::NAME).unwrap_or_else(|| {
+            panic!("{:?} is no task name: it must be {}", H::NAME, TaskName::RULE)
+        });
         let registered = Registered {
             description: handler.description(),
             max_attempts: handler.max_attempts(),

@@ -4,6 +4,8 @@
 #[allow(dead_code, reason = "a harness offers more than the tests of the day use")]
 mod harness;
 
+mod cli;
 mod edge;
 mod embedded;
 mod faults;
+mod service;

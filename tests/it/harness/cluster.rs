@@ -53,7 +53,7 @@ impl Cluster {
                 data_dir,
             };
             it.execute(&format!("CREATE DATABASE {TEMPLATE}")).await;
-            template::prepare(&connect(&it.url_of(TEMPLATE)).await).await;
+            template::prepare(&it.url_of(TEMPLATE)).await;
             it
         })
         .await
