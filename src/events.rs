@@ -85,15 +85,9 @@ impl Wakes {
 }
 
 /// The ends of jobs, for those who wait for them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Ends {
     waiting: Arc<Mutex<HashMap<JobId, watch::Sender<u64>>>>,
-}
-
-impl Default for Ends {
-    fn default() -> Self {
-        Self { waiting: Arc::default() }
-    }
 }
 
 impl Ends {

@@ -24,7 +24,7 @@ async fn the_three_calls_of_the_origin() {
     let service = Service::on(&database.url()).start().await;
     let submitted = service
         .http()
-        .post("/jobs", json!({"payload": {"task": "hello_world", "data": "test message"}}))
+        .post("/jobs", &json!({"payload": {"task": "hello_world", "data": "test message"}}))
         .await;
     assert_eq!(submitted.status, 201);
     assert_eq!(submitted.body["status"], "queued");
@@ -60,7 +60,7 @@ async fn a_failed_attempt_is_tried_again_and_a_batch_is_all_or_nothing() {
     let database = harness::database().await;
     let service = Service::on(&database.url()).start().await;
     let flaky =
-        service.http().post("/jobs", json!({"task": "flaky", "payload": {"failures": 1}})).await;
+        service.http().post("/jobs", &json!({"task": "flaky", "payload": {"failures": 1}})).await;
     let job = ended(&service, &flaky.body["job_id"]).await;
     assert_eq!(
         (&job["status"], &job["attempt_count"], &job["result"]),
@@ -69,7 +69,7 @@ async fn a_failed_attempt_is_tried_again_and_a_batch_is_all_or_nothing() {
 
     let bad = service
         .http()
-        .post("/jobs/batch", json!([{"payload": 1}, {"payload": 2, "priority": 10}]))
+        .post("/jobs/batch", &json!([{"payload": 1}, {"payload": 2, "priority": 10}]))
         .await;
     assert_eq!(bad.status, 422);
     assert_eq!(bad.body["errors"][0]["pointer"], "/1/priority");
@@ -83,12 +83,14 @@ async fn a_failed_attempt_is_tried_again_and_a_batch_is_all_or_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_of_a_killed_process_run_again() {
     let database = harness::database().await;
-    let fast = |service: Service| {
-        service.env("REVEILLE_HEARTBEAT_SECONDS", "0.2").env("REVEILLE_LOST_AFTER_SECONDS", "1")
+    let fast = || {
+        Service::on(&database.url())
+            .env("REVEILLE_HEARTBEAT_SECONDS", "0.2")
+            .env("REVEILLE_LOST_AFTER_SECONDS", "1")
     };
-    let first = fast(Service::on(&database.url())).start().await;
+    let mut first = fast().start().await;
     let job =
-        first.http().post("/jobs", json!({"task": "sleep", "payload": {"seconds": 2}})).await.body;
+        first.http().post("/jobs", &json!({"task": "sleep", "payload": {"seconds": 2}})).await.body;
     let client = database.client().await;
     harness::eventually("the job runs", SOON, async || {
         client.query_one("select count(*) from reveille.lease", &[]).await.unwrap().get::<_, i64>(0)
@@ -96,7 +98,7 @@ async fn jobs_of_a_killed_process_run_again() {
     })
     .await;
     first.kill9().await;
-    let second = fast(Service::on(&database.url())).start().await;
+    let second = fast().start().await;
     let job = ended(&second, &job["job_id"]).await;
     assert_eq!(
         (&job["status"], &job["attempt_count"], &job["crash_count"]),
