@@ -14,7 +14,7 @@ PG_DIR = $(CURDIR)/target/pg-$(PG)
 PG_HOME = $(PG_DIR)/node_modules/$(PG_PACKAGE)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-pg lint fmt openapi bench clean
+.PHONY: help run test test-pg lint fmt openapi clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,11 +50,8 @@ fmt: ## Format the code
 openapi: ## Write openapi/openapi.json and openapi/openapi.yaml anew
 	mkdir -p openapi
 	$(CARGO) run --locked --quiet -- openapi > target/openapi.json
-	$(CARGO) run --locked --quiet -- openapi --yaml > target/openapi.yaml
+	$(CARGO) run --locked --quiet -- openapi --format yaml > target/openapi.yaml
 	mv target/openapi.json target/openapi.yaml openapi/
-
-bench: ## Measure
-	$(CARGO) bench --locked
 
 clean: ## Remove what was built (never data)
 	$(CARGO) clean

@@ -21,7 +21,7 @@ async fn ended(service: &Service, id: &Value) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_three_calls_of_the_origin() {
     let database = harness::database().await;
-    let service = Service::on(&database.url()).start().await;
+    let service = Service::on(database.url()).start().await;
     let submitted = service
         .http()
         .post("/jobs", &json!({"payload": {"task": "hello_world", "data": "test message"}}))
@@ -42,7 +42,7 @@ async fn the_three_calls_of_the_origin() {
 async fn plain_sql_wakes_a_worker() {
     let database = harness::database().await;
     let service =
-        Service::on(&database.url()).env("REVEILLE_POLL_INTERVAL_SECONDS", "60").start().await;
+        Service::on(database.url()).env("REVEILLE_POLL_INTERVAL_SECONDS", "60").start().await;
     let client = database.client().await;
     let row = client
         .query_one(
@@ -58,7 +58,7 @@ async fn plain_sql_wakes_a_worker() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_attempt_is_tried_again_and_a_batch_is_all_or_nothing() {
     let database = harness::database().await;
-    let service = Service::on(&database.url()).start().await;
+    let service = Service::on(database.url()).start().await;
     let flaky =
         service.http().post("/jobs", &json!({"task": "flaky", "payload": {"failures": 1}})).await;
     let job = ended(&service, &flaky.body["job_id"]).await;
@@ -84,7 +84,7 @@ async fn a_failed_attempt_is_tried_again_and_a_batch_is_all_or_nothing() {
 async fn jobs_of_a_killed_process_run_again() {
     let database = harness::database().await;
     let fast = || {
-        Service::on(&database.url())
+        Service::on(database.url())
             .env("REVEILLE_HEARTBEAT_SECONDS", "0.2")
             .env("REVEILLE_LOST_AFTER_SECONDS", "1")
     };
@@ -105,4 +105,16 @@ async fn jobs_of_a_killed_process_run_again() {
         (&json!("completed"), &json!(1), &json!(0))
     );
     assert_eq!(client.query_one(MISPLACED, &[]).await.unwrap().get::<_, i64>(0), 0);
+}
+
+#[test]
+fn the_committed_specification_is_the_one_that_the_binary_emits() {
+    let committed = |name: &str| {
+        std::fs::read_to_string(format!("{}/openapi/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    };
+    for (name, emitted) in
+        [("openapi.json", reveille::api::spec_json()), ("openapi.yaml", reveille::api::spec_yaml())]
+    {
+        assert!(committed(name) == emitted, "openapi/{name} is old: run `make openapi`");
+    }
 }
