@@ -104,3 +104,64 @@ pub(super) fn job_row(row: &Row) -> Result<JobRow> {
         cancel_requested: row.get("cancel_requested"),
     })
 }
+
+/// What came of a cancellation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cancelled {
+    /// It waited, and has ended now.
+    Ended,
+    /// It is being processed, and its handler is being told.
+    Told,
+    /// It had ended before.
+    AlreadyFinal(Status),
+    /// There is no such job.
+    Unknown,
+}
+
+/// What came of a retry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Retried {
+    /// It waits again.
+    Queued,
+    /// It has not ended.
+    NotFinal,
+    /// Another job that has not ended holds its unique key.
+    KeyHeld(JobId),
+}
+
+/// How often a job that moves between two tables is looked for.
+const LOOKS: usize = 20;
+
+impl Store {
+    pub async fn job_cancel(&self, id: JobId) -> Result<Cancelled> {
+        for _ in 0..LOOKS {
+            let rows = self.hot(sql!("job/cancel": UUID), &[&id.0]).await?;
+            let Some(row) = rows.first() else { break };
+            if row.get(0) {
+                return Ok(Cancelled::Ended);
+            }
+            if row.get::<_, Option<Uuid>>(1).is_some() {
+                return Ok(Cancelled::Told);
+            }
+            if let Some(state) = row.get::<_, Option<&str>>(2) {
+                return Ok(Cancelled::AlreadyFinal(status(state)?));
+            }
+            if !row.get::<_, bool>(3) {
+                return Ok(Cancelled::Unknown);
+            }
+        }
+        Err(Error::Busy { state: String::new(), message: "the job kept moving".into() })
+    }
+
+    /// Sends a job that has ended back to wait, with fresh attempts.
+    pub async fn job_retry(&self, id: JobId) -> Result<Retried> {
+        let rows = self.hot(sql!("job/retry": UUID), &[&id.0]).await?;
+        Ok(match rows.first() {
+            Some(row) if row.get(0) => Retried::Queued,
+            Some(row) => row
+                .get::<_, Option<Uuid>>(1)
+                .map_or(Retried::NotFinal, |id| Retried::KeyHeld(JobId(id))),
+            None => Retried::NotFinal,
+        })
+    }
+}

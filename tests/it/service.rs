@@ -107,6 +107,38 @@ async fn jobs_of_a_killed_process_run_again() {
     assert_eq!(client.query_one(MISPLACED, &[]).await.unwrap().get::<_, i64>(0), 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_are_cancelled_while_they_wait_and_while_they_run_and_run_once_more() {
+    let database = harness::database().await;
+    let service = Service::on(database.url()).start().await;
+    let http = service.http();
+    let submit = async |job: Value| {
+        let submitted = http.post("/jobs", &job).await.body;
+        submitted["job_id"].as_str().unwrap().to_owned()
+    };
+    let waiting = submit(json!({"payload": 1, "delay_seconds": 600, "unique_key": "k"})).await;
+    let cancelled = http.post(&format!("/jobs/{waiting}/cancel"), &json!({})).await;
+    assert_eq!((cancelled.status, &cancelled.body["status"]), (200, &json!("cancelled")));
+    let again = http.post(&format!("/jobs/{waiting}/cancel"), &json!({})).await;
+    assert_eq!((again.status, &again.body["code"]), (409, &json!("job_already_final")));
+
+    let running = submit(json!({"task": "sleep", "payload": {"seconds": 60}})).await;
+    let client = database.client().await;
+    harness::eventually("the job runs", SOON, async || {
+        client.query_one("select count(*) from reveille.lease", &[]).await.unwrap().get::<_, i64>(0)
+            == 1
+    })
+    .await;
+    assert_eq!(http.post(&format!("/jobs/{running}/cancel"), &json!({})).await.status, 202);
+    assert_eq!(ended(&service, &json!(running)).await["status"], "cancelled");
+
+    let retried = http.post(&format!("/jobs/{waiting}/retry"), &json!({})).await;
+    assert_eq!(retried.status, 200);
+    let job = ended(&service, &json!(waiting)).await;
+    assert_eq!((&job["status"], &job["result"]), (&json!("completed"), &json!(1)));
+    assert_eq!(client.query_one(MISPLACED, &[]).await.unwrap().get::<_, i64>(0), 0);
+}
+
 #[test]
 fn the_committed_specification_is_the_one_that_the_binary_emits() {
     let committed = |name: &str| {

@@ -23,6 +23,7 @@ use super::security::Bearer;
 use super::submission::{BatchBody, SubmissionBody};
 use crate::job::JobId;
 use crate::refusals;
+use crate::store::job::{Cancelled, Retried};
 use crate::store::submission::{Outcome, Written};
 
 /// The longest that a call may wait for the end of a job.
@@ -32,6 +33,8 @@ refusals! {
     pub SubmitJob: BODY, &[409];
     pub SubmitJobs: BODY, &[409];
     pub GetJob: &[400, 404];
+    pub CancelJob: &[400, 404, 409];
+    pub RetryJob: &[400, 404, 409];
 }
 
 /// What became of a submission. `created`: a new job. `existing`: a job that has not ended holds the unique key, and is the
@@ -137,6 +140,16 @@ pub enum BatchAnswer {
     Created(Body<SubmittedBatch>),
 }
 
+#[derive(ApiResponse)]
+pub enum CancelAnswer {
+    /// It waited, and is cancelled.
+    #[oai(status = 200)]
+    Cancelled(Body<Job>),
+    /// It is being processed, and its handler is being told to stop.
+    #[oai(status = 202)]
+    Told(Body<Job>),
+}
+
 pub struct JobsApi;
 
 /// Jobs.
@@ -215,6 +228,62 @@ impl JobsApi {
         let id = job_id.0.job()?;
         let wait = wait_seconds(wait.0)?.unwrap_or_default();
         Ok(Body(services.wait_for(id, wait).await?.ok_or_else(|| no_job(id))?))
+    }
+
+    /// Cancel a job
+    ///
+    /// One that waits is cancelled at once (200). The handler of one that is being processed is told to stop (202): if it
+    /// succeeds all the same the job is `completed`, else `cancelled`.
+    #[oai(path = "/jobs/:job_id/cancel", method = "post", operation_id = "cancel_job")]
+    async fn cancel_job(
+        &self,
+        services: Data<&Services>,
+        /// The job's id, from the answer to its submission.
+        job_id: Path<IdText>,
+        _token: Bearer,
+    ) -> Result<CancelAnswer, Refused<CancelJob>> {
+        let id = job_id.0.job()?;
+        let cancelled = services.store.job_cancel(id).await?;
+        if let Cancelled::AlreadyFinal(status) = cancelled {
+            let detail = format!(
+                "The job has ended: it is {}. There is nothing left to cancel.",
+                status.as_str()
+            );
+            return Err(Problem::conflict("job_already_final", detail).job(id.0).into());
+        }
+        let job = services.wait_for(id, Duration::ZERO).await?.ok_or_else(|| no_job(id))?;
+        if cancelled == Cancelled::Ended {
+            services.events.ends.ended([id]);
+            return Ok(CancelAnswer::Cancelled(Body(job)));
+        }
+        Ok(CancelAnswer::Told(Body(job)))
+    }
+
+    /// Run a job once more
+    ///
+    /// One that has ended (`completed`, `failed` or `cancelled`) waits again, with fresh attempts.
+    #[oai(path = "/jobs/:job_id/retry", method = "post", operation_id = "retry_job")]
+    async fn retry_job(
+        &self,
+        services: Data<&Services>,
+        /// The job's id, from the answer to its submission.
+        job_id: Path<IdText>,
+        _token: Bearer,
+    ) -> Result<Body<Job>, Refused<RetryJob>> {
+        let id = job_id.0.job()?;
+        let retried = services.store.job_retry(id).await?;
+        let job = services.wait_for(id, Duration::ZERO).await?.ok_or_else(|| no_job(id))?;
+        match retried {
+            Retried::Queued => Ok(Body(job)),
+            Retried::NotFinal => {
+                let detail = "The job has not ended, so there is nothing to run once more. Cancel it first, or wait.";
+                Err(Problem::conflict("job_not_final", detail).job(id.0).into())
+            }
+            Retried::KeyHeld(holder) => {
+                let detail = "Another job that has not ended holds this job's unique_key. Wait for it, or cancel it first.";
+                Err(Problem::conflict("unique_key_conflict", detail).job(holder.0).into())
+            }
+        }
     }
 }
 

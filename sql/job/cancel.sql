@@ -1,0 +1,17 @@
+-- id uuid. Ends a job that waits; of one that is being processed asks its handler to stop, which the holder is told of. Answers
+-- whether it ended here, the lease that holds it, and how it had ended before. Nothing of these: it was moving, or is unknown.
+with r as (
+  delete from reveille.ready where id = $1::uuid returning id, attempt
+), ended as (
+  insert into reveille.outcome (id, attempt, state, error)
+  select id, attempt, 'cancelled', '{"code": "cancelled", "message": "it was cancelled while it waited"}' from r
+), unkeyed as (
+  delete from reveille.unique_key k using r where k.id = r.id
+), l as (
+  update reveille.lease set cancels = case when $1::uuid = any (cancels) then cancels else array_append(cancels, $1::uuid) end
+  where $1::uuid = any (ids) and not exists (select from r) returning lease
+), told as (
+  select l.lease, pg_notify('reveille', 'cancel ' || l.lease || ' ' || $1::uuid) from l
+)
+select exists (select from r), (select lease from told), (select o.state::text from reveille.outcome o where o.id = $1::uuid),
+  exists (select from reveille.job j where j.id = $1::uuid)
