@@ -165,3 +165,61 @@ impl Store {
         })
     }
 }
+
+/// Which jobs a list is to have; what is `None` does not matter.
+#[derive(Clone, Debug, Default)]
+pub struct JobFilter {
+    pub status: Option<Status>,
+    pub queue: Option<String>,
+    pub task: Option<String>,
+    pub tag: Option<String>,
+    pub unique_key: Option<String>,
+    pub created_after: Option<DateTime<Utc>>,
+    pub created_before: Option<DateTime<Utc>>,
+    /// JSON that the payload contains.
+    pub payload_contains: Option<Json>,
+    /// Only jobs before this one: the last of the page before.
+    pub below: Option<JobId>,
+    pub payloads: bool,
+    pub results: bool,
+    pub limit: u32,
+}
+
+impl Store {
+    /// Jobs, the newest first.
+    pub async fn job_list(&self, filter: &JobFilter) -> Result<Vec<JobRow>> {
+        let before = filter.created_before.map_or(Uuid::max(), first_id);
+        let below = filter.below.map_or(before, |id| id.0.min(before));
+        let least = filter.created_after.map_or(Uuid::nil(), first_id);
+        let status = filter.status.map(Status::as_str);
+        let payload = filter.payload_contains.clone().map(Jsonb);
+        let limit = i64::from(filter.limit);
+        let statement =
+            sql!("job/list": TEXT, TEXT, TEXT, TEXT, TEXT, UUID, UUID, JSONB, BOOL, BOOL, INT8);
+        let rows = self
+            .cold(
+                statement,
+                &[
+                    &status,
+                    &filter.queue,
+                    &filter.task,
+                    &filter.tag,
+                    &filter.unique_key,
+                    &below,
+                    &least,
+                    &payload,
+                    &filter.payloads,
+                    &filter.results,
+                    &limit,
+                ],
+            )
+            .await?;
+        rows.iter().map(job_row).collect()
+    }
+}
+
+/// The least id of a moment.
+fn first_id(at: DateTime<Utc>) -> Uuid {
+    let millis = u128::try_from(at.timestamp_millis()).unwrap_or_default();
+    Uuid::from_u128(millis << 80)
+}

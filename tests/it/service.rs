@@ -139,6 +139,45 @@ async fn jobs_are_cancelled_while_they_wait_and_while_they_run_and_run_once_more
     assert_eq!(client.query_one(MISPLACED, &[]).await.unwrap().get::<_, i64>(0), 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_is_read_page_by_page_and_filtered_by_status() {
+    let database = harness::database().await;
+    let service = Service::on(database.url()).start().await;
+    let http = service.http();
+    let jobs: Vec<Value> = (0..5)
+        .map(|nth| json!({"payload": {"nth": nth}, "delay_seconds": 600, "tags": ["t"]}))
+        .collect();
+    let submitted = http.post("/jobs/batch", &json!(jobs)).await;
+    assert_eq!(submitted.status, 201);
+    let done = http.post("/jobs?wait=10", &json!({"payload": 1})).await.body;
+
+    let ids = |page: &Value| -> Vec<Value> {
+        page["data"].as_array().unwrap().iter().map(|job| job["job_id"].clone()).collect()
+    };
+    let mut expected: Vec<Value> = submitted.body["jobs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|job| job["job_id"].clone())
+        .collect();
+    expected.reverse();
+    let first = http.get("/jobs?status=scheduled&tag=t&limit=3").await.body;
+    let second = http
+        .get(&format!(
+            "/jobs?status=scheduled&tag=t&limit=3&cursor={}",
+            first["next_cursor"].as_str().unwrap()
+        ))
+        .await
+        .body;
+    assert_eq!([ids(&first), ids(&second)].concat(), expected);
+    assert_eq!(second.get("next_cursor"), None);
+    assert_eq!(ids(&http.get("/jobs?status=completed").await.body), [done["job_id"].clone()]);
+    assert_eq!(ids(&http.get("/jobs").await.body).len(), 6);
+    let found = http.get("/jobs?payload_contains=%7B%22nth%22%3A2%7D&include=payload").await.body;
+    assert_eq!(found["data"][0]["payload"], json!({"nth": 2}));
+    assert_eq!(http.get("/jobs?cursor=x").await.body["code"], "invalid_cursor");
+}
+
 #[test]
 fn the_committed_specification_is_the_one_that_the_binary_emits() {
     let committed = |name: &str| {

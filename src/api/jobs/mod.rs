@@ -22,8 +22,9 @@ use super::problem::Problem;
 use super::security::Bearer;
 use super::submission::{BatchBody, SubmissionBody};
 use crate::job::JobId;
+use crate::job::json::Json;
 use crate::refusals;
-use crate::store::job::{Cancelled, Retried};
+use crate::store::job::{Cancelled, JobFilter, Retried};
 use crate::store::submission::{Outcome, Written};
 
 /// The longest that a call may wait for the end of a job.
@@ -33,6 +34,7 @@ refusals! {
     pub SubmitJob: BODY, &[409];
     pub SubmitJobs: BODY, &[409];
     pub GetJob: &[400, 404];
+    pub ListJobs: &[400];
     pub CancelJob: &[400, 404, 409];
     pub RetryJob: &[400, 404, 409];
 }
@@ -140,6 +142,31 @@ pub enum BatchAnswer {
     Created(Body<SubmittedBatch>),
 }
 
+/// A page of a list.
+#[derive(Debug, Clone, Object, Serialize)]
+#[oai(example, skip_serializing_if_is_none)]
+pub struct JobPage {
+    /// The jobs, the newest first.
+    pub data: Vec<Job>,
+    /// Where the next page begins: pass it as `cursor`. Absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+impl Example for JobPage {
+    fn example() -> Self {
+        Self { data: vec![Job::example()], next_cursor: None }
+    }
+}
+
+/// What a list has beside the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename_all = "snake_case")]
+pub enum Include {
+    Payload,
+    Result,
+}
+
 #[derive(ApiResponse)]
 pub enum CancelAnswer {
     /// It waited, and is cancelled.
@@ -210,6 +237,77 @@ impl JobsApi {
         Ok(BatchAnswer::Created(Body(SubmittedBatch {
             jobs: written.into_iter().map(Submitted::from).collect(),
         })))
+    }
+
+    /// List jobs
+    ///
+    /// The newest first, and stable while jobs arrive. Payloads and results are left out unless `include` asks for them.
+    #[oai(path = "/jobs", method = "get", operation_id = "list_jobs")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
+    async fn list_jobs(
+        &self,
+        services: Data<&Services>,
+        /// Only jobs that stand so.
+        status: Query<Option<JobStatus>>,
+        /// Only jobs of this queue.
+        queue: Query<Option<String>>,
+        /// Only jobs of this task.
+        task: Query<Option<String>>,
+        /// Only jobs with this tag.
+        tag: Query<Option<String>>,
+        /// Only jobs with this unique key.
+        unique_key: Query<Option<String>>,
+        /// Only jobs submitted at this time or later (RFC 3339).
+        created_after: Query<Option<chrono::DateTime<chrono::Utc>>>,
+        /// Only jobs submitted before this time (RFC 3339).
+        created_before: Query<Option<chrono::DateTime<chrono::Utc>>>,
+        /// Only jobs whose payload contains this JSON, as `@>` of jsonb has it.
+        payload_contains: Query<Option<String>>,
+        /// What to read beside the rest; may be repeated.
+        include: Query<Vec<Include>>,
+        /// How many jobs a page has, 1 to 200; 50 without it.
+        limit: Query<Option<u32>>,
+        /// `next_cursor` of the page before.
+        cursor: Query<Option<String>>,
+        _token: Bearer,
+    ) -> Result<Body<JobPage>, Refused<ListJobs>> {
+        let limit = limit.0.unwrap_or(50);
+        if !(1..=200).contains(&limit) {
+            return Err(Problem::bad_request(
+                "invalid_limit",
+                "limit is a number from 1 to 200. Follow next_cursor for more.",
+            )
+            .into());
+        }
+        let payload_contains = match payload_contains.0 {
+            Some(text) => Some(Json::parse(text.as_bytes()).map_err(|fault| {
+                Problem::bad_request(
+                    "invalid_payload_contains",
+                    format!("payload_contains must be JSON: {}", fault.message),
+                )
+            })?),
+            None => None,
+        };
+        let filter = JobFilter {
+            status: status.0.map(Into::into),
+            queue: queue.0,
+            task: task.0,
+            tag: tag.0,
+            unique_key: unique_key.0,
+            created_after: created_after.0,
+            created_before: created_before.0,
+            payload_contains,
+            below: cursor.0.as_deref().map(read_cursor).transpose()?,
+            payloads: include.0.contains(&Include::Payload),
+            results: include.0.contains(&Include::Result),
+            // One more tells whether there is a next page.
+            limit: limit + 1,
+        };
+        let mut rows = services.store.job_list(&filter).await?;
+        let more = rows.len() > limit as usize;
+        rows.truncate(limit as usize);
+        let next_cursor = rows.last().filter(|_| more).map(|row| row.job_id.0.simple().to_string());
+        Ok(Body(JobPage { data: rows.into_iter().map(Job::from).collect(), next_cursor }))
     }
 
     /// Read a job
@@ -285,6 +383,12 @@ impl JobsApi {
             }
         }
     }
+}
+
+fn read_cursor(text: &str) -> Result<JobId, Problem> {
+    Uuid::try_parse(text).map(JobId).map_err(|_| {
+        Problem::bad_request("invalid_cursor", "This is no cursor of a list. Pass next_cursor of the page before as it is, or leave it out.")
+    })
 }
 
 fn wait_seconds(wait: Option<u32>) -> Result<Option<Duration>, Problem> {
