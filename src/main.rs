@@ -1,1 +1,7 @@
-fn main() {}
+//! The binary: everything it can do is listed in `reveille::cli`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    reveille::cli::run()
+}

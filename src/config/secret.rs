@@ -38,7 +38,7 @@ pub struct DatabaseUrl(Secret);
 
 impl DatabaseUrl {
     /// Checks the form, a URL or `key=value` pairs. Whether anything answers there is for the
-    /// store to find out, and so are TLS parameters, which the driver does not parse.
+    /// store to find out.
     pub fn new(text: &str) -> Result<Self, Wrong> {
         const WRITE: &str = "write postgres://USER:PASSWORD@HOST:PORT/NAME";
         let url = text.starts_with("postgres://") || text.starts_with("postgresql://");
@@ -58,20 +58,20 @@ impl DatabaseUrl {
     }
 }
 
-/// The parameters of TLS, which libpq knows and the driver either refuses or knows only in part.
+/// Without the words for TLS that libpq knows and the driver does not; the store understands them.
 fn without_tls(text: &str) -> String {
-    let tls = |pair: &str| {
-        let name = pair.split('=').next().unwrap_or_default().trim();
-        name.starts_with("ssl") || name == "channel_binding" || name == "gssencmode"
+    let ours = |pair: &str| {
+        pair.starts_with("sslrootcert=")
+            || matches!(pair, "sslmode=verify-ca" | "sslmode=verify-full")
     };
     if let Some((address, query)) = text.split_once('?') {
-        let kept: Vec<_> = query.split('&').filter(|pair| !tls(pair)).collect();
+        let kept: Vec<_> = query.split('&').filter(|pair| !ours(pair)).collect();
         return format!("{address}?{}", kept.join("&"));
     }
-    if text.contains("://") {
+    if text.contains("://") || !text.split_whitespace().any(ours) {
         return text.to_owned();
     }
-    text.split_whitespace().filter(|pair| !tls(pair)).collect::<Vec<_>>().join(" ")
+    text.split_whitespace().filter(|pair| !ours(pair)).collect::<Vec<_>>().join(" ")
 }
 
 impl fmt::Display for DatabaseUrl {
@@ -120,11 +120,10 @@ mod tests {
                 "postgres://me:hush@db:5433/jobs?sslmode=verify-full",
                 "postgres://me:***@db:5433/jobs",
             ),
+            ("host=db user='the me' sslmode=require", "postgres://the me@db/"),
+            ("host=db sslmode=verify-ca sslrootcert=/ca.pem dbname=x", "postgres://db/x"),
             ("postgresql://me@a:1,b:2/jobs", "postgres://me@a:1,b:2/jobs"),
-            (
-                "host=/run/pg user=me password=hush dbname=jobs",
-                "postgres://me:***@/run/pg/jobs",
-            ),
+            ("host=/run/pg user=me password=hush dbname=jobs", "postgres://me:***@/run/pg/jobs"),
             ("postgres://db/jobs?user=me&password=hush", "postgres://me:***@db:5432/jobs"),
             ("postgres://me:hu%40sh@db/jobs", "postgres://me:***@db:5432/jobs"),
         ] {
@@ -137,9 +136,13 @@ mod tests {
 
     #[test]
     fn a_wrong_address_is_refused_without_being_quoted() {
-        for text in
-            ["hush", "mysql://me:hush@db/x", "postgres://me:hush@db:hush/x", "password=hush x"]
-        {
+        for text in [
+            "hush",
+            "mysql://me:hush@db/x",
+            "postgres://me:hush@db:hush/x",
+            "postgres://me:hush@db/x?sslmode=maybe",
+            "password=hush x",
+        ] {
             let wrong = DatabaseUrl::new(text).unwrap_err();
             assert!(!format!("{wrong:?}").contains("hush"), "{wrong:?}");
         }

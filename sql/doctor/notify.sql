@@ -1,0 +1,2 @@
+-- A word to ourselves.
+select pg_notify('reveille_doctor', $1)

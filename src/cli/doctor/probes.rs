@@ -1,0 +1,248 @@
+//! What the doctor looks at, one function each. An error of the database becomes a finding.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+
+use super::link::Link;
+use super::report::Check;
+use super::settings;
+use crate::config::Config;
+use crate::store::{Error, Result, doctor as store};
+
+/// Connections of an instance beside those of `pool_size`: submissions, claims, LISTEN, migration.
+const BESIDE_POOL: i64 = 8;
+
+/// The finding for a question that the database did not answer.
+pub(super) fn unanswered(name: &str, error: &Error) -> Check {
+    let change = "grant the role what it lacks, or see the server's log";
+    Check::fail(name, error.to_string(), change)
+}
+
+pub(super) async fn server(client: &Client) -> Result<Vec<Check>> {
+    let server = store::server(client).await?;
+    let major = server.version_number / 10_000;
+    let version = Check::fail(
+        "PostgreSQL",
+        format!("{}, database {}", server.version, server.database),
+        "use PostgreSQL 14 or newer",
+    );
+    let version = version.unless(major >= 14);
+    let untried =
+        Check::warn("PostgreSQL", &server.version, "newer than 18: not tried with this release");
+    let primary = Check::fail(
+        "primary",
+        if server.in_recovery { "this is a standby" } else { "yes" },
+        "connect to the primary; with several hosts, add target_session_attrs=read-write",
+    );
+    let role = Check::warn(
+        "role",
+        format!("{}{}", server.role, if server.superuser { ", a superuser" } else { "" }),
+        "works, but a role that owns nothing but the schema is safer: create role reveille login, \
+         grant create on database … to it",
+    );
+    Ok(vec![
+        if major > 18 { untried } else { version },
+        primary.unless(!server.in_recovery),
+        role.unless(!server.superuser),
+    ])
+}
+
+pub(super) async fn settings(client: &Client, own: bool) -> Result<Vec<Check>> {
+    let values: HashMap<_, _> = store::settings(client, &settings::NAMES).await?;
+    Ok(settings::judge(&values, own))
+}
+
+pub(super) async fn connections(client: &Client, config: &Config) -> Result<Vec<Check>> {
+    let server = store::connections(client).await?;
+    let needed = i64::from(config.pool_size) + BESIDE_POOL;
+    let found = format!("{} of {} are free, an instance takes {needed}", server.free, server.most);
+    let change = "raise max_connections, lower pool_size, or put a PgBouncer between";
+    let check = if server.free < needed {
+        Check::fail("connections", found, change)
+    } else {
+        Check::warn("connections", found, change).unless(server.free >= 2 * needed)
+    };
+    Ok(vec![check])
+}
+
+/// The schema, and whether this role can work with it; then whether every job is in its place.
+pub(super) async fn schema(client: &Client) -> Result<Vec<Check>> {
+    let missing = store::missing_tables(client).await?;
+    let role = store::privileges(client).await?;
+    if missing.len() == store::TABLES.len() {
+        let change = "start the service or run `reveille migrate`; either makes it";
+        let grant =
+            "grant create on database … to the role, or let an owner run `reveille migrate`";
+        let check = Check::fail("privileges", "may not create a schema", grant);
+        return Ok(vec![
+            Check::warn("schema", "not there yet", change),
+            check.unless(role.may_create),
+        ]);
+    }
+    let schema = Check::fail(
+        "schema",
+        if missing.is_empty() {
+            "there".to_owned()
+        } else {
+            format!("lacks {}", missing.join(", "))
+        },
+        "run `reveille migrate`",
+    );
+    let complete = missing.is_empty();
+    let mut checks = vec![schema.unless(complete), privileges(role)];
+    if complete {
+        checks.push(one_place(client).await);
+    }
+    Ok(checks)
+}
+
+fn privileges(role: store::Privileges) -> Check {
+    match (role.may_use, role.owns_schema) {
+        (true, true) => Check::ok("privileges", "owns the schema"),
+        (true, false) => Check::warn(
+            "privileges",
+            "may use the tables, but does not own them",
+            "the service makes and drops partitions: run it as the schema's owner",
+        ),
+        (false, _) => Check::fail(
+            "privileges",
+            "may not use all of the tables",
+            "run the service as the schema's owner",
+        ),
+    }
+}
+
+/// An error here is not passed on: on a large history the question may take too long, which says
+/// nothing about the jobs.
+async fn one_place(client: &Client) -> Check {
+    const NAME: &str = "every job in one place";
+    match tokio::time::timeout(Duration::from_secs(35), store::one_place(client)).await {
+        Ok(Ok(places)) => {
+            let store::Places { jobs, nowhere, several, strangers } = places;
+            let found = format!(
+                "{jobs} jobs, of them {nowhere} nowhere and {several} in several places; {strangers} \
+                 entries without a job"
+            );
+            let change =
+                "this must not be: keep the database as it is, and report it with this line";
+            Check::fail(NAME, found, change).unless(nowhere + several + strangers == 0)
+        }
+        Ok(Err(error)) if is_cancelled(&error) => too_long(NAME),
+        Ok(Err(error)) => unanswered(NAME, &error),
+        Err(_) => too_long(NAME),
+    }
+}
+
+fn is_cancelled(error: &Error) -> bool {
+    error.state() == Some(SqlState::QUERY_CANCELED.code())
+}
+
+fn too_long(name: &str) -> Check {
+    Check::warn(
+        name,
+        "not known: counting took longer than 30 s",
+        "ask again when less is going on",
+    )
+}
+
+pub(super) async fn vacuum(client: &Client) -> Result<Vec<Check>> {
+    let Some(oldest) = store::oldest_snapshot(client).await? else {
+        return Ok(vec![Check::ok("oldest snapshot", "nobody holds back vacuum")]);
+    };
+    let store::Snapshot { holder, age, seconds } = oldest;
+    let open = seconds.map(|seconds| format!(", open for {seconds:.0} s")).unwrap_or_default();
+    let change = "dead rows pile up behind it and claims get slower: end it, and set \
+                  idle_in_transaction_session_timeout for whoever forgot it";
+    let check =
+        Check::warn("oldest snapshot", format!("{holder}, {age} transactions ago{open}"), change);
+    // Minutes of a busy queue, or the backup of a small database.
+    Ok(vec![check.unless(seconds.unwrap_or(0.0) < 300.0 && age < 1_000_000)])
+}
+
+pub(super) async fn notification_queue(client: &Client) -> Result<Vec<Check>> {
+    const NAME: &str = "notification queue";
+    let usage = store::notification_usage(client).await?;
+    let found = format!("{:.1} % full", usage * 100.0);
+    let change = "a session that listens does not read, or is in a long transaction; when the queue \
+                  is full, commits fail. Find it in pg_stat_activity and end it";
+    Ok(vec![if usage >= 0.5 {
+        Check::fail(NAME, found, change)
+    } else {
+        Check::warn(NAME, found, change).unless(usage < 0.1)
+    }])
+}
+
+/// The clock of this machine makes job ids and with them `created_at`; the server's decides what is
+/// due. Of three readings the quickest is the most exact.
+pub(super) async fn clock(client: &Client) -> Result<Vec<Check>> {
+    let mut best = (Duration::MAX, 0.0);
+    for _ in 0..3 {
+        let (before, started) = (Utc::now(), Instant::now());
+        let theirs = store::clock(client).await?;
+        let took = started.elapsed();
+        let middle = before + took / 2;
+        let ahead = (theirs - middle).as_seconds_f64();
+        if took < best.0 {
+            best = (took, ahead);
+        }
+    }
+    Ok(vec![judge_clock(best.1)])
+}
+
+fn judge_clock(ahead: f64) -> Check {
+    const NAME: &str = "clocks";
+    let milliseconds = ahead.abs() * 1000.0;
+    let side = if ahead < 0.0 { "behind" } else { "ahead of" };
+    let found = format!("the server is {milliseconds:.0} ms {side} this machine");
+    let change = "let both machines take their time from NTP (chrony, systemd-timesyncd)";
+    if milliseconds >= 30_000.0 {
+        return Check::fail(NAME, found, change);
+    }
+    Check::warn(NAME, found, change).unless(milliseconds < 1000.0)
+}
+
+/// How long a notification takes to come back, the middle one of five.
+pub(super) async fn round_trip(link: &mut Link) -> Result<Vec<Check>> {
+    const NAME: &str = "NOTIFY round trip";
+    store::listen(&link.client).await?;
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        let word = uuid::Uuid::new_v4().to_string();
+        let started = Instant::now();
+        store::notify(&link.client, &word).await?;
+        if !link.hears(&word, Duration::from_secs(5)).await {
+            let change = "something between here and the server swallows notifications, a pooler \
+                          perhaps: set listen_database_url to a direct connection";
+            return Ok(vec![Check::fail(NAME, "nothing came back within 5 s", change)]);
+        }
+        times.push(started.elapsed().as_secs_f64() * 1000.0);
+    }
+    times.sort_by(f64::total_cmp);
+    let middle = times[times.len() / 2];
+    let change = "jobs start so much later: look at the network and the server's disk";
+    Ok(vec![Check::warn(NAME, format!("{middle:.1} ms"), change).unless(middle < 50.0)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::Status;
+    use super::*;
+
+    #[test]
+    fn clocks_may_differ_a_little() {
+        for (ahead, status) in [
+            (0.02, Status::Ok),
+            (-0.9, Status::Ok),
+            (1.5, Status::Warn),
+            (-29.0, Status::Warn),
+            (-31.0, Status::Fail),
+        ] {
+            assert_eq!(judge_clock(ahead).status, status, "{ahead}");
+        }
+        assert_eq!(judge_clock(-1.5).found, "the server is 1500 ms behind this machine");
+    }
+}

@@ -1,0 +1,27 @@
+//! Logs go to standard error: text on a terminal, where a person reads them, and one JSON object a
+//! line otherwise, where a collector does.
+
+use std::io::IsTerminal as _;
+
+use anyhow::Context as _;
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Config, LogFormat};
+
+/// Starts logging as the configuration wants it.
+pub(super) fn init(config: &Config) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&config.log).context("log is no filter")?;
+    let terminal = std::io::stderr().is_terminal();
+    let text = match config.log_format {
+        LogFormat::Auto => terminal,
+        LogFormat::Text => true,
+        LogFormat::Json => false,
+    };
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let begun = if text {
+        lines.with_ansi(terminal).with_target(false).try_init()
+    } else {
+        lines.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
+    };
+    begun.map_err(|error| anyhow::anyhow!("logging cannot be set up: {error}"))
+}

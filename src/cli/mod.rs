@@ -1,0 +1,132 @@
+//! The command line: one file per command, and this list of them.
+//!
+//! Two kinds of commands live here. Those that run the service (`serve`, `migrate`, `config`,
+//! `doctor`) read the configuration; those that use it (`submit`, `list`, …) speak HTTP to a running
+//! one, and need nothing but its URL and a token. What a script reads goes to standard output, and
+//! everything else to standard error.
+
+mod completions;
+mod config;
+mod doctor;
+mod get;
+mod health;
+mod list;
+mod logging;
+mod migrate;
+mod object;
+mod openapi;
+mod output;
+mod queues;
+mod remote;
+mod serve;
+mod settings;
+mod steer;
+mod stop;
+mod submit;
+mod table;
+mod wait;
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+const EXAMPLES: &str = "\
+Examples:
+  reveille serve                                    a service with a PostgreSQL of its own
+  DATABASE_URL=postgres://… reveille serve          a service on yours
+  reveille submit hello_world --payload '{\"name\":\"you\"}' --wait
+  reveille list --status failed
+  reveille doctor                                   is the database fit for it?
+
+Exit status: 0 all is well, 1 it failed, 2 wrong usage or configuration.
+`wait` and `submit --wait`: 3 the job failed or was cancelled, 4 it has not ended in time.";
+
+/// A push-driven PostgreSQL job queue with a REST API.
+#[derive(Debug, Parser)]
+#[command(name = "reveille", version, after_help = EXAMPLES)]
+#[command(arg_required_else_help = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service: the API, and the workers.
+    Serve(serve::Args),
+    /// Bring the schema up to date, and end.
+    Migrate(migrate::Args),
+    /// Show the settings in force, and where each comes from.
+    Config(config::Args),
+    /// Check the database: version, settings, schema, notifications, clocks.
+    Doctor(doctor::Args),
+    /// Ask a service whether it is ready; for health checks of containers.
+    Health(health::Args),
+    /// Print the OpenAPI document.
+    Openapi(openapi::Args),
+    /// Submit a job.
+    Submit(submit::Args),
+    /// Show a job.
+    Get(get::Args),
+    /// List jobs, the newest first.
+    List(list::Args),
+    /// Wait until a job has ended.
+    Wait(wait::Args),
+    /// Cancel jobs, waiting or running.
+    Cancel(steer::Args),
+    /// Run jobs that have ended once more.
+    Retry(steer::Args),
+    /// List, pause and resume queues.
+    Queues(queues::Args),
+    /// Print a completion script for a shell.
+    Completions(completions::Args),
+}
+
+/// Runs the command that the process's arguments name.
+pub fn run() -> ExitCode {
+    // The HTTP client is built without a TLS provider. An error means that one is installed.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let cli = Cli::parse();
+    execute(cli.command).unwrap_or_else(|error| stop::explain(&error))
+}
+
+fn execute(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve(args) => serve::execute(&args),
+        Command::Migrate(args) => migrate::execute(&args),
+        Command::Config(args) => config::execute(&args),
+        Command::Doctor(args) => block_on(doctor::execute(&args)),
+        Command::Health(args) => block_on(health::execute(&args)),
+        Command::Openapi(args) => openapi::execute(&args),
+        Command::Submit(args) => block_on(submit::execute(&args)),
+        Command::Get(args) => block_on(get::execute(&args)),
+        Command::List(args) => block_on(list::execute(&args)),
+        Command::Wait(args) => block_on(wait::execute(&args)),
+        Command::Cancel(args) => block_on(steer::execute("cancel", &args)),
+        Command::Retry(args) => block_on(steer::execute("retry", &args)),
+        Command::Queues(args) => block_on(queues::execute(&args)),
+        Command::Completions(args) => completions::execute(&args),
+    }
+}
+
+/// Runs a command that waits for a network on a runtime of its own, on this very thread: a server
+/// process that `serve` starts must be the child of a thread that lives as long as the service.
+fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the system refuses the threads of a runtime; see `ulimit -u`")?
+        .block_on(future)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_definition_of_the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

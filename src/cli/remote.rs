@@ -1,0 +1,276 @@
+//! The HTTP side of the commands that use a running service.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use reqwest::{Method, StatusCode, Url};
+use serde::Deserialize;
+
+use super::object::{Object, Page};
+use super::stop::Usage;
+use super::table::clean;
+use crate::config::{Secret, process_environment, variable};
+
+const DEFAULT_URL: &str = "http://127.0.0.1:8000";
+
+/// Which service to speak to.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Service")]
+#[group(skip)]
+pub(super) struct Args {
+    /// The service's URL [default: REVEILLE_URL, else http://127.0.0.1:8000].
+    ///
+    /// Its bearer token is read from REVEILLE_TOKEN: an argument could be seen by everybody on
+    /// this machine.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+}
+
+impl Args {
+    /// A client for that service.
+    pub(super) fn connect(&self) -> anyhow::Result<Remote> {
+        let environment = process_environment();
+        let url = self.url.as_deref().or_else(|| variable(&environment, "REVEILLE_URL"));
+        let token = variable(&environment, "REVEILLE_TOKEN").map(|it| Secret::new(it.trim()));
+        Remote::new(url.unwrap_or(DEFAULT_URL), token)
+    }
+
+    /// The URL that was given, here or in the environment.
+    pub(super) fn given(&self) -> Option<String> {
+        let environment = process_environment();
+        self.url.clone().or_else(|| variable(&environment, "REVEILLE_URL").map(str::to_owned))
+    }
+}
+
+/// A running service.
+pub(super) struct Remote {
+    client: reqwest::Client,
+    base: Url,
+    token: Option<Secret>,
+}
+
+/// A request to it.
+pub(super) struct Request<'a> {
+    pub(super) method: Method,
+    /// Segments of the path, unescaped.
+    pub(super) path: &'a [&'a str],
+    pub(super) query: Vec<(&'a str, String)>,
+    /// JSON.
+    pub(super) body: Option<String>,
+    /// How long the service may take.
+    pub(super) patience: Duration,
+}
+
+impl<'a> Request<'a> {
+    pub(super) fn get(path: &'a [&'a str]) -> Self {
+        let patience = Duration::from_secs(30);
+        Self { method: Method::GET, path, query: Vec::new(), body: None, patience }
+    }
+
+    pub(super) fn post(path: &'a [&'a str]) -> Self {
+        Self { method: Method::POST, ..Self::get(path) }
+    }
+}
+
+/// What the service answered when all was well.
+pub(super) struct Answer {
+    pub(super) body: String,
+}
+
+impl Answer {
+    /// The body as an object.
+    pub(super) fn object(&self) -> anyhow::Result<Object> {
+        serde_json::from_str(&self.body).context("the answer is no JSON object: is this Reveille?")
+    }
+
+    /// The body as a page of a listing.
+    pub(super) fn page(&self) -> anyhow::Result<Page> {
+        Page::parse(&self.body).context("the answer is no listing: is this Reveille?")
+    }
+}
+
+/// The service did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refused {
+    /// Nothing answered, or the answer broke off.
+    #[error(
+        "cannot reach {url}: {reason}. Is the service running there? `reveille serve` starts one; --url or REVEILLE_URL names another"
+    )]
+    Unreachable { url: String, reason: String },
+    /// It said no, and why.
+    #[error("{said}")]
+    Said { status: StatusCode, said: String },
+}
+
+impl Refused {
+    /// Whether the same request may well succeed in a moment.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Said { status, .. } => {
+                matches!(status.as_u16(), 429 | 502 | 503 | 504)
+            }
+        }
+    }
+}
+
+impl Remote {
+    fn new(url: &str, token: Option<Secret>) -> anyhow::Result<Self> {
+        let base = Url::parse(url.trim()).ok().filter(|url| url.scheme().starts_with("http"));
+        let base = base.filter(|url| url.has_host()).ok_or_else(|| {
+            Usage(format!("{url:?} is no URL; write http://HOST:PORT (--url or REVEILLE_URL)"))
+        })?;
+        // The client is built without a TLS provider. An error means that one is installed already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("reveille/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(Duration::from_secs(5));
+        // A proxy of the environment leads out into the world, not back to this machine.
+        if matches!(base.host_str(), Some("127.0.0.1" | "localhost" | "[::1]")) {
+            builder = builder.no_proxy();
+        }
+        let client = builder.build().context("cannot make an HTTP client")?;
+        Ok(Self { client, base, token })
+    }
+
+    /// The service at this URL, without a token.
+    pub(super) fn at(url: &str) -> anyhow::Result<Self> {
+        Self::new(url, None)
+    }
+
+    fn url(&self, path: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        // Only a URL without a host has no path, and `new` has refused those.
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        url
+    }
+
+    /// Sends a request; everything but a 2xx is an error that says what to do.
+    pub(super) async fn send(&self, request: Request<'_>) -> Result<Answer, Refused> {
+        let mut url = self.url(request.path);
+        if !request.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&request.query);
+        }
+        let mut builder =
+            self.client.request(request.method, url.clone()).timeout(request.patience);
+        if let Some(token) = &self.token {
+            builder = builder.bearer_auth(token.expose());
+        }
+        if let Some(body) = request.body {
+            builder = builder.header("content-type", "application/json").body(body);
+        }
+        let response = builder.send().await.map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        let body = response.text().await.map_err(|error| self.unreachable(&error))?;
+        if status.is_success() {
+            return Ok(Answer { body });
+        }
+        Err(Refused::Said { status, said: say(status, &body, &url, self.token.is_some()) })
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> Refused {
+        // Only the innermost cause says it: connection refused, no such host, time-out.
+        let mut reason = error.to_string();
+        let mut cause = error.source();
+        while let Some(inner) = cause {
+            reason = inner.to_string();
+            cause = inner.source();
+        }
+        Refused::Unreachable { url: self.base.as_str().trim_end_matches('/').to_owned(), reason }
+    }
+}
+
+/// What an `application/problem+json` holds (RFC 9457), and our additions to it.
+#[derive(Deserialize)]
+struct Problem {
+    title: String,
+    #[serde(default)]
+    detail: Option<String>,
+    #[serde(default)]
+    request_id: Option<String>,
+    #[serde(default)]
+    errors: Vec<Field>,
+}
+
+#[derive(Deserialize)]
+struct Field {
+    #[serde(default)]
+    pointer: String,
+    #[serde(default)]
+    message: String,
+}
+
+/// A refusal in words: what happened, then what to do.
+fn say(status: StatusCode, body: &str, url: &Url, has_token: bool) -> String {
+    let Ok(problem) = serde_json::from_str::<Problem>(body) else {
+        let start = clean(body.trim(), 200);
+        return format!("{url} answered {status}, not in the way of Reveille: {start}");
+    };
+    let mut said = clean(problem.title.trim_end_matches('.'), 200);
+    if let Some(detail) = problem.detail {
+        said = format!("{said}: {}", clean(&detail, 1000));
+    }
+    for Field { pointer, message } in problem.errors {
+        let pointer = if pointer.is_empty() { "(the whole)" } else { &pointer };
+        said = format!("{said}\n  {} {}", clean(pointer, 200), clean(&message, 500));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        let hint = if has_token {
+            "the token in REVEILLE_TOKEN is not one of the service's"
+        } else {
+            "set REVEILLE_TOKEN to one of the service's auth_tokens"
+        };
+        said = format!("{said}\n  {hint}");
+    }
+    // A server's fault is looked for in its log, and this is how it is found there.
+    match problem.request_id.filter(|_| status.is_server_error()) {
+        Some(id) => format!("{said}\n  request id {}", clean(&id, 100)),
+        None => said,
+    }
+}
+
+/// An error for an answer that lacks what every such answer has.
+pub(super) fn incomplete(field: &str) -> anyhow::Error {
+    anyhow!("the answer has no {field}: is this Reveille, and not an older version?")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_says_every_wrong_field() {
+        let body = r#"{"title": "The job is not valid", "status": 422, "code": "invalid_job",
+            "detail": "Put these right and send it again.", "request_id": "r1",
+            "errors": [{"pointer": "/priority", "code": "x", "message": "must be 0 to 9"}]}"#;
+        let url = Url::parse("http://x/jobs").unwrap();
+        let said = say(StatusCode::UNPROCESSABLE_ENTITY, body, &url, false);
+        assert_eq!(
+            said,
+            "The job is not valid: Put these right and send it again.\n  /priority must be 0 to 9"
+        );
+        let said = say(StatusCode::SERVICE_UNAVAILABLE, body, &url, false);
+        assert!(said.ends_with("\n  request id r1"), "{said}");
+        let said = say(StatusCode::UNAUTHORIZED, body, &url, false);
+        assert!(said.contains("set REVEILLE_TOKEN"), "{said}");
+    }
+
+    #[test]
+    fn an_answer_of_something_else_is_quoted_on_one_line() {
+        let url = Url::parse("http://x/jobs").unwrap();
+        let said = say(StatusCode::BAD_GATEWAY, "<html>\n\u{1b}[2J", &url, false);
+        assert!(said.contains("502") && !said.contains('\n') && !said.contains('\u{1b}'), "{said}");
+    }
+
+    #[test]
+    fn names_are_escaped_behind_any_base() {
+        let remote = Remote::at("http://127.0.0.1:1/base/").unwrap();
+        assert_eq!(remote.url(&["queues", "a/b"]).as_str(), "http://127.0.0.1:1/base/queues/a%2Fb");
+        for wrong in ["", "127.0.0.1:8000", "ftp://x", "http://"] {
+            assert!(Remote::at(wrong).is_err(), "{wrong}");
+        }
+    }
+}

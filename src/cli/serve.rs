@@ -1,0 +1,35 @@
+//! `reveille serve`.
+
+use std::process::ExitCode;
+
+use super::{block_on, logging, settings};
+use crate::config::Config;
+
+const EXAMPLES: &str = "\
+Examples:
+  reveille serve                                    with a PostgreSQL of its own, in ./.reveille
+  DATABASE_URL=postgres://me:secret@db/jobs reveille serve --workers 200
+  REVEILLE_AUTH_TOKENS=$(openssl rand -hex 32) reveille serve --listen 0.0.0.0:8000
+
+When the service is ready, standard output says `ready http://HOST:PORT`. SIGTERM and Ctrl-C let
+running jobs end first, for --shutdown-grace-seconds at most; a second signal ends at once.
+Every setting is explained by `reveille config --default`.";
+
+/// Runs the service: the API, and the workers.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    #[command(flatten)]
+    settings: settings::Args,
+}
+
+pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
+    let config = args.settings.load()?.config;
+    logging::init(&config)?;
+    block_on(serve(config))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(_config: Config) -> anyhow::Result<()> {
+    anyhow::bail!("not linked yet")
+}

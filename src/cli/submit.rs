@@ -1,0 +1,232 @@
+//! `reveille submit`.
+
+use std::io::Read as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::remote::{self, Request};
+use super::stop::Usage;
+use super::{get, output, wait};
+
+const EXAMPLES: &str = "\
+Examples:
+  reveille submit hello_world --payload '{\"name\": \"you\"}' --wait
+  reveille submit resize_image --payload @job.json --queue images --priority 2
+  jq -c . job.json | reveille submit report --payload - --delay-seconds 3600
+  reveille submit sync --unique-key customer-7 --on-conflict replace
+  ID=$(reveille submit echo --quiet)
+
+Exit status with --wait: 0 completed, 3 failed or cancelled, 4 not ended in time.";
+
+/// Submits a job. What is left out takes the service's default.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// What is to be done. Without it, the `task` in the payload says so.
+    #[arg(required_unless_present = "payload")]
+    task: Option<String>,
+    /// JSON for the task: as such, - for standard input, or @FILE [default: {}].
+    #[arg(long, short, value_name = "JSON|-|@FILE", allow_hyphen_values = true)]
+    payload: Option<String>,
+    /// The queue to wait in.
+    #[arg(long)]
+    queue: Option<String>,
+    /// 0 (first) to 9 (last).
+    #[arg(long, value_name = "NUMBER")]
+    priority: Option<i64>,
+    /// Not before this time (RFC 3339).
+    #[arg(long, value_name = "TIME", conflicts_with = "delay_seconds")]
+    run_at: Option<String>,
+    /// Not before so many seconds have passed.
+    #[arg(long, value_name = "SECONDS", visible_alias = "delay")]
+    delay_seconds: Option<f64>,
+    /// How many attempts it has.
+    #[arg(long, value_name = "NUMBER")]
+    max_attempts: Option<i64>,
+    /// How long one attempt may take.
+    #[arg(long, value_name = "SECONDS")]
+    timeout_seconds: Option<f64>,
+    /// A word to find it by; may be given more than once.
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+    /// A key that only one unfinished job of the queue may have.
+    #[arg(long, value_name = "KEY")]
+    unique_key: Option<String>,
+    /// What to do if an unfinished job has the key.
+    #[arg(long, value_name = "WHAT", requires = "unique_key")]
+    on_conflict: Option<OnConflict>,
+    /// Wait until it has ended, or for so many seconds (--wait=60), and show how it ended.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true)]
+    #[arg(value_parser = wait::seconds)]
+    wait: Option<Option<Duration>>,
+    /// Print nothing but the job's id.
+    #[arg(long, short, conflicts_with = "json")]
+    quiet: bool,
+    /// Print the service's answer as it is.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    service: remote::Args,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum OnConflict {
+    /// Keep the other job, and answer with it.
+    Keep,
+    /// Refuse this one.
+    Reject,
+    /// Put this one in its place.
+    Replace,
+}
+
+/// The body of the request. Whether the values are allowed is the service's business: it has the
+/// rules, and says so in one answer for all fields.
+#[derive(Serialize)]
+struct Body<'a> {
+    payload: &'a RawValue,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priority: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run_at: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delay_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_attempts: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    tags: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unique_key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_conflict: Option<OnConflict>,
+}
+
+pub(super) async fn execute(args: &Args) -> anyhow::Result<ExitCode> {
+    let remote = args.service.connect()?;
+    let payload = read_payload(args.payload.as_deref().unwrap_or("{}"))?;
+    let body = Some(serde_json::to_string(&args.body(&payload))?);
+    let answer = remote.send(Request { body, ..Request::post(&["jobs"]) }).await?;
+
+    let job = answer.object()?;
+    let id = job.text("job_id").ok_or_else(|| remote::incomplete("job_id"))?;
+    for warning in job.texts("warnings") {
+        output::note(format!("warning: {warning}"));
+    }
+    if args.quiet {
+        output::line(&id)?;
+    } else if args.wait.is_none() {
+        if args.json { output::line(&answer.body)? } else { get::show(&job)? }
+    }
+    let Some(timeout) = args.wait else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let ended = wait::until_ended(&remote, &id, timeout).await?;
+    if !args.quiet {
+        wait::show(&ended, args.json)?;
+    }
+    ended.exit_code()
+}
+
+impl Args {
+    fn body<'a>(&'a self, payload: &'a RawValue) -> Body<'a> {
+        Body {
+            payload,
+            task: self.task.as_deref(),
+            queue: self.queue.as_deref(),
+            priority: self.priority,
+            run_at: self.run_at.as_deref(),
+            delay_seconds: self.delay_seconds,
+            max_attempts: self.max_attempts,
+            timeout_seconds: self.timeout_seconds,
+            tags: &self.tags,
+            unique_key: self.unique_key.as_deref(),
+            on_conflict: self.on_conflict,
+        }
+    }
+}
+
+/// The payload's text, passed on as it is: reading it into values would round its numbers.
+fn read_payload(given: &str) -> anyhow::Result<Box<RawValue>> {
+    let text = match given.strip_prefix('@') {
+        Some(path) => {
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?
+        }
+        None if given == "-" => {
+            let mut text = String::new();
+            let read = std::io::stdin().read_to_string(&mut text);
+            read.context("cannot read standard input as UTF-8")?;
+            text
+        }
+        None => given.to_owned(),
+    };
+    serde_json::from_str(text.trim()).map_err(|error| {
+        let hint = "a text needs its quotes, and the shell takes one pair: '\"text\"'";
+        Usage(format!("the payload is no JSON ({error}); {hint}")).into()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn body(line: &[&str]) -> String {
+        let args = Command::parse_from([&["submit"], line].concat()).args;
+        let payload = read_payload(args.payload.as_deref().unwrap_or("{}")).unwrap();
+        serde_json::to_string(&args.body(&payload)).unwrap()
+    }
+
+    #[test]
+    fn only_what_was_said_is_sent_and_numbers_stay_exact() {
+        assert_eq!(body(&["echo"]), r#"{"payload":{},"task":"echo"}"#);
+        assert_eq!(
+            body(&["-p", "[1.10, 12345678901234567890123]"]),
+            r#"{"payload":[1.10, 12345678901234567890123]}"#
+        );
+        assert_eq!(body(&["--payload", "-1"]), r#"{"payload":-1}"#);
+    }
+
+    #[test]
+    fn every_field_has_its_flag() {
+        let line = "t --queue q --priority 0 --delay 1.5 --max-attempts 2 --timeout-seconds 3 \
+                    --tag a --tag b --unique-key k --on-conflict replace";
+        assert_eq!(
+            body(&line.split_whitespace().collect::<Vec<_>>()),
+            r#"{"payload":{},"task":"t","queue":"q","priority":0,"delay_seconds":1.5,"max_attempts":2,"timeout_seconds":3.0,"tags":["a","b"],"unique_key":"k","on_conflict":"replace"}"#
+        );
+    }
+
+    #[test]
+    fn a_payload_that_is_no_json_is_the_callers_mistake() {
+        for text in ["hello", "", "{", "1 2"] {
+            assert!(read_payload(text).unwrap_err().is::<Usage>(), "{text}");
+        }
+    }
+
+    #[test]
+    fn waiting_may_have_an_end() {
+        let wait =
+            |line: &[&str]| Command::parse_from([&["submit", "echo"], line].concat()).args.wait;
+        assert_eq!(wait(&[]), None);
+        assert_eq!(wait(&["--wait"]), Some(None));
+        assert_eq!(wait(&["--wait=1.5"]), Some(Some(Duration::from_millis(1500))));
+    }
+}

@@ -1,0 +1,193 @@
+//! What `reveille doctor` asks a database. Statements are not prepared, so that the questions also
+//! get through a PgBouncer in transaction mode, which is one of the things to be found out.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Connection, Row, Socket};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::connect::{CONNECT_WITHIN, Target};
+use super::error::{Error, Result, with_sources};
+use crate::config::DatabaseUrl;
+
+/// What has to be polled for the client to get on, and what notifications come from.
+pub type Link = Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
+
+/// Connects. `options` are settings of the session in the form of libpq (`-c name=value`).
+pub async fn connect(url: &DatabaseUrl, options: Option<&str>) -> Result<(Client, Link)> {
+    let mut target = Target::parse(url.expose())?;
+    if let Some(options) = options {
+        target = target.with_options(options);
+    }
+    let connecting = target.config.connect(target.tls);
+    match tokio::time::timeout(CONNECT_WITHIN, connecting).await {
+        Ok(Ok(connected)) => Ok(connected),
+        Ok(Err(error)) if error.as_db_error().is_some() => Err(error.into()),
+        Ok(Err(error)) => Err(Error::Unavailable(with_sources(&error))),
+        Err(_) => {
+            let silence = format!("no answer within {} seconds", CONNECT_WITHIN.as_secs());
+            Err(Error::Unavailable(silence))
+        }
+    }
+}
+
+/// Which server this is, and as whom we are there.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// 150018 for 15.18.
+    pub version_number: i32,
+    pub version: String,
+    pub database: String,
+    pub role: String,
+    pub superuser: bool,
+    /// A standby, which cannot be written to.
+    pub in_recovery: bool,
+}
+
+/// Which server this is.
+pub async fn server(client: &Client) -> Result<Server> {
+    let row = one(client, include_str!("../../sql/doctor/server.sql"), &[]).await?;
+    Ok(Server {
+        version_number: row.try_get("version_number")?,
+        version: row.try_get("version")?,
+        database: row.try_get("database")?,
+        role: row.try_get("role")?,
+        superuser: row.try_get("superuser")?,
+        in_recovery: row.try_get("in_recovery")?,
+    })
+}
+
+/// The values of these settings; one that this version does not have is missing.
+pub async fn settings(client: &Client, names: &[&str]) -> Result<HashMap<String, String>> {
+    let sql = include_str!("../../sql/doctor/settings.sql");
+    let rows = client.query_typed(sql, &[(&names, Type::TEXT_ARRAY)]).await?;
+    rows.iter().map(|row| Ok((row.try_get("name")?, row.try_get("setting")?))).collect()
+}
+
+/// How many connections there may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Connections {
+    pub most: i64,
+    /// Those that a role like ours could still open.
+    pub free: i64,
+}
+
+/// How many connections there may be, and are left.
+pub async fn connections(client: &Client) -> Result<Connections> {
+    let row = one(client, include_str!("../../sql/doctor/connections.sql"), &[]).await?;
+    Ok(Connections { most: row.try_get("most")?, free: row.try_get("free")? })
+}
+
+/// The tables of the schema, as far as the doctor looks at them.
+pub const TABLES: [&str; 9] =
+    ["job", "ready", "lease", "outcome", "attempt", "unique_key", "queue", "worker", "task"];
+
+/// Which of [`TABLES`] are not there.
+pub async fn missing_tables(client: &Client) -> Result<Vec<String>> {
+    let sql = include_str!("../../sql/doctor/missing_tables.sql");
+    let rows = client.query_typed(sql, &[(&TABLES.as_slice(), Type::TEXT_ARRAY)]).await?;
+    rows.iter().map(|row| Ok(row.try_get("name")?)).collect()
+}
+
+/// What the role may do.
+#[derive(Debug, Clone, Copy)]
+pub struct Privileges {
+    /// Make a schema.
+    pub may_create: bool,
+    /// Change the tables of the schema, as migrations and partitions need it.
+    pub owns_schema: bool,
+    /// Read and write all of its tables.
+    pub may_use: bool,
+}
+
+/// What the role may do.
+pub async fn privileges(client: &Client) -> Result<Privileges> {
+    let row = one(client, include_str!("../../sql/doctor/privileges.sql"), &[]).await?;
+    Ok(Privileges {
+        may_create: row.try_get("may_create")?,
+        owns_schema: row.try_get("owns_schema")?,
+        may_use: row.try_get("may_use")?,
+    })
+}
+
+/// Where the jobs are.
+#[derive(Debug, Clone, Copy)]
+pub struct Places {
+    pub jobs: i64,
+    /// Jobs that neither wait nor run nor have ended.
+    pub nowhere: i64,
+    /// Jobs in more than one of these states.
+    pub several: i64,
+    /// Ids in one of these states that belong to no job.
+    pub strangers: i64,
+}
+
+/// Whether every job is in exactly one place. Reads all of them.
+pub async fn one_place(client: &Client) -> Result<Places> {
+    let row = one(client, include_str!("../../sql/doctor/one_place.sql"), &[]).await?;
+    Ok(Places {
+        jobs: row.try_get("jobs")?,
+        nowhere: row.try_get("nowhere")?,
+        several: row.try_get("several")?,
+        strangers: row.try_get("strangers")?,
+    })
+}
+
+/// Who keeps dead rows from being removed.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    pub holder: String,
+    /// Transactions begun since.
+    pub age: i64,
+    /// How long it has been open; unknown for a replication slot.
+    pub seconds: Option<f64>,
+}
+
+/// The oldest snapshot, if anybody holds one.
+pub async fn oldest_snapshot(client: &Client) -> Result<Option<Snapshot>> {
+    let sql = include_str!("../../sql/doctor/oldest_snapshot.sql");
+    let rows = client.query_typed(sql, &[]).await?;
+    let read = |row: &Row| {
+        Ok(Snapshot {
+            holder: row.try_get("holder")?,
+            age: row.try_get("age")?,
+            seconds: row.try_get("seconds")?,
+        })
+    };
+    rows.first().map(read).transpose()
+}
+
+/// How full the queue of notifications is, from 0 to 1.
+pub async fn notification_usage(client: &Client) -> Result<f64> {
+    let row = one(client, include_str!("../../sql/doctor/notification_usage.sql"), &[]).await?;
+    Ok(row.try_get("usage")?)
+}
+
+/// The server's clock.
+pub async fn clock(client: &Client) -> Result<DateTime<Utc>> {
+    let row = one(client, include_str!("../../sql/doctor/clock.sql"), &[]).await?;
+    Ok(row.try_get("now")?)
+}
+
+/// Listens to the doctor's own channel.
+pub async fn listen(client: &Client) -> Result<()> {
+    Ok(client.batch_execute(include_str!("../../sql/doctor/listen.sql")).await?)
+}
+
+/// Says `word` on the doctor's own channel.
+pub async fn notify(client: &Client, word: &str) -> Result<()> {
+    let sql = include_str!("../../sql/doctor/notify.sql");
+    client.query_typed(sql, &[(&word, Type::TEXT)]).await?;
+    Ok(())
+}
+
+async fn one(
+    client: &Client,
+    sql: &str,
+    parameters: &[(&(dyn ToSql + Sync), Type)],
+) -> Result<Row> {
+    Ok(client.query_typed_one(sql, parameters).await?)
+}

@@ -1,0 +1,89 @@
+//! What can go wrong with the database, by what the caller can do about it.
+
+use tokio_postgres::error::SqlState;
+
+/// Why a statement did not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No connection could be had; nothing was sent. Safe to repeat.
+    #[error("the database cannot be reached: {0}")]
+    Unavailable(String),
+    /// The connection went while the statement was under way; nobody knows whether it was carried out.
+    #[error("the connection to the database was lost while it worked: {0}")]
+    Unknown(String),
+    /// The database gave up on it for a passing reason (a lock, a deadlock, a limit); nothing was changed. Safe to repeat.
+    #[error("the database was too busy: {message}")]
+    Busy { state: String, message: String },
+    /// The database refused it.
+    #[error("the database refused: {message} (SQLSTATE {state})")]
+    Refused { state: String, message: String, detail: Option<String> },
+    /// An answer was not what this version expects.
+    #[error("the database answered something unexpected: {0}")]
+    Unexpected(String),
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// The SQLSTATE, where the database gave one.
+    pub fn state(&self) -> Option<&str> {
+        match self {
+            Self::Busy { state, .. } | Self::Refused { state, .. } => Some(state),
+            _ => None,
+        }
+    }
+
+    /// Whether the same call may succeed a moment later.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Unknown(_) | Self::Busy { .. })
+    }
+
+    /// Whether the database could not be reached or kept, rather than refused.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Unknown(_))
+    }
+}
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let Some(db) = error.as_db_error() else {
+            let text = with_sources(&error);
+            return if error.is_closed() || std::error::Error::source(&error).is_some_and(|source| source.is::<std::io::Error>()) {
+                Self::Unknown(text)
+            } else {
+                Self::Unexpected(text)
+            };
+        };
+        let message = db.message().to_owned();
+        let state = db.code().code().to_owned();
+        match db.code() {
+            // The server is going down: an autocommit statement may have committed before it said so.
+            &SqlState::ADMIN_SHUTDOWN | &SqlState::CRASH_SHUTDOWN => Self::Unknown(message),
+            &SqlState::CANNOT_CONNECT_NOW | &SqlState::TOO_MANY_CONNECTIONS | &SqlState::READ_ONLY_SQL_TRANSACTION => {
+                Self::Unavailable(message)
+            }
+            &SqlState::T_R_SERIALIZATION_FAILURE
+            | &SqlState::T_R_DEADLOCK_DETECTED
+            | &SqlState::LOCK_NOT_AVAILABLE
+            | &SqlState::QUERY_CANCELED
+            | &SqlState::DISK_FULL
+            | &SqlState::OUT_OF_MEMORY => Self::Busy { state, message },
+            _ if state.starts_with("08") => Self::Unknown(message),
+            _ => Self::Refused { state, message, detail: db.detail().map(str::to_owned) },
+        }
+    }
+}
+
+/// An error with what lies below it, which tokio-postgres leaves out of its own words.
+pub(crate) fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,3 @@
+//! All integration tests are one binary: it is linked once.
+
+mod cli;
