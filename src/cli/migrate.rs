@@ -2,8 +2,11 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
+
 use super::{block_on, logging, settings};
 use crate::config::Config;
+use crate::store;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -27,6 +30,12 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn migrate(_config: &Config) -> anyhow::Result<()> {
-    anyhow::bail!("not linked yet")
+async fn migrate(config: &Config) -> anyhow::Result<()> {
+    let url = config.listen_database_url.as_ref().or(config.database_url.as_ref());
+    let url = url.context(
+        "there is no database_url: `reveille serve` looks after its own PostgreSQL by itself",
+    )?;
+    let version = store::migrate::migrate(&store::Target::parse(url.expose())?).await?;
+    tracing::info!(before = version.before, now = version.now, "the schema is up to date");
+    Ok(())
 }

@@ -27,13 +27,10 @@ enum Format {
 }
 
 pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
-    let document = document(args.format)?;
+    let document = match args.format {
+        Format::Json => crate::api::spec_json(),
+        Format::Yaml => crate::api::spec_yaml(),
+    };
     output::line(document.trim_end())?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn document(format: Format) -> anyhow::Result<String> {
-    match format {
-        Format::Json | Format::Yaml => anyhow::bail!("not linked yet"),
-    }
 }

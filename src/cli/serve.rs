@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use super::{block_on, logging, settings};
-use crate::config::Config;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -26,10 +25,6 @@ pub(super) struct Args {
 pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
     let config = args.settings.load()?.config;
     logging::init(&config)?;
-    block_on(serve(config))?;
+    block_on(crate::app::serve(config))?;
     Ok(ExitCode::SUCCESS)
-}
-
-async fn serve(_config: Config) -> anyhow::Result<()> {
-    anyhow::bail!("not linked yet")
 }

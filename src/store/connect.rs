@@ -37,9 +37,9 @@ impl Target {
     /// else the system's), `require` and `prefer` encrypt without checking it.
     pub fn parse(url: &str) -> Result<Self> {
         let (bare, tls) = take_tls_words(url);
-        let mut config: Config = bare
-            .parse()
-            .map_err(|error: tokio_postgres::Error| Error::Unavailable(format!("the database URL cannot be read: {}", with_sources(&error))))?;
+        let mut config: Config = bare.parse().map_err(|error: tokio_postgres::Error| {
+            Error::Unavailable(format!("the database URL cannot be read: {}", with_sources(&error)))
+        })?;
         if tls.verifies() {
             config.ssl_mode(SslMode::Require);
         }
@@ -79,7 +79,11 @@ impl Target {
                 tokio_postgres::config::Host::Unix(path) => path.display().to_string(),
             })
             .collect();
-        format!("{}/{}", hosts.join(","), self.config.get_dbname().or(self.config.get_user()).unwrap_or_default())
+        format!(
+            "{}/{}",
+            hosts.join(","),
+            self.config.get_dbname().or(self.config.get_user()).unwrap_or_default()
+        )
     }
 }
 
@@ -102,15 +106,22 @@ impl TlsWords {
             .map_err(|error| Error::Unavailable(format!("TLS cannot be set up: {error}")))?;
         if !self.verifies() {
             let any = Arc::new(AnyServer(provider));
-            return Ok(builder.dangerous().with_custom_certificate_verifier(any).with_no_client_auth());
+            return Ok(builder
+                .dangerous()
+                .with_custom_certificate_verifier(any)
+                .with_no_client_auth());
         }
         let mut roots = RootCertStore::empty();
         match &self.root_certificate {
             Some(path) => {
-                let unreadable = |error| Error::Unavailable(format!("sslrootcert={path} cannot be read: {error}"));
+                let unreadable = |error| {
+                    Error::Unavailable(format!("sslrootcert={path} cannot be read: {error}"))
+                };
                 for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
                     let certificate = certificate.map_err(unreadable)?;
-                    roots.add(certificate).map_err(|error| Error::Unavailable(format!("sslrootcert={path} holds no CA: {error}")))?;
+                    roots.add(certificate).map_err(|error| {
+                        Error::Unavailable(format!("sslrootcert={path} holds no CA: {error}"))
+                    })?;
                 }
             }
             None => {
@@ -142,7 +153,11 @@ fn take_tls_words(url: &str) -> (String, TlsWords) {
         match url.split_once('?') {
             Some((place, query)) => {
                 let kept: Vec<String> = query.split('&').filter_map(&mut keep).collect();
-                if kept.is_empty() { place.to_owned() } else { format!("{place}?{}", kept.join("&")) }
+                if kept.is_empty() {
+                    place.to_owned()
+                } else {
+                    format!("{place}?{}", kept.join("&"))
+                }
             }
             None => url.to_owned(),
         }
@@ -176,7 +191,12 @@ impl ServerCertVerifier for AnyServer {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -185,7 +205,12 @@ impl ServerCertVerifier for AnyServer {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -199,7 +224,9 @@ mod tests {
 
     #[test]
     fn tls_words_are_taken_out_of_a_url() {
-        let (bare, words) = take_tls_words("postgres://u:p@h/db?sslmode=verify-full&application_name=x&sslrootcert=%2Fca.pem");
+        let (bare, words) = take_tls_words(
+            "postgres://u:p@h/db?sslmode=verify-full&application_name=x&sslrootcert=%2Fca.pem",
+        );
         assert_eq!(bare, "postgres://u:p@h/db?application_name=x");
         assert!(words.verifies());
         assert_eq!(words.root_certificate.as_deref(), Some("/ca.pem"));
@@ -207,7 +234,9 @@ mod tests {
 
     #[test]
     fn other_urls_stay_as_they_are() {
-        for url in ["postgres://h/db", "postgres://h/db?sslmode=require", "host=/tmp user=u dbname='a b'"] {
+        for url in
+            ["postgres://h/db", "postgres://h/db?sslmode=require", "host=/tmp user=u dbname='a b'"]
+        {
             let (bare, words) = take_tls_words(url);
             assert_eq!(bare, url);
             assert!(!words.verifies());

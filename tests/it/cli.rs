@@ -1,5 +1,4 @@
 //! What the binary alone can show, without a service or a database.
-#![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the line that failed")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;

@@ -1,3 +1,11 @@
-//! All integration tests are one binary: it is linked once.
+//! The integration tests: one binary and one PostgreSQL for all of them, a database for each.
+#![allow(clippy::unwrap_used)]
+
+#[allow(dead_code, reason = "a harness offers more than the tests of the day use")]
+mod harness;
 
 mod cli;
+mod edge;
+mod embedded;
+mod faults;
+mod service;

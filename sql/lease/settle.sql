@@ -1,0 +1,52 @@
+-- Outcomes, each (lease, id) once: leases uuid[], ids uuid[], endings text[] (completed, failed, cancelled, retry, snooze,
+-- release), delays float8[] (seconds until the next attempt), results jsonb[], errors jsonb[], keyed boolean[] (whether the
+-- job was submitted with a unique key); and the leases without repetition, uuid[]. Answers those that were accepted, with
+-- what became of them; the others are stale.
+--
+-- Everything derives from the lease rows as they are once locked; reading the table again would accept stale ids. Whoever
+-- was cancelled meanwhile does not go back to `ready`.
+with o as materialized (
+  select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::double precision[], $5::jsonb[], $6::jsonb[], $7::boolean[])
+    o (lease, id, ending, delay, result, error, keyed)
+), l as materialized (
+  select * from reveille.lease x where x.lease = any ($8::uuid[]) order by x.lease for update
+), ok as materialized (
+  select l.lease, l.worker, l.claimed_at, o.id, l.attempts[array_position(l.ids, o.id)] as attempt,
+    l.crashes[array_position(l.ids, o.id)] as crashes, o.ending, o.delay, o.result, o.error, o.keyed,
+    case
+      when o.ending in ('completed', 'failed', 'cancelled') then o.ending
+      when o.id = any (l.cancels) then 'cancelled'
+    end as state
+  from l join o on o.lease = l.lease and o.id = any (l.ids)
+), taken as materialized (
+  select lease, array_agg(id) as ids from ok group by lease
+), rest as materialized (
+  select l.lease, r.*
+  from l join taken t on t.lease = l.lease and cardinality(t.ids) < cardinality(l.ids)
+  cross join lateral (
+    select array_agg(h.id) as ids, array_agg(h.attempt) as attempts, array_agg(h.crashes) as crashes
+    from unnest(l.ids, l.attempts, l.crashes) h (id, attempt, crashes) where h.id <> all (t.ids)
+  ) r
+), kept as (
+  update reveille.lease x set ids = rest.ids, attempts = rest.attempts, crashes = rest.crashes from rest where x.lease = rest.lease
+), emptied as (
+  delete from reveille.lease x where x.lease = any (array(select t.lease from taken t where t.lease not in (select rest.lease from rest)))
+), ended as (
+  insert into reveille.outcome (id, lease, worker, claimed_at, attempt, state, result, error)
+  select id, lease, worker, claimed_at, attempt, state::reveille.end_state, case state when 'completed' then result end,
+    case state when 'completed' then null else error end
+  from ok where state is not null
+), unkeyed as (
+  delete from reveille.unique_key k where k.id = any (array(select ok.id from ok where ok.keyed and ok.state is not null))
+), tried as (
+  insert into reveille.attempt (id, lease, worker, claimed_at, attempt, ending, error)
+  select id, lease, worker, claimed_at, attempt, case ending when 'retry' then 'failed' when 'snooze' then 'snoozed' else 'released' end, error
+  from ok where state is null
+), back as (
+  insert into reveille.ready (queue, task, priority, run_at, id, attempt, crashes, wakes)
+  select j.queue, j.task, j.priority, now() + ok.delay * interval '1 second', ok.id, ok.attempt - (ok.ending <> 'retry')::integer,
+    ok.crashes, (ok.delay < 120)::integer
+  from ok cross join lateral (select * from reveille.job j where j.id = ok.id limit 1) j
+  where ok.state is null
+)
+select lease, id, coalesce(state, ending) from ok

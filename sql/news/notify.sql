@@ -1,0 +1,2 @@
+-- payload text.
+select pg_notify('reveille', $1::text)

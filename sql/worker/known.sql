@@ -1,0 +1,2 @@
+-- worker uuid.
+select from reveille.worker where id = $1::uuid

@@ -1,0 +1,135 @@
+//! The error answers of each operation, for the specification.
+//!
+//! An operation returns `Result<T, Refused<Op>>`; `Op` lists the statuses that it may refuse with, beside those that any
+//! operation may. There is no `default` answer, because it sits badly beside a typed success in generated clients.
+
+use std::collections::BTreeSet;
+use std::marker::PhantomData;
+
+use poem::IntoResponse;
+use poem_openapi::ApiResponse;
+use poem_openapi::payload::Payload;
+use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry};
+use poem_openapi::types::Type;
+
+use super::problem::Problem;
+
+/// Statuses of every operation: no token, a mistake of ours, the database gone.
+const ALWAYS: &[u16] = &[401, 500, 503];
+/// Statuses of an operation that reads a body through [`super::body::Read`].
+pub const BODY: &[u16] = &[400, 408, 413, 415, 422];
+
+/// What an operation may refuse with; written by [`refusals!`](crate::refusals).
+pub trait Refuses: Send + Sync + 'static {
+    const STATUSES: &'static [&'static [u16]];
+}
+
+/// Names operations and the statuses that they may refuse with:
+/// `refusals! { pub SubmitJob: BODY, &[409]; pub GetJob: &[400, 404]; }`.
+#[macro_export]
+macro_rules! refusals {
+    ($($vis:vis $name:ident: $($statuses:expr),* ;)*) => {$(
+        #[doc = concat!("Refusals of `", stringify!($name), "`.")]
+        #[derive(Debug)]
+        $vis struct $name;
+
+        impl $crate::api::answers::Refuses for $name {
+            const STATUSES: &'static [&'static [u16]] = &[$($statuses),*];
+        }
+    )*};
+}
+
+/// The problem that an operation refuses with. Made by `?` from a [`Problem`] or anything that becomes one.
+#[derive(Debug)]
+pub struct Refused<Op>(Problem, PhantomData<fn() -> Op>);
+
+impl<Op, E: Into<Problem>> From<E> for Refused<Op> {
+    fn from(error: E) -> Self {
+        Self(error.into(), PhantomData)
+    }
+}
+
+impl<Op: Refuses> From<Refused<Op>> for poem::Error {
+    fn from(refused: Refused<Op>) -> Self {
+        let status = refused.0.status().as_u16();
+        debug_assert!(
+            statuses::<Op>().contains(&status),
+            "{status} is missing from the operation's `refusals!`"
+        );
+        refused.0.into()
+    }
+}
+
+impl<Op: Refuses> IntoResponse for Refused<Op> {
+    fn into_response(self) -> poem::Response {
+        self.0.into_response()
+    }
+}
+
+impl<Op: Refuses> ApiResponse for Refused<Op> {
+    fn meta() -> MetaResponses {
+        MetaResponses { responses: statuses::<Op>().into_iter().map(answer).collect() }
+    }
+
+    fn register(registry: &mut Registry) {
+        <Problem as Payload>::register(registry);
+    }
+}
+
+fn statuses<Op: Refuses>() -> BTreeSet<u16> {
+    Op::STATUSES.iter().copied().chain([ALWAYS]).flatten().copied().collect()
+}
+
+fn answer(status: u16) -> MetaResponse {
+    let content = MetaMediaType {
+        content_type: Problem::CONTENT_TYPE,
+        schema: <Problem as Payload>::schema_ref(),
+    };
+    let headers = match status {
+        401 => vec![header::<String>("WWW-AUTHENTICATE", "How to authenticate (RFC 6750).")],
+        429 | 503 => vec![header::<u32>("RETRY-AFTER", "Seconds after which to try again.")],
+        _ => Vec::new(),
+    };
+    MetaResponse {
+        description: description(status),
+        status: Some(status),
+        status_range: None,
+        content: vec![content],
+        headers,
+    }
+}
+
+fn header<T: Type>(name: &str, description: &str) -> MetaHeader {
+    MetaHeader {
+        name: name.into(),
+        description: Some(description.into()),
+        required: true,
+        deprecated: false,
+        schema: T::schema_ref(),
+    }
+}
+
+fn description(status: u16) -> &'static str {
+    match status {
+        400 => {
+            "The request cannot be read: a parameter has the wrong form, or the body is empty or no JSON."
+        }
+        401 => "No bearer token, or an unknown one, although the service asks for one.",
+        404 => "There is no such thing.",
+        408 => "The body did not arrive in time.",
+        409 => {
+            "It conflicts with the state of things; `code` says how, and `job_id` names the job in the way."
+        }
+        413 => "The body is too large.",
+        415 => "The body has a content type that is not read here; send `application/json`.",
+        422 => "The body is JSON, but something in it is wrong; `errors` lists every wrong place.",
+        500 => "A mistake of the service; its log has the `request_id`.",
+        503 => {
+            "The database cannot be reached, or whether it kept the change is not known (`outcome_unknown`)."
+        }
+        _ => http::StatusCode::from_u16(status)
+            .ok()
+            .and_then(|status| status.canonical_reason())
+            .unwrap_or("Refused."),
+    }
+}

@@ -1,0 +1,50 @@
+//! The documentation: Swagger UI with everything in one page, so that it works without the Internet, and the
+//! specification beside it.
+
+use hyper::body::Bytes;
+use poem::endpoint::{BoxEndpoint, make_sync};
+use poem::{Body, EndpointExt, Response, Route, get};
+use poem_openapi::{OpenApi, OpenApiService, Webhook};
+
+/// The page brings its scripts and styles with it and may talk to this service only.
+const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src 'self' data:; \
+                      font-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Adds `/docs`, `/openapi.json` and `/openapi.yaml` to `route`.
+pub fn add<T: OpenApi, W: Webhook>(route: Route, service: &OpenApiService<T, W>) -> Route {
+    let page = Bytes::from(service.swagger_ui_html());
+    route
+        .at("/docs", file("text/html; charset=utf-8", page.clone()))
+        .at("/docs/", file("text/html; charset=utf-8", page))
+        .at("/openapi.json", file("application/json", json(service).into()))
+        .at("/openapi.yaml", file("application/yaml", yaml(service).into()))
+}
+
+/// The specification as JSON, as it is served and committed: ends with a line break.
+pub fn json<T: OpenApi, W: Webhook>(service: &OpenApiService<T, W>) -> String {
+    with_line_break(service.spec())
+}
+
+/// The specification as YAML, as it is served and committed.
+pub fn yaml<T: OpenApi, W: Webhook>(service: &OpenApiService<T, W>) -> String {
+    with_line_break(service.spec_yaml())
+}
+
+fn with_line_break(mut text: String) -> String {
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
+}
+
+fn file(content_type: &'static str, bytes: Bytes) -> BoxEndpoint<'static, Response> {
+    let answer = make_sync(move |_| {
+        Response::builder()
+            .content_type(content_type)
+            .header("cache-control", "no-cache")
+            .header("content-security-policy", POLICY)
+            .header("x-content-type-options", "nosniff")
+            .body(Body::from_bytes(bytes.clone()))
+    });
+    get(answer).map_to_response().boxed()
+}

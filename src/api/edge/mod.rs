@@ -1,0 +1,83 @@
+//! The sockets: accepting them, bounding them, and leaving them.
+//!
+//! poem's own server has no deadlines on what a client sends, spins when file descriptors run out, and waits for ever for
+//! half a request when it is told to stop. So connections are served with hyper here:
+//!
+//! - at most [`EdgeLimits::connections`] at a time; the others wait in the kernel's queue;
+//! - a connection that says nothing, half a head, or nothing more for long is closed, and so is one that does not take
+//!   its answer; no deadline touches a request that is being answered, since long polls are requests too;
+//! - on `stop` nothing more is accepted, idle connections end at once and requests that are being answered end as they
+//!   would; on `force` whatever is left is dropped. So [`serve`] always returns.
+//!
+//! A body's deadline and size are the business of [`super::body::Read`], which alone can answer 408 and 413.
+
+mod accept;
+mod connection;
+mod watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use poem::Response;
+use poem::endpoint::BoxEndpoint;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use accept::Accept;
+
+/// What a client may take of the service's time and sockets.
+#[derive(Debug, Clone, Copy)]
+pub struct EdgeLimits {
+    /// Open connections.
+    pub connections: usize,
+    /// From the accept to the first byte.
+    pub first_byte: Duration,
+    /// From the first byte of a request to the end of its head.
+    pub head: Duration,
+    /// The whole body of a request.
+    pub body: Duration,
+    /// Between two requests.
+    pub idle: Duration,
+    /// For the client to take any more of an answer that the kernel has no more room for.
+    pub write: Duration,
+}
+
+impl Default for EdgeLimits {
+    fn default() -> Self {
+        Self {
+            connections: 4096,
+            first_byte: Duration::from_secs(10),
+            head: Duration::from_secs(10),
+            body: Duration::from_secs(30),
+            idle: Duration::from_secs(75),
+            write: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Answers what comes in on `listener` with `app`, until `stop`, and then finishes what it has begun, until `force`.
+pub async fn serve(
+    listener: impl Accept,
+    app: BoxEndpoint<'static, Response>,
+    limits: EdgeLimits,
+    stop: CancellationToken,
+    force: CancellationToken,
+) {
+    let server = Arc::new(connection::Server::new(
+        app,
+        limits,
+        stop.clone(),
+        force.clone(),
+        TaskTracker::new(),
+    ));
+    let room = Arc::new(Semaphore::new(limits.connections.clamp(1, Semaphore::MAX_PERMITS)));
+    tokio::select! {
+        () = accept::accept_all(listener, room, server.clone()) => {}
+        () = stop.cancelled() => {}
+        () = force.cancelled() => {}
+    }
+    server.tracker.close();
+    // Not only told to stop but accepting no more: the listener is closed now, so that clients go elsewhere.
+    server.tracker.wait().await;
+}

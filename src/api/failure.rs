@@ -1,0 +1,91 @@
+//! What the levels below report, as problems.
+
+use super::problem::Problem;
+use crate::job::submission::FieldError;
+use crate::store::Error;
+use crate::submitter::SubmitError;
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match &error {
+            Error::Unavailable(_) => {
+                tracing::debug!(%error, "a request could not reach the database");
+                Self::unavailable(
+                    "database_unavailable",
+                    "The database cannot be reached at the moment. Nothing was changed. Try again.",
+                    1,
+                )
+            }
+            Error::Unknown(_) => {
+                tracing::debug!(%error, "a request lost the database");
+                let detail = "The connection to the database was lost while it worked. A read can be repeated; after a change, look whether it was made.";
+                Self::unavailable("outcome_unknown", detail, 1)
+            }
+            Error::Busy { .. } => {
+                tracing::debug!(%error, "the database gave up on a request");
+                Self::unavailable(
+                    "database_busy",
+                    "The database was too busy to answer in time. Nothing was changed. Try again, or ask for less.",
+                    1,
+                )
+            }
+            Error::Refused { .. } | Error::Unexpected(_) => {
+                tracing::error!(%error, "the database refused a request");
+                Self::internal()
+            }
+        }
+    }
+}
+
+/// Of one submission; [`of_batch`] is for many.
+impl From<SubmitError> for Problem {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Conflict(held) => {
+                let detail = "A job that has not ended holds this unique_key; nothing was submitted. Wait for it, use another key, or submit with on_conflict keep or replace.";
+                let problem = Self::conflict("unique_key_conflict", detail);
+                match held.first() {
+                    Some((_, id)) => problem.job(id.0),
+                    None => problem,
+                }
+            }
+            SubmitError::Unavailable(cause) => {
+                tracing::debug!(%cause, "a submission could not reach the database");
+                Self::unavailable(
+                    "database_unavailable",
+                    "The database cannot be reached at the moment. Nothing was submitted. Try again.",
+                    1,
+                )
+            }
+            SubmitError::Unknown(cause) => {
+                tracing::debug!(%cause, "a submission was not confirmed");
+                let detail = "The database did not confirm the submission in time: it may have been kept. Submit it again with a unique_key, or look for it in GET /jobs first.";
+                Self::unavailable("outcome_unknown", detail, 1)
+            }
+            SubmitError::KeyBusy => {
+                let detail = "An open database transaction holds this unique_key. Nothing was submitted. Try again when it has ended.";
+                Self::unavailable("unique_key_busy", detail, 1)
+            }
+            SubmitError::Refused(cause) => {
+                tracing::error!(%cause, "the database refused a submission");
+                Self::internal()
+            }
+        }
+    }
+}
+
+/// Of a batch: a conflict names the place of each submission that was refused.
+pub fn of_batch(error: SubmitError) -> Problem {
+    let SubmitError::Conflict(held) = error else { return error.into() };
+    let errors = held
+        .iter()
+        .map(|(nth, id)| {
+            FieldError::new(
+                format!("/{nth}/unique_key"),
+                "unique_key_conflict",
+                format!("Job {id}, which has not ended, holds this key."),
+            )
+        })
+        .collect();
+    Problem::from(SubmitError::Conflict(held)).errors(errors)
+}

@@ -1,0 +1,327 @@
+//! Reads a JSON object member by member and notes everything that is wrong, not only the first thing.
+//!
+//! ```
+//! # use reveille::api::fields::Fields;
+//! let mut fields = Fields::parse(r#"{"queue": "mail", "priorty": 3}"#, "").unwrap();
+//! let queue = fields.string("queue");
+//! let priority = fields.integer("priority");
+//! let errors = fields.finish(&["queue", "priority"]);
+//! assert_eq!(errors[0].pointer, "/priorty"); // with "did you mean `priority`?"
+//! ```
+
+use std::borrow::Cow;
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::job::json::Json;
+use crate::job::submission::FieldError;
+
+/// Unknown members beyond this are not listed one by one.
+const MAX_UNKNOWN: usize = 50;
+/// Names are the caller's and can be as long as a body; in messages and pointers they are cut.
+const MAX_NAME_CHARS: usize = 64;
+
+/// The members of one JSON object, and what has been found wrong with them so far.
+///
+/// The take-methods answer `None` for a member that is absent, `null` (but [`Fields::json`]) or wrong; the last is noted.
+pub struct Fields<'a> {
+    members: Vec<(Cow<'a, str>, &'a RawValue)>,
+    at: String,
+    errors: Vec<FieldError>,
+}
+
+impl<'a> Fields<'a> {
+    /// Splits the object in `text`, which has passed the JSON check. `at` is its own JSON pointer, `/3` in a batch.
+    ///
+    /// # Errors
+    /// When `text` is another value than an object.
+    pub fn parse(text: &'a str, at: &str) -> Result<Self, FieldError> {
+        let members = serde_json::from_str::<Members<'a>>(text).map_err(|_| FieldError {
+            pointer: at.into(),
+            code: "wrong_type",
+            message: format!("Expected an object, found {}.", kind(text)),
+        })?;
+        Ok(Self { members: members.0, at: at.into(), errors: Vec::new() })
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.members.iter().any(|(member, _)| member == name)
+    }
+
+    /// Notes `missing_field` unless the member is there; `null` counts as there.
+    pub fn require(&mut self, name: &str) {
+        if !self.has(name) {
+            self.refuse(name, "missing_field", format!("`{name}` is required."));
+        }
+    }
+
+    /// Notes something that the caller has found wrong with a member.
+    pub fn refuse(&mut self, name: &str, code: &'static str, message: impl Into<String>) {
+        let pointer = format!("{}/{}", self.at, escape(&cut(name)));
+        self.errors.push(FieldError { pointer, code, message: message.into() });
+    }
+
+    pub fn string(&mut self, name: &str) -> Option<String> {
+        self.read(name, "a string")
+    }
+
+    pub fn boolean(&mut self, name: &str) -> Option<bool> {
+        self.read(name, "true or false")
+    }
+
+    /// A whole number, written without fraction or exponent.
+    pub fn integer(&mut self, name: &str) -> Option<i64> {
+        self.read(name, "a whole number")
+    }
+
+    /// A number that is finite as a double.
+    pub fn number(&mut self, name: &str) -> Option<f64> {
+        self.read(name, "a number")
+    }
+
+    pub fn strings(&mut self, name: &str) -> Option<Vec<String>> {
+        self.read(name, "an array of strings")
+    }
+
+    /// An RFC 3339 time with its zone, as UTC.
+    pub fn timestamp(&mut self, name: &str) -> Option<DateTime<Utc>> {
+        let text = self.read::<String>(name, "a time as a string")?;
+        let time = DateTime::parse_from_rfc3339(&text);
+        if time.is_err() {
+            let message = format!(
+                "`{name}` must be an RFC 3339 time with a zone, such as 2030-01-31T08:00:00Z."
+            );
+            self.refuse(name, "invalid_timestamp", message);
+        }
+        time.ok().map(|time| time.to_utc())
+    }
+
+    /// Any value as it was written, `null` included; as deep as a payload may be.
+    pub fn json(&mut self, name: &str) -> Option<Json> {
+        match Json::from_raw(self.take(name)?) {
+            Ok(json) => Some(json),
+            Err(fault) => {
+                let pointer = format!("{}/{}{}", self.at, escape(name), fault.pointer);
+                self.errors.push(FieldError { pointer, ..fault.into() });
+                None
+            }
+        }
+    }
+
+    /// Any value as its text, for a caller that reads it further; `null` counts as absent.
+    pub fn raw(&mut self, name: &str) -> Option<&'a str> {
+        self.take(name).map(RawValue::get).filter(|text| *text != "null")
+    }
+
+    /// Everything that is wrong, members that are not in `known` included.
+    pub fn finish(mut self, known: &[&str]) -> Vec<FieldError> {
+        let unknown: Vec<_> =
+            self.members.iter().filter(|(name, _)| !known.contains(&&**name)).collect();
+        let more = unknown.len().saturating_sub(MAX_UNKNOWN);
+        let names: Vec<String> =
+            unknown.into_iter().take(MAX_UNKNOWN).map(|(name, _)| cut(name)).collect();
+        for name in names {
+            self.refuse(&name, "unknown_field", unknown_message(&name, known));
+        }
+        if more > 0 {
+            let message = format!("{more} more unknown fields.");
+            self.errors.push(FieldError {
+                pointer: self.at.clone(),
+                code: "unknown_field",
+                message,
+            });
+        }
+        self.errors
+    }
+
+    fn read<T: Deserialize<'a>>(&mut self, name: &str, expected: &str) -> Option<T> {
+        let text = self.take(name)?.get();
+        if text == "null" {
+            return None;
+        }
+        let value = serde_json::from_str(text).ok();
+        if value.is_none() {
+            let number = text.parse::<f64>().is_ok_and(|number| number.fract() == 0.0)
+                && expected.ends_with("number");
+            let code = if number { "out_of_range" } else { "wrong_type" };
+            let found =
+                if number { "one that is too large or written otherwise" } else { kind(text) };
+            self.refuse(name, code, format!("`{name}` must be {expected}, found {found}."));
+        }
+        value
+    }
+
+    /// The member, noted as a duplicate when it is there more than once: which one was meant, nobody can tell.
+    fn take(&mut self, name: &str) -> Option<&'a RawValue> {
+        let mut found =
+            self.members.iter().filter(|(member, _)| member == name).map(|(_, value)| *value);
+        let first = found.next()?;
+        if found.next().is_some() {
+            self.refuse(
+                name,
+                "duplicate_field",
+                format!("`{name}` is there more than once. Send it once."),
+            );
+            return None;
+        }
+        Some(first)
+    }
+}
+
+/// "Did you mean" for any list of names; empty when nothing is close.
+pub fn did_you_mean(name: &str, known: &[&str]) -> String {
+    let closest = known.iter().map(|known| (strsim::jaro_winkler(name, known), known));
+    match closest.max_by(|(a, _), (b, _)| a.total_cmp(b)) {
+        Some((score, known)) if score > 0.8 => format!(" Did you mean `{known}`?"),
+        _ => String::new(),
+    }
+}
+
+fn unknown_message(name: &str, known: &[&str]) -> String {
+    let hint = did_you_mean(name, known);
+    if hint.is_empty() {
+        format!("There is no field `{name}`. Known: {}.", known.join(", "))
+    } else {
+        format!("There is no field `{name}`.{hint}")
+    }
+}
+
+/// What kind of value a JSON text is, in words.
+pub fn kind(text: &str) -> &'static str {
+    match text.trim_ascii_start().as_bytes().first() {
+        Some(b'{') => "an object",
+        Some(b'[') => "an array",
+        Some(b'"') => "a string",
+        Some(b't' | b'f') => "true or false",
+        Some(b'n') => "null",
+        _ => "a number",
+    }
+}
+
+/// A name as a token of a JSON pointer.
+pub fn escape(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+fn cut(name: &str) -> String {
+    name.chars().take(MAX_NAME_CHARS).collect()
+}
+
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some((Name(name), value)) = map.next_entry()? {
+                    members.push((name, value));
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(Object)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn codes(errors: &[FieldError]) -> Vec<(&str, &str)> {
+        errors.iter().map(|error| (&*error.pointer, error.code)).collect()
+    }
+
+    #[test]
+    fn reads_what_is_there() {
+        let text = r#"{"s":"\u00e9","i":-3,"n":1.5,"b":true,"t":"2030-01-31T08:00:00+02:00","a":["x"],"p":{"k": 1.10},"z":null,"q":null}"#;
+        let mut fields = Fields::parse(text, "").unwrap();
+        assert_eq!(fields.string("s").as_deref(), Some("é"));
+        assert_eq!(
+            (fields.integer("i"), fields.number("n"), fields.boolean("b")),
+            (Some(-3), Some(1.5), Some(true))
+        );
+        assert_eq!(fields.timestamp("t").unwrap().to_rfc3339(), "2030-01-31T06:00:00+00:00");
+        assert_eq!(fields.strings("a"), Some(vec!["x".into()]));
+        assert_eq!(fields.json("p").unwrap().as_str(), r#"{"k": 1.10}"#);
+        assert_eq!(fields.json("z").unwrap().as_str(), "null");
+        assert_eq!(
+            (fields.string("q"), fields.raw("q"), fields.string("absent")),
+            (None, None, None)
+        );
+        assert_eq!(fields.finish(&["s", "i", "n", "b", "t", "a", "p", "z", "q"]), []);
+    }
+
+    #[test]
+    fn notes_everything_that_is_wrong() {
+        let text = r#"{"s":1,"i":1.5,"big":99999999999999999999,"t":"tomorrow","a":["x",1],"d":1,"d":2,"prioritty":1,"a/b":0}"#;
+        let mut fields = Fields::parse(text, "/3").unwrap();
+        assert!(
+            fields.string("s").is_none()
+                && fields.integer("i").is_none()
+                && fields.integer("big").is_none()
+        );
+        assert!(
+            fields.timestamp("t").is_none()
+                && fields.strings("a").is_none()
+                && fields.integer("d").is_none()
+        );
+        fields.require("payload");
+        let errors = fields.finish(&["s", "i", "big", "t", "a", "d", "priority"]);
+        let expected = [
+            ("/3/s", "wrong_type"),
+            ("/3/i", "wrong_type"),
+            ("/3/big", "out_of_range"),
+            ("/3/t", "invalid_timestamp"),
+            ("/3/a", "wrong_type"),
+            ("/3/d", "duplicate_field"),
+            ("/3/payload", "missing_field"),
+            ("/3/prioritty", "unknown_field"),
+            ("/3/a~1b", "unknown_field"),
+        ];
+        assert_eq!(codes(&errors), expected);
+        assert!(errors[7].message.ends_with("Did you mean `priority`?"), "{}", errors[7].message);
+    }
+
+    #[test]
+    fn a_payload_counts_its_own_depth() {
+        let deep = |n: usize| format!(r#"{{"payload":{}{}}}"#, "[".repeat(n), "]".repeat(n));
+        assert!(Fields::parse(&deep(64), "").unwrap().json("payload").is_some());
+        let text = deep(65);
+        let mut fields = Fields::parse(&text, "/0").unwrap();
+        assert!(fields.json("payload").is_none());
+        let errors = fields.finish(&["payload"]);
+        assert_eq!(codes(&errors), [(&*format!("/0/payload{}", "/0".repeat(64)), "too_deep")]);
+    }
+
+    #[test]
+    fn refuses_other_values_and_bounds_what_it_repeats() {
+        let error = Fields::parse("[1]", "/7").err().unwrap();
+        assert_eq!(
+            (&*error.pointer, error.code, &*error.message),
+            ("/7", "wrong_type", "Expected an object, found an array.")
+        );
+        let many: Vec<String> = (0..60).map(|i| format!("\"{}{i}\":0", "é".repeat(1000))).collect();
+        let errors =
+            Fields::parse(&format!("{{{}}}", many.join(",")), "").unwrap().finish(&["task"]);
+        assert_eq!(errors.len(), 51);
+        assert!(errors.iter().all(|error| error.pointer.len() < 200 && error.message.len() < 300));
+    }
+}

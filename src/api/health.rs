@@ -1,0 +1,89 @@
+//! Whether the service is well: for load balancers, orchestrators and people.
+
+use std::time::Duration;
+
+use poem::web::Data;
+use poem_openapi::types::Example;
+use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
+use serde::Serialize;
+
+use super::Services;
+use super::body::Body;
+
+/// Longer than this nobody wants to wait for a job to be accepted.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// `healthy`: a job would be accepted. `unhealthy`: none would.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
+#[oai(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub enum HealthStatus {
+    Healthy,
+    Unhealthy,
+}
+
+/// How the service is.
+#[derive(Debug, Clone, Object, Serialize)]
+#[oai(example)]
+pub struct Health {
+    /// How the service is.
+    pub status: HealthStatus,
+}
+
+impl Example for Health {
+    fn example() -> Self {
+        Self { status: HealthStatus::Healthy }
+    }
+}
+
+#[derive(ApiResponse)]
+pub enum HealthAnswer {
+    /// All is well.
+    #[oai(status = 200)]
+    Healthy(Body<Health>),
+    /// The database does not take jobs, or the service is leaving.
+    #[oai(status = 503)]
+    Unhealthy(Body<Health>),
+}
+
+pub struct HealthApi;
+
+/// Health.
+#[OpenApi(tag = "super::Tag::Health")]
+impl HealthApi {
+    /// Check the health
+    ///
+    /// 200 if a job would be accepted now: the database answers and takes writes.
+    #[oai(path = "/health", method = "get", operation_id = "get_health")]
+    async fn get_health(&self, services: Data<&Services>) -> HealthAnswer {
+        answer(accepts(&services).await)
+    }
+
+    /// Check that the process lives
+    ///
+    /// 200 as long as it answers; asks no database, so that an outage there restarts nobody.
+    #[oai(path = "/livez", method = "get", operation_id = "get_livez")]
+    async fn get_livez(&self) -> HealthAnswer {
+        answer(true)
+    }
+
+    /// Check that it is ready
+    ///
+    /// 200 if the database takes jobs and the service is not leaving.
+    #[oai(path = "/readyz", method = "get", operation_id = "get_readyz")]
+    async fn get_readyz(&self, services: Data<&Services>) -> HealthAnswer {
+        answer(!services.shutdown.draining.is_cancelled() && accepts(&services).await)
+    }
+}
+
+async fn accepts(services: &Services) -> bool {
+    matches!(tokio::time::timeout(PATIENCE, services.store.health_ping()).await, Ok(Ok(())))
+}
+
+fn answer(well: bool) -> HealthAnswer {
+    if well {
+        HealthAnswer::Healthy(Body(Health { status: HealthStatus::Healthy }))
+    } else {
+        HealthAnswer::Unhealthy(Body(Health { status: HealthStatus::Unhealthy }))
+    }
+}

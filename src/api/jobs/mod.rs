@@ -1,0 +1,264 @@
+//! Jobs: submitting and reading them.
+
+mod view;
+
+use std::time::{Duration, Instant};
+
+use poem::web::Data;
+use poem_openapi::param::{Path, Query};
+use poem_openapi::types::Example;
+use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
+use serde::Serialize;
+use uuid::Uuid;
+
+pub use view::{Job, JobStatus};
+
+use super::Services;
+use super::answers::{BODY, Refused};
+use super::body::{Body, Read};
+use super::failure::of_batch;
+use super::params::{IdText, no_job};
+use super::problem::Problem;
+use super::security::Bearer;
+use super::submission::{BatchBody, SubmissionBody};
+use crate::job::JobId;
+use crate::refusals;
+use crate::store::submission::{Outcome, Written};
+
+/// The longest that a call may wait for the end of a job.
+const WAIT_MOST_SECONDS: u32 = 60;
+
+refusals! {
+    pub SubmitJob: BODY, &[409];
+    pub SubmitJobs: BODY, &[409];
+    pub GetJob: &[400, 404];
+}
+
+/// What became of a submission. `created`: a new job. `existing`: a job that has not ended holds the unique key, and is the
+/// answer. `replaced`: a waiting job took the new content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
+#[oai(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub enum SubmissionOutcome {
+    Created,
+    Existing,
+    Replaced,
+}
+
+/// The answer to a submission, given after its commit was flushed.
+#[derive(Debug, Clone, Object, Serialize)]
+#[oai(example, skip_serializing_if_is_empty)]
+pub struct Submitted {
+    /// The job's id, a UUIDv7.
+    pub job_id: Uuid,
+    /// How the job stands.
+    pub status: JobStatus,
+    /// What became of the submission.
+    pub outcome: SubmissionOutcome,
+    /// What may not be meant, such as a task that nobody serves.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+impl From<Written> for Submitted {
+    fn from(written: Written) -> Self {
+        let outcome = match written.outcome {
+            Outcome::Replaced => SubmissionOutcome::Replaced,
+            // A rejected submission is a problem, and never gets here.
+            Outcome::Existing | Outcome::Rejected => SubmissionOutcome::Existing,
+            Outcome::Created => SubmissionOutcome::Created,
+        };
+        Self {
+            job_id: written.job_id.0,
+            status: written.status.into(),
+            outcome,
+            warnings: Vec::new(),
+        }
+    }
+}
+
+impl Example for Submitted {
+    fn example() -> Self {
+        Self {
+            job_id: view::example_id(),
+            status: JobStatus::Queued,
+            outcome: SubmissionOutcome::Created,
+            warnings: Vec::new(),
+        }
+    }
+}
+
+/// The answers to a batch, in its order.
+#[derive(Debug, Clone, Object, Serialize)]
+#[oai(example)]
+pub struct SubmittedBatch {
+    /// One for each job of the batch.
+    pub jobs: Vec<Submitted>,
+}
+
+impl Example for SubmittedBatch {
+    fn example() -> Self {
+        Self { jobs: vec![Submitted::example()] }
+    }
+}
+
+#[derive(ApiResponse)]
+pub enum SubmitAnswer {
+    /// A new job, or a waiting one with the new content.
+    #[oai(status = 201)]
+    Created(
+        Body<Submitted>,
+        /// Where the job can be read.
+        #[oai(header = "Location")]
+        String,
+    ),
+    /// A job that has not ended holds the unique key, and is the answer.
+    #[oai(status = 200)]
+    Existing(
+        Body<Submitted>,
+        /// Where the job can be read.
+        #[oai(header = "Location")]
+        String,
+    ),
+    /// The job is kept, and had not ended by the time the call was ready to wait.
+    #[oai(status = 202)]
+    Waiting(
+        Body<Submitted>,
+        /// Where the job can be read.
+        #[oai(header = "Location")]
+        String,
+    ),
+}
+
+#[derive(ApiResponse)]
+pub enum BatchAnswer {
+    /// All of them are kept.
+    #[oai(status = 201)]
+    Created(Body<SubmittedBatch>),
+}
+
+pub struct JobsApi;
+
+/// Jobs.
+#[OpenApi(tag = "super::Tag::Jobs")]
+impl JobsApi {
+    /// Submit a job
+    ///
+    /// The job exists once this is answered: its commit was flushed. A worker that is free is woken by the insert itself.
+    /// Everything but `payload` is optional.
+    #[oai(path = "/jobs", method = "post", operation_id = "submit_job")]
+    async fn submit_job(
+        &self,
+        services: Data<&Services>,
+        /// Answer when the job has ended, or after so many seconds (at most 60) with status 202.
+        wait: Query<Option<u32>>,
+        job: Read<SubmissionBody>,
+        _token: Bearer,
+    ) -> Result<SubmitAnswer, Refused<SubmitJob>> {
+        let wait = wait_seconds(wait.0)?;
+        let written = services.submitter.submit(job.0.0).await?;
+        let (id, existing) = (written.job_id, written.outcome == Outcome::Existing);
+        let location = format!("/jobs/{id}");
+        let mut submitted = Submitted::from(written);
+        let Some(wait) = wait else {
+            return Ok(if existing {
+                SubmitAnswer::Existing(Body(submitted), location)
+            } else {
+                SubmitAnswer::Created(Body(submitted), location)
+            });
+        };
+        if let Some(job) = services.wait_for(id, wait).await? {
+            submitted.status = job.status;
+        }
+        let ended = matches!(
+            submitted.status,
+            JobStatus::Completed | JobStatus::Failed | JobStatus::Cancelled
+        );
+        Ok(match (ended, existing) {
+            (false, _) => SubmitAnswer::Waiting(Body(submitted), location),
+            (true, true) => SubmitAnswer::Existing(Body(submitted), location),
+            (true, false) => SubmitAnswer::Created(Body(submitted), location),
+        })
+    }
+
+    /// Submit many jobs
+    ///
+    /// Up to 10,000 jobs in one JSON array (or, with `application/x-ndjson`, one a line), in one transaction: all of them or
+    /// none. The answers are in their order, and their ids ascend. Conflicts of unique keys are resolved in order, within
+    /// the batch too.
+    #[oai(path = "/jobs/batch", method = "post", operation_id = "submit_jobs")]
+    async fn submit_jobs(
+        &self,
+        services: Data<&Services>,
+        jobs: Read<BatchBody>,
+        _token: Bearer,
+    ) -> Result<BatchAnswer, Refused<SubmitJobs>> {
+        let written = services.submitter.submit_many(jobs.0.0).await.map_err(of_batch)?;
+        Ok(BatchAnswer::Created(Body(SubmittedBatch {
+            jobs: written.into_iter().map(Submitted::from).collect(),
+        })))
+    }
+
+    /// Read a job
+    ///
+    /// With all that is known of it: how it stands, its payload, its result or error, its times and its progress.
+    #[oai(path = "/jobs/:job_id", method = "get", operation_id = "get_job")]
+    async fn get_job(
+        &self,
+        services: Data<&Services>,
+        /// The job's id, from the answer to its submission.
+        job_id: Path<IdText>,
+        /// Answer when the job has ended, or after so many seconds (at most 60) as it stands then.
+        wait: Query<Option<u32>>,
+        _token: Bearer,
+    ) -> Result<Body<Job>, Refused<GetJob>> {
+        let id = job_id.0.job()?;
+        let wait = wait_seconds(wait.0)?.unwrap_or_default();
+        Ok(Body(services.wait_for(id, wait).await?.ok_or_else(|| no_job(id))?))
+    }
+}
+
+fn wait_seconds(wait: Option<u32>) -> Result<Option<Duration>, Problem> {
+    match wait {
+        Some(seconds) if seconds > WAIT_MOST_SECONDS => Err(Problem::bad_request(
+            "invalid_wait",
+            "wait is a number of seconds from 0 to 60. Ask again after that.",
+        )),
+        seconds => Ok(seconds.map(|seconds| Duration::from_secs(seconds.into()))),
+    }
+}
+
+impl Services {
+    /// The job as soon as it has ended, or as it stands after `wait`, or when the service leaves. Pushed, not polled.
+    async fn wait_for(&self, id: JobId, wait: Duration) -> Result<Option<Job>, Problem> {
+        let until = Instant::now() + wait;
+        let mut waiting = self.events.ends.watch(id);
+        loop {
+            let Some(row) = self.store.job_get(id).await? else { return Ok(None) };
+            let left = until.saturating_duration_since(Instant::now());
+            if row.status.is_final() || left.is_zero() || self.shutdown.draining.is_cancelled() {
+                let mut job = Job::from(row);
+                if matches!(job.status, JobStatus::Queued | JobStatus::Scheduled) {
+                    job.warnings.extend(self.unserved(&job.task).await?);
+                }
+                return Ok(Some(job));
+            }
+            tokio::select! {
+                () = waiting.changed() => {}
+                () = tokio::time::sleep(left) => {}
+                () = self.shutdown.draining.cancelled() => {}
+            }
+        }
+    }
+
+    /// Why a job of this task would wait, if nobody serves it.
+    async fn unserved(&self, task: &str) -> Result<Option<String>, Problem> {
+        let served = self.store.task_served().await?;
+        if served.iter().any(|name| name == task) {
+            return Ok(None);
+        }
+        let names: Vec<&str> = served.iter().map(String::as_str).collect();
+        let hint = super::fields::did_you_mean(task, &names);
+        Ok(Some(format!("No running worker serves the task {task:?}, so the job waits.{hint}")))
+    }
+}

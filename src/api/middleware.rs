@@ -1,0 +1,290 @@
+//! Around every request: an id, one log line, two metrics, and a problem for whatever went wrong.
+//!
+//! The guard against panics is here too: a handler that panics costs its own request a 500 and nothing else.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::FutureExt;
+use http::{HeaderName, HeaderValue, Method};
+use poem::{Endpoint, IntoResponse, Middleware, PathPattern, Request, Response};
+use poem_openapi::error as openapi;
+
+use super::problem::Problem;
+use super::request::{self, RequestInfo};
+use crate::auth::Unauthorized;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const MAX_REQUEST_ID_BYTES: usize = 128;
+
+/// The paths that there are and their methods, for `Allow` and for the labels of metrics: poem knows that a method is
+/// missing but not which are there, and calls every parameter `param0`.
+#[derive(Debug, Clone, Default)]
+pub struct Routes(HashMap<String, Route>);
+
+#[derive(Debug, Clone)]
+struct Route {
+    path: String,
+    allow: String,
+}
+
+impl Routes {
+    /// From an OpenAPI document as JSON.
+    ///
+    /// # Errors
+    /// When it is no JSON.
+    pub fn from_spec(spec: &str) -> serde_json::Result<Self> {
+        let spec: serde_json::Value = serde_json::from_str(spec)?;
+        let mut routes = Self::default();
+        for (path, operations) in spec["paths"].as_object().into_iter().flatten() {
+            for method in
+                operations.as_object().into_iter().flat_map(|operations| operations.keys())
+            {
+                routes = routes.with(path, &method.to_ascii_uppercase());
+            }
+        }
+        Ok(routes)
+    }
+
+    /// Adds one method of a path that the specification does not have; `GET` brings `HEAD` with it.
+    #[must_use]
+    pub fn with(mut self, path: &str, method: &str) -> Self {
+        let new = || Route { path: path.into(), allow: String::new() };
+        let allow = &mut self.0.entry(shape(path)).or_insert_with(new).allow;
+        for method in [method].into_iter().chain((method == "GET").then_some("HEAD")) {
+            if !allow.is_empty() {
+                allow.push_str(", ");
+            }
+            allow.push_str(method);
+        }
+        self
+    }
+
+    fn get(&self, pattern: &PathPattern) -> Option<&Route> {
+        self.0.get(&shape(&pattern.0))
+    }
+}
+
+impl Route {
+    /// The name of what poem calls `param0`.
+    fn parameter(&self, poems: &str) -> Option<&str> {
+        let index = poems.strip_prefix("param")?.parse().ok()?;
+        self.path
+            .split('/')
+            .filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
+            .nth(index)
+    }
+}
+
+/// What `/jobs/{job_id}` of the specification and `/jobs/:param0` of poem have in common.
+fn shape(path: &str) -> String {
+    let segments =
+        path.split('/').map(|segment| if segment.starts_with([':', '{']) { ":" } else { segment });
+    segments.collect::<Vec<_>>().join("/")
+}
+
+/// The middleware; it belongs outside of everything else.
+#[derive(Debug, Clone, Default)]
+pub struct Observe(Arc<Routes>);
+
+impl Observe {
+    pub fn new(routes: Routes) -> Self {
+        Self(Arc::new(routes))
+    }
+}
+
+impl<E: Endpoint> Middleware<E> for Observe {
+    type Output = Observed<E>;
+
+    fn transform(&self, inner: E) -> Self::Output {
+        Observed { inner, routes: self.0.clone() }
+    }
+}
+
+/// What [`Observe`] makes of an endpoint; it answers always.
+pub struct Observed<E> {
+    inner: E,
+    routes: Arc<Routes>,
+}
+
+impl<E: Endpoint> Endpoint for Observed<E> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        let start = Instant::now();
+        let info = RequestInfo { id: request_id(&request), path: request.uri().path().into() };
+        let method = request.method().clone();
+        let answer = async {
+            match AssertUnwindSafe(self.inner.call(request)).catch_unwind().await {
+                Ok(Ok(output)) => output.into_response(),
+                Ok(Err(error)) => self.explain(error),
+                Err(panic) => {
+                    tracing::error!(request.id = %info.id, panic = panic_text(&*panic), "a request's handler panicked");
+                    Problem::internal().into_response()
+                }
+            }
+        };
+        let mut response = request::within(info.clone(), answer).await;
+        if let Ok(id) = HeaderValue::from_str(&info.id) {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        self.record(&info, &method, &response, start);
+        Ok(response)
+    }
+}
+
+impl<E> Observed<E> {
+    /// Errors that are an answer already stay as they are; the others are poem's own, and become problems.
+    fn explain(&self, error: poem::Error) -> Response {
+        if error.is_from_response() {
+            return error.into_response();
+        }
+        let pattern = error.data::<PathPattern>().cloned();
+        let route = pattern.as_ref().and_then(|pattern| self.routes.get(pattern));
+        let mut response = problem(&error, route).into_response();
+        if let Some(pattern) = pattern {
+            response.set_data(pattern);
+        }
+        response
+    }
+
+    /// Labels are bounded: the route rather than the path, and no methods that a client invents.
+    fn record(&self, info: &RequestInfo, method: &Method, response: &Response, start: Instant) {
+        let duration = start.elapsed();
+        let route = self.label(response);
+        let status = response.status().as_u16();
+        tracing::debug!(
+            http.method = %method, http.route = route, http.path = %info.path, http.status = status,
+            duration_ms = duration.as_secs_f64() * 1e3, request.id = %info.id, "request"
+        );
+        let method = method_label(method);
+        metrics::counter!(
+            "reveille_http_requests_total", "method" => method, "route" => route.clone(),
+            "status" => status.to_string()
+        )
+        .increment(1);
+        metrics::histogram!(
+            "reveille_http_request_duration_seconds", "method" => method, "route" => route
+        )
+        .record(duration.as_secs_f64());
+    }
+
+    fn label(&self, response: &Response) -> String {
+        match response.data::<PathPattern>() {
+            Some(pattern) if !pattern.0.is_empty() => self
+                .routes
+                .get(pattern)
+                .map_or_else(|| pattern.0.to_string(), |route| route.path.clone()),
+            _ => "unmatched".into(),
+        }
+    }
+}
+
+fn problem(error: &poem::Error, route: Option<&Route>) -> Problem {
+    if let Some(unauthorized) = error.downcast_ref::<Unauthorized>() {
+        return Problem::unauthorized(unauthorized.to_string(), unauthorized.challenge());
+    }
+    if let Some(openapi::ParseParamError { name, reason }) = error.downcast_ref() {
+        return Problem::bad_request(
+            "invalid_parameter",
+            parameter("query or header parameter", name, reason),
+        );
+    }
+    if let Some(openapi::ParsePathError { name, reason }) = error.downcast_ref() {
+        let name = route.and_then(|route| route.parameter(name)).unwrap_or(name);
+        return Problem::bad_request(
+            "invalid_parameter",
+            parameter("path parameter", name, reason),
+        );
+    }
+    match error.status().as_u16() {
+        404 => Problem::not_found(
+            "path_not_found",
+            "There is nothing at this path. See /docs for what there is.",
+        ),
+        405 => Problem::method_not_allowed(route.map_or("", |route| &route.allow)),
+        415 => Problem::unsupported_media_type("Send `Content-Type: application/json`."),
+        status @ 400..500 => {
+            let title = error.status().canonical_reason().unwrap_or("Refused");
+            let code = title.to_ascii_lowercase().replace([' ', '-'], "_").replace('\'', "");
+            let detail =
+                if status == 400 { error.to_string() } else { format!("{title}. See /docs.") };
+            Problem::new(error.status(), &code, detail)
+        }
+        _ => {
+            tracing::error!(%error, "a request failed in a way that nothing here explains");
+            Problem::internal()
+        }
+    }
+}
+
+/// poem-openapi's reason names its Rust type; the part behind it is what a caller can use.
+fn parameter(kind: &str, name: &str, reason: &str) -> String {
+    let reason = reason
+        .strip_prefix("failed to parse ")
+        .and_then(|rest| rest.split_once(": "))
+        .map_or(reason, |r| r.1);
+    format!(
+        "The {kind} `{name}` is not valid: {}. See /docs for its form.",
+        reason.trim_end_matches('.')
+    )
+}
+
+/// The caller's id if it can stand in a log line and a header as it is, else a new one.
+fn request_id(request: &Request) -> Arc<str> {
+    let given = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok());
+    let usable = |id: &&str| {
+        (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic())
+    };
+    given.filter(usable).map_or_else(|| uuid::Uuid::now_v7().simple().to_string().into(), Arc::from)
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_a_route_by_the_shape_of_its_path() {
+        let spec =
+            r#"{"paths": {"/jobs/{job_id}": {"get": {}, "delete": {}}, "/jobs": {"post": {}}}}"#;
+        let routes = Routes::from_spec(spec).unwrap().with("/metrics", "GET");
+        let find = |pattern: &str| routes.get(&PathPattern(pattern.into())).unwrap();
+        assert_eq!(find("/jobs/:param0").path, "/jobs/{job_id}");
+        assert_eq!(find("/jobs/:param0").parameter("param0"), Some("job_id"));
+        assert_eq!(find("/jobs").allow, "POST");
+        assert_eq!(find("/metrics").allow, "GET, HEAD");
+        assert!(routes.get(&PathPattern("/jobs/:a/cancel".into())).is_none());
+    }
+
+    #[test]
+    fn keeps_what_a_caller_can_use_of_poems_reasons() {
+        let reason = r#"failed to parse "integer_uint32": invalid digit found in string"#;
+        let detail = parameter("query or header parameter", "limit", reason);
+        assert!(
+            detail.starts_with("The query or header parameter `limit` is not valid: invalid digit"),
+            "{detail}"
+        );
+    }
+}

@@ -1,0 +1,104 @@
+//! HTTP: the edge, and one file for each resource behind it.
+//!
+//! A request comes in through [`edge`], which owns the sockets and their deadlines; passes [`middleware`], which gives it
+//! an id and turns everything that goes wrong into a [`problem`]; is read by [`body`] and [`fields`]; and is answered by
+//! the operation of a resource, whose error answers [`answers`] puts into the specification that [`docs`] serves.
+
+pub mod answers;
+pub mod body;
+pub mod docs;
+pub mod edge;
+mod failure;
+pub mod fields;
+mod health;
+mod jobs;
+pub mod middleware;
+mod params;
+pub mod problem;
+pub mod request;
+pub mod security;
+mod submission;
+mod types;
+
+use std::sync::Arc;
+
+use poem::endpoint::{BoxEndpoint, make_sync};
+use poem::{EndpointExt, IntoEndpoint, Response, Route, get};
+use poem_openapi::{OpenApiService, Tags};
+
+use crate::auth::{Guard, Tokens};
+use crate::events::Events;
+use crate::shutdown::Shutdown;
+use crate::store::Store;
+use crate::submitter::Submitter;
+
+/// What the operations work with.
+#[derive(Clone)]
+pub struct Services {
+    pub store: Store,
+    pub submitter: Submitter,
+    pub events: Events,
+    pub shutdown: Shutdown,
+    /// Writes all metrics in the format of Prometheus.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+#[derive(Tags)]
+enum Tag {
+    /// Submitting jobs and reading them.
+    Jobs,
+    /// How the service is.
+    Health,
+}
+
+/// The API as it is documented; needs no database.
+fn service() -> OpenApiService<(jobs::JobsApi, health::HealthApi), ()> {
+    OpenApiService::new((jobs::JobsApi, health::HealthApi), "Reveille", env!("CARGO_PKG_VERSION")).description(
+        "A push-driven PostgreSQL job queue. Submit a job with `POST /jobs`, and read what became of it with `GET /jobs/{job_id}`. \
+         Errors are `application/problem+json` (RFC 9457) with a stable `code`; `detail` says what to do.",
+    )
+}
+
+/// The specification as JSON, as it is served and committed.
+pub fn spec_json() -> String {
+    docs::json(&service())
+}
+
+/// The specification as YAML, as it is served and committed.
+pub fn spec_yaml() -> String {
+    docs::yaml(&service())
+}
+
+/// Everything that is served.
+///
+/// # Errors
+/// When the specification cannot be read back: a mistake of the program.
+pub fn app(
+    services: Services,
+    tokens: Tokens,
+) -> serde_json::Result<BoxEndpoint<'static, Response>> {
+    let service = service();
+    let mut known = middleware::Routes::from_spec(&docs::json(&service))?;
+    for path in ["/metrics", "/docs", "/openapi.json", "/openapi.yaml"] {
+        known = known.with(path, "GET");
+    }
+    let render = services.metrics.clone();
+    let metrics = make_sync(move |_| {
+        Response::builder().content_type("text/plain; version=0.0.4").body(render())
+    });
+    let routes = docs::add(Route::new(), &service)
+        .at("/metrics", get(metrics))
+        .nest("/", service)
+        .data(services);
+    Ok(guarded(routes, tokens, known))
+}
+
+/// Routes with everything around them that no request may miss: the guard, and outside of it the middleware that turns
+/// whatever goes wrong into a problem. This is what [`edge::serve`] takes.
+pub fn guarded(
+    routes: impl IntoEndpoint<Endpoint: 'static>,
+    tokens: Tokens,
+    known: middleware::Routes,
+) -> BoxEndpoint<'static, Response> {
+    routes.with(Guard(tokens)).with(middleware::Observe::new(known)).map_to_response().boxed()
+}

@@ -1,0 +1,51 @@
+//! The bearer token as the specification sees it. Whether a request has one is decided by [`crate::auth::Guard`], before
+//! any operation is reached; an operation takes [`Bearer`] so that its documentation says so and Swagger UI sends one.
+
+use poem::{Request, RequestBody, Result};
+use poem_openapi::registry::{MetaSecurityScheme, Registry};
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+
+const NAME: &str = "bearer";
+
+/// An argument of every operation that needs a token.
+#[derive(Debug, Clone, Copy)]
+pub struct Bearer;
+
+impl<'a> ApiExtractor<'a> for Bearer {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        let scheme = MetaSecurityScheme {
+            ty: "http",
+            description: Some(
+                "One of the service's `auth_tokens`. Without any configured, none is needed.",
+            ),
+            name: None,
+            key_in: None,
+            scheme: Some("bearer"),
+            bearer_format: None,
+            flows: None,
+            openid_connect_url: None,
+        };
+        registry.create_security_scheme(NAME, scheme);
+    }
+
+    fn security_schemes() -> Vec<&'static str> {
+        vec![NAME]
+    }
+
+    // A service without tokens asks for none.
+    fn has_security_fallback() -> bool {
+        true
+    }
+
+    async fn from_request(
+        _: &'a Request,
+        _: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> Result<Self> {
+        Ok(Self)
+    }
+}

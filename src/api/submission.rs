@@ -1,0 +1,214 @@
+//! A submission as it comes in over HTTP: described by [`JobCreate`], read member by member, and checked by the rule book.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, Utc};
+use poem_openapi::registry::{MetaSchemaRef, Registry};
+use poem_openapi::types::{Example, Type};
+use poem_openapi::{Enum, Object};
+use serde_json::value::RawValue;
+
+use super::body::FromBody;
+use super::fields::Fields;
+use crate::job::json::Json;
+use crate::job::submission::{BATCH_MOST, FieldError, NewJob, Submission};
+
+const KNOWN: &[&str] = &[
+    "payload",
+    "task",
+    "queue",
+    "priority",
+    "run_at",
+    "delay_seconds",
+    "max_attempts",
+    "timeout_seconds",
+    "tags",
+    "unique_key",
+    "on_conflict",
+];
+
+/// A job to submit. Everything but `payload` is optional.
+#[derive(Debug, Clone, Object)]
+#[oai(example, skip_serializing_if_is_none, skip_serializing_if_is_empty)]
+pub struct JobCreate {
+    /// What the task works on: any JSON value, up to 1 MiB and 64 levels deep. Kept value for value; the order of keys,
+    /// doubled keys and spellings such as 1e2 are normalised.
+    pub payload: Json,
+    /// What is to be done: 1 to 100 of `a-z A-Z 0-9 _ - . :`. Without it `payload.task`, if that is such a name, else `echo`.
+    #[oai(validator(pattern = "^[a-zA-Z0-9_.:-]{1,100}$"))]
+    pub task: Option<String>,
+    /// The queue: 1 to 64 of `a-z 0-9 _ - .`; `default` without it. A queue exists from its first job on.
+    #[oai(validator(pattern = "^[a-z0-9_.-]{1,64}$"))]
+    pub queue: Option<String>,
+    /// 0 (first) to 9; 5 without it.
+    #[oai(validator(minimum(value = "0"), maximum(value = "9")))]
+    pub priority: Option<i32>,
+    /// The job does not start before this time (RFC 3339), at most ten years ahead. Not together with `delay_seconds`.
+    pub run_at: Option<DateTime<Utc>>,
+    /// The job does not start before so many seconds have passed. Not together with `run_at`.
+    #[oai(validator(minimum(value = "0"), maximum(value = "315360000")))]
+    pub delay_seconds: Option<f64>,
+    /// How many attempts the job may spend; without it the task's own default, else 10.
+    #[oai(validator(minimum(value = "1"), maximum(value = "1000")))]
+    pub max_attempts: Option<i32>,
+    /// How long one attempt may take, in seconds; without it the task's own default, else 900.
+    #[oai(validator(minimum(value = "0.001"), maximum(value = "604800")))]
+    pub timeout_seconds: Option<f64>,
+    /// Up to 20 strings of 1 to 64 characters, to find the job by.
+    #[oai(validator(max_items = 20))]
+    pub tags: Option<Vec<String>>,
+    /// At most one job of a queue that has not ended holds a key; `on_conflict` says what becomes of another one.
+    #[oai(validator(min_length = 1, max_length = 255))]
+    pub unique_key: Option<String>,
+    /// What to do when a job that has not ended holds the `unique_key`; `keep` without it.
+    pub on_conflict: Option<ConflictPolicy>,
+}
+
+/// What to do when a job that has not ended holds the unique key. `keep`: the existing job is the answer (status 200).
+/// `reject`: the submission is refused (409). `replace`: a job that still waits takes the new content under its old id;
+/// behind one that is being processed a new job is queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename_all = "snake_case")]
+pub enum ConflictPolicy {
+    Keep,
+    Reject,
+    Replace,
+}
+
+impl Example for JobCreate {
+    fn example() -> Self {
+        let payload = serde_json::json!({"task": "hello_world", "data": "test message"});
+        Self {
+            payload: Json::from_serialize(&payload).unwrap_or_else(|_| Json::null()),
+            task: None,
+            queue: None,
+            priority: None,
+            run_at: None,
+            delay_seconds: None,
+            max_attempts: None,
+            timeout_seconds: None,
+            tags: None,
+            unique_key: None,
+            on_conflict: None,
+        }
+    }
+}
+
+/// One submission, checked.
+#[derive(Debug)]
+pub struct SubmissionBody(pub Submission);
+
+/// A batch of them.
+#[derive(Debug)]
+pub struct BatchBody(pub Vec<Submission>);
+
+macro_rules! described_as {
+    ($type:ty, $documented:ty) => {
+        impl Type for $type {
+            const IS_REQUIRED: bool = true;
+            type RawValueType = Self;
+            type RawElementValueType = Self;
+
+            fn name() -> Cow<'static, str> {
+                <$documented>::name()
+            }
+
+            fn schema_ref() -> MetaSchemaRef {
+                <$documented>::schema_ref()
+            }
+
+            fn register(registry: &mut Registry) {
+                <$documented>::register(registry);
+            }
+
+            fn as_raw_value(&self) -> Option<&Self> {
+                Some(self)
+            }
+
+            fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+                Box::new(std::iter::empty())
+            }
+        }
+    };
+}
+described_as!(SubmissionBody, JobCreate);
+described_as!(BatchBody, Vec<JobCreate>);
+
+impl FromBody for SubmissionBody {
+    // Room for the other fields beside a payload of 1 MiB.
+    const LIMIT: usize = 1024 * 1024 + 16 * 1024;
+
+    fn from_body(text: &str) -> Result<Self, Vec<FieldError>> {
+        read(text, "").map(Self)
+    }
+}
+
+impl FromBody for BatchBody {
+    const LIMIT: usize = 32 * 1024 * 1024;
+    const LINES: bool = true;
+
+    fn from_body(text: &str) -> Result<Self, Vec<FieldError>> {
+        let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(text) else {
+            let message =
+                format!("Expected an array of jobs, found {}.", super::fields::kind(text));
+            return Err(vec![FieldError::new("", "wrong_type", message)]);
+        };
+        let texts: Vec<&str> = items.into_iter().map(RawValue::get).collect();
+        Self::from_lines(&texts)
+    }
+
+    fn from_lines(lines: &[&str]) -> Result<Self, Vec<FieldError>> {
+        if !(1..=BATCH_MOST).contains(&lines.len()) {
+            let message = format!(
+                "A batch has 1 to {BATCH_MOST} jobs, this one {}. Split a longer list into several calls.",
+                lines.len()
+            );
+            return Err(vec![FieldError::new("", "batch_size", message)]);
+        }
+        let mut jobs = Vec::with_capacity(lines.len());
+        let mut errors = Vec::new();
+        for (nth, text) in lines.iter().enumerate() {
+            match read(text, &format!("/{nth}")) {
+                Ok(job) => jobs.push(job),
+                Err(more) => errors.extend(more),
+            }
+        }
+        if errors.is_empty() { Ok(Self(jobs)) } else { Err(errors) }
+    }
+}
+
+/// The submission in `text`, or everything that is wrong with it: what cannot be read, and what the rule book says of the rest.
+fn read(text: &str, at: &str) -> Result<Submission, Vec<FieldError>> {
+    let mut fields = Fields::parse(text, at).map_err(|error| vec![error])?;
+    let job = NewJob {
+        payload: fields.json("payload"),
+        task: fields.string("task"),
+        queue: fields.string("queue"),
+        priority: fields.integer("priority"),
+        run_at: fields.timestamp("run_at"),
+        delay_seconds: fields.number("delay_seconds"),
+        max_attempts: fields.integer("max_attempts"),
+        timeout_seconds: fields.number("timeout_seconds"),
+        tags: fields.strings("tags").unwrap_or_default(),
+        unique_key: fields.string("unique_key"),
+        on_conflict: fields.string("on_conflict"),
+    };
+    let mut errors = fields.finish(KNOWN);
+    let unread: Vec<String> = errors.iter().map(|error| error.pointer.clone()).collect();
+    let told = |pointer: &str| {
+        unread.iter().any(|one| {
+            one.strip_prefix(pointer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+    };
+    match job.check(Utc::now()) {
+        Ok(submission) if errors.is_empty() => return Ok(submission),
+        Ok(_) => {}
+        Err(more) => errors.extend(more.into_iter().filter_map(|error| {
+            let pointer = format!("{at}{}", error.pointer);
+            // A field that could not be read is absent to the rule book, which must not complain about that.
+            let hidden = error.code == "requires_unique_key" && told(&format!("{at}/unique_key"));
+            (!hidden && !told(&pointer)).then_some(FieldError { pointer, ..error })
+        })),
+    }
+    Err(errors)
+}

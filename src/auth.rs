@@ -1,0 +1,190 @@
+//! Bearer tokens: who may use the API.
+//!
+//! A token is compared as its SHA-256 and with every configured one, so that neither its length nor how much of it is
+//! right shows in the time it takes. Tokens are long random strings, which is why no slow hash is needed.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::{HeaderValue, StatusCode, header};
+use poem::error::ResponseError;
+use poem::{Endpoint, Middleware, Request, Response};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+/// Shorter tokens can be guessed.
+const MIN_TOKEN_CHARS: usize = 16;
+/// What is answered without a token: what probes and load balancers ask, and the documentation.
+const OPEN: &[&str] =
+    &["/health", "/livez", "/readyz", "/docs", "/docs/", "/openapi.json", "/openapi.yaml"];
+
+/// The configured tokens; none at all means that everybody may do everything.
+#[derive(Clone, Default)]
+pub struct Tokens(Arc<[[u8; 32]]>);
+
+/// A configured token that cannot protect anything.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub enum WeakToken {
+    #[error(
+        "token {0} of `auth_tokens` has fewer than {MIN_TOKEN_CHARS} characters; make one with `openssl rand -hex 32`"
+    )]
+    Short(usize),
+    #[error(
+        "token {0} of `auth_tokens` has a character that a header cannot carry; make one with `openssl rand -hex 32`"
+    )]
+    Unsendable(usize),
+}
+
+/// Why a request was turned away.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+pub enum Unauthorized {
+    #[error("This service asks for a token. Send `Authorization: Bearer <token>`.")]
+    Missing,
+    #[error("This token is unknown here. Check it against the service's `auth_tokens`.")]
+    Unknown,
+}
+
+impl Tokens {
+    /// # Errors
+    /// When a token is too short or cannot be sent in a header; the message counts from 1.
+    pub fn new(tokens: Vec<String>) -> Result<Self, WeakToken> {
+        let digest = |(index, token): (usize, String)| {
+            if token.len() < MIN_TOKEN_CHARS {
+                Err(WeakToken::Short(index + 1))
+            } else if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+                Err(WeakToken::Unsendable(index + 1))
+            } else {
+                Ok(Sha256::digest(token).into())
+            }
+        };
+        Ok(Self(tokens.into_iter().enumerate().map(digest).collect::<Result<_, _>>()?))
+    }
+
+    /// Whether no token is configured.
+    pub fn is_open(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether the value of an `Authorization` header lets the request in.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn check(&self, authorization: Option<&[u8]>) -> Result<(), Unauthorized> {
+        if self.is_open() {
+            return Ok(());
+        }
+        let token = authorization.and_then(bearer).ok_or(Unauthorized::Missing)?;
+        let digest: [u8; 32] = Sha256::digest(token).into();
+        let known = self.0.iter().fold(0, |known, token| known | token.ct_eq(&digest).unwrap_u8());
+        if known == 1 { Ok(()) } else { Err(Unauthorized::Unknown) }
+    }
+}
+
+/// The token of `Bearer <token>`; the scheme's case does not matter (RFC 9110).
+fn bearer(authorization: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = authorization.split_at_checked(7)?;
+    scheme
+        .eq_ignore_ascii_case(b"bearer ")
+        .then(|| token.trim_ascii())
+        .filter(|token| !token.is_empty())
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tokens({})", self.0.len())
+    }
+}
+
+impl Unauthorized {
+    /// The `WWW-Authenticate` header (RFC 6750).
+    pub fn challenge(self) -> &'static str {
+        match self {
+            Self::Missing => r#"Bearer realm="reveille""#,
+            Self::Unknown => r#"Bearer realm="reveille", error="invalid_token""#,
+        }
+    }
+}
+
+impl ResponseError for Unauthorized {
+    fn status(&self) -> StatusCode {
+        StatusCode::UNAUTHORIZED
+    }
+
+    fn as_response(&self) -> Response {
+        let challenge = HeaderValue::from_static(self.challenge());
+        Response::builder()
+            .status(self.status())
+            .header(header::WWW_AUTHENTICATE, challenge)
+            .body(self.to_string())
+    }
+}
+
+/// Turns requests away that have no known token, but for [`OPEN`] paths. Everything else is guarded, paths that do not
+/// exist included, so that nothing added later is open by accident.
+#[derive(Debug, Clone)]
+pub struct Guard(pub Tokens);
+
+impl<E: Endpoint> Middleware<E> for Guard {
+    type Output = Guarded<E>;
+
+    fn transform(&self, inner: E) -> Self::Output {
+        Guarded { inner, tokens: self.0.clone() }
+    }
+}
+
+/// What [`Guard`] makes of an endpoint.
+pub struct Guarded<E> {
+    inner: E,
+    tokens: Tokens,
+}
+
+impl<E: Endpoint> Endpoint for Guarded<E> {
+    type Output = E::Output;
+
+    async fn call(&self, request: Request) -> poem::Result<Self::Output> {
+        if !OPEN.contains(&request.uri().path()) {
+            self.tokens
+                .check(request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes))?;
+        }
+        self.inner.call(request).await
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "0123456789abcdef";
+
+    #[test]
+    fn lets_in_who_has_a_token() {
+        let tokens = Tokens::new(vec!["f".repeat(64), TOKEN.into()]).unwrap();
+        let check = |value: &str| tokens.check(Some(value.as_bytes()));
+        assert_eq!(check(&format!("Bearer {TOKEN}")), Ok(()));
+        assert_eq!(check(&format!("bearer  {TOKEN} ")), Ok(()));
+        assert_eq!(check(&format!("Bearer {TOKEN}0")), Err(Unauthorized::Unknown));
+        assert_eq!(check(&format!("Bearer {}", &TOKEN[1..])), Err(Unauthorized::Unknown));
+        assert_eq!(check(&format!("Basic {TOKEN}")), Err(Unauthorized::Missing));
+        assert_eq!(check("Bearer "), Err(Unauthorized::Missing));
+        assert_eq!(tokens.check(None), Err(Unauthorized::Missing));
+    }
+
+    #[test]
+    fn without_tokens_is_open() {
+        let tokens = Tokens::new(Vec::new()).unwrap();
+        assert!(tokens.is_open() && tokens.check(None).is_ok());
+    }
+
+    #[test]
+    fn refuses_weak_tokens_and_shows_none() {
+        let weak = Tokens::new(vec![TOKEN.into(), "hunter2".into()]).unwrap_err();
+        assert_eq!(weak, WeakToken::Short(2));
+        assert!(!weak.to_string().contains("hunter2"));
+        assert_eq!(
+            Tokens::new(vec!["a token with blanks".into()]).unwrap_err(),
+            WeakToken::Unsendable(1)
+        );
+        assert_eq!(format!("{:?}", Tokens::new(vec![TOKEN.into()]).unwrap()), "Tokens(1)");
+    }
+}

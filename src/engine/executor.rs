@@ -1,0 +1,174 @@
+//! One attempt: look up the handler, run it within its time, and make an outcome of whatever comes of it.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use metrics::{counter, histogram};
+use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
+
+use super::Slots;
+use super::running::{Handle, Running, Stop};
+use crate::job::json::Json;
+use crate::store::Failure;
+use crate::store::lease::{Claimed, Ending, Settlement};
+use crate::store::worker::Progress;
+use crate::tasks::{Context, Registered, Registry, RunError, TaskError};
+
+/// How long a handler that was told to stop may take to do so.
+const CANCEL_GRACE: Duration = Duration::from_secs(5);
+const LEAVE_GRACE: Duration = Duration::from_millis(500);
+
+type Ran = Result<Result<Json, RunError>, String>;
+
+/// Runs claimed jobs.
+#[derive(Clone)]
+pub(super) struct Executor {
+    pub(super) registry: Registry,
+    pub(super) running: Running,
+    pub(super) slots: Arc<Slots>,
+    pub(super) settle: mpsc::Sender<Settlement>,
+    pub(super) reports: mpsc::Sender<Progress>,
+    pub(super) default_timeout: Duration,
+    pub(super) tracker: TaskTracker,
+}
+
+impl Executor {
+    /// Starts a claimed job; its slot is taken already. `done` is called when the handler has ended.
+    pub(super) fn start(
+        &self,
+        job: Claimed,
+        waited: Duration,
+        done: impl FnOnce() + Send + 'static,
+    ) {
+        histogram!("reveille_job_wait_seconds").record(waited.as_secs_f64());
+        let executor = self.clone();
+        let handle = self.running.begin((job.lease, job.id));
+        self.tracker.spawn(async move {
+            let begun = Instant::now();
+            let ending = executor.attempt(&job, &handle).await;
+            histogram!("reveille_job_run_seconds").record(begun.elapsed().as_secs_f64());
+            if let Some(ending) = ending {
+                tracing::debug!(job.id = %job.id, task.name = %job.task, queue.name = %job.queue, job.attempt = job.attempt,
+                    outcome = ending.as_str(), duration_ms = begun.elapsed().as_secs_f64() * 1e3, "job ended");
+                // The buffer is bounded: while the database is away a full one keeps slots taken, and so claims away.
+                let settlement = Settlement { lease: job.lease, id: job.id, ending, keyed: job.keyed };
+                let _ = executor.settle.send(settlement).await;
+            }
+            executor.running.end((job.lease, job.id));
+            done();
+            executor.slots.give_back();
+        });
+    }
+
+    /// `None`: the lease is lost, and nothing is to be said.
+    async fn attempt(&self, job: &Claimed, handle: &Handle) -> Option<Ending> {
+        let Some(task) = self.registry.get(&job.task) else { return Some(Ending::Release) };
+        let limit = job
+            .timeout_seconds
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+            .or(task.timeout)
+            .unwrap_or(self.default_timeout);
+        let context = Context {
+            job_id: job.id,
+            attempt: job.attempt,
+            lease: job.lease,
+            deadline: Instant::now() + limit,
+            cancel: handle.token.clone(),
+            reports: self.reports.clone(),
+        };
+        let work = AssertUnwindSafe(task.handler.clone().run_any(context, job.payload.clone()))
+            .catch_unwind();
+        let work = async { work.await.map_err(|panic| words_of(&*panic)) };
+        tokio::pin!(work);
+        let ran = tokio::select! {
+            ran = &mut work => Some(ran),
+            () = tokio::time::sleep(limit) => {
+                handle.token.cancel();
+                counter!("reveille_job_timeouts_total").increment(1);
+                let _ = tokio::time::timeout(Duration::from_secs(1), &mut work).await;
+                let message = format!("the attempt took longer than its {} s", limit.as_secs_f64());
+                return told_to_stop(handle, Failure::new("timed_out", &message))
+                    .unwrap_or_else(|| Some(retry(job, task, Failure::new("timed_out", message))));
+            }
+            () = handle.token.cancelled() => match handle.reason() {
+                Some(Stop::Lost) => None,
+                Some(Stop::Leaving) => tokio::time::timeout(LEAVE_GRACE, &mut work).await.ok(),
+                _ => tokio::time::timeout(CANCEL_GRACE, &mut work).await.ok(),
+            },
+        };
+        let failure = match &ran {
+            Some(Ok(Ok(result))) if handle.reason() != Some(Stop::Lost) => {
+                return Some(Ending::Completed(Some(result.clone())));
+            }
+            Some(ran) => failure_of(ran),
+            None => Failure::new(
+                "cancelled",
+                "the handler did not stop when it was told to, and was dropped",
+            ),
+        };
+        if let Some(ending) = told_to_stop(handle, failure.clone()) {
+            return ending;
+        }
+        Some(match ran {
+            Some(Ok(Err(RunError::Task(TaskError::Snooze(wait))))) => {
+                Ending::Snooze { seconds: wait.as_secs_f64().min(3.15e8) }
+            }
+            Some(Ok(Err(
+                RunError::Task(TaskError::Permanent(_))
+                | RunError::InvalidPayload(_)
+                | RunError::InvalidResult(_),
+            ))) => Ending::Failed(failure),
+            _ => retry(job, task, failure),
+        })
+    }
+}
+
+/// The ending of a handler that did not succeed after it was told to stop; `None` if it was not told.
+fn told_to_stop(handle: &Handle, failure: Failure) -> Option<Option<Ending>> {
+    match handle.reason()? {
+        Stop::Lost => Some(None),
+        Stop::Cancelled => Some(Some(Ending::Cancelled(failure))),
+        Stop::Leaving => Some(Some(Ending::Release)),
+    }
+}
+
+fn failure_of(ran: &Ran) -> Failure {
+    match ran {
+        Ok(Ok(_)) => Failure::new("lost", "the lease was lost"),
+        Ok(Err(RunError::InvalidPayload(why))) => Failure::new(
+            "invalid_payload",
+            format!("the payload is not what the task takes: {why}"),
+        ),
+        Ok(Err(RunError::InvalidResult(why))) => {
+            Failure::new("invalid_result", format!("the result cannot be kept: {why}"))
+        }
+        Ok(Err(RunError::Task(TaskError::Retry(why)))) => Failure::new("handler_error", why),
+        Ok(Err(RunError::Task(TaskError::Permanent(why)))) => Failure::new("permanent", why),
+        Ok(Err(RunError::Task(TaskError::Snooze(_)))) => {
+            Failure::new("snoozed", "the handler asked to come back later")
+        }
+        Err(panic) => Failure::new("panicked", panic),
+    }
+}
+
+/// Another attempt, or the end if they are used up.
+fn retry(job: &Claimed, task: &Registered, failure: Failure) -> Ending {
+    if job.attempt >= job.max_attempts.unwrap_or(task.max_attempts) {
+        return Ending::Failed(failure);
+    }
+    Ending::Retry {
+        seconds: task.backoff.delay(job.attempt, rand::random()).as_secs_f64(),
+        failure,
+    }
+}
+
+fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let words = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned());
+    format!("the handler panicked: {}", words.unwrap_or_else(|| "without a word".into()))
+}

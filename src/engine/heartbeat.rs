@@ -1,0 +1,131 @@
+//! The heartbeat: one row says that this process lives, and renews all of its leases at once. The answer says which leases
+//! are still held; a handler whose lease is missing there is stopped, or a claim that a crash of the database forgot would
+//! run twice in one process.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use metrics::gauge;
+use tokio::sync::Notify;
+
+use super::running::{Key, Running, Stop};
+use super::{Identity, Slots};
+use crate::events::Events;
+use crate::shutdown::Shutdown;
+use crate::store::worker::{Pulse, Registration};
+use crate::store::{Result, Store};
+
+/// What the heartbeat finds out for the maintenance services.
+#[derive(Clone, Debug, Default)]
+pub struct Duties {
+    leads: Arc<AtomicBool>,
+    rescue: Arc<Notify>,
+}
+
+impl Duties {
+    /// Whether this instance leads the singleton services.
+    pub fn leads(&self) -> bool {
+        self.leads.load(Ordering::Relaxed)
+    }
+
+    /// Returns when somebody is to be rescued.
+    pub async fn rescue(&self) {
+        self.rescue.notified().await;
+    }
+}
+
+pub(super) struct Heartbeat {
+    pub(super) store: Store,
+    pub(super) identity: Identity,
+    pub(super) registration: Registration,
+    pub(super) running: Running,
+    pub(super) slots: Arc<Slots>,
+    pub(super) events: Events,
+    pub(super) duties: Duties,
+    pub(super) every: Duration,
+    pub(super) shutdown: Shutdown,
+}
+
+impl Heartbeat {
+    pub(super) async fn run(self) {
+        let mut connected_since = Some(Instant::now());
+        loop {
+            match self.beat().await {
+                Ok(lost) => {
+                    // After an outage of ours the others may only have had no chance to be heard.
+                    let since = *connected_since.get_or_insert_with(Instant::now);
+                    if lost && since.elapsed().as_secs_f64() >= self.registration.lost_after_seconds
+                    {
+                        self.duties.rescue.notify_one();
+                    }
+                }
+                Err(error) => {
+                    if connected_since.take().is_some() {
+                        tracing::warn!(%error, "the heartbeat failed; it goes on trying");
+                    }
+                }
+            }
+            let pause = if connected_since.is_some() {
+                self.every
+            } else {
+                self.every.min(Duration::from_millis(500))
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.shutdown.stopping.cancelled() => return,
+            }
+        }
+    }
+
+    /// Whether somebody is to be rescued.
+    async fn beat(&self) -> Result<bool> {
+        let before = self.running.keys();
+        let draining = self.shutdown.draining.is_cancelled();
+        let pulse = self
+            .store
+            .worker_heartbeat(self.identity.worker(), self.running.len(), draining)
+            .await?;
+        gauge!("reveille_slots_free").set(u32::try_from(self.slots.free()).unwrap_or(u32::MAX));
+        gauge!("reveille_slots_running").set(
+            u32::try_from(self.slots.total - self.slots.free().min(self.slots.total))
+                .unwrap_or(u32::MAX),
+        );
+        gauge!("reveille_clock_ahead_seconds").set(self.store.clock.ahead_seconds());
+        if !pulse.known {
+            tracing::warn!(
+                "this instance was taken for lost; what it was running is given up, and it registers anew"
+            );
+            self.running.stop_all(Stop::Lost);
+            self.identity.renew();
+            self.store.worker_register(self.identity.worker(), &self.registration).await?;
+            return Ok(false);
+        }
+        if self.duties.leads.swap(pulse.leads, Ordering::Relaxed) != pulse.leads {
+            tracing::info!(leads = pulse.leads, "leadership of the maintenance services changed");
+        }
+        if pulse.suspects {
+            self.events.wakes.wake(|pending| pending.suspects = true);
+        }
+        self.compare(&before, &pulse);
+        Ok(pulse.lost)
+    }
+
+    /// Stops handlers whose lease is gone, and those whose cancellation was asked for.
+    fn compare(&self, before: &HashSet<Key>, pulse: &Pulse) {
+        let held: HashSet<Key> = pulse
+            .held
+            .iter()
+            .flat_map(|held| held.ids.iter().map(|id| (held.lease, *id)))
+            .collect();
+        for key in before.difference(&held) {
+            self.running.stop(*key, Stop::Lost);
+        }
+        for held in &pulse.held {
+            for id in &held.cancels {
+                self.running.stop((held.lease, *id), Stop::Cancelled);
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Which lanes a claim names, in which order, and how much each may give. Pure.
+//!
+//! Queues take turns, and so do the tasks of a queue; within a queue the first priority goes first, but in one claim of ten
+//! the last does, so that a low one is served even if the high ones never end. Lanes that got no share stand at the end
+//! and fill what the others left.
+
+use std::collections::BTreeMap;
+
+use crate::queue::Lane;
+
+/// The most lanes that one claim names: one index probe each.
+const LANES_MOST: usize = 100;
+/// In one of so many claims the last priority of a queue goes first.
+const LOW_TURN: u64 = 10;
+
+/// For each named lane its index in `lanes` and the most it may give; `turn` counts claims.
+pub(super) fn plan(lanes: &[Lane], free: usize, turn: u64) -> Vec<(usize, usize)> {
+    let mut queues: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (index, lane) in lanes.iter().enumerate() {
+        queues.entry(lane.queue.as_str()).or_default().push(index);
+    }
+    let mut queues: Vec<Vec<usize>> = queues.into_values().collect();
+    rotate(&mut queues, turn);
+    let (mut first, mut rest) = (Vec::new(), Vec::new());
+    let count = queues.len().max(1);
+    for (nth, mut queue) in queues.into_iter().enumerate() {
+        let quota = free / count + usize::from(nth < free % count);
+        queue.sort_by_key(|&index| (lanes[index].priority, &lanes[index].task));
+        if turn % LOW_TURN == LOW_TURN - 1 {
+            queue.reverse();
+        }
+        let Some(&top) = queue.first() else { continue };
+        let level =
+            queue.iter().take_while(|&&index| lanes[index].priority == lanes[top].priority).count();
+        let (level, lower) = queue.split_at_mut(level);
+        rotate(level, turn);
+        let share = level.len();
+        for (nth, &mut index) in level.iter_mut().enumerate() {
+            match quota / share + usize::from(nth < quota % share) {
+                0 => rest.push((index, free)),
+                most => first.push((index, most)),
+            }
+        }
+        rest.extend(lower.iter().map(|&index| (index, free)));
+    }
+    first.extend(rest);
+    first.truncate(LANES_MOST);
+    first
+}
+
+fn rotate<T>(items: &mut [T], turn: u64) {
+    if !items.is_empty() {
+        let by = usize::try_from(turn % items.len() as u64).unwrap_or_default();
+        items.rotate_left(by);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::queue::{QueueName, TaskName};
+
+    fn lane(queue: u8, task: u8, priority: i16) -> Lane {
+        Lane {
+            queue: QueueName::new(&format!("q{queue}")).expect("a name"),
+            task: TaskName::new(&format!("t{task}")).expect("a name"),
+            priority,
+        }
+    }
+
+    #[test]
+    fn the_first_priority_gets_everything_nine_times_of_ten() {
+        let lanes = [lane(0, 0, 5), lane(0, 0, 0)];
+        for turn in 0..10 {
+            let planned = plan(&lanes, 8, turn);
+            assert_eq!(planned[0], (usize::from(turn != 9), 8), "turn {turn}");
+        }
+    }
+
+    #[test]
+    fn a_single_slot_goes_around() {
+        let lanes = [lane(0, 0, 5), lane(1, 0, 5), lane(2, 0, 5)];
+        let first: HashSet<usize> = (0..3).map(|turn| plan(&lanes, 1, turn)[0].0).collect();
+        assert_eq!(first.len(), 3);
+    }
+
+    proptest! {
+        #[test]
+        fn shares_add_up_and_no_lane_is_named_twice(
+            all in proptest::collection::hash_set((0u8..5, 0u8..4, 0i16..10), 1..60), free in 1usize..500, turn in any::<u64>(),
+        ) {
+            let lanes: Vec<Lane> = all.into_iter().map(|(queue, task, priority)| lane(queue, task, priority)).collect();
+            let planned = plan(&lanes, free, turn);
+            let named: HashSet<usize> = planned.iter().map(|&(index, _)| index).collect();
+            prop_assert_eq!(named.len(), planned.len());
+            prop_assert_eq!(planned.len(), lanes.len().min(LANES_MOST));
+            prop_assert!(planned.iter().all(|&(_, most)| (1..=free).contains(&most)));
+        }
+    }
+}

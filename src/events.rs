@@ -1,0 +1,164 @@
+//! What happens inside this process: wakes on their way to the dispatcher, and the ends of jobs on their way to those who
+//! wait for them. Both coalesce, so that a flood of either costs no more than its distinct parts.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, broadcast, watch};
+
+use crate::job::{JobId, LeaseId};
+use crate::queue::{Lane, QueueName};
+
+/// Why the dispatcher looked, and found what it claimed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Source {
+    /// PostgreSQL told.
+    Notify,
+    /// A submission through this very process.
+    Local,
+    /// The claim before came back full.
+    Drain,
+    /// The time of a delayed job came.
+    Timer,
+    /// The slow look at everything.
+    Poll,
+}
+
+impl Source {
+    pub const ALL: [Self; 5] = [Self::Notify, Self::Local, Self::Drain, Self::Timer, Self::Poll];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Notify => "notify",
+            Self::Local => "local",
+            Self::Drain => "drain",
+            Self::Timer => "timer",
+            Self::Poll => "poll",
+        }
+    }
+}
+
+/// Wakes that the dispatcher has not taken yet.
+#[derive(Debug, Default)]
+pub struct Pending {
+    pub lanes: HashMap<Lane, Source>,
+    /// Queues of which every lane is to be looked at.
+    pub queues: HashSet<QueueName>,
+    pub suspects: bool,
+    /// Everything is to be looked at, each lane from its front: the listener may have missed something.
+    pub everything: bool,
+}
+
+impl Pending {
+    pub fn is_empty(&self) -> bool {
+        self.lanes.is_empty() && self.queues.is_empty() && !self.suspects && !self.everything
+    }
+}
+
+/// The way of wakes to the dispatcher.
+#[derive(Clone, Debug, Default)]
+pub struct Wakes(Arc<(Mutex<Pending>, Notify)>);
+
+impl Wakes {
+    /// Adds to what is pending, and wakes the dispatcher.
+    pub fn wake(&self, add: impl FnOnce(&mut Pending)) {
+        add(&mut lock(&self.0.0));
+        self.0.1.notify_one();
+    }
+
+    /// A lane has jobs that are due, or will be soon.
+    pub fn lane(&self, lane: Lane, source: Source) {
+        self.wake(|pending| {
+            pending.lanes.entry(lane).or_insert(source);
+        });
+    }
+
+    /// Everything that came since the last call.
+    pub fn take(&self) -> Pending {
+        std::mem::take(&mut lock(&self.0.0))
+    }
+
+    /// Returns when there may be something to take; a wake before the call counts.
+    pub async fn wait(&self) {
+        self.0.1.notified().await;
+    }
+}
+
+/// The ends of jobs, for those who wait for them.
+#[derive(Clone, Debug, Default)]
+pub struct Ends {
+    waiting: Arc<Mutex<HashMap<JobId, watch::Sender<u64>>>>,
+}
+
+impl Ends {
+    /// Arms a wait. Arm first, look at the job then, and wait last: an end in between is not missed.
+    pub fn watch(&self, id: JobId) -> Waiting {
+        let mut waiting = lock(&self.waiting);
+        let seen = waiting.entry(id).or_insert_with(|| watch::channel(0).0).subscribe();
+        Waiting { id, seen, ends: self.clone() }
+    }
+
+    /// These jobs have ended.
+    pub fn ended(&self, ids: impl IntoIterator<Item = JobId>) {
+        let waiting = lock(&self.waiting);
+        if waiting.is_empty() {
+            return;
+        }
+        for id in ids {
+            if let Some(sender) = waiting.get(&id) {
+                sender.send_modify(|times| *times += 1);
+            }
+        }
+    }
+
+    /// Any job may have ended: everybody looks again.
+    pub fn look_again(&self) {
+        for sender in lock(&self.waiting).values() {
+            sender.send_modify(|times| *times += 1);
+        }
+    }
+}
+
+/// Somebody who waits for the end of a job.
+#[derive(Debug)]
+pub struct Waiting {
+    id: JobId,
+    seen: watch::Receiver<u64>,
+    ends: Ends,
+}
+
+impl Waiting {
+    /// Returns when the job may have ended since the last call, or since the wait was armed.
+    pub async fn changed(&mut self) {
+        // The sender lives as long as somebody waits, so this is no error.
+        let _ = self.seen.changed().await;
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut waiting = lock(&self.ends.waiting);
+        if waiting.get(&self.id).is_some_and(|sender| sender.receiver_count() <= 1) {
+            waiting.remove(&self.id);
+        }
+    }
+}
+
+/// What this process is told, and tells itself.
+#[derive(Clone, Debug)]
+pub struct Events {
+    pub wakes: Wakes,
+    pub ends: Ends,
+    /// Jobs whose running handlers are to be cancelled.
+    pub cancels: broadcast::Sender<(LeaseId, JobId)>,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self { wakes: Wakes::default(), ends: Ends::default(), cancels: broadcast::channel(1024).0 }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

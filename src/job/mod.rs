@@ -1,0 +1,50 @@
+//! A job: one piece of work, its states, and the rules of submitting one. Pure; nothing here does any I/O.
+
+pub mod backoff;
+pub mod json;
+pub mod state;
+pub mod submission;
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+use uuid::Uuid;
+
+macro_rules! id {
+    ($(#[$doc:meta])* $type:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $type(pub Uuid);
+
+        impl fmt::Display for $type {
+            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(out)
+            }
+        }
+
+        impl fmt::Debug for $type {
+            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(out)
+            }
+        }
+
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                self.0.serialize(serializer)
+            }
+        }
+    };
+}
+
+id!(
+    /// A job's id: a UUIDv7 (RFC 9562), whose time is that of the submission.
+    JobId
+);
+id!(
+    /// A lease's id: random, and made anew for every claim, so that it fences.
+    LeaseId
+);
+id!(
+    /// The id of one running worker.
+    WorkerId
+);

@@ -1,0 +1,157 @@
+//! The listener: a connection of its own that hears what was committed, and hands it on. It never awaits work, since a
+//! listener that stops reading holds back vacuum and at last every COMMIT.
+//!
+//! A listener can be dead without an error, and then the poll hides it. So it notifies itself every few seconds and takes
+//! silence for death. After every (re)connect everything is looked at once, for what was said meanwhile.
+
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use metrics::{counter, gauge};
+use uuid::Uuid;
+
+use crate::events::{Events, Source};
+use crate::job::{JobId, LeaseId};
+use crate::queue::{Lane, QueueName, TaskName};
+use crate::shutdown::Shutdown;
+use crate::store::Target;
+use crate::store::listen::Listening;
+
+/// How often it notifies itself, and how long it waits to hear it.
+const CANARY: Duration = Duration::from_secs(5);
+const RECONNECT_MOST: Duration = Duration::from_secs(3);
+/// Ids in one piece of news: a payload has less than 8,000 bytes, and an id takes 23.
+pub const IDS_MOST: usize = 300;
+
+/// Listens until the service stops.
+pub async fn run(target: Target, events: Events, shutdown: Shutdown) {
+    let mut pause = Duration::from_millis(50);
+    let mut up = false;
+    while !shutdown.stopping.is_cancelled() {
+        match Listening::connect(&target).await {
+            Ok(listening) => {
+                tracing::info!("listening for notifications");
+                gauge!("reveille_listener_up").set(1.0);
+                (up, pause) = (true, Duration::from_millis(50));
+                events.wakes.wake(|pending| pending.everything = true);
+                events.ends.look_again();
+                tokio::select! {
+                    () = shutdown.stopping.cancelled() => return,
+                    reason = listen(listening, &events) => tracing::warn!(reason, "the listening connection is lost; the poll goes on"),
+                }
+            }
+            Err(error) if up || pause == Duration::from_millis(50) => {
+                tracing::warn!(%error, "cannot listen for notifications; the poll finds jobs until it works again");
+                up = false;
+            }
+            Err(_) => {}
+        }
+        gauge!("reveille_listener_up").set(0.0);
+        counter!("reveille_listener_reconnects_total").increment(1);
+        let jittered = pause.mul_f64(0.5 + rand::random::<f64>());
+        tokio::select! {
+            () = shutdown.stopping.cancelled() => return,
+            () = tokio::time::sleep(jittered) => pause = (pause * 2).min(RECONNECT_MOST),
+        }
+    }
+}
+
+/// Hands on what is heard, until the connection is gone or silent.
+async fn listen(mut listening: Listening, events: &Events) -> &'static str {
+    loop {
+        let canary = format!("canary {}", Uuid::new_v4());
+        let sent = Instant::now();
+        match tokio::time::timeout(CANARY, listening.notify(&canary)).await {
+            Ok(Ok(())) => {}
+            _ => return "it does not answer",
+        }
+        let mut heard = false;
+        let round_ends = tokio::time::sleep(CANARY);
+        tokio::pin!(round_ends);
+        loop {
+            tokio::select! {
+                payload = listening.next() => match payload {
+                    Some(payload) if payload == canary => {
+                        heard = true;
+                        gauge!("reveille_listener_round_trip_seconds").set(sent.elapsed().as_secs_f64());
+                    }
+                    Some(payload) => hand_on(&payload, events),
+                    None => return "the connection was closed",
+                },
+                () = &mut round_ends => break,
+            }
+        }
+        if !heard {
+            return "it did not hear itself";
+        }
+    }
+}
+
+/// Payloads: `lane QUEUE TASK PRIORITY`, `queue QUEUE`, `suspects`, `cancel LEASE JOB`, `ended IDS` or `ended *`.
+fn hand_on(payload: &str, events: &Events) {
+    let mut words = payload.split(' ');
+    match words.next() {
+        Some("lane") => {
+            if let (Some(queue), Some(task), Some(priority)) = (
+                words.next().and_then(QueueName::new),
+                words.next().and_then(TaskName::new),
+                words.next().and_then(|word| word.parse().ok()),
+            ) {
+                events.wakes.lane(Lane { queue, task, priority }, Source::Notify);
+            }
+        }
+        Some("queue") => {
+            if let Some(queue) = words.next().and_then(QueueName::new) {
+                events.wakes.wake(|pending| {
+                    pending.queues.insert(queue);
+                });
+            }
+        }
+        Some("suspects") => events.wakes.wake(|pending| pending.suspects = true),
+        Some("cancel") => {
+            let mut id = || words.next().and_then(|word| word.parse().ok());
+            if let (Some(lease), Some(job)) = (id(), id()) {
+                // An error says that no handler runs here.
+                let _ = events.cancels.send((LeaseId(lease), JobId(job)));
+            }
+        }
+        Some("ended") => match words.next() {
+            Some("*") => events.ends.look_again(),
+            Some(text) => {
+                events.ends.ended(text.split(',').filter_map(|word| Some(JobId(short_id(word)?))))
+            }
+            None => {}
+        },
+        _ => {}
+    }
+}
+
+fn short_id(text: &str) -> Option<Uuid> {
+    Uuid::from_slice(&STANDARD_NO_PAD.decode(text).ok()?).ok()
+}
+
+/// The news that these jobs have ended.
+pub fn news(ids: &[JobId]) -> String {
+    if ids.len() > IDS_MOST {
+        return "ended *".into();
+    }
+    let words: Vec<String> = ids.iter().map(|id| STANDARD_NO_PAD.encode(id.0.as_bytes())).collect();
+    format!("ended {}", words.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn news_fits_a_notification_and_is_understood() {
+        let ids: Vec<JobId> = (0..IDS_MOST).map(|_| JobId(Uuid::now_v7())).collect();
+        let text = news(&ids);
+        assert!(text.len() < 8000, "{}", text.len());
+        let words = text.strip_prefix("ended ").expect("a prefix");
+        let read: Vec<JobId> =
+            words.split(',').filter_map(|word| Some(JobId(short_id(word)?))).collect();
+        assert_eq!(read, ids);
+    }
+}

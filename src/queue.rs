@@ -1,0 +1,95 @@
+//! Names of queues and tasks, and lanes: the waiting jobs of one queue, task and priority.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+
+macro_rules! name {
+    ($(#[$doc:meta])* $type:ident, $most:literal, $allowed:literal, $extra:pat) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $type(Arc<str>);
+
+        impl $type {
+            /// What such a name may look like, for a person.
+            pub const RULE: &'static str = concat!("1 to ", $most, " of ", $allowed);
+
+            /// `None` if `text` is no such name; [`Self::RULE`] says why.
+            pub fn new(text: &str) -> Option<Self> {
+                let fits = (1..=$most).contains(&text.len())
+                    && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.') || matches!(byte, $extra));
+                fits.then(|| Self(text.into()))
+            }
+
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// A name as it stands in the database, whose constraints have checked it.
+            pub(crate) fn trusted(text: &str) -> Self {
+                Self(text.into())
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $type {
+            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str(&self.0)
+            }
+        }
+
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+    };
+}
+
+name!(
+    /// The name of a queue.
+    QueueName, 64, "a-z 0-9 _ - .", b'_'
+);
+name!(
+    /// The name of a task: what a job is to do.
+    TaskName, 100, "a-z A-Z 0-9 _ - . :", b'A'..=b'Z' | b':'
+);
+
+impl Default for QueueName {
+    fn default() -> Self {
+        Self::trusted("default")
+    }
+}
+
+/// The waiting jobs of one queue, task and priority: what a claim names.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Lane {
+    pub queue: QueueName,
+    pub task: TaskName,
+    /// 0 (first) to 9.
+    pub priority: i16,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_their_rule() {
+        for good in ["default", "a", "a.b-c_9", &"q".repeat(64)] {
+            assert!(QueueName::new(good).is_some(), "{good}");
+        }
+        for bad in ["", "Default", "a b", "a:b", "é", &"q".repeat(65)] {
+            assert!(QueueName::new(bad).is_none(), "{bad}");
+        }
+        assert!(TaskName::new("Mail:send.v2").is_some());
+        assert!(TaskName::new("a/b").is_none());
+        assert!(TaskName::new(&"t".repeat(101)).is_none());
+    }
+}

@@ -1,0 +1,261 @@
+//! Claims and outcomes: the way of a job from `ready` to `lease`, and from there to `outcome` or back.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::session::sql;
+use super::value::{Failure, Jsonb};
+use super::{Result, Store};
+use crate::job::json::Json;
+use crate::job::state::Status;
+use crate::job::{JobId, LeaseId, WorkerId};
+use crate::queue::{Lane, QueueName, TaskName};
+
+/// The most jobs that one lease may hold: a lease row of more would leave its page and be rewritten as a TOAST value at each
+/// partial outcome.
+pub const LEASE_MOST: usize = 250;
+
+/// What a claim asks of one lane.
+#[derive(Clone, Debug)]
+pub struct LaneClaim {
+    pub lane: Lane,
+    /// Where the last claim of the lane ended, to pass by what it took; `None`: from the front.
+    pub bound: Option<(DateTime<Utc>, Uuid)>,
+    /// The most jobs it may give.
+    pub most: usize,
+}
+
+/// A claimed job.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    pub lease: LeaseId,
+    pub id: JobId,
+    pub queue: QueueName,
+    pub task: TaskName,
+    pub priority: i16,
+    pub run_at: DateTime<Utc>,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+    /// How often its worker was lost before.
+    pub crashes: u16,
+    pub payload: Json,
+    pub max_attempts: Option<u32>,
+    pub timeout_seconds: Option<f64>,
+    /// Whether it was submitted with a unique key.
+    pub keyed: bool,
+}
+
+/// What a claim gave.
+#[derive(Debug, Default)]
+pub struct Claim {
+    /// Jobs with the index of their lane, in the order of lanes and within a lane in order.
+    pub jobs: Vec<(usize, Claimed)>,
+    /// Lanes with jobs to come, and when the first is due.
+    pub due: Vec<(usize, DateTime<Utc>)>,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug)]
+pub enum Ending {
+    Completed(Option<Json>),
+    /// For good.
+    Failed(Failure),
+    /// It gave way to a cancellation.
+    Cancelled(Failure),
+    /// It failed and is tried again after so many seconds.
+    Retry {
+        seconds: f64,
+        failure: Failure,
+    },
+    /// It asked to come back after so many seconds; the attempt is not spent.
+    Snooze {
+        seconds: f64,
+    },
+    /// It was given back; the attempt is not spent.
+    Release,
+}
+
+impl Ending {
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Completed(_) => "completed",
+            Self::Failed(_) => "failed",
+            Self::Cancelled(_) => "cancelled",
+            Self::Retry { .. } => "retry",
+            Self::Snooze { .. } => "snooze",
+            Self::Release => "release",
+        }
+    }
+
+    fn seconds(&self) -> f64 {
+        match self {
+            Self::Retry { seconds, .. } | Self::Snooze { seconds } => *seconds,
+            _ => 0.0,
+        }
+    }
+
+    fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Failed(failure) | Self::Cancelled(failure) | Self::Retry { failure, .. } => {
+                Some(failure)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// An outcome to be settled.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    pub lease: LeaseId,
+    pub id: JobId,
+    pub ending: Ending,
+    pub keyed: bool,
+}
+
+/// What became of a settlement.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Settled {
+    /// It was accepted; the job has this status now if it has ended, else it waits.
+    Applied(Option<Status>),
+    /// The lease does not hold the job any more: it was rescued.
+    LeaseLost,
+    /// The job has ended otherwise.
+    AlreadyFinal,
+}
+
+/// What a rescue brought back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Rescued {
+    /// Jobs that wait again.
+    pub returned: u64,
+    /// Jobs whose crash budget is used up, or that were cancelled.
+    pub ended: u64,
+}
+
+impl Store {
+    /// Claims up to `most` jobs from `lanes`, taken in their order, into one lease.
+    pub async fn lease_claim(
+        &self,
+        worker: WorkerId,
+        lanes: &[LaneClaim],
+        most: usize,
+    ) -> Result<Claim> {
+        let queues: Vec<&str> = lanes.iter().map(|claim| claim.lane.queue.as_str()).collect();
+        let tasks: Vec<&str> = lanes.iter().map(|claim| claim.lane.task.as_str()).collect();
+        let priorities: Vec<i16> = lanes.iter().map(|claim| claim.lane.priority).collect();
+        let run_ats: Vec<DateTime<Utc>> = lanes
+            .iter()
+            .map(|claim| claim.bound.map_or(DateTime::UNIX_EPOCH, |bound| bound.0))
+            .collect();
+        let ids: Vec<Uuid> =
+            lanes.iter().map(|claim| claim.bound.map_or(Uuid::nil(), |bound| bound.1)).collect();
+        let mosts: Vec<i32> =
+            lanes.iter().map(|claim| i32::try_from(claim.most).unwrap_or(i32::MAX)).collect();
+        let statement = sql!("lease/claim": TEXT_ARRAY, TEXT_ARRAY, INT2_ARRAY, TIMESTAMPTZ_ARRAY, UUID_ARRAY, INT4_ARRAY, UUID, INT8);
+        let limit = i64::try_from(most).unwrap_or(i64::MAX);
+        let rows = self
+            .relaxed(
+                statement,
+                &[&queues, &tasks, &priorities, &run_ats, &ids, &mosts, &worker.0, &limit],
+            )
+            .await?;
+        let mut claim = Claim::default();
+        for row in &rows {
+            let nth = usize::try_from(row.get::<_, i64>(0) - 1).unwrap_or_default();
+            match row.get::<_, Option<Uuid>>(1) {
+                Some(_) => claim.jobs.push((nth, claimed(row))),
+                None => claim.due.push((nth, row.get(2))),
+            }
+        }
+        claim.jobs.sort_by(|(left_lane, left), (right_lane, right)| {
+            (left_lane, left.run_at, left.id).cmp(&(right_lane, right.run_at, right.id))
+        });
+        Ok(claim)
+    }
+
+    /// Claims the suspect that is due first, alone in its lease.
+    pub async fn lease_claim_suspect(
+        &self,
+        worker: WorkerId,
+        queues: Option<&[String]>,
+        tasks: &[&str],
+    ) -> Result<Option<Claimed>> {
+        let statement = sql!("lease/claim_suspect": TEXT_ARRAY, TEXT_ARRAY, UUID);
+        Ok(self.relaxed(statement, &[&queues, &tasks, &worker.0]).await?.first().map(claimed))
+    }
+
+    /// Settles outcomes, each lease and job once. The answers are in the order of `settlements`.
+    pub async fn lease_settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>> {
+        let each = || settlements.iter();
+        let leases: Vec<Uuid> = each().map(|settlement| settlement.lease.0).collect();
+        let ids: Vec<Uuid> = each().map(|settlement| settlement.id.0).collect();
+        let endings: Vec<&str> = each().map(|settlement| settlement.ending.as_str()).collect();
+        let delays: Vec<f64> = each().map(|settlement| settlement.ending.seconds()).collect();
+        let results: Vec<Option<Jsonb>> = each()
+            .map(|settlement| match &settlement.ending {
+                Ending::Completed(Some(result)) => Some(Jsonb(result.clone())),
+                _ => None,
+            })
+            .collect();
+        let errors: Vec<Option<Jsonb>> = each()
+            .map(|settlement| {
+                settlement
+                    .ending
+                    .failure()
+                    .and_then(|failure| Json::from_serialize(failure).ok())
+                    .map(Jsonb)
+            })
+            .collect();
+        let keyed: Vec<bool> = each().map(|settlement| settlement.keyed).collect();
+        let distinct: Vec<Uuid> =
+            leases.iter().copied().collect::<HashSet<_>>().into_iter().collect();
+        let statement = sql!("lease/settle": UUID_ARRAY, UUID_ARRAY, TEXT_ARRAY, FLOAT8_ARRAY, JSONB_ARRAY, JSONB_ARRAY, BOOL_ARRAY, UUID_ARRAY);
+        let rows = self
+            .hot(
+                statement,
+                &[&leases, &ids, &endings, &delays, &results, &errors, &keyed, &distinct],
+            )
+            .await?;
+        let accepted: HashMap<(Uuid, Uuid), Option<Status>> =
+            rows.iter().map(|row| ((row.get(0), row.get(1)), Status::parse(row.get(2)))).collect();
+        let stale: Vec<Uuid> = each()
+            .filter(|settlement| !accepted.contains_key(&(settlement.lease.0, settlement.id.0)))
+            .map(|settlement| settlement.id.0)
+            .collect();
+        let ended: HashSet<Uuid> =
+            if stale.is_empty() { HashSet::new() } else { self.outcomes_among(&stale).await? };
+        Ok(each()
+            .map(|settlement| match accepted.get(&(settlement.lease.0, settlement.id.0)) {
+                Some(status) => Settled::Applied(*status),
+                None if ended.contains(&settlement.id.0) => Settled::AlreadyFinal,
+                None => Settled::LeaseLost,
+            })
+            .collect())
+    }
+
+    async fn outcomes_among(&self, ids: &[Uuid]) -> Result<HashSet<Uuid>> {
+        let rows = self.hot(sql!("lease/why": UUID_ARRAY), &[&ids]).await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+}
+
+fn claimed(row: &Row) -> Claimed {
+    Claimed {
+        lease: LeaseId(row.get(1)),
+        run_at: row.get(2),
+        id: JobId(row.get(3)),
+        attempt: u32::try_from(row.get::<_, i32>(4)).unwrap_or_default(),
+        crashes: u16::try_from(row.get::<_, i16>(5)).unwrap_or_default(),
+        queue: QueueName::trusted(row.get(6)),
+        task: TaskName::trusted(row.get(7)),
+        priority: row.get(8),
+        payload: row.get::<_, Jsonb>(9).0,
+        max_attempts: row.get::<_, Option<i32>>(10).and_then(|count| u32::try_from(count).ok()),
+        timeout_seconds: row.get(11),
+        keyed: row.get(12),
+    }
+}

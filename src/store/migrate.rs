@@ -1,0 +1,149 @@
+//! The schema: numbered migrations, forward only, applied under an advisory lock, since several instances may start at once.
+//!
+//! Releases roll. A migration expands first and contracts in a later release, so a service runs on any schema that is newer
+//! than itself as long as the schema allows it: `reveille.compatibility` records how many migrations a service must know.
+
+use refinery::Runner;
+use tokio_postgres::Client;
+
+use super::connect::{CONNECT_WITHIN, Target};
+use super::error::{Error, with_sources};
+use super::session::explain;
+
+mod embedded {
+    refinery::embed_migrations!("sql/migrations");
+}
+
+/// Why the schema could not be brought up to date, or cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    #[error(transparent)]
+    Store(#[from] Error),
+    #[error(
+        "this service is too old for the schema: it knows {known} migrations, and the schema needs {needed}. Start a newer release"
+    )]
+    TooOld { known: u32, needed: u32 },
+    #[error(
+        "the schema is not up to date: it has {applied} of {known} migrations. Run `reveille migrate`, or set migrate = true"
+    )]
+    Behind { applied: u32, known: u32 },
+    #[error("PostgreSQL {0} is too old: 14 or newer is needed")]
+    OldServer(String),
+    #[error(
+        "a migration failed: {0}. The role needs CREATE on the database, or to own a schema named reveille; nothing was changed by the failed migration"
+    )]
+    Failed(String),
+}
+
+/// How far the schema is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Version {
+    pub before: u32,
+    pub now: u32,
+}
+
+/// The number of the last migration that this release knows.
+pub fn known() -> u32 {
+    runner()
+        .get_migrations()
+        .iter()
+        .map(refinery::Migration::version)
+        .max()
+        .and_then(|version| u32::try_from(version).ok())
+        .unwrap_or(0)
+}
+
+/// Brings the schema up to date. Waits while another instance does so.
+pub async fn migrate(target: &Target) -> Result<Version, MigrateError> {
+    let mut client = connect(target).await?;
+    check_server(&client).await?;
+    run(&client, "select pg_advisory_lock(77, 0)").await?;
+    let exists = !client
+        .query("select from pg_namespace where nspname = 'reveille'", &[])
+        .await
+        .map_err(Error::from)?
+        .is_empty();
+    if !exists {
+        client.batch_execute("create schema reveille").await.map_err(failed)?;
+    }
+    run(&client, "set search_path = reveille").await?;
+    let before = applied(&client).await?;
+    check_age(&client, before).await?;
+    runner().run_async(&mut client).await.map_err(failed)?;
+    let now = applied(&client).await?;
+    Ok(Version { before, now })
+}
+
+/// Fails unless this release can run on the schema as it is.
+pub async fn check(target: &Target) -> Result<(), MigrateError> {
+    let client = connect(target).await?;
+    check_server(&client).await?;
+    let applied = applied(&client).await?;
+    check_age(&client, applied).await?;
+    if applied < known() {
+        return Err(MigrateError::Behind { applied, known: known() });
+    }
+    Ok(())
+}
+
+fn runner() -> Runner {
+    let mut runner = embedded::migrations::runner().set_abort_missing(false);
+    runner.set_migration_table_name("reveille.migration");
+    runner
+}
+
+async fn connect(target: &Target) -> Result<Client, Error> {
+    let connecting =
+        tokio::time::timeout(CONNECT_WITHIN, target.config.connect(target.tls.clone()));
+    let (client, connection) = connecting
+        .await
+        .map_err(|_| Error::Unavailable("no connection within four seconds".into()))?
+        .map_err(|error| Error::Unavailable(explain(&error)))?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+async fn check_server(client: &Client) -> Result<(), MigrateError> {
+    let row = client.query_one("select current_setting('server_version_num')::integer, current_setting('server_version')", &[]).await;
+    let row = row.map_err(Error::from)?;
+    if row.get::<_, i32>(0) < 140_000 {
+        return Err(MigrateError::OldServer(row.get(1)));
+    }
+    Ok(())
+}
+
+async fn run(client: &Client, statement: &str) -> Result<(), Error> {
+    Ok(client.batch_execute(statement).await?)
+}
+
+/// How many migrations the schema has.
+async fn applied(client: &Client) -> Result<u32, Error> {
+    let exists =
+        client.query_one("select to_regclass('reveille.migration') is not null", &[]).await?;
+    if !exists.get::<_, bool>(0) {
+        return Ok(0);
+    }
+    let row = client
+        .query_one("select coalesce(max(version), 0)::integer from reveille.migration", &[])
+        .await?;
+    Ok(u32::try_from(row.get::<_, i32>(0)).unwrap_or_default())
+}
+
+async fn check_age(client: &Client, applied: u32) -> Result<(), MigrateError> {
+    if applied == 0 {
+        return Ok(());
+    }
+    let row = client
+        .query_one(include_str!("../../sql/schema/oldest_service.sql"), &[])
+        .await
+        .map_err(Error::from)?;
+    let needed = u32::try_from(row.get::<_, i32>(0)).unwrap_or_default();
+    if needed > known() {
+        return Err(MigrateError::TooOld { known: known(), needed });
+    }
+    Ok(())
+}
+
+fn failed(error: impl std::error::Error) -> MigrateError {
+    MigrateError::Failed(with_sources(&error))
+}

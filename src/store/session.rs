@@ -1,0 +1,138 @@
+//! A pooled connection that remembers its prepared statements, and the pool's manager around the one of bb8-postgres, which
+//! has neither a statement cache nor a word for what went wrong.
+
+use std::collections::HashMap;
+
+use bb8::{ManageConnection, Pool, RunError};
+use bb8_postgres::PostgresConnectionManager;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Row, Statement};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::connect::{CONNECT_WITHIN, Target};
+use super::error::{Error, Result, with_sources};
+
+/// One statement of `sql/`, with the types of its parameters.
+#[derive(Debug)]
+pub(crate) struct Sql {
+    /// Its file under `sql/`, without the ending.
+    pub name: &'static str,
+    pub text: &'static str,
+    pub types: &'static [Type],
+}
+
+/// `sql!("job/submit": UUID_ARRAY, TEXT_ARRAY)`: the file `sql/job/submit.sql`.
+macro_rules! sql {
+    ($name:literal $(: $($type:ident),+)?) => {
+        &$crate::store::session::Sql {
+            name: $name,
+            text: include_str!(concat!("../../sql/", $name, ".sql")),
+            types: &[$($(tokio_postgres::types::Type::$type),+)?],
+        }
+    };
+}
+pub(crate) use sql;
+
+pub(crate) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+/// A connection and what was prepared on it.
+pub(crate) struct Session {
+    pub(crate) client: Client,
+    prepared: HashMap<&'static str, Statement>,
+    pooler: bool,
+}
+
+impl Session {
+    /// Runs a statement, prepared once per connection; behind a PgBouncer, which may answer from another server connection
+    /// each time, unprepared.
+    pub(crate) async fn query(
+        &mut self,
+        sql: &'static Sql,
+        parameters: Parameters<'_>,
+    ) -> Result<Vec<Row>> {
+        debug_assert_eq!(sql.types.len(), parameters.len(), "{}", sql.name);
+        if self.pooler {
+            let typed: Vec<_> = parameters.iter().copied().zip(sql.types.iter().cloned()).collect();
+            return Ok(self.client.query_typed(sql.text, &typed).await?);
+        }
+        if !self.prepared.contains_key(sql.name) {
+            let statement = self.client.prepare_typed(sql.text, sql.types).await?;
+            self.prepared.insert(sql.name, statement);
+        }
+        let result = self.client.query(&self.prepared[sql.name], parameters).await;
+        if result.is_err() {
+            // A migration may have changed what it returns; the next call prepares it anew.
+            self.prepared.remove(sql.name);
+        }
+        Ok(result?)
+    }
+}
+
+/// Makes sessions for a pool.
+pub(crate) struct Manager {
+    inner: PostgresConnectionManager<MakeRustlsConnect>,
+    pooler: bool,
+}
+
+impl ManageConnection for Manager {
+    type Connection = Session;
+    type Error = Error;
+
+    async fn connect(&self) -> Result<Session> {
+        let connecting = tokio::time::timeout(CONNECT_WITHIN, self.inner.connect());
+        let client = connecting
+            .await
+            .map_err(|_| Error::Unavailable("no connection within four seconds".into()))?
+            .map_err(|error| Error::Unavailable(explain(&error)))?;
+        Ok(Session { client, prepared: HashMap::new(), pooler: self.pooler })
+    }
+
+    async fn is_valid(&self, session: &mut Session) -> Result<()> {
+        Ok(session.client.simple_query("").await.map(drop)?)
+    }
+
+    fn has_broken(&self, session: &mut Session) -> bool {
+        session.client.is_closed()
+    }
+}
+
+/// Why no connection could be made, with a hint where the reason is known.
+pub(crate) fn explain(error: &tokio_postgres::Error) -> String {
+    let text = with_sources(error);
+    if text.contains("unsupported startup parameter") {
+        return format!(
+            "{text}. This looks like a PgBouncer: set pooler = true, and listen_database_url to a direct connection"
+        );
+    }
+    text
+}
+
+/// A pool of at most `size` connections, opened when they are needed. A call waits `patience` for one.
+pub(crate) async fn pool(
+    target: Target,
+    size: u32,
+    patience: std::time::Duration,
+    pooler: bool,
+) -> Result<Pool<Manager>> {
+    let manager =
+        Manager { inner: PostgresConnectionManager::new(target.config, target.tls), pooler };
+    Pool::builder()
+        .max_size(size)
+        .test_on_check_out(false)
+        .connection_timeout(patience)
+        .retry_connection(true)
+        .idle_timeout(Some(std::time::Duration::from_secs(600)))
+        .max_lifetime(None)
+        .build(manager)
+        .await
+}
+
+/// Takes a connection out of a pool.
+pub(crate) async fn take(pool: &Pool<Manager>) -> Result<bb8::PooledConnection<'_, Manager>> {
+    pool.get().await.map_err(|error| match error {
+        RunError::User(error) => error,
+        RunError::TimedOut => {
+            Error::Unavailable("no connection was free or could be made in time".into())
+        }
+    })
+}

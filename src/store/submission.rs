@@ -1,0 +1,239 @@
+//! Writing submissions: many in one statement.
+
+use std::sync::{Arc, Mutex};
+
+use chrono::{DateTime, Utc};
+use uuid::{ContextV7, Timestamp, Uuid};
+
+use super::session::{Parameters, sql};
+use super::value::Jsonb;
+use super::{Clock, Error, Result, Store};
+use crate::job::JobId;
+use crate::job::json::Json;
+use crate::job::state::Status;
+use crate::job::submission::{Start, Submission};
+use crate::queue::Lane;
+
+/// How long before its time a job is still announced: a poll interval is at most a minute, and later ones are found by the
+/// poll after next.
+const ANNOUNCED_WITHIN_SECONDS: f64 = 120.0;
+/// In how many lanes a statement announces jobs one by one; beyond, one of each queue says that the queue is to be looked at.
+const LANES_MOST: usize = 16;
+
+/// Makes ids that ascend, by the database's clock.
+#[derive(Clone)]
+pub struct Ids {
+    clock: Clock,
+    context: Arc<Mutex<ContextV7>>,
+}
+
+impl Ids {
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, context: Arc::new(Mutex::new(ContextV7::new())) }
+    }
+
+    pub fn next(&self) -> JobId {
+        let context = self.context.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let now = self.clock.now();
+        let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
+        JobId(Uuid::new_v7(Timestamp::from_unix(&*context, seconds, now.timestamp_subsec_nanos())))
+    }
+}
+
+/// What became of one submission.
+#[derive(Clone, Debug)]
+pub struct Written {
+    pub job_id: JobId,
+    pub status: Status,
+    pub outcome: Outcome,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    Created,
+    /// A job that has not ended holds the unique key, and was kept.
+    Existing,
+    /// A waiting job took the new content.
+    Replaced,
+    /// A job that has not ended holds the unique key, and the submission wanted to be refused then.
+    Rejected,
+}
+
+impl Outcome {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Existing => "existing",
+            Self::Replaced => "replaced",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+/// Rows on their way into the database, column by column.
+struct Columns<'a> {
+    ids: Vec<Uuid>,
+    queues: Vec<&'a str>,
+    tasks: Vec<&'a str>,
+    priorities: Vec<i16>,
+    run_ats: Vec<Option<DateTime<Utc>>>,
+    delays: Vec<Option<f64>>,
+    payloads: Vec<Jsonb>,
+    max_attempts: Vec<Option<i32>>,
+    timeouts: Vec<Option<f64>>,
+    tags: Vec<Option<Jsonb>>,
+}
+
+impl<'a> Columns<'a> {
+    fn new(jobs: &'a [(JobId, Submission)]) -> Self {
+        let each = || jobs.iter().map(|(_, job)| job);
+        Self {
+            ids: jobs.iter().map(|(id, _)| id.0).collect(),
+            queues: each().map(|job| job.queue.as_str()).collect(),
+            tasks: each().map(|job| job.task.as_str()).collect(),
+            priorities: each().map(|job| job.priority).collect(),
+            run_ats: each()
+                .map(|job| if let Start::At(at) = job.start { Some(at) } else { None })
+                .collect(),
+            delays: each()
+                .map(|job| if let Start::After(seconds) = job.start { Some(seconds) } else { None })
+                .collect(),
+            payloads: each().map(|job| Jsonb(job.payload.clone())).collect(),
+            max_attempts: each().map(|job| job.max_attempts).collect(),
+            timeouts: each().map(|job| job.timeout_seconds).collect(),
+            tags: each()
+                .map(|job| {
+                    if job.tags.is_empty() {
+                        None
+                    } else {
+                        Json::from_serialize(&job.tags).ok().map(Jsonb)
+                    }
+                })
+                .collect(),
+        }
+    }
+}
+
+impl Store {
+    /// Inserts jobs without unique keys in one statement; `announced` of them notify. Repeating the call with the same ids
+    /// inserts nothing twice.
+    pub async fn job_submit(&self, jobs: &[(JobId, Submission)], announce: bool) -> Result<()> {
+        let c = Columns::new(jobs);
+        let marks = if announce { marks(jobs, self.clock.now()) } else { Marks::default() };
+        let parameters: Parameters<'_> = &[
+            &c.ids,
+            &c.queues,
+            &c.tasks,
+            &c.priorities,
+            &c.run_ats,
+            &c.delays,
+            &c.payloads,
+            &c.max_attempts,
+            &c.timeouts,
+            &c.tags,
+            &marks.ids,
+            &marks.kind,
+        ];
+        let statement = sql!("job/submit": UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT2_ARRAY, TIMESTAMPTZ_ARRAY, FLOAT8_ARRAY,
+            JSONB_ARRAY, INT4_ARRAY, FLOAT8_ARRAY, JSONB_ARRAY, UUID_ARRAY, INT2);
+        self.hot(statement, parameters).await.map(drop)
+    }
+
+    /// Inserts jobs of which some have a unique key, in one transaction; the conflicts are resolved in their order.
+    pub async fn job_submit_keyed(&self, jobs: &[(JobId, Submission)]) -> Result<Vec<Written>> {
+        let c = Columns::new(jobs);
+        let keys: Vec<Option<&str>> = jobs
+            .iter()
+            .map(|(_, job)| job.unique.as_ref().map(|unique| unique.key.as_str()))
+            .collect();
+        let policies: Vec<Option<&str>> = jobs
+            .iter()
+            .map(|(_, job)| job.unique.as_ref().map(|unique| unique.on_conflict.as_str()))
+            .collect();
+        let parameters: Parameters<'_> = &[
+            &c.ids,
+            &c.queues,
+            &c.tasks,
+            &c.priorities,
+            &c.run_ats,
+            &c.delays,
+            &c.payloads,
+            &c.max_attempts,
+            &c.timeouts,
+            &c.tags,
+            &keys,
+            &policies,
+        ];
+        let statement = sql!("job/submit_keyed": UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT2_ARRAY, TIMESTAMPTZ_ARRAY,
+            FLOAT8_ARRAY, JSONB_ARRAY, INT4_ARRAY, FLOAT8_ARRAY, JSONB_ARRAY, TEXT_ARRAY, TEXT_ARRAY);
+        let mut rows = self.hot(statement, parameters).await?;
+        rows.sort_by_key(|row| row.get::<_, i64>(0));
+        rows.iter()
+            .map(|row| {
+                let status: &str = row.get(2);
+                Ok(Written {
+                    job_id: JobId(row.get(1)),
+                    status: Status::parse(status)
+                        .ok_or_else(|| Error::Unexpected(format!("the status {status}")))?,
+                    outcome: match row.get(3) {
+                        "created" => Outcome::Created,
+                        "existing" => Outcome::Existing,
+                        "replaced" => Outcome::Replaced,
+                        "rejected" => Outcome::Rejected,
+                        other => return Err(Error::Unexpected(format!("the outcome {other}"))),
+                    },
+                })
+            })
+            .collect()
+    }
+
+    /// Makes the partitions of the weeks to come.
+    pub async fn partition_ensure(&self) -> Result<()> {
+        self.cold(sql!("partition/ensure"), &[]).await.map(drop)
+    }
+}
+
+/// Which rows of a statement notify, and of what.
+#[derive(Default)]
+struct Marks {
+    ids: Vec<Uuid>,
+    /// 1: of their lane. 2: of their queue.
+    kind: i16,
+}
+
+/// The first of each lane that is due soon, or of each queue if there are many lanes.
+fn marks(jobs: &[(JobId, Submission)], now: DateTime<Utc>) -> Marks {
+    let soon = || jobs.iter().filter(|(_, job)| seconds_until(job, now) < ANNOUNCED_WITHIN_SECONDS);
+    let mut lanes: Vec<(&str, &str, i16)> = Vec::new();
+    let mut ids = Vec::new();
+    for (id, job) in soon() {
+        let lane = (job.queue.as_str(), job.task.as_str(), job.priority);
+        if !lanes.contains(&lane) {
+            if lanes.len() == LANES_MOST {
+                let mut queues = std::collections::HashSet::new();
+                let ids = soon()
+                    .filter(|(_, job)| queues.insert(job.queue.as_str()))
+                    .map(|(id, _)| id.0)
+                    .collect();
+                return Marks { ids, kind: 2 };
+            }
+            lanes.push(lane);
+            ids.push(id.0);
+        }
+    }
+    Marks { ids, kind: 1 }
+}
+
+/// How long until a job may start, in seconds; negative if it might have started already.
+pub fn seconds_until(job: &Submission, now: DateTime<Utc>) -> f64 {
+    match job.start {
+        Start::Now => 0.0,
+        Start::After(seconds) => seconds,
+        Start::At(at) => (at - now).as_seconds_f64(),
+    }
+}
+
+/// The lane that a submission goes to.
+pub fn lane_of(job: &Submission) -> Lane {
+    Lane { queue: job.queue.clone(), task: job.task.clone(), priority: job.priority }
+}

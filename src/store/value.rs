@@ -1,0 +1,59 @@
+//! Values on their way between Rust and PostgreSQL.
+
+use std::error::Error as StdError;
+
+use serde::Deserialize;
+use tokio_postgres::types::private::BytesMut;
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
+
+use crate::job::json::Json;
+
+/// JSON as `jsonb`, text all the way: PostgreSQL parses it, and nobody else does.
+#[derive(Debug)]
+pub(crate) struct Jsonb(pub(crate) Json);
+
+/// The version that the binary form of `jsonb` begins with.
+const VERSION: u8 = 1;
+
+impl ToSql for Jsonb {
+    fn to_sql(
+        &self,
+        _: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn StdError + Sync + Send>> {
+        out.extend_from_slice(&[VERSION]);
+        out.extend_from_slice(self.0.as_str().as_bytes());
+        Ok(IsNull::No)
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        *kind == Type::JSONB
+    }
+
+    to_sql_checked!();
+}
+
+impl<'a> FromSql<'a> for Jsonb {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn StdError + Sync + Send>> {
+        let text = raw.strip_prefix(&[VERSION]).ok_or("an unknown form of jsonb")?;
+        Ok(Self(Json::trusted(std::str::from_utf8(text)?).ok_or("jsonb that is no JSON")?))
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        *kind == Type::JSONB
+    }
+}
+
+/// Why an attempt ended badly, as it is stored and shown.
+#[derive(Clone, Debug, PartialEq, Deserialize, serde::Serialize)]
+pub struct Failure {
+    /// Stable: `handler_error`, `permanent`, `panicked`, `timed_out`, `invalid_payload`, `worker_lost`, `cancelled`.
+    pub code: String,
+    pub message: String,
+}
+
+impl Failure {
+    pub fn new(code: &str, message: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), message: message.into() }
+    }
+}

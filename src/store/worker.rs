@@ -1,0 +1,239 @@
+//! Workers: their heartbeats, what they hold, and taking back what a lost one held.
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::Transaction;
+use uuid::Uuid;
+
+use super::lease::Rescued;
+use super::session::{Parameters, Sql, sql, take};
+use super::value::Jsonb;
+use super::{Result, Store};
+use crate::job::json::Json;
+use crate::job::{JobId, LeaseId, WorkerId};
+use crate::queue::{Lane, QueueName, TaskName};
+
+/// What a worker says of itself when it starts.
+#[derive(Clone, Debug)]
+pub struct Registration {
+    pub name: String,
+    pub host: String,
+    pub lost_after_seconds: f64,
+    pub slots: usize,
+    /// Empty: all.
+    pub queues: Vec<String>,
+    pub tasks: Vec<String>,
+}
+
+/// A lease as the database has it.
+#[derive(Clone, Debug)]
+pub struct Held {
+    pub lease: LeaseId,
+    pub ids: Vec<JobId>,
+    /// Whose cancellation was asked for.
+    pub cancels: Vec<JobId>,
+}
+
+/// The answer to a heartbeat.
+#[derive(Clone, Debug, Default)]
+pub struct Pulse {
+    /// `false`: the worker was taken for lost; everything it held is somebody else's.
+    pub known: bool,
+    /// Whether it leads the singleton services.
+    pub leads: bool,
+    /// Whether somebody is to be rescued.
+    pub lost: bool,
+    /// Whether a suspect waits, due or not.
+    pub suspects: bool,
+    pub held: Vec<Held>,
+}
+
+/// What a task says of itself.
+#[derive(Clone, Debug)]
+pub struct TaskRow {
+    pub name: TaskName,
+    pub description: String,
+    pub max_attempts: u32,
+    pub timeout_seconds: Option<f64>,
+    pub payload_schema: Option<Json>,
+    pub result_schema: Option<Json>,
+    pub example: Option<Json>,
+}
+
+/// The last word of a running handler.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    pub lease: LeaseId,
+    pub id: JobId,
+    /// 0 to 1.
+    pub fraction: Option<f64>,
+    pub message: Option<String>,
+}
+
+impl Store {
+    pub async fn worker_register(
+        &self,
+        worker: WorkerId,
+        registration: &Registration,
+    ) -> Result<()> {
+        let pid = i32::try_from(std::process::id()).unwrap_or_default();
+        let slots = i32::try_from(registration.slots).unwrap_or(i32::MAX);
+        let queues = (!registration.queues.is_empty()).then_some(&registration.queues);
+        let statement = sql!("worker/register": UUID, TEXT, TEXT, TEXT, INT4, FLOAT8, INT4, TEXT_ARRAY, TEXT_ARRAY);
+        let parameters: Parameters<'_> = &[
+            &worker.0,
+            &registration.name,
+            &env!("CARGO_PKG_VERSION"),
+            &registration.host,
+            &pid,
+            &registration.lost_after_seconds,
+            &slots,
+            &queues,
+            &registration.tasks,
+        ];
+        self.hot(statement, parameters).await.map(drop)
+    }
+
+    pub async fn worker_heartbeat(
+        &self,
+        worker: WorkerId,
+        running: usize,
+        draining: bool,
+    ) -> Result<Pulse> {
+        let running = i32::try_from(running).unwrap_or(i32::MAX);
+        let mut session = take(&self.relaxed).await?;
+        let asked = Utc::now();
+        let rows = session
+            .query(sql!("worker/heartbeat": UUID, INT4, BOOL), &[&worker.0, &running, &draining])
+            .await?;
+        let mut pulse = Pulse::default();
+        for row in &rows {
+            self.clock.learn(asked, row.get(0));
+            (pulse.known, pulse.leads, pulse.lost) = (row.get(1), row.get(2), row.get(3));
+            pulse.suspects = row.get(7);
+            if let Some(lease) = row.get::<_, Option<Uuid>>(4) {
+                let ids = |column| row.get::<_, Vec<Uuid>>(column).into_iter().map(JobId).collect();
+                pulse.held.push(Held { lease: LeaseId(lease), ids: ids(5), cancels: ids(6) });
+            }
+        }
+        Ok(pulse)
+    }
+
+    /// Forgets a worker that leaves in order; it holds nothing any more.
+    pub async fn worker_remove(&self, worker: WorkerId) -> Result<()> {
+        self.hot(sql!("worker/remove": UUID), &[&worker.0]).await.map(drop)
+    }
+
+    /// Workers that stopped answering, and those that are gone but whose leases are still here.
+    pub async fn worker_lost(&self) -> Result<Vec<WorkerId>> {
+        let rows = self.hot(sql!("worker/lost"), &[]).await?;
+        Ok(rows.iter().map(|row| WorkerId(row.get(0))).collect())
+    }
+
+    /// Takes back what `worker` held, if it is lost still. `None`: it is not, or somebody else is about it.
+    pub async fn worker_rescue(
+        &self,
+        worker: WorkerId,
+        crash_budget: u32,
+    ) -> Result<Option<(String, Rescued)>> {
+        let mut session = take(&self.hot).await?;
+        let transaction = session.client.transaction().await?;
+        let locked = typed(&transaction, sql!("worker/lock": UUID), &[&worker.0]).await?;
+        let name = match locked.first() {
+            Some(row) if row.get::<_, bool>(0) => row.get(1),
+            Some(_) => return Ok(None),
+            None if typed(&transaction, sql!("worker/known": UUID), &[&worker.0])
+                .await?
+                .is_empty() =>
+            {
+                String::new()
+            }
+            None => return Ok(None),
+        };
+        let budget = i32::try_from(crash_budget).unwrap_or(i32::MAX);
+        let rows =
+            typed(&transaction, sql!("lease/rescue": UUID, INT4), &[&worker.0, &budget]).await?;
+        typed(&transaction, sql!("worker/remove": UUID), &[&worker.0]).await?;
+        transaction.commit().await?;
+        let count = |column| {
+            rows.first()
+                .map_or(0, |row| u64::try_from(row.get::<_, i64>(column)).unwrap_or_default())
+        };
+        Ok(Some((name, Rescued { returned: count(0), ended: count(1) })))
+    }
+
+    /// Makes tasks known to both doors.
+    pub async fn task_register(&self, tasks: &[TaskRow]) -> Result<()> {
+        let names: Vec<&str> = tasks.iter().map(|task| task.name.as_str()).collect();
+        let descriptions: Vec<&str> = tasks.iter().map(|task| task.description.as_str()).collect();
+        let attempts: Vec<i32> =
+            tasks.iter().map(|task| i32::try_from(task.max_attempts).unwrap_or(i32::MAX)).collect();
+        let timeouts: Vec<Option<f64>> = tasks.iter().map(|task| task.timeout_seconds).collect();
+        let json = |pick: fn(&TaskRow) -> &Option<Json>| -> Vec<Option<Jsonb>> {
+            tasks.iter().map(|task| pick(task).clone().map(Jsonb)).collect()
+        };
+        let (payloads, results, examples) = (
+            json(|task| &task.payload_schema),
+            json(|task| &task.result_schema),
+            json(|task| &task.example),
+        );
+        let statement = sql!("task/register": TEXT_ARRAY, TEXT_ARRAY, INT4_ARRAY, FLOAT8_ARRAY, JSONB_ARRAY, JSONB_ARRAY, JSONB_ARRAY);
+        self.cold(
+            statement,
+            &[&names, &descriptions, &attempts, &timeouts, &payloads, &results, &examples],
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Remembers queues that have had jobs.
+    pub async fn queue_register(&self, names: &[&str]) -> Result<()> {
+        self.cold(sql!("queue/register": TEXT_ARRAY), &[&names]).await.map(drop)
+    }
+
+    /// Every lane with jobs, of one queue or of all, and when its first is due.
+    pub async fn ready_lanes(
+        &self,
+        queue: Option<&QueueName>,
+    ) -> Result<Vec<(Lane, DateTime<Utc>)>> {
+        let rows =
+            self.relaxed(sql!("ready/lanes": TEXT), &[&queue.map(QueueName::as_str)]).await?;
+        Ok(rows
+            .iter()
+            .map(|row| {
+                let lane = Lane {
+                    queue: QueueName::trusted(row.get(0)),
+                    task: TaskName::trusted(row.get(1)),
+                    priority: row.get(2),
+                };
+                (lane, row.get(3))
+            })
+            .collect())
+    }
+
+    pub async fn progress_report(&self, reports: &[Progress]) -> Result<()> {
+        let leases: Vec<Uuid> = reports.iter().map(|report| report.lease.0).collect();
+        let ids: Vec<Uuid> = reports.iter().map(|report| report.id.0).collect();
+        let fractions: Vec<Option<f64>> = reports.iter().map(|report| report.fraction).collect();
+        let messages: Vec<Option<&str>> =
+            reports.iter().map(|report| report.message.as_deref()).collect();
+        let statement = sql!("progress/report": UUID_ARRAY, UUID_ARRAY, FLOAT8_ARRAY, TEXT_ARRAY);
+        self.relaxed(statement, &[&leases, &ids, &fractions, &messages]).await.map(drop)
+    }
+}
+
+/// Runs a statement inside a transaction, unprepared: what happens this rarely gains nothing from a cache.
+pub(super) async fn typed(
+    transaction: &Transaction<'_>,
+    sql: &'static Sql,
+    parameters: Parameters<'_>,
+) -> Result<Vec<tokio_postgres::Row>> {
+    let typed: Vec<_> = parameters.iter().copied().zip(sql.types.iter().cloned()).collect();
+    Ok(transaction.query_typed(sql.text, &typed).await?)
+}
+
+impl Store {
+    /// Notifies everybody who listens.
+    pub async fn news_notify(&self, payload: &str) -> Result<()> {
+        self.relaxed(sql!("news/notify": TEXT), &[&payload]).await.map(drop)
+    }
+}

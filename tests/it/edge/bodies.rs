@@ -1,0 +1,179 @@
+//! Bodies that are too large, or wrong.
+
+use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
+
+use super::app::Service;
+use super::client::PATIENCE;
+use reveille::api::edge::EdgeLimits;
+
+const CHUNKED: &str = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+#[tokio::test]
+async fn a_huge_chunked_body_gets_413_and_is_not_read() {
+    let service = Service::start(EdgeLimits::default()).await;
+    let mut client = service.client().await;
+    client.send(CHUNKED).await;
+    let chunk = [b"100000\r\n".as_slice(), &vec![b'x'; 1 << 20], b"\r\n"].concat();
+    let mut sent = 0;
+    let sending = async {
+        while sent < 300 && client.stream.write_all(&chunk).await.is_ok() {
+            sent += 1;
+        }
+    };
+    timeout(PATIENCE, sending).await.expect("the service stops reading");
+    // What lingers after the answer and what the kernel buffers, but not the body.
+    assert!(sent < 64, "{sent} MiB were taken");
+    assert_eq!(client.reply().await.problem(413), "body_too_large");
+}
+
+#[tokio::test]
+async fn a_client_that_reads_late_still_sees_the_413() {
+    let service = Service::start(EdgeLimits::default()).await;
+    let mut client = service.client().await;
+    let reply = client.post("/echo", vec![b' '; 4 << 20]).await;
+    assert_eq!(reply.problem(413), "body_too_large");
+    let mut client = service.client().await;
+    let body = format!("{CHUNKED}400000\r\n{}\r\n0\r\n\r\n", " ".repeat(4 << 20));
+    assert_eq!(client.ask(body).await.problem(413), "body_too_large");
+}
+
+#[tokio::test]
+async fn a_declared_length_over_the_limit_gets_413_at_once() {
+    let service = Service::start(EdgeLimits::default()).await;
+    let mut client = service.client().await;
+    let head = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 314572800\r\nExpect: 100-continue\r\n\r\n";
+    assert_eq!(client.ask(head).await.problem(413), "body_too_large");
+}
+
+#[tokio::test]
+async fn takes_bodies_up_to_their_limit_in_both_framings() {
+    let service = Service::start(EdgeLimits::default()).await;
+    let mut client = service.client().await;
+    let reply =
+        client.ask(format!("{CHUNKED}a\r\n{{\"payload\"\r\n6\r\n:1.10}}\r\n0\r\n\r\n")).await;
+    assert_eq!(
+        (reply.status, &*String::from_utf8_lossy(&reply.body)),
+        (200, r#"{"payload":1.10}"#)
+    );
+    let full = format!("{{\"payload\":\"{}\"}}", "x".repeat((1 << 20) - 14));
+    assert_eq!(full.len(), 1 << 20);
+    assert_eq!(client.post("/echo", &full).await.status, 200);
+    assert_eq!(client.post("/echo", full + " ").await.status, 413);
+    let mut client = service.client().await;
+    let batch =
+        format!("[{}{{\"payload\":1}}]", "{\"payload\":\"a job of a batch\"},".repeat(100_000));
+    assert_eq!(client.post("/batch", batch).await.json()["count"], 100_001);
+}
+
+#[tokio::test]
+async fn keeps_json_as_it_was_written() {
+    let service = Service::start(EdgeLimits::default()).await;
+    let body = r#"{"payload":{"b":123456789012345678901234567890,"a":[1.10,1e2,"🎉\ud83c\udf89"],"a":-0}}"#;
+    let reply = service.client().await.post("/echo", body).await;
+    assert_eq!(String::from_utf8_lossy(&reply.body), body);
+}
+
+#[tokio::test]
+async fn bad_bodies_get_4xx_that_say_where() {
+    let deep =
+        |n: usize| format!("{{\"payload\":{}{}}}", "[".repeat(n), "]".repeat(n)).into_bytes();
+    let utf16: Vec<u8> = "{\"payload\":1}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let cases: Vec<(Vec<u8>, u16, &str, &str)> = vec![
+        (b"".into(), 400, "empty_body", ""),
+        (b" \n".into(), 400, "empty_body", ""),
+        (b"\xEF\xBB\xBF{\"payload\":1}".into(), 400, "byte_order_mark", ""),
+        ([b"\xFF\xFE", &utf16[..]].concat(), 400, "invalid_utf8", ""),
+        (utf16, 400, "invalid_json", ""),
+        (b"{\"payload\":\"\xFF\"}".into(), 400, "invalid_utf8", "/payload"),
+        (b"{\"payload\":1} 2".into(), 400, "trailing_data", ""),
+        (b"{\"payload\":[1,}".into(), 400, "invalid_json", "/payload/1"),
+        (deep(65), 422, "too_deep", "/0/0/0/0"),
+        (deep(100_000), 422, "too_deep", ""),
+        (br#"{"payload":{"a":"\u0000"}}"#.into(), 422, "nul_character", "/payload/a"),
+        (br#"{"payload":"\ud800"}"#.into(), 422, "lone_surrogate", "/payload"),
+        (b"{\"payload\":1e400000}".into(), 422, "number_out_of_range", "/payload"),
+        (b"{\"payload\":1,\"priorty\":1}".into(), 422, "unknown_field", "/priorty"),
+        (b"{\"payload\":1,\"priority\":\"1\"}".into(), 422, "wrong_type", "/priority"),
+        (b"{\"priority\":1}".into(), 422, "missing_field", "/payload"),
+        (b"[1]".into(), 422, "wrong_type", ""),
+        (b"\"x\"".into(), 422, "wrong_type", ""),
+    ];
+    let service = Service::start(EdgeLimits::default()).await;
+    let mut client = service.client().await;
+    for (body, status, code, pointer) in cases {
+        let shown = String::from_utf8_lossy(&body[..body.len().min(80)]).into_owned();
+        let reply = client.post("/echo", &body).await;
+        let found = reply.problem(status);
+        let problem = reply.json();
+        assert_eq!(found, if status == 422 { "validation_failed" } else { code }, "{shown}");
+        if code != "empty_body" {
+            assert_eq!(problem["errors"][0]["code"], code, "{shown}");
+            assert!(
+                problem["errors"][0]["pointer"].as_str().unwrap().ends_with(pointer),
+                "{shown}: {problem}"
+            );
+        }
+    }
+    assert_eq!(client.post("/echo", deep(64)).await.status, 200);
+}
+
+#[tokio::test]
+async fn every_wrong_field_is_named_at_once() {
+    let service = Service::start(EdgeLimits::default()).await;
+    let mut client = service.client().await;
+    let reply = client.post("/batch", r#"[{"payload":1},{"priority":true,"paylod":1}]"#).await;
+    reply.problem(422);
+    let pointers: Vec<_> = reply.json()["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| e["pointer"].to_string())
+        .collect();
+    assert_eq!(pointers, [r#""/1/payload""#, r#""/1/priority""#, r#""/1/paylod""#]);
+}
+
+#[tokio::test]
+async fn reads_ndjson_where_it_is_expected() {
+    let service = Service::start(EdgeLimits::default()).await;
+    let mut client = service.client().await;
+    let lines = "{\"payload\":1}\r\n\n{\"payload\":2}\n";
+    assert_eq!(client.post_as("/batch", "application/x-ndjson", lines).await.json()["count"], 2);
+    let reply =
+        client.post_as("/batch", "application/x-ndjson", "{\"payload\":1}\n{\"payload\":\n").await;
+    assert_eq!(reply.problem(400), "invalid_json");
+    assert_eq!(reply.json()["errors"][0]["pointer"], "/1/payload");
+    assert_eq!(
+        client.post_as("/echo", "application/x-ndjson", lines).await.problem(415),
+        "unsupported_media_type"
+    );
+}
+
+#[tokio::test]
+async fn other_content_types_get_415() {
+    let service = Service::start(EdgeLimits::default()).await;
+    let mut client = service.client().await;
+    let ok = r#"{"payload":1}"#;
+    for good in
+        ["application/json; charset=UTF-8", "application/merge-patch+json", "Application/JSON"]
+    {
+        assert_eq!(client.post_as("/echo", good, ok).await.status, 200, "{good}");
+    }
+    for bad in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/json; charset=utf-16",
+        "json",
+    ] {
+        assert_eq!(
+            client.post_as("/echo", bad, ok).await.problem(415),
+            "unsupported_media_type",
+            "{bad}"
+        );
+    }
+    let compressed = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx";
+    assert_eq!(client.ask(compressed).await.problem(415), "unsupported_media_type");
+    let mut client = service.client().await;
+    let none = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}";
+    assert_eq!(client.ask(none).await.problem(415), "unsupported_media_type");
+}

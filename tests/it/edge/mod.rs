@@ -1,0 +1,8 @@
+//! What the edge does with clients that are slow, silent, hostile or in the way, over raw sockets.
+
+mod app;
+mod bodies;
+mod client;
+mod deadlines;
+mod leaving;
+mod problems;
