@@ -77,11 +77,12 @@ pub(super) async fn schema(client: &Client) -> Result<Vec<Check>> {
         let change = "start the service or run `reveille migrate`; either makes it";
         let grant =
             "grant create on database … to the role, or let an owner run `reveille migrate`";
-        let check = Check::fail("privileges", "may not create a schema", grant);
-        return Ok(vec![
-            Check::warn("schema", "not there yet", change),
-            check.unless(role.may_create),
-        ]);
+        let check = if role.may_create {
+            Check::ok("privileges", "may create the schema")
+        } else {
+            Check::fail("privileges", "may not create a schema", grant)
+        };
+        return Ok(vec![Check::warn("schema", "not there yet", change), check]);
     }
     let schema = Check::fail(
         "schema",
