@@ -17,6 +17,7 @@ pub const FARTHEST_SECONDS: f64 = 315_360_000.0;
 pub const MOST_ATTEMPTS: i64 = 1000;
 pub const LONGEST_TIMEOUT_SECONDS: f64 = 604_800.0;
 pub const MOST_TAGS: usize = 20;
+pub const PAYLOAD_BYTES_MOST: usize = 1024 * 1024;
 /// The most jobs that one batch may have.
 pub const BATCH_MOST: usize = 10_000;
 /// The task of a job that names none.
@@ -132,6 +133,10 @@ impl NewJob {
         let mut faults = Faults(Vec::new());
         if self.payload.is_none() {
             faults.add("/payload", "required", "a job needs a payload; it may be null");
+        }
+        if self.payload.as_ref().is_some_and(|payload| payload.as_str().len() > PAYLOAD_BYTES_MOST)
+        {
+            faults.add("/payload", "too_large", "a payload may have 1 MiB");
         }
         let task = match &self.task {
             Some(text) => TaskName::new(text).or_else(|| {

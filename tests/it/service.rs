@@ -178,6 +178,21 @@ async fn a_list_is_read_page_by_page_and_filtered_by_status() {
     assert_eq!(http.get("/jobs?cursor=x").await.body["code"], "invalid_cursor");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_nobody_serves_waits_and_says_why_and_a_large_payload_is_refused() {
+    let database = harness::database().await;
+    let service = Service::on(database.url()).start().await;
+    let http = service.http();
+    let submitted = http.post("/jobs", &json!({"task": "helo_world", "payload": 1})).await.body;
+    let job = http.get(&format!("/jobs/{}", submitted["job_id"].as_str().unwrap())).await.body;
+    assert_eq!(job["status"], "queued");
+    let warning = job["warnings"][0].as_str().unwrap();
+    assert!(warning.contains("hello_world"), "{warning}");
+
+    let large = http.post("/jobs/batch", &json!([{"payload": "x".repeat(1024 * 1024)}])).await;
+    assert_eq!((large.status, &large.body["errors"][0]["code"]), (422, &json!("too_large")));
+}
+
 #[test]
 fn the_committed_specification_is_the_one_that_the_binary_emits() {
     let committed = |name: &str| {

@@ -352,6 +352,10 @@ impl JobsApi {
         let job = services.wait_for(id, Duration::ZERO).await?.ok_or_else(|| no_job(id))?;
         if cancelled == Cancelled::Ended {
             services.events.ends.ended([id]);
+            // Whoever waits at another instance; without it they look when their time is over.
+            if let Err(error) = services.store.news_notify(&crate::listener::news(&[id])).await {
+                tracing::debug!(%error, "the others were not told of a cancellation");
+            }
             return Ok(CancelAnswer::Cancelled(Body(job)));
         }
         Ok(CancelAnswer::Told(Body(job)))
@@ -412,7 +416,7 @@ impl Services {
             if row.status.is_final() || left.is_zero() || self.shutdown.draining.is_cancelled() {
                 let mut job = Job::from(row);
                 if matches!(job.status, JobStatus::Queued | JobStatus::Scheduled) {
-                    job.warnings.extend(self.unserved(&job.task).await?);
+                    job.warnings.extend(self.unserved(&job.task).await);
                 }
                 return Ok(Some(job));
             }
@@ -424,14 +428,14 @@ impl Services {
         }
     }
 
-    /// Why a job of this task would wait, if nobody serves it.
-    async fn unserved(&self, task: &str) -> Result<Option<String>, Problem> {
-        let served = self.store.task_served().await?;
+    /// Why a job of this task would wait, if nobody serves it. A hint: that it cannot be read is no reason to fail.
+    async fn unserved(&self, task: &str) -> Option<String> {
+        let served = self.store.task_served().await.ok()?;
         if served.iter().any(|name| name == task) {
-            return Ok(None);
+            return None;
         }
         let names: Vec<&str> = served.iter().map(String::as_str).collect();
         let hint = super::fields::did_you_mean(task, &names);
-        Ok(Some(format!("No running worker serves the task {task:?}, so the job waits.{hint}")))
+        Some(format!("No running worker serves the task {task:?}, so the job waits.{hint}"))
     }
 }
