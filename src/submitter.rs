@@ -133,7 +133,9 @@ impl Writer {
             // One bad row must not fail its neighbours.
             for (job, answer) in jobs.into_iter().zip(answers) {
                 let result = self.insert(std::slice::from_ref(&job)).await;
-                self.announce(std::slice::from_ref(&job));
+                if result.is_ok() {
+                    self.announce(std::slice::from_ref(&job));
+                }
                 let _ = answer.send(result.map(|()| self.created(job.0, &job.1)));
             }
             return;

@@ -1,0 +1,148 @@
+//! What the operations on jobs answer, beside a job itself.
+
+use poem_openapi::types::Example;
+use poem_openapi::{ApiResponse, Enum, Object};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::super::body::Body;
+use super::view::{self, Job, JobStatus};
+use crate::store::submission::{Outcome, Written};
+
+/// What became of a submission. `created`: a new job. `existing`: a job that has not ended holds the unique key, and is the
+/// answer. `replaced`: a waiting job took the new content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
+#[oai(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub enum SubmissionOutcome {
+    Created,
+    Existing,
+    Replaced,
+}
+
+/// The answer to a submission, given after its commit was flushed.
+#[derive(Debug, Clone, Object, Serialize)]
+#[oai(example, skip_serializing_if_is_empty)]
+pub struct Submitted {
+    /// The job's id, a UUIDv7.
+    pub job_id: Uuid,
+    /// How the job stands.
+    pub status: JobStatus,
+    /// What became of the submission.
+    pub outcome: SubmissionOutcome,
+    /// What may not be meant, such as a task that nobody serves.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+impl From<Written> for Submitted {
+    fn from(written: Written) -> Self {
+        let outcome = match written.outcome {
+            Outcome::Replaced => SubmissionOutcome::Replaced,
+            // A rejected submission is a problem, and never gets here.
+            Outcome::Existing | Outcome::Rejected => SubmissionOutcome::Existing,
+            Outcome::Created => SubmissionOutcome::Created,
+        };
+        Self {
+            job_id: written.job_id.0,
+            status: written.status.into(),
+            outcome,
+            warnings: Vec::new(),
+        }
+    }
+}
+
+impl Example for Submitted {
+    fn example() -> Self {
+        Self {
+            job_id: view::example_id(),
+            status: JobStatus::Queued,
+            outcome: SubmissionOutcome::Created,
+            warnings: Vec::new(),
+        }
+    }
+}
+
+/// The answers to a batch, in its order.
+#[derive(Debug, Clone, Object, Serialize)]
+#[oai(example)]
+pub struct SubmittedBatch {
+    /// One for each job of the batch.
+    pub jobs: Vec<Submitted>,
+}
+
+impl Example for SubmittedBatch {
+    fn example() -> Self {
+        Self { jobs: vec![Submitted::example()] }
+    }
+}
+
+#[derive(ApiResponse)]
+pub enum SubmitAnswer {
+    /// A new job, or a waiting one with the new content.
+    #[oai(status = 201)]
+    Created(
+        Body<Submitted>,
+        /// Where the job can be read.
+        #[oai(header = "Location")]
+        String,
+    ),
+    /// A job that has not ended holds the unique key, and is the answer.
+    #[oai(status = 200)]
+    Existing(
+        Body<Submitted>,
+        /// Where the job can be read.
+        #[oai(header = "Location")]
+        String,
+    ),
+    /// The job is kept, and had not ended by the time the call was ready to wait.
+    #[oai(status = 202)]
+    Waiting(
+        Body<Submitted>,
+        /// Where the job can be read.
+        #[oai(header = "Location")]
+        String,
+    ),
+}
+
+#[derive(ApiResponse)]
+pub enum BatchAnswer {
+    /// All of them are kept.
+    #[oai(status = 201)]
+    Created(Body<SubmittedBatch>),
+}
+
+/// A page of a list.
+#[derive(Debug, Clone, Object, Serialize)]
+#[oai(example, skip_serializing_if_is_none)]
+pub struct JobPage {
+    /// The jobs, the newest first.
+    pub data: Vec<Job>,
+    /// Where the next page begins: pass it as `cursor`. Absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+impl Example for JobPage {
+    fn example() -> Self {
+        Self { data: vec![Job::example()], next_cursor: None }
+    }
+}
+
+/// What a list has beside the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename_all = "snake_case")]
+pub enum Include {
+    Payload,
+    Result,
+}
+
+#[derive(ApiResponse)]
+pub enum CancelAnswer {
+    /// It waited, and is cancelled.
+    #[oai(status = 200)]
+    Cancelled(Body<Job>),
+    /// It is being processed, and its handler is being told to stop.
+    #[oai(status = 202)]
+    Told(Body<Job>),
+}
