@@ -10,6 +10,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use metrics::{counter, histogram};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::task::TaskTracker;
@@ -17,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::events::{Source, Wakes};
 use crate::job::JobId;
 use crate::job::state::Status;
-use crate::job::submission::Submission;
+use crate::job::submission::{FieldError, Submission};
 use crate::store::submission::{Ids, Outcome, Written, lane_of, seconds_until};
 use crate::store::{Error, Store};
 
@@ -32,6 +33,9 @@ const WAITING_MOST: usize = 10_000;
 /// Why a submission was not accepted.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SubmitError {
+    /// The rule book has something against it: everything that is wrong, with JSON pointers into the list for a list.
+    #[error("nothing was submitted: {}", words(.0))]
+    Invalid(Vec<FieldError>),
     /// Jobs that have not ended hold the unique keys of these submissions (by their index).
     #[error("a job that has not ended holds the unique key")]
     Conflict(Vec<(usize, JobId)>),
@@ -47,6 +51,26 @@ pub enum SubmitError {
     /// The database refused it.
     #[error("the database refused the submission: {0}")]
     Refused(String),
+}
+
+impl SubmitError {
+    /// Stable, for programs; the HTTP API has the same codes.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => "validation_failed",
+            Self::Conflict(_) => "unique_key_conflict",
+            Self::Unavailable(_) => "database_unavailable",
+            Self::Unknown(_) => "outcome_unknown",
+            Self::KeyBusy => "unique_key_busy",
+            Self::Refused(_) => "internal_error",
+        }
+    }
+}
+
+fn words(faults: &[FieldError]) -> String {
+    let words: Vec<String> =
+        faults.iter().map(|fault| format!("{} {}", fault.pointer, fault.message)).collect();
+    words.join("; ")
 }
 
 type Answer = Result<Written, SubmitError>;
@@ -83,6 +107,11 @@ impl Submitter {
         }
         tracker.spawn(writer(&submitter).run_keyed(keyed_requests));
         submitter
+    }
+
+    /// The database's time, as far as it is known here.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.store.clock.now()
     }
 
     /// Submits one job. Answers after its COMMIT is flushed.
@@ -169,7 +198,7 @@ impl Writer {
             Ok(written) => {
                 self.announce(&jobs);
                 for (written, answer) in written.into_iter().zip(answers) {
-                    let _ = answer.send(accepted(0, written));
+                    let _ = answer.send(written.map_err(|id| SubmitError::Conflict(vec![(0, id)])));
                 }
             }
             // One key is held by an open transaction, or the statement failed for one of them: each goes alone, and none
@@ -237,13 +266,15 @@ impl Writer {
             Ok(Err(error)) => return Err(refusal(&error, matches!(error, Error::Unknown(_)))),
             Err(_) => return Err(SubmitError::Unknown("no answer in time".into())),
         };
-        let rejected: Vec<(usize, JobId)> = written
-            .iter()
-            .enumerate()
-            .filter(|(_, written)| written.outcome == Outcome::Rejected)
-            .map(|(nth, written)| (nth, written.job_id))
-            .collect();
-        if rejected.is_empty() { Ok(written) } else { Err(SubmitError::Conflict(rejected)) }
+        let mut rejected = Vec::new();
+        let mut accepted = Vec::with_capacity(written.len());
+        for (nth, written) in written.into_iter().enumerate() {
+            match written {
+                Ok(written) => accepted.push(written),
+                Err(holder) => rejected.push((nth, holder)),
+            }
+        }
+        if rejected.is_empty() { Ok(accepted) } else { Err(SubmitError::Conflict(rejected)) }
     }
 
     /// Wakes this process's own dispatcher at once; the others hear of it from PostgreSQL.
@@ -302,13 +333,6 @@ fn take_round(requests: &mut Vec<Request>) -> Vec<Request> {
     }
     *requests = later;
     round
-}
-
-fn accepted(nth: usize, written: Written) -> Answer {
-    match written.outcome {
-        Outcome::Rejected => Err(SubmitError::Conflict(vec![(nth, written.job_id)])),
-        _ => Ok(written),
-    }
 }
 
 fn refusal(error: &Error, sent: bool) -> SubmitError {

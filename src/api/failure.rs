@@ -41,6 +41,7 @@ impl From<Error> for Problem {
 impl From<SubmitError> for Problem {
     fn from(error: SubmitError) -> Self {
         match error {
+            SubmitError::Invalid(faults) => Self::invalid(faults),
             SubmitError::Conflict(held) => {
                 let detail = "A job that has not ended holds this unique_key; nothing was submitted. Wait for it, use another key, or submit with on_conflict keep or replace.";
                 let problem = Self::conflict("unique_key_conflict", detail);

@@ -181,7 +181,7 @@ impl FromBody for BatchBody {
 fn read(text: &str, at: &str) -> Result<Submission, Vec<FieldError>> {
     let mut fields = Fields::parse(text, at).map_err(|error| vec![error])?;
     let job = NewJob {
-        payload: fields.json("payload"),
+        payload: fields.json("payload").map(Ok),
         task: fields.string("task"),
         queue: fields.string("queue"),
         priority: fields.integer("priority"),

@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use super::{block_on, logging, settings};
+use super::{block_on, settings};
 use crate::config::Config;
+use crate::logging;
 use crate::store;
 
 const EXAMPLES: &str = "\

@@ -11,7 +11,6 @@ mod doctor;
 mod get;
 mod health;
 mod list;
-mod logging;
 mod migrate;
 mod object;
 mod openapi;

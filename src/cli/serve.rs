@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use super::{block_on, logging, settings};
+use super::{block_on, settings};
+use crate::builder::Reveille;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,7 +25,6 @@ pub(super) struct Args {
 
 pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
     let config = args.settings.load()?.config;
-    logging::init(&config)?;
-    block_on(crate::app::serve(config))?;
+    block_on(Reveille::builder().config(config).run())?;
     Ok(ExitCode::SUCCESS)
 }

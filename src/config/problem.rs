@@ -14,12 +14,15 @@ pub enum Source {
     Variable(String),
     /// This flag, with its dashes.
     Flag(String),
+    /// The program that the service is a part of.
+    Program,
 }
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
+            Self::Program => f.write_str("the program"),
             Self::File(path) => write!(f, "{}", path.display()),
             Self::Variable(name) | Self::Flag(name) => f.write_str(name),
         }

@@ -1,6 +1,38 @@
 //! What no single setting can know: that values fit each other.
 
-use super::{Config, Wrong};
+use super::{Config, ConfigError, Problem, Raw, SETTINGS, Source, Wrong};
+
+impl Config {
+    /// Checks a configuration that a program has made, as one that was loaded has been.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let problems: Vec<_> = out_of_range(self)
+            .into_iter()
+            .chain(check(self))
+            .map(|(name, Wrong { what, write })| Problem {
+                setting: name.to_owned(),
+                source: Source::Program,
+                what,
+                write,
+            })
+            .collect();
+        if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
+    }
+}
+
+/// A value is read again as its own text, which checks its range.
+fn out_of_range(config: &Config) -> Vec<(&'static str, Wrong)> {
+    let mut copy = Config::default();
+    let bounded = SETTINGS.iter().filter(|setting| setting.range.is_some());
+    bounded
+        .filter_map(|setting| {
+            let wrong = (setting.set)(&mut copy, Raw::Toml(&(setting.show)(config))).err()?;
+            Some((setting.name, wrong))
+        })
+        .collect()
+}
 
 /// The rules that are broken, each with the setting to be changed.
 pub(super) fn check(config: &Config) -> Vec<(&'static str, Wrong)> {

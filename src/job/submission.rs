@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
 use serde::Serialize;
 
-use super::json::Json;
+use super::json::{Json, JsonFault};
 use crate::queue::{QueueName, TaskName};
 
 /// How far ahead a job may be scheduled.
@@ -66,9 +66,20 @@ impl OnConflict {
 }
 
 /// A job as somebody asks for it; nothing is checked yet. Everything but the payload is optional.
+///
+/// ```
+/// # use reveille::{NewJob, OnConflict};
+/// # use std::time::Duration;
+/// # #[derive(serde::Serialize)] struct Resize { width: u32 }
+/// let job = NewJob::new("resize", &Resize { width: 640 })
+///     .queue("images")
+///     .delay(Duration::from_secs(5))
+///     .unique("resize/42", OnConflict::Replace);
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct NewJob {
-    pub payload: Option<Json>,
+    /// What the task works on, or why it cannot be kept, which is reported together with all else that is wrong.
+    pub payload: Option<Result<Json, JsonFault>>,
     pub task: Option<String>,
     pub queue: Option<String>,
     pub priority: Option<i64>,
@@ -83,8 +94,12 @@ pub struct NewJob {
 
 impl NewJob {
     /// A job of `task` with this payload, everything else at its default.
-    pub fn new(task: impl Into<String>, payload: Json) -> Self {
-        Self { payload: Some(payload), task: Some(task.into()), ..Self::default() }
+    pub fn new(task: impl Into<String>, payload: &(impl Serialize + ?Sized)) -> Self {
+        Self {
+            payload: Some(Json::from_serialize(payload)),
+            task: Some(task.into()),
+            ..Self::default()
+        }
     }
 
     pub fn queue(self, queue: impl Into<String>) -> Self {
@@ -131,19 +146,13 @@ impl NewJob {
     /// `now` bounds how far ahead `run_at` may lie.
     pub fn check(self, now: DateTime<Utc>) -> Result<Submission, Vec<FieldError>> {
         let mut faults = Faults(Vec::new());
-        if self.payload.is_none() {
-            faults.add("/payload", "required", "a job needs a payload; it may be null");
-        }
-        if self.payload.as_ref().is_some_and(|payload| payload.as_str().len() > PAYLOAD_BYTES_MOST)
-        {
-            faults.add("/payload", "too_large", "a payload may have 1 MiB");
-        }
+        let payload = check_payload(self.payload.as_ref(), &mut faults).cloned();
         let task = match &self.task {
             Some(text) => TaskName::new(text).or_else(|| {
                 faults.add("/task", "invalid_name", format!("a task is {}", TaskName::RULE));
                 None
             }),
-            None => self.payload.as_ref().and_then(task_in_payload),
+            None => payload.as_ref().and_then(task_in_payload),
         };
         let queue = self.queue.as_deref().map_or_else(
             || Some(QueueName::default()),
@@ -174,7 +183,7 @@ impl NewJob {
         );
         self.check_tags(&mut faults);
         let unique = self.check_unique(&mut faults);
-        match (faults.0.is_empty(), self.payload, queue) {
+        match (faults.0.is_empty(), payload, queue) {
             (true, Some(payload), Some(queue)) => Ok(Submission {
                 payload,
                 task: task.unwrap_or_else(|| TaskName::trusted(DEFAULT_TASK)),
@@ -259,6 +268,23 @@ impl NewJob {
         }
         on_conflict.map(|on_conflict| Unique { key: key.clone(), on_conflict })
     }
+}
+
+fn check_payload<'a>(
+    payload: Option<&'a Result<Json, JsonFault>>,
+    faults: &mut Faults,
+) -> Option<&'a Json> {
+    match payload {
+        None => faults.add("/payload", "required", "a job needs a payload; it may be null"),
+        Some(Err(fault)) => {
+            faults.add(format!("/payload{}", fault.pointer), fault.code, fault.message.clone());
+        }
+        Some(Ok(payload)) if payload.as_str().len() > PAYLOAD_BYTES_MOST => {
+            faults.add("/payload", "too_large", "a payload may have 1 MiB");
+        }
+        Some(Ok(payload)) => return Some(payload),
+    }
+    None
 }
 
 /// `payload.task`, if that is a task's name, registered or not.

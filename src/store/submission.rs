@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Utc};
+use tokio_postgres::Row;
 use uuid::{ContextV7, Timestamp, Uuid};
 
 use super::session::{Parameters, sql};
@@ -41,7 +42,7 @@ impl Ids {
 }
 
 /// What became of one submission.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Written {
     pub job_id: JobId,
     pub status: Status,
@@ -55,8 +56,6 @@ pub enum Outcome {
     Existing,
     /// A waiting job took the new content.
     Replaced,
-    /// A job that has not ended holds the unique key, and the submission wanted to be refused then.
-    Rejected,
 }
 
 impl Outcome {
@@ -65,7 +64,6 @@ impl Outcome {
             Self::Created => "created",
             Self::Existing => "existing",
             Self::Replaced => "replaced",
-            Self::Rejected => "rejected",
         }
     }
 }
@@ -139,8 +137,12 @@ impl Store {
         self.hot(statement, parameters).await.map(drop)
     }
 
-    /// Inserts jobs of which some have a unique key, in one transaction; the conflicts are resolved in their order.
-    pub async fn job_submit_keyed(&self, jobs: &[(JobId, Submission)]) -> Result<Vec<Written>> {
+    /// Inserts jobs of which some have a unique key, in one transaction; the conflicts are resolved in their order. Where
+    /// a submission wanted to be refused then, the answer is the job that holds its key.
+    pub async fn job_submit_keyed(
+        &self,
+        jobs: &[(JobId, Submission)],
+    ) -> Result<Vec<std::result::Result<Written, JobId>>> {
         let c = Columns::new(jobs);
         let keys: Vec<Option<&str>> = jobs
             .iter()
@@ -168,29 +170,27 @@ impl Store {
             FLOAT8_ARRAY, JSONB_ARRAY, INT4_ARRAY, FLOAT8_ARRAY, JSONB_ARRAY, TEXT_ARRAY, TEXT_ARRAY);
         let mut rows = self.hot(statement, parameters).await?;
         rows.sort_by_key(|row| row.get::<_, i64>(0));
-        rows.iter()
-            .map(|row| {
-                let status: &str = row.get(2);
-                Ok(Written {
-                    job_id: JobId(row.get(1)),
-                    status: Status::parse(status)
-                        .ok_or_else(|| Error::Unexpected(format!("the status {status}")))?,
-                    outcome: match row.get(3) {
-                        "created" => Outcome::Created,
-                        "existing" => Outcome::Existing,
-                        "replaced" => Outcome::Replaced,
-                        "rejected" => Outcome::Rejected,
-                        other => return Err(Error::Unexpected(format!("the outcome {other}"))),
-                    },
-                })
-            })
-            .collect()
+        rows.iter().map(written).collect()
     }
 
     /// Makes the partitions of the weeks to come.
     pub async fn partition_ensure(&self) -> Result<()> {
         self.cold(sql!("partition/ensure"), &[]).await.map(drop)
     }
+}
+
+fn written(row: &Row) -> Result<std::result::Result<Written, JobId>> {
+    let (job_id, status): (_, &str) = (JobId(row.get(1)), row.get(2));
+    let status =
+        Status::parse(status).ok_or_else(|| Error::Unexpected(format!("the status {status}")))?;
+    let outcome = match row.get(3) {
+        "created" => Outcome::Created,
+        "existing" => Outcome::Existing,
+        "replaced" => Outcome::Replaced,
+        "rejected" => return Ok(Err(job_id)),
+        other => return Err(Error::Unexpected(format!("the outcome {other}"))),
+    };
+    Ok(Ok(Written { job_id, status, outcome }))
 }
 
 /// Which rows of a statement notify, and of what.

@@ -8,4 +8,5 @@ mod cli;
 mod edge;
 mod embedded;
 mod faults;
+mod library;
 mod service;

@@ -39,8 +39,7 @@ impl From<Written> for Submitted {
     fn from(written: Written) -> Self {
         let outcome = match written.outcome {
             Outcome::Replaced => SubmissionOutcome::Replaced,
-            // A rejected submission is a problem, and never gets here.
-            Outcome::Existing | Outcome::Rejected => SubmissionOutcome::Existing,
+            Outcome::Existing => SubmissionOutcome::Existing,
             Outcome::Created => SubmissionOutcome::Created,
         };
         Self {

@@ -9,7 +9,10 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{Config, LogFormat};
 
 /// Starts logging as the configuration wants it.
-pub(super) fn init(config: &Config) -> anyhow::Result<()> {
+///
+/// # Errors
+/// When the filter is none, or somebody in this process logs already.
+pub(crate) fn init(config: &Config) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.log).context("log is no filter")?;
     let terminal = std::io::stderr().is_terminal();
     let text = match config.log_format {

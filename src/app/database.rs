@@ -1,0 +1,99 @@
+//! The database that a service stands on: the one that it was given, or one of its own.
+
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::config::Config;
+use crate::embedded::Embedded;
+use crate::store::{Target, migrate};
+
+/// How often a database that is not there yet is looked for.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// A database with an up-to-date schema.
+pub(super) struct Database {
+    pub(super) target: Target,
+    /// For what a PgBouncer cannot do.
+    pub(super) direct: Target,
+    own: Option<Own>,
+}
+
+impl Database {
+    /// Brings up an own one if none is given, waits until it answers, and sees to the schema.
+    pub(super) async fn open(config: &Config) -> anyhow::Result<Self> {
+        let database = match &config.database_url {
+            Some(url) => {
+                let direct = config.listen_database_url.as_ref().unwrap_or(url);
+                let (target, direct) =
+                    (Target::parse(url.expose())?, Target::parse(direct.expose())?);
+                Self { target, direct, own: None }
+            }
+            None => {
+                let server = Embedded::start(&config.data_dir).await?;
+                tracing::info!(data_dir = %config.data_dir.display(), "no database_url is set: this service brings its own PostgreSQL, kept in data_dir");
+                let target = Target::parse(server.url())?;
+                Self { direct: target.clone(), target, own: Some(Own::keep(server)) }
+            }
+        };
+        prepare(config, &database.direct).await?;
+        Ok(database)
+    }
+
+    /// Ends the own server, when nothing needs it any more.
+    pub(super) async fn stop(&mut self) {
+        if let Some(own) = self.own.take() {
+            own.stop().await;
+        }
+    }
+}
+
+/// A server of our own, started again whenever it dies. Dropped, it is shut down in the background.
+struct Own {
+    stop: DropGuard,
+    kept: JoinHandle<()>,
+}
+
+impl Own {
+    fn keep(mut server: Embedded) -> Self {
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let kept = tokio::spawn(async move {
+            tokio::select! {
+                () = server.keep_up() => {}
+                () = stopped.cancelled() => {}
+            }
+            server.stop().await;
+        });
+        Self { stop: stop.drop_guard(), kept }
+    }
+
+    async fn stop(self) {
+        drop(self.stop);
+        // It ends by itself; that it panicked would have been said.
+        let _ = self.kept.await;
+    }
+}
+
+/// Waits for the database, and brings its schema up to date.
+async fn prepare(config: &Config, target: &Target) -> anyhow::Result<()> {
+    let mut told = false;
+    loop {
+        let result = if config.migrate {
+            migrate::migrate(target).await.map(|_| ())
+        } else {
+            migrate::check(target).await
+        };
+        match result {
+            Err(migrate::MigrateError::Store(error)) if error.is_passing() => {
+                if !told {
+                    tracing::warn!(%error, database = target.describe(), "waiting for the database");
+                    told = true;
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            result => return result.map_err(Into::into),
+        }
+    }
+}

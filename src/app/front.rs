@@ -1,0 +1,77 @@
+//! The side that clients see: the socket, the tokens, and the API behind them.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::api::edge::{self, EdgeLimits};
+use crate::api::{self, Services};
+use crate::auth::Tokens;
+use crate::config::Config;
+
+/// What must be right before anything else is started: an address that is free, and tokens that protect.
+pub(crate) struct Front {
+    listener: TcpListener,
+    tokens: Tokens,
+}
+
+impl Front {
+    /// # Errors
+    /// When a token is weak or the address is taken; the message says what to do.
+    pub(crate) async fn bind(config: &Config) -> anyhow::Result<Self> {
+        let tokens = config.auth_tokens.iter().map(|token| token.expose().to_owned()).collect();
+        let tokens = Tokens::new(tokens)?;
+        let listener = TcpListener::bind(config.listen).await.with_context(|| {
+            format!("cannot listen on {}. Is another service there? Choose an address with --listen, port 0 for any free one", config.listen)
+        })?;
+        Ok(Self { listener, tokens })
+    }
+
+    /// Serves the API.
+    pub(super) fn serve(self, behind: Services, connections: usize) -> anyhow::Result<Serving> {
+        let app = api::app(behind, self.tokens)?;
+        let address = self.listener.local_addr()?;
+        let (stop, force) = (CancellationToken::new(), CancellationToken::new());
+        let limits = EdgeLimits { connections, ..EdgeLimits::default() };
+        let edge = edge::serve(self.listener, app, limits, stop.clone(), force.clone());
+        let edge = tokio::spawn(edge);
+        Ok(Serving { address, edge, stop: stop.drop_guard(), force: force.drop_guard() })
+    }
+}
+
+/// The API while it is served. Dropped, it ends at once.
+pub(super) struct Serving {
+    pub(super) address: SocketAddr,
+    edge: JoinHandle<()>,
+    stop: DropGuard,
+    force: DropGuard,
+}
+
+impl Serving {
+    /// Accepts nothing more, and gives the answers in flight so much time.
+    pub(super) async fn stop(mut self, last_answers: Duration) {
+        drop(self.stop);
+        if tokio::time::timeout(last_answers, &mut self.edge).await.is_err() {
+            drop(self.force);
+            // It ends now; that it panicked would have been said.
+            let _ = self.edge.await;
+        }
+    }
+}
+
+/// The line that scripts wait for, on standard output; for people the rest on standard error.
+pub(super) fn say_ready(address: SocketAddr) -> std::io::Result<()> {
+    let url = format!("http://{address}");
+    tracing::info!(
+        "API {url}  docs {url}/docs  metrics {url}/metrics\n\n  curl -s {url}/jobs -H 'content-type: application/json' -d '{}'\n",
+        r#"{"payload": {"task": "hello_world", "data": "test message"}}"#
+    );
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "ready {url}")?;
+    out.flush()
+}

@@ -1,0 +1,200 @@
+//! The composition root: builds everything, runs it, and takes it down in order. Services are spawned only here.
+
+mod database;
+mod front;
+mod metrics;
+mod signals;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use nix::unistd::gethostname;
+use tokio_util::task::TaskTracker;
+
+use crate::client::Client;
+use crate::config::Config;
+use crate::engine::{Engine, EngineConfig};
+use crate::events::Events;
+use crate::shutdown::Shutdown;
+use crate::store::Store;
+use crate::submitter::Submitter;
+use crate::tasks::Registry;
+use crate::{api, listener, maintenance};
+
+use database::Database;
+pub(crate) use front::Front;
+use front::Serving;
+use signals::Signals;
+
+/// How long answers in flight may take once every job has ended.
+const LAST_ANSWERS: Duration = Duration::from_millis(800);
+
+/// Runs the service until SIGTERM or Ctrl-C.
+///
+/// # Errors
+/// When it cannot start; the message says what to do.
+pub(crate) async fn run(
+    config: Config,
+    registry: Registry,
+    front: Option<Front>,
+) -> anyhow::Result<()> {
+    let mut signals = Signals::new()?;
+    let database = tokio::select! {
+        database = Database::open(&config) => database?,
+        () = signals.next() => return Ok(()),
+    };
+    let grace_seconds = config.shutdown_grace.as_secs_f64();
+    let service = Service::start(config, registry, database, front).await?;
+    if let Some(address) = service.address() {
+        front::say_ready(address)?;
+    }
+    signals.next().await;
+    tracing::info!(grace_seconds, "leaving: running jobs may end; a second signal ends at once");
+    tokio::select! {
+        () = service.stop() => tracing::info!("left"),
+        () = signals.next() => tracing::warn!("left at once; running jobs are taken back by the others in a while"),
+    }
+    Ok(())
+}
+
+/// Starts the service inside somebody's program, which says when it is to stop.
+///
+/// # Errors
+/// When it cannot start; the message says what to do.
+pub(crate) async fn start(
+    config: Config,
+    registry: Registry,
+    front: Option<Front>,
+) -> anyhow::Result<Service> {
+    let database = Database::open(&config).await?;
+    Service::start(config, registry, database, front).await
+}
+
+/// Everything that runs.
+pub(crate) struct Service {
+    client: Client,
+    engine: Engine,
+    serving: Option<Serving>,
+    services: TaskTracker,
+    shutdown: Shutdown,
+    grace: Duration,
+    database: Database,
+}
+
+impl Service {
+    async fn start(
+        config: Config,
+        registry: Registry,
+        database: Database,
+        front: Option<Front>,
+    ) -> anyhow::Result<Self> {
+        let (store, events, shutdown) =
+            (Store::open(&config, &database.target).await?, Events::default(), Shutdown::default());
+        store.partition_ensure().await?;
+        let services = TaskTracker::new();
+        let submitter = Submitter::start(store.clone(), events.wakes.clone(), &services);
+        let engine = Engine::start(
+            engine_config(&config),
+            registry,
+            store.clone(),
+            events.clone(),
+            shutdown.clone(),
+        )
+        .await?;
+        services.spawn(listener::run(database.direct.clone(), events.clone(), shutdown.clone()));
+        services.spawn(maintenance::rescue(
+            store.clone(),
+            engine.duties.clone(),
+            config.crash_budget,
+            shutdown.clone(),
+        ));
+        services.spawn(maintenance::make_partitions(
+            store.clone(),
+            engine.duties.clone(),
+            shutdown.clone(),
+        ));
+        services.spawn(metrics::keep(shutdown.clone()));
+        let behind = api::Services {
+            store: store.clone(),
+            submitter: submitter.clone(),
+            events,
+            shutdown: shutdown.clone(),
+            metrics: metrics::writer(),
+        };
+        let grace = config.shutdown_grace;
+        let client = Client::new(submitter);
+        let mut service =
+            Self { client, engine, serving: None, services, shutdown, grace, database };
+        service.serving =
+            front.map(|front| front.serve(behind, config.max_connections)).transpose()?;
+        Ok(service)
+    }
+
+    /// Where the API is served, if it is.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.serving.as_ref().map(|serving| serving.address)
+    }
+
+    /// The third door.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Takes no more claims, lets running jobs end within the grace period, settles their outcomes, and ends the rest.
+    /// Whatever clients, handlers or the database do, it returns.
+    pub(crate) async fn stop(mut self) {
+        let limit = self.grace + Duration::from_millis(900) + LAST_ANSWERS;
+        // What is given up then ends with this value.
+        let _ = tokio::time::timeout(limit, self.leave()).await;
+        self.database.stop().await;
+    }
+
+    async fn leave(&mut self) {
+        self.shutdown.draining.cancel();
+        let cancel = async {
+            tokio::time::sleep(self.grace).await;
+            self.shutdown.cancelling.cancel();
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = self.engine.drain() => {}
+            () = cancel => {}
+        }
+        if let Some(serving) = self.serving.take() {
+            serving.stop(LAST_ANSWERS).await;
+        }
+        self.client.close();
+        self.services.close();
+        self.services.wait().await;
+    }
+}
+
+/// A service that is dropped rather than stopped ends at once; the others take its jobs back.
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.shutdown.draining.cancel();
+        self.shutdown.cancelling.cancel();
+        self.shutdown.stopping.cancel();
+    }
+}
+
+fn engine_config(config: &Config) -> EngineConfig {
+    let host = gethostname()
+        .ok()
+        .and_then(|name| name.into_string().ok())
+        .unwrap_or_else(|| "unknown".into());
+    EngineConfig {
+        name: if config.instance_name.is_empty() {
+            host.clone()
+        } else {
+            config.instance_name.clone()
+        },
+        host,
+        slots: config.workers,
+        queues: config.queues.clone(),
+        poll_interval: config.poll_interval,
+        heartbeat: config.heartbeat,
+        lost_after: config.lost_after,
+        default_timeout: config.default_timeout,
+    }
+}

@@ -1,0 +1,201 @@
+//! The service as a library: built from settings and tasks, and run as a program of its own or inside another one.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::app::{self, Front, Service};
+use crate::client::Client;
+use crate::config::{Config, ConfigError, DatabaseUrl, Inputs, Problem, Secret, Source};
+use crate::job::submission::NewJob;
+use crate::logging;
+use crate::store::submission::Written;
+use crate::submitter::SubmitError;
+use crate::tasks::{Handler, Registry};
+
+/// A running service, inside this program.
+///
+/// Two of them in one process share nothing but its metrics. One that is dropped rather than [`shut down`](Self::shutdown)
+/// ends at once, and other services run its jobs again.
+pub struct Reveille(Service);
+
+impl Reveille {
+    /// Every setting at its default, and the tasks that come with the service.
+    pub fn builder() -> Builder {
+        Builder {
+            config: Config::default(),
+            problems: Vec::new(),
+            registry: Registry::builtin(),
+            http: true,
+        }
+    }
+
+    /// As [`Self::builder`], with the settings that `reveille serve` would have: of `reveille.toml`, `DATABASE_URL` and
+    /// `REVEILLE_*`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn from_environment() -> Result<Builder, ConfigError> {
+        Ok(Self::builder().config(Config::load(&Inputs::from_process())?.config))
+    }
+
+    /// Where the API is served; `None` [`without_http`](Builder::without_http).
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.0.address()
+    }
+
+    /// Submits jobs from wherever it is taken to.
+    pub fn client(&self) -> Client {
+        self.0.client().clone()
+    }
+
+    /// Submits one job; see [`Client::submit`].
+    ///
+    /// # Errors
+    /// See [`SubmitError`].
+    pub async fn submit(&self, job: NewJob) -> Result<Written, SubmitError> {
+        self.0.client().submit(job).await
+    }
+
+    /// Submits a list of jobs, all of them or none; see [`Client::submit_many`].
+    ///
+    /// # Errors
+    /// See [`SubmitError`].
+    pub async fn submit_many(
+        &self,
+        jobs: impl IntoIterator<Item = NewJob>,
+    ) -> Result<Vec<Written>, SubmitError> {
+        self.0.client().submit_many(jobs).await
+    }
+
+    /// Claims nothing more, lets running jobs end for `shutdown_grace_seconds`, gives back what is left, and ends.
+    pub async fn shutdown(self) {
+        self.0.stop().await;
+    }
+}
+
+/// What a service is to be like. Whatever is wrong is told when it starts, all of it at once.
+#[must_use]
+pub struct Builder {
+    config: Config,
+    problems: Vec<Problem>,
+    registry: Registry,
+    http: bool,
+}
+
+impl Builder {
+    /// All settings at once; those below change single ones of them.
+    pub fn config(self, config: Config) -> Self {
+        Self { config, ..self }
+    }
+
+    /// The PostgreSQL to use, such as `postgres://user:password@host/name`. Without it the service brings up an own one.
+    pub fn database_url(mut self, url: &str) -> Self {
+        match DatabaseUrl::new(url) {
+            Ok(url) => self.config.database_url = Some(url),
+            Err(wrong) => self.problems.push(Problem {
+                setting: "database_url".into(),
+                source: Source::Program,
+                what: wrong.what,
+                write: wrong.write,
+            }),
+        }
+        self
+    }
+
+    /// Where the API listens; with port 0 on any free one, which [`Reveille::address`] tells.
+    pub fn listen(mut self, address: impl Into<SocketAddr>) -> Self {
+        self.config.listen = address.into();
+        self
+    }
+
+    /// A bearer token that opens the API. Without one only loopback addresses may be listened on.
+    pub fn auth_token(mut self, token: impl Into<String>) -> Self {
+        self.config.auth_tokens.push(Secret::new(token));
+        self
+    }
+
+    /// No API: this program submits from Rust or SQL, and reads elsewhere.
+    pub fn without_http(self) -> Self {
+        Self { http: false, ..self }
+    }
+
+    /// How many jobs run at a time; 0: none.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.config.workers = workers;
+        self
+    }
+
+    /// The queues whose jobs are run here. Without it: all.
+    pub fn queues(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.config.queues = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Where the own PostgreSQL is kept; `./.reveille` without it.
+    pub fn data_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.config.data_dir = path.into();
+        self
+    }
+
+    /// How long running jobs may go on once the service is to stop.
+    pub fn shutdown_grace(mut self, grace: Duration) -> Self {
+        self.config.shutdown_grace = grace;
+        self
+    }
+
+    /// What this instance is called in logs and in lists of instances.
+    pub fn instance_name(mut self, name: impl Into<String>) -> Self {
+        self.config.instance_name = name.into();
+        self
+    }
+
+    /// A task that is done here, in the place of one with the same name.
+    ///
+    /// # Panics
+    /// When [`Handler::NAME`] is no task name: a mistake of the program, seen when it starts.
+    pub fn task(mut self, handler: impl Handler) -> Self {
+        self.registry.add(handler);
+        self
+    }
+
+    /// Only the tasks that are added from here on; not those that come with the service.
+    pub fn without_builtin_tasks(self) -> Self {
+        Self { registry: Registry::default(), ..self }
+    }
+
+    /// Runs the service as `reveille serve` does: logs to standard error (unless this program has set up logs of its own),
+    /// the line `ready http://HOST:PORT` on standard output, and on SIGTERM or Ctrl-C an orderly end.
+    ///
+    /// # Errors
+    /// When it cannot start; the message says what to do.
+    pub async fn run(self) -> anyhow::Result<()> {
+        self.check()?;
+        // The filter has been checked: an error says that somebody logs already.
+        let _ = logging::init(&self.config);
+        let front = self.bind().await?;
+        app::run(self.config, self.registry, front).await
+    }
+
+    /// Starts the service inside this program and leaves signals, logs and standard output alone.
+    ///
+    /// # Errors
+    /// When it cannot start; the message says what to do.
+    pub async fn start(self) -> anyhow::Result<Reveille> {
+        self.check()?;
+        let front = self.bind().await?;
+        app::start(self.config, self.registry, front).await.map(Reveille)
+    }
+
+    async fn bind(&self) -> anyhow::Result<Option<Front>> {
+        if self.http { Front::bind(&self.config).await.map(Some) } else { Ok(None) }
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let mut problems = self.problems.clone();
+        if let Err(error) = self.config.check() {
+            problems.extend(error.problems);
+        }
+        if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
+    }
+}

@@ -1,0 +1,130 @@
+//! The service as a library, inside a program that is not its own.
+
+use std::time::Duration;
+
+use reveille::config::Config;
+use reveille::{
+    Builder, Client, Context, Handler, Json, NewJob, Outcome, Reveille, SubmitError, TaskError,
+};
+use serde_json::{Value, json};
+
+use crate::harness::http::Http;
+use crate::harness::{self, Service, TestDatabase, within};
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// Adds what it was made with, so that one can see which of two services ran it.
+struct Add(i64);
+
+impl Handler for Add {
+    const NAME: &'static str = "add";
+    type Payload = i64;
+    type Output = i64;
+
+    async fn run(&self, _: Context, payload: i64) -> Result<i64, TaskError> {
+        Ok(payload + self.0)
+    }
+}
+
+/// Ends when it is told to, and only then.
+struct Stay;
+
+impl Handler for Stay {
+    const NAME: &'static str = "stay";
+    type Payload = Json;
+    type Output = ();
+
+    async fn run(&self, context: Context, _: Json) -> Result<(), TaskError> {
+        context.cancelled().await;
+        Err(TaskError::retry("told to stop"))
+    }
+}
+
+fn on(database: &TestDatabase) -> Builder {
+    Reveille::builder().database_url(database.url()).listen(([127, 0, 0, 1], 0)).workers(4)
+}
+
+async fn ended(service: &Reveille, id: impl std::fmt::Display) -> Value {
+    let url = format!("http://{}", service.address().unwrap());
+    Http::new(&url).get(&format!("/jobs/{id}?wait=10")).await.body
+}
+
+async fn count(database: &TestDatabase, from: &str) -> i64 {
+    let query = format!("select count(*) from reveille.{from}");
+    database.client().await.query_one(&query, &[]).await.unwrap().get(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_services_in_one_process_run_their_own_tasks_and_leave_one_by_one() {
+    let (first, second) = (harness::database().await, harness::database().await);
+    let ten = on(&first).task(Add(10)).start().await.unwrap();
+    let twenty = on(&second).task(Add(20)).start().await.unwrap();
+    for (service, result) in [(&ten, 11), (&twenty, 21)] {
+        let written = service.submit(NewJob::new(Add::NAME, &1)).await.unwrap();
+        assert_eq!(written.outcome, Outcome::Created);
+        assert_eq!(ended(service, written.job_id).await["result"], result);
+    }
+    let url = format!("http://{}/metrics", ten.address().unwrap());
+    let metrics = reqwest::get(url).await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("reveille_jobs_submitted_total"), "{metrics}");
+
+    let client = ten.client();
+    within("the first leaves", SOON, ten.shutdown()).await;
+    let refused = client.submit(NewJob::new(Add::NAME, &1)).await.unwrap_err();
+    assert!(matches!(refused, SubmitError::Unavailable(_)), "{refused}");
+    assert_eq!(count(&first, "worker").await, 0, "it has said goodbye");
+    let written = twenty.submit(NewJob::new(Add::NAME, &2)).await.unwrap();
+    assert_eq!(ended(&twenty, written.job_id).await["result"], 22);
+    within("the second leaves", SOON, twenty.shutdown()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_job_is_given_back_when_the_program_shuts_the_service_down() {
+    let database = harness::database().await;
+    let service = on(&database)
+        .without_builtin_tasks()
+        .task(Stay)
+        .without_http()
+        .shutdown_grace(Duration::ZERO)
+        .start()
+        .await
+        .unwrap();
+    assert_eq!(service.address(), None);
+    service.submit(NewJob::new(Stay::NAME, &())).await.unwrap();
+    harness::eventually("the job runs", SOON, async || count(&database, "lease").await == 1).await;
+    within("it leaves", SOON, service.shutdown()).await;
+    assert_eq!(count(&database, "lease").await, 0);
+    assert_eq!(count(&database, "ready where attempt = 0 and task = 'stay'").await, 1);
+    assert_eq!(count(&database, "task").await, 1, "no task but its own");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_submits_without_a_service_in_its_process() {
+    let database = harness::database().await;
+    let client = Client::connect(database.url()).await.unwrap();
+    let jobs = (0..3).map(|nth| NewJob::new("echo", &nth));
+    let written = client.submit_many(jobs).await.unwrap();
+    assert!(written.is_sorted_by_key(|written| written.job_id));
+    let service = Service::start(database.url()).await;
+    for (nth, written) in written.iter().enumerate() {
+        let path = format!("/jobs/{}?wait=10", written.job_id);
+        assert_eq!(service.http().get(&path).await.body["result"], json!(nth));
+    }
+}
+
+#[tokio::test]
+async fn everything_that_is_wrong_with_the_settings_is_told_at_once() {
+    let config = Config { heartbeat: Duration::from_secs(5000), ..Config::default() };
+    let wrong = Reveille::builder()
+        .config(config)
+        .database_url("mysql://me:hush@db/x")
+        .listen(([0, 0, 0, 0], 0))
+        .queues(["Mail"])
+        .start()
+        .await;
+    let text = wrong.err().unwrap().to_string();
+    for setting in ["database_url", "heartbeat_seconds", "lost_after_seconds", "listen", "queues"] {
+        assert!(text.contains(&format!("- {setting} (from the program)")), "{setting}: {text}");
+    }
+    assert!(!text.contains("hush"), "{text}");
+}
