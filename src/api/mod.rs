@@ -51,9 +51,13 @@ enum Tag {
     Health,
 }
 
+/// Each path belongs to one of them: the specification has a path once for each that names it.
+type Apis = (jobs::JobsApi, jobs::JobApi, health::HealthApi);
+
 /// The API as it is documented; needs no database.
-fn service() -> OpenApiService<(jobs::JobsApi, health::HealthApi), ()> {
-    OpenApiService::new((jobs::JobsApi, health::HealthApi), "Reveille", env!("CARGO_PKG_VERSION")).description(
+fn service() -> OpenApiService<Apis, ()> {
+    let apis = (jobs::JobsApi, jobs::JobApi, health::HealthApi);
+    OpenApiService::new(apis, "Reveille", env!("CARGO_PKG_VERSION")).description(
         "A push-driven PostgreSQL job queue. Submit a job with `POST /jobs`, and read what became of it with `GET /jobs/{job_id}`. \
          Errors are `application/problem+json` (RFC 9457) with a stable `code`; `detail` says what to do.",
     )

@@ -58,3 +58,31 @@ impl Status {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
     }
 }
+
+/// How an attempt ended.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum AttemptEnd {
+    Completed,
+    Failed,
+    Cancelled,
+    /// Its worker stopped answering. Spends no attempt.
+    Lost,
+    /// Its worker left, and gave it back. Spends no attempt.
+    Released,
+    /// The handler asked to be run later. Spends no attempt.
+    Snoozed,
+}
+
+impl AttemptEnd {
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "completed" => Self::Completed,
+            "failed" => Self::Failed,
+            "cancelled" => Self::Cancelled,
+            "lost" => Self::Lost,
+            "released" => Self::Released,
+            "snoozed" => Self::Snoozed,
+            _ => return None,
+        })
+    }
+}

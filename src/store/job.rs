@@ -129,6 +129,17 @@ pub enum Retried {
     KeyHeld(JobId),
 }
 
+/// What came of a deletion.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Deleted {
+    /// Nothing is left of it.
+    Gone,
+    /// A worker holds it.
+    Processing,
+    /// There is no such job.
+    Unknown,
+}
+
 /// How often a job that moves between two tables is looked for.
 const LOOKS: usize = 20;
 
@@ -150,20 +161,43 @@ impl Store {
                 return Ok(Cancelled::Unknown);
             }
         }
-        Err(Error::Busy { state: String::new(), message: "the job kept moving".into() })
+        Err(moving())
     }
 
     /// Sends a job that has ended back to wait, with fresh attempts.
     pub async fn job_retry(&self, id: JobId) -> Result<Retried> {
-        let rows = self.hot(sql!("job/retry": UUID), &[&id.0]).await?;
-        Ok(match rows.first() {
-            Some(row) if row.get(0) => Retried::Queued,
-            Some(row) => row
-                .get::<_, Option<Uuid>>(1)
-                .map_or(Retried::NotFinal, |id| Retried::KeyHeld(JobId(id))),
-            None => Retried::NotFinal,
-        })
+        // Who took the key while the statement waited for it shows in the next one.
+        for _ in 0..2 {
+            let rows = self.hot(sql!("job/retry": UUID), &[&id.0]).await?;
+            let Some(row) = rows.first() else { break };
+            if row.get(0) {
+                return Ok(Retried::Queued);
+            }
+            if let Some(holder) = row.get::<_, Option<Uuid>>(1) {
+                return Ok(Retried::KeyHeld(JobId(holder)));
+            }
+        }
+        Ok(Retried::NotFinal)
     }
+
+    /// Forgets a job that waits or has ended.
+    pub async fn job_delete(&self, id: JobId) -> Result<Deleted> {
+        for _ in 0..LOOKS {
+            let rows = self.hot(sql!("job/delete": UUID), &[&id.0]).await?;
+            let Some(row) = rows.first() else { break };
+            match (row.get(0), row.get(1), row.get(2)) {
+                (true, _, _) => return Ok(Deleted::Gone),
+                (_, true, _) => return Ok(Deleted::Processing),
+                (_, _, false) => return Ok(Deleted::Unknown),
+                _ => {}
+            }
+        }
+        Err(moving())
+    }
+}
+
+fn moving() -> Error {
+    Error::Busy { state: String::new(), message: "the job kept moving".into() }
 }
 
 /// Which jobs a list is to have; what is `None` does not matter.

@@ -9,4 +9,5 @@ mod edge;
 mod embedded;
 mod faults;
 mod library;
+mod reading;
 mod service;

@@ -145,3 +145,10 @@ pub enum CancelAnswer {
     #[oai(status = 202)]
     Told(Body<Job>),
 }
+
+#[derive(ApiResponse)]
+pub enum DeleteAnswer {
+    /// Nothing is left of it.
+    #[oai(status = 204)]
+    Deleted,
+}

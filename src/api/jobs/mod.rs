@@ -1,44 +1,38 @@
-//! Jobs: submitting and reading them.
+//! Jobs: submitting and listing them. [`one`] reads and steers a single one.
 
 mod answers;
+mod attempts;
+mod one;
 mod view;
-
-use std::time::{Duration, Instant};
+mod wait;
 
 use poem::web::Data;
 use poem_openapi::OpenApi;
-use poem_openapi::param::{Path, Query};
+use poem_openapi::param::Query;
 use uuid::Uuid;
 
-use answers::{
-    BatchAnswer, CancelAnswer, Include, JobPage, SubmitAnswer, Submitted, SubmittedBatch,
-};
+use answers::{BatchAnswer, Include, JobPage, SubmitAnswer, Submitted, SubmittedBatch};
+pub use one::JobApi;
 use view::{Job, JobStatus};
+use wait::wait_seconds;
 
 use super::Services;
 use super::answers::{BODY, Refused};
 use super::body::{Body, Read};
 use super::failure::of_batch;
-use super::params::{IdText, no_job};
 use super::problem::Problem;
 use super::security::Bearer;
 use super::submission::{BatchBody, SubmissionBody};
 use crate::job::JobId;
 use crate::job::json::Json;
 use crate::refusals;
-use crate::store::job::{Cancelled, JobFilter, Retried};
+use crate::store::job::JobFilter;
 use crate::store::submission::Outcome;
-
-/// The longest that a call may wait for the end of a job.
-const WAIT_MOST_SECONDS: u32 = 60;
 
 refusals! {
     pub SubmitJob: BODY, &[409];
     pub SubmitJobs: BODY, &[409];
-    pub GetJob: &[400, 404];
     pub ListJobs: &[400];
-    pub CancelJob: &[400, 404, 409];
-    pub RetryJob: &[400, 404, 409];
 }
 
 pub struct JobsApi;
@@ -173,133 +167,10 @@ impl JobsApi {
         let next_cursor = rows.last().filter(|_| more).map(|row| row.job_id.0.simple().to_string());
         Ok(Body(JobPage { data: rows.into_iter().map(Job::from).collect(), next_cursor }))
     }
-
-    /// Read a job
-    ///
-    /// With all that is known of it: how it stands, its payload, its result or error, its times and its progress.
-    #[oai(path = "/jobs/:job_id", method = "get", operation_id = "get_job")]
-    async fn get_job(
-        &self,
-        services: Data<&Services>,
-        /// The job's id, from the answer to its submission.
-        job_id: Path<IdText>,
-        /// Answer when the job has ended, or after so many seconds (at most 60) as it stands then.
-        wait: Query<Option<u32>>,
-        _token: Bearer,
-    ) -> Result<Body<Job>, Refused<GetJob>> {
-        let id = job_id.0.job()?;
-        let wait = wait_seconds(wait.0)?.unwrap_or_default();
-        Ok(Body(services.wait_for(id, wait).await?.ok_or_else(|| no_job(id))?))
-    }
-
-    /// Cancel a job
-    ///
-    /// One that waits is cancelled at once (200). The handler of one that is being processed is told to stop (202): if it
-    /// succeeds all the same the job is `completed`, else `cancelled`.
-    #[oai(path = "/jobs/:job_id/cancel", method = "post", operation_id = "cancel_job")]
-    async fn cancel_job(
-        &self,
-        services: Data<&Services>,
-        /// The job's id, from the answer to its submission.
-        job_id: Path<IdText>,
-        _token: Bearer,
-    ) -> Result<CancelAnswer, Refused<CancelJob>> {
-        let id = job_id.0.job()?;
-        let cancelled = services.store.job_cancel(id).await?;
-        if let Cancelled::AlreadyFinal(status) = cancelled {
-            let detail = format!(
-                "The job has ended: it is {}. There is nothing left to cancel.",
-                status.as_str()
-            );
-            return Err(Problem::conflict("job_already_final", detail).job(id.0).into());
-        }
-        let job = services.wait_for(id, Duration::ZERO).await?.ok_or_else(|| no_job(id))?;
-        if cancelled == Cancelled::Ended {
-            services.events.ends.ended([id]);
-            // Whoever waits at another instance; without it they look when their time is over.
-            if let Err(error) = services.store.news_notify(&crate::listener::news(&[id])).await {
-                tracing::debug!(%error, "the others were not told of a cancellation");
-            }
-            return Ok(CancelAnswer::Cancelled(Body(job)));
-        }
-        Ok(CancelAnswer::Told(Body(job)))
-    }
-
-    /// Run a job once more
-    ///
-    /// One that has ended (`completed`, `failed` or `cancelled`) waits again, with fresh attempts.
-    #[oai(path = "/jobs/:job_id/retry", method = "post", operation_id = "retry_job")]
-    async fn retry_job(
-        &self,
-        services: Data<&Services>,
-        /// The job's id, from the answer to its submission.
-        job_id: Path<IdText>,
-        _token: Bearer,
-    ) -> Result<Body<Job>, Refused<RetryJob>> {
-        let id = job_id.0.job()?;
-        let retried = services.store.job_retry(id).await?;
-        let job = services.wait_for(id, Duration::ZERO).await?.ok_or_else(|| no_job(id))?;
-        match retried {
-            Retried::Queued => Ok(Body(job)),
-            Retried::NotFinal => {
-                let detail = "The job has not ended, so there is nothing to run once more. Cancel it first, or wait.";
-                Err(Problem::conflict("job_not_final", detail).job(id.0).into())
-            }
-            Retried::KeyHeld(holder) => {
-                let detail = "Another job that has not ended holds this job's unique_key. Wait for it, or cancel it first.";
-                Err(Problem::conflict("unique_key_conflict", detail).job(holder.0).into())
-            }
-        }
-    }
 }
 
 fn read_cursor(text: &str) -> Result<JobId, Problem> {
     Uuid::try_parse(text).map(JobId).map_err(|_| {
         Problem::bad_request("invalid_cursor", "This is no cursor of a list. Pass next_cursor of the page before as it is, or leave it out.")
     })
-}
-
-fn wait_seconds(wait: Option<u32>) -> Result<Option<Duration>, Problem> {
-    match wait {
-        Some(seconds) if seconds > WAIT_MOST_SECONDS => Err(Problem::bad_request(
-            "invalid_wait",
-            "wait is a number of seconds from 0 to 60. Ask again after that.",
-        )),
-        seconds => Ok(seconds.map(|seconds| Duration::from_secs(seconds.into()))),
-    }
-}
-
-impl Services {
-    /// The job as soon as it has ended, or as it stands after `wait`, or when the service leaves. Pushed, not polled.
-    async fn wait_for(&self, id: JobId, wait: Duration) -> Result<Option<Job>, Problem> {
-        let until = Instant::now() + wait;
-        let mut waiting = self.events.ends.watch(id);
-        loop {
-            let Some(row) = self.store.job_get(id).await? else { return Ok(None) };
-            let left = until.saturating_duration_since(Instant::now());
-            if row.status.is_final() || left.is_zero() || self.shutdown.draining.is_cancelled() {
-                let mut job = Job::from(row);
-                if matches!(job.status, JobStatus::Queued | JobStatus::Scheduled) {
-                    job.warnings.extend(self.unserved(&job.task).await);
-                }
-                return Ok(Some(job));
-            }
-            tokio::select! {
-                () = waiting.changed() => {}
-                () = tokio::time::sleep(left) => {}
-                () = self.shutdown.draining.cancelled() => {}
-            }
-        }
-    }
-
-    /// Why a job of this task would wait, if nobody serves it. A hint: that it cannot be read is no reason to fail.
-    async fn unserved(&self, task: &str) -> Option<String> {
-        let served = self.store.task_served().await.ok()?;
-        if served.iter().any(|name| name == task) {
-            return None;
-        }
-        let names: Vec<&str> = served.iter().map(String::as_str).collect();
-        let hint = super::fields::did_you_mean(task, &names);
-        Some(format!("No running worker serves the task {task:?}, so the job waits.{hint}"))
-    }
 }

@@ -1,0 +1,57 @@
+//! Waiting for the end of a job.
+
+use std::time::{Duration, Instant};
+
+use super::super::Services;
+use super::super::fields::did_you_mean;
+use super::super::problem::Problem;
+use super::view::{Job, JobStatus};
+use crate::job::JobId;
+
+/// The longest that a call may wait for the end of a job.
+const WAIT_MOST_SECONDS: u32 = 60;
+
+pub fn wait_seconds(wait: Option<u32>) -> Result<Option<Duration>, Problem> {
+    match wait {
+        Some(seconds) if seconds > WAIT_MOST_SECONDS => Err(Problem::bad_request(
+            "invalid_wait",
+            "wait is a number of seconds from 0 to 60. Ask again after that.",
+        )),
+        seconds => Ok(seconds.map(|seconds| Duration::from_secs(seconds.into()))),
+    }
+}
+
+impl Services {
+    /// The job as soon as it has ended, or as it stands after `wait`, or when the service leaves. Pushed, not polled.
+    pub(super) async fn wait_for(&self, id: JobId, wait: Duration) -> Result<Option<Job>, Problem> {
+        let until = Instant::now() + wait;
+        let mut waiting = self.events.ends.watch(id);
+        loop {
+            let Some(row) = self.store.job_get(id).await? else { return Ok(None) };
+            let left = until.saturating_duration_since(Instant::now());
+            if row.status.is_final() || left.is_zero() || self.shutdown.draining.is_cancelled() {
+                let mut job = Job::from(row);
+                if matches!(job.status, JobStatus::Queued | JobStatus::Scheduled) {
+                    job.warnings.extend(self.unserved(&job.task).await);
+                }
+                return Ok(Some(job));
+            }
+            tokio::select! {
+                () = waiting.changed() => {}
+                () = tokio::time::sleep(left) => {}
+                () = self.shutdown.draining.cancelled() => {}
+            }
+        }
+    }
+
+    /// Why a job of this task would wait, if nobody serves it. A hint: that it cannot be read is no reason to fail.
+    async fn unserved(&self, task: &str) -> Option<String> {
+        let served = self.store.task_served().await.ok()?;
+        if served.iter().any(|name| name == task) {
+            return None;
+        }
+        let names: Vec<&str> = served.iter().map(String::as_str).collect();
+        let hint = did_you_mean(task, &names);
+        Some(format!("No running worker serves the task {task:?}, so the job waits.{hint}"))
+    }
+}

@@ -1,0 +1,63 @@
+//! The attempts of a job: what became of each.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::job::failure;
+use super::session::sql;
+use super::value::Failure;
+use super::{Error, Result, Store};
+use crate::job::state::AttemptEnd;
+use crate::job::{JobId, LeaseId, WorkerId};
+
+/// One execution of a job.
+#[derive(Clone, Debug)]
+pub struct AttemptRow {
+    /// Its number. Numbers recur: one that was given back is not spent.
+    pub attempt: i32,
+    pub lease: LeaseId,
+    pub worker: Option<WorkerId>,
+    /// While the worker is known.
+    pub worker_name: Option<String>,
+    pub started_at: DateTime<Utc>,
+    /// `None`: it runs.
+    pub finished_at: Option<DateTime<Utc>>,
+    pub end: Option<AttemptEnd>,
+    pub error: Option<Failure>,
+    pub wait_seconds: f64,
+    pub run_seconds: f64,
+}
+
+impl Store {
+    /// The newest attempts of a job, in order; `None` for an unknown job.
+    pub async fn attempt_list(&self, id: JobId, limit: u32) -> Result<Option<Vec<AttemptRow>>> {
+        let limit = i64::from(limit);
+        let rows = self.cold(sql!("attempt/list": UUID, INT8), &[&id.0, &limit]).await?;
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        rows.iter()
+            .rev()
+            .filter_map(|row| attempt_row(row).transpose())
+            .collect::<Result<_>>()
+            .map(Some)
+    }
+}
+
+fn attempt_row(row: &tokio_postgres::Row) -> Result<Option<AttemptRow>> {
+    let Some(lease) = row.get::<_, Option<Uuid>>("lease") else { return Ok(None) };
+    let end = row.get::<_, Option<&str>>("outcome");
+    let unknown = |end| Error::Unexpected(format!("an attempt that ended as {end}"));
+    Ok(Some(AttemptRow {
+        attempt: row.get("attempt"),
+        lease: LeaseId(lease),
+        worker: row.get::<_, Option<Uuid>>("worker").map(WorkerId),
+        worker_name: row.get("worker_name"),
+        started_at: row.get("started_at"),
+        finished_at: row.get("finished_at"),
+        end: end.map(|end| AttemptEnd::parse(end).ok_or_else(|| unknown(end))).transpose()?,
+        error: failure(row, "error"),
+        wait_seconds: row.get("wait_seconds"),
+        run_seconds: row.get("run_seconds"),
+    }))
+}
