@@ -7,7 +7,7 @@ use tokio_postgres::{AsyncMessage, Client};
 
 use super::connect::{CONNECT_WITHIN, Target};
 use super::error::{Error, Result};
-use super::session::explain;
+use super::session::refused_connection;
 
 /// Where everything is announced: jobs, outcomes, cancellations.
 pub(crate) const CHANNEL: &str = "reveille";
@@ -26,7 +26,7 @@ impl Listening {
         let (client, mut connection) = connecting
             .await
             .map_err(|_| Error::Unavailable("no connection within four seconds".into()))?
-            .map_err(|error| Error::Unavailable(explain(&error)))?;
+            .map_err(|error| refused_connection(&error))?;
         let (sender, payloads) = mpsc::unbounded_channel();
         // Reads on whatever anybody else does: a listener that stops reading holds back vacuum, and at last every COMMIT.
         tokio::spawn(async move {

@@ -2,13 +2,25 @@
 //!
 //! Releases roll. A migration expands first and contracts in a later release, so a service runs on any schema that is newer
 //! than itself as long as the schema allows it: `reveille.compatibility` records how many migrations a service must know.
+//!
+//! The lock belongs to a session, so none of this may go through a PgBouncer in transaction mode, where another session would
+//! inherit it and keep it for ever. The connection carries a setting in its startup packet, which a PgBouncer refuses, and
+//! which is asked for again before the lock is taken, in case it was told to ignore such settings.
+
+use std::time::{Duration, Instant};
 
 use refinery::Runner;
 use tokio_postgres::Client;
 
 use super::connect::{CONNECT_WITHIN, Target};
 use super::error::{Error, with_sources};
-use super::session::explain;
+use super::session::refused_connection;
+
+/// How long between two tries to get the lock, and after which time a line says that it is being waited for.
+const AGAIN: Duration = Duration::from_millis(50);
+const TOLD_AFTER: Duration = Duration::from_secs(1);
+/// Tells a direct connection from one through a pooler.
+const DIRECT: &str = "-c reveille.direct=yes";
 
 mod embedded {
     refinery::embed_migrations!("sql/migrations");
@@ -29,6 +41,10 @@ pub enum MigrateError {
     Behind { applied: u32, known: u32 },
     #[error("PostgreSQL {0} is too old: 14 or newer is needed")]
     OldServer(String),
+    #[error(
+        "migrations need a direct connection, and this one leads through a pooler: set listen_database_url to the PostgreSQL behind it"
+    )]
+    Pooler,
     #[error(
         "a migration failed: {0}. The role needs CREATE on the database, or to own a schema named reveille; nothing was changed by the failed migration"
     )]
@@ -55,9 +71,9 @@ pub fn known() -> u32 {
 
 /// Brings the schema up to date. Waits while another instance does so.
 pub async fn migrate(target: &Target) -> Result<Version, MigrateError> {
-    let mut client = connect(target).await?;
+    let mut client = connect(&target.with_options(DIRECT)).await?;
     check_server(&client).await?;
-    run(&client, "select pg_advisory_lock(77, 0)").await?;
+    lock(&client).await?;
     let exists = !client
         .query("select from pg_namespace where nspname = 'reveille'", &[])
         .await
@@ -71,6 +87,9 @@ pub async fn migrate(target: &Target) -> Result<Version, MigrateError> {
     check_age(&client, before).await?;
     runner().run_async(&mut client).await.map_err(failed)?;
     let now = applied(&client).await?;
+    if now > before {
+        tracing::info!(before, now, "the schema was brought up to date");
+    }
     Ok(Version { before, now })
 }
 
@@ -98,7 +117,7 @@ async fn connect(target: &Target) -> Result<Client, Error> {
     let (client, connection) = connecting
         .await
         .map_err(|_| Error::Unavailable("no connection within four seconds".into()))?
-        .map_err(|error| Error::Unavailable(explain(&error)))?;
+        .map_err(|error| refused_connection(&error))?;
     tokio::spawn(connection);
     Ok(client)
 }
@@ -110,6 +129,28 @@ async fn check_server(client: &Client) -> Result<(), MigrateError> {
         return Err(MigrateError::OldServer(row.get(1)));
     }
     Ok(())
+}
+
+/// Takes the lock of migrations, which goes with the session.
+async fn lock(client: &Client) -> Result<(), MigrateError> {
+    let begun = Instant::now();
+    let mut told = false;
+    loop {
+        let row = client
+            .query_one("select case current_setting('reveille.direct', true) when 'yes' then pg_try_advisory_lock(77, 0) end", &[])
+            .await
+            .map_err(Error::from)?;
+        match row.get::<_, Option<bool>>(0) {
+            Some(true) => return Ok(()),
+            Some(false) => {}
+            None => return Err(MigrateError::Pooler),
+        }
+        if !told && begun.elapsed() > TOLD_AFTER {
+            tracing::info!("waiting for another instance, which is bringing the schema up to date");
+            told = true;
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
 }
 
 async fn run(client: &Client, statement: &str) -> Result<(), Error> {

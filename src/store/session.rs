@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use bb8::{ManageConnection, Pool, RunError};
 use bb8_postgres::PostgresConnectionManager;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -83,7 +84,7 @@ impl ManageConnection for Manager {
         let client = connecting
             .await
             .map_err(|_| Error::Unavailable("no connection within four seconds".into()))?
-            .map_err(|error| Error::Unavailable(explain(&error)))?;
+            .map_err(|error| refused_connection(&error))?;
         Ok(Session { client, prepared: HashMap::new(), pooler: self.pooler })
     }
 
@@ -96,15 +97,25 @@ impl ManageConnection for Manager {
     }
 }
 
-/// Why no connection could be made, with a hint where the reason is known.
-pub(crate) fn explain(error: &tokio_postgres::Error) -> String {
+/// Why no connection could be made. What no waiting mends is told apart: a pooler that takes no settings, a wrong password, a
+/// database that is not there.
+pub(crate) fn refused_connection(error: &tokio_postgres::Error) -> Error {
     let text = with_sources(error);
     if text.contains("unsupported startup parameter") {
-        return format!(
-            "{text}. This looks like a PgBouncer: set pooler = true, and listen_database_url to a direct connection"
-        );
+        return Error::Refused {
+            state: SqlState::PROTOCOL_VIOLATION.code().into(),
+            message: format!(
+                "{text}. This looks like a PgBouncer: set pooler = true, and listen_database_url to a direct connection"
+            ),
+            detail: None,
+        };
     }
-    text
+    match error.code() {
+        Some(code) if code.code().starts_with("28") || *code == SqlState::INVALID_CATALOG_NAME => {
+            Error::Refused { state: code.code().into(), message: text, detail: None }
+        }
+        _ => Error::Unavailable(text),
+    }
 }
 
 /// A pool of at most `size` connections, opened when they are needed. A call waits `patience` for one.
@@ -116,6 +127,12 @@ pub(crate) async fn pool(
 ) -> Result<Pool<Manager>> {
     let manager =
         Manager { inner: PostgresConnectionManager::new(target.config, target.tls), pooler };
+    // A pool only says that time ran out; what really keeps it from connecting is found out here.
+    if let Err(error) = manager.connect().await
+        && !error.is_passing()
+    {
+        return Err(error);
+    }
     Pool::builder()
         .max_size(size)
         .test_on_check_out(false)
