@@ -7,7 +7,7 @@
 //!
 //! struct Resize;
 //!
-//! #[derive(serde::Deserialize)]
+//! #[derive(serde::Deserialize, schemars::JsonSchema)]
 //! struct Image {
 //!     url: String,
 //!     width: u32,
@@ -92,8 +92,11 @@ pub use builder::{Builder, Reveille};
 pub use client::Client;
 pub use config::Config;
 pub use job::JobId;
+pub use job::backoff::Backoff;
 pub use job::json::Json;
 pub use job::submission::{FieldError, NewJob, OnConflict};
+/// What [`Handler::Payload`] and [`Handler::Output`] derive, beside what serde needs.
+pub use schemars::JsonSchema;
 pub use store::submission::{Outcome, Written};
 pub use submitter::SubmitError;
 pub use tasks::{Context, Handler, TaskError};

@@ -18,6 +18,7 @@ pub mod problem;
 pub mod request;
 pub mod security;
 mod submission;
+mod tasks;
 mod types;
 
 use std::sync::Arc;
@@ -47,16 +48,18 @@ pub struct Services {
 enum Tag {
     /// Submitting jobs and reading them.
     Jobs,
+    /// What jobs can be asked to do.
+    Tasks,
     /// How the service is.
     Health,
 }
 
 /// Each path belongs to one of them: the specification has a path once for each that names it.
-type Apis = (jobs::JobsApi, jobs::JobApi, health::HealthApi);
+type Apis = (jobs::JobsApi, jobs::JobApi, tasks::TasksApi, health::HealthApi);
 
 /// The API as it is documented; needs no database.
 fn service() -> OpenApiService<Apis, ()> {
-    let apis = (jobs::JobsApi, jobs::JobApi, health::HealthApi);
+    let apis = (jobs::JobsApi, jobs::JobApi, tasks::TasksApi, health::HealthApi);
     OpenApiService::new(apis, "Reveille", env!("CARGO_PKG_VERSION")).description(
         "A push-driven PostgreSQL job queue. Submit a job with `POST /jobs`, and read what became of it with `GET /jobs/{job_id}`. \
          Errors are `application/problem+json` (RFC 9457) with a stable `code`; `detail` says what to do.",

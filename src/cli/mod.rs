@@ -23,6 +23,7 @@ mod steer;
 mod stop;
 mod submit;
 mod table;
+mod tasks;
 mod wait;
 
 use std::future::Future;
@@ -79,6 +80,8 @@ enum Command {
     Retry(steer::Args),
     /// List, pause and resume queues.
     Queues(queues::Args),
+    /// List the tasks that jobs can be asked to do.
+    Tasks(tasks::Args),
     /// Print a completion script for a shell.
     Completions(completions::Args),
 }
@@ -106,6 +109,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Cancel(args) => block_on(steer::execute("cancel", &args)),
         Command::Retry(args) => block_on(steer::execute("retry", &args)),
         Command::Queues(args) => block_on(queues::execute(&args)),
+        Command::Tasks(args) => block_on(tasks::execute(&args)),
         Command::Completions(args) => completions::execute(&args),
     }
 }

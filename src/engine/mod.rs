@@ -17,7 +17,8 @@ use uuid::Uuid;
 use crate::events::Events;
 use crate::job::WorkerId;
 use crate::shutdown::Shutdown;
-use crate::store::worker::{Registration, TaskRow};
+use crate::store::task::TaskRow;
+use crate::store::worker::Registration;
 use crate::store::{Result, Store};
 use crate::tasks::Registry;
 
@@ -190,8 +191,9 @@ fn task_rows(registry: &Registry) -> Vec<TaskRow> {
             description: task.description.to_owned(),
             max_attempts: task.max_attempts,
             timeout_seconds: task.timeout.map(|timeout| timeout.as_secs_f64()),
-            payload_schema: None,
-            result_schema: None,
+            backoff: Some(task.backoff),
+            payload_schema: task.payload_schema.clone(),
+            result_schema: task.result_schema.clone(),
             example: task.example.clone(),
         })
         .collect()

@@ -1,4 +1,4 @@
-//! Whether the database would take a job, and who serves what.
+//! Whether the database would take a job.
 
 use super::session::sql;
 use super::{Error, Result, Store};
@@ -13,10 +13,5 @@ impl Store {
             }
             _ => Ok(()),
         }
-    }
-
-    /// The tasks that some live worker serves.
-    pub async fn task_served(&self) -> Result<Vec<String>> {
-        Ok(self.cold(sql!("task/served"), &[]).await?.iter().map(|row| row.get(0)).collect())
     }
 }

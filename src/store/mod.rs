@@ -21,6 +21,7 @@ pub mod listen;
 pub mod migrate;
 mod session;
 pub mod submission;
+pub mod task;
 mod value;
 pub mod worker;
 

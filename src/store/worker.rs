@@ -6,9 +6,7 @@ use uuid::Uuid;
 
 use super::lease::Rescued;
 use super::session::{Parameters, Sql, sql, take};
-use super::value::Jsonb;
 use super::{Result, Store};
-use crate::job::json::Json;
 use crate::job::{JobId, LeaseId, WorkerId};
 use crate::queue::{Lane, QueueName, TaskName};
 
@@ -45,18 +43,6 @@ pub struct Pulse {
     /// Whether a suspect waits, due or not.
     pub suspects: bool,
     pub held: Vec<Held>,
-}
-
-/// What a task says of itself.
-#[derive(Clone, Debug)]
-pub struct TaskRow {
-    pub name: TaskName,
-    pub description: String,
-    pub max_attempts: u32,
-    pub timeout_seconds: Option<f64>,
-    pub payload_schema: Option<Json>,
-    pub result_schema: Option<Json>,
-    pub example: Option<Json>,
 }
 
 /// The last word of a running handler.
@@ -159,30 +145,6 @@ impl Store {
                 .map_or(0, |row| u64::try_from(row.get::<_, i64>(column)).unwrap_or_default())
         };
         Ok(Some((name, Rescued { returned: count(0), ended: count(1) })))
-    }
-
-    /// Makes tasks known to both doors.
-    pub async fn task_register(&self, tasks: &[TaskRow]) -> Result<()> {
-        let names: Vec<&str> = tasks.iter().map(|task| task.name.as_str()).collect();
-        let descriptions: Vec<&str> = tasks.iter().map(|task| task.description.as_str()).collect();
-        let attempts: Vec<i32> =
-            tasks.iter().map(|task| i32::try_from(task.max_attempts).unwrap_or(i32::MAX)).collect();
-        let timeouts: Vec<Option<f64>> = tasks.iter().map(|task| task.timeout_seconds).collect();
-        let json = |pick: fn(&TaskRow) -> &Option<Json>| -> Vec<Option<Jsonb>> {
-            tasks.iter().map(|task| pick(task).clone().map(Jsonb)).collect()
-        };
-        let (payloads, results, examples) = (
-            json(|task| &task.payload_schema),
-            json(|task| &task.result_schema),
-            json(|task| &task.example),
-        );
-        let statement = sql!("task/register": TEXT_ARRAY, TEXT_ARRAY, INT4_ARRAY, FLOAT8_ARRAY, JSONB_ARRAY, JSONB_ARRAY, JSONB_ARRAY);
-        self.cold(
-            statement,
-            &[&names, &descriptions, &attempts, &timeouts, &payloads, &results, &examples],
-        )
-        .await
-        .map(drop)
     }
 
     /// Remembers queues that have had jobs.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Context, Handler, Registry, TaskError};
@@ -42,13 +43,14 @@ impl Handler for Echo {
 
 struct HelloWorld;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Greeting {
+    /// Is given back.
     #[serde(default)]
     data: Option<Json>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Greeted {
     message: &'static str,
     data: Option<Json>,
@@ -75,8 +77,10 @@ impl Handler for HelloWorld {
 
 struct Sleep;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Nap {
+    /// How long to wait.
+    #[schemars(range(min = 0.0))]
     seconds: f64,
 }
 
@@ -129,7 +133,7 @@ impl Handler for Noop {
 
 struct Flaky;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Failures {
     /// How many attempts fail before one succeeds.
     failures: u32,

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use schemars::JsonSchema;
+use schemars::generate::{Contract, SchemaSettings};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -53,10 +55,10 @@ impl<E: std::error::Error> From<E> for TaskError {
 pub trait Handler: Send + Sync + 'static {
     /// The task's name: 1 to 100 of `a-z A-Z 0-9 _ - . :`.
     const NAME: &'static str;
-    /// What a job's payload must be.
-    type Payload: DeserializeOwned + Send;
+    /// What a job's payload must be. The documentation of its fields becomes that of its JSON Schema.
+    type Payload: DeserializeOwned + JsonSchema + Send;
     /// What the job's result will be.
-    type Output: Serialize + Send;
+    type Output: Serialize + JsonSchema + Send;
 
     /// What it does, in a sentence.
     fn description(&self) -> &'static str {
@@ -134,7 +136,16 @@ pub struct Registered {
     pub max_attempts: u32,
     pub backoff: Backoff,
     pub timeout: Option<Duration>,
+    pub payload_schema: Option<Json>,
+    pub result_schema: Option<Json>,
     pub example: Option<Json>,
+}
+
+/// The JSON Schema (draft 2020-12) of what is read as a `T`, or of what one is written as.
+fn schema<T: JsonSchema>(contract: Contract) -> Option<Json> {
+    let mut settings = SchemaSettings::draft2020_12();
+    settings.contract = contract;
+    Json::from_serialize(&settings.into_generator().into_root_schema_for::<T>()).ok()
 }
 
 /// The tasks that this process does.
@@ -162,6 +173,8 @@ impl Registry {
             max_attempts: handler.max_attempts(),
             backoff: handler.backoff(),
             timeout: handler.timeout(),
+            payload_schema: schema::<H::Payload>(Contract::Deserialize),
+            result_schema: schema::<H::Output>(Contract::Serialize),
             example: handler.example(),
             handler: Arc::new(handler),
         };

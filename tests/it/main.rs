@@ -11,3 +11,4 @@ mod faults;
 mod library;
 mod reading;
 mod service;
+mod tasks;

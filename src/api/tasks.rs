@@ -1,0 +1,188 @@
+//! Tasks: what jobs can be asked to do here.
+
+use poem::web::Data;
+use poem_openapi::param::Path;
+use poem_openapi::types::Example;
+use poem_openapi::{Object, OpenApi};
+use serde::Serialize;
+
+use super::Services;
+use super::answers::Refused;
+use super::body::Body;
+use super::fields::did_you_mean;
+use super::problem::Problem;
+use super::security::Bearer;
+use crate::job::backoff::Backoff;
+use crate::job::json::Json;
+use crate::refusals;
+use crate::store::task::KnownTask;
+
+refusals! {
+    pub ListTasks: ;
+    pub GetTask: &[404];
+}
+
+/// How long a failed job waits for its next attempt: the `n`-th wait is `base_seconds` times the `n - 1`-th power of
+/// `factor`, at most `max_seconds`, and up to the share `jitter` of that more or less.
+#[derive(Debug, Clone, Object, Serialize)]
+#[oai(example)]
+pub struct TaskRetry {
+    /// The first wait.
+    pub base_seconds: f64,
+    /// By what each wait is longer than the one before.
+    pub factor: f64,
+    /// The longest wait.
+    pub max_seconds: f64,
+    /// 0 to 1.
+    pub jitter: f64,
+}
+
+impl From<Backoff> for TaskRetry {
+    fn from(backoff: Backoff) -> Self {
+        Self {
+            base_seconds: backoff.base.as_secs_f64(),
+            factor: backoff.factor,
+            max_seconds: backoff.max.as_secs_f64(),
+            jitter: backoff.jitter,
+        }
+    }
+}
+
+impl Example for TaskRetry {
+    fn example() -> Self {
+        Backoff::default().into()
+    }
+}
+
+/// Something that jobs can be asked to do.
+#[derive(Debug, Clone, Object, Serialize)]
+#[oai(example, skip_serializing_if_is_none)]
+pub struct Task {
+    /// Its name, for the `task` of a job.
+    pub name: String,
+    /// What it does.
+    pub description: String,
+    /// Whether a running worker does it. If none does, its jobs wait.
+    pub served: bool,
+    /// How many running workers do it.
+    pub workers: u32,
+    /// Attempts of a job that does not say how many.
+    pub max_attempts: u32,
+    /// How long one attempt may take, if the job does not say. Absent: as its service is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_seconds: Option<f64>,
+    /// How long a failed job waits for its next attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<TaskRetry>,
+    /// What the payload must be, as JSON Schema (draft 2020-12).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload_schema: Option<Json>,
+    /// What the result will be, as JSON Schema (draft 2020-12).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result_schema: Option<Json>,
+    /// A payload that it takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub example: Option<Json>,
+}
+
+impl From<KnownTask> for Task {
+    fn from(known: KnownTask) -> Self {
+        let task = known.task;
+        Self {
+            name: task.name.to_string(),
+            description: task.description,
+            served: known.workers > 0,
+            workers: known.workers,
+            max_attempts: task.max_attempts,
+            timeout_seconds: task.timeout_seconds,
+            retry: task.backoff.map(TaskRetry::from),
+            payload_schema: task.payload_schema,
+            result_schema: task.result_schema,
+            example: task.example,
+        }
+    }
+}
+
+impl Example for Task {
+    fn example() -> Self {
+        let json = |value: serde_json::Value| Json::from_serialize(&value).ok();
+        Self {
+            name: "sleep".into(),
+            description: "Waits for `seconds`, and says how far it is.".into(),
+            served: true,
+            workers: 2,
+            max_attempts: 10,
+            timeout_seconds: None,
+            retry: Some(TaskRetry::example()),
+            payload_schema: json(serde_json::json!({
+                "type": "object", "required": ["seconds"], "properties": {"seconds": {"type": "number"}},
+            })),
+            result_schema: json(serde_json::json!({"type": "null"})),
+            example: json(serde_json::json!({"seconds": 2.5})),
+        }
+    }
+}
+
+/// The tasks that are known.
+#[derive(Debug, Clone, Object, Serialize)]
+#[oai(example)]
+pub struct TaskList {
+    /// By name.
+    pub data: Vec<Task>,
+}
+
+impl Example for TaskList {
+    fn example() -> Self {
+        Self { data: vec![Task::example()] }
+    }
+}
+
+pub struct TasksApi;
+
+/// Tasks.
+#[OpenApi(tag = "super::Tag::Tasks")]
+impl TasksApi {
+    /// List tasks
+    ///
+    /// What jobs can be asked to do: every task that a worker of this database serves or has served, with the form of its
+    /// payload and of its result.
+    #[oai(path = "/tasks", method = "get", operation_id = "list_tasks")]
+    async fn list_tasks(
+        &self,
+        services: Data<&Services>,
+        _token: Bearer,
+    ) -> Result<Body<TaskList>, Refused<ListTasks>> {
+        let tasks = services.store.task_list(None).await?;
+        Ok(Body(TaskList { data: tasks.into_iter().map(Task::from).collect() }))
+    }
+
+    /// Get a task
+    ///
+    /// With the form of its payload and of its result, an example, and its defaults.
+    #[oai(path = "/tasks/:name", method = "get", operation_id = "get_task")]
+    async fn get_task(
+        &self,
+        services: Data<&Services>,
+        /// The task's name.
+        name: Path<String>,
+        _token: Bearer,
+    ) -> Result<Body<Task>, Refused<GetTask>> {
+        match services.store.task_list(Some(&name.0)).await?.pop() {
+            Some(task) => Ok(Body(task.into())),
+            None => Err(services.no_task(&name.0).await.into()),
+        }
+    }
+}
+
+impl Services {
+    /// With a hint, which may be missing: that it cannot be had is no reason to answer anything else.
+    async fn no_task(&self, name: &str) -> Problem {
+        let known = self.store.task_list(None).await.unwrap_or_default();
+        let names: Vec<&str> = known.iter().map(|known| known.task.name.as_str()).collect();
+        let hint = did_you_mean(name, &names);
+        let detail = format!(
+            "No worker has registered this task. GET /tasks lists those that are known.{hint}"
+        );
+        Problem::not_found("task_not_found", detail)
+    }
+}
