@@ -14,7 +14,7 @@ PG_DIR = $(CURDIR)/target/pg-$(PG)
 PG_HOME = $(PG_DIR)/node_modules/$(PG_PACKAGE)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-pg lint fmt openapi clean
+.PHONY: help run test test-pg lint fmt openapi schema clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ openapi: ## Write openapi/openapi.json and openapi/openapi.yaml anew
 	$(CARGO) run --locked --quiet -- openapi > target/openapi.json
 	$(CARGO) run --locked --quiet -- openapi --format yaml > target/openapi.yaml
 	mv target/openapi.json target/openapi.yaml openapi/
+
+schema: ## Write sql/schema.sql anew
+	WRITE_SCHEMA=1 $(CARGO) test --locked --quiet --test it the_committed_schema
 
 clean: ## Remove what was built (never data)
 	$(CARGO) clean

@@ -10,5 +10,6 @@ mod embedded;
 mod faults;
 mod library;
 mod reading;
+mod schema;
 mod service;
 mod tasks;

@@ -1,0 +1,609 @@
+-- The schema, as all migrations together make it: for reading, and for reviewing what a migration changes. Weekly
+-- partitions are left out. `make schema` writes this file, and a test compares it.
+
+create type reveille.end_state as enum ('completed', 'failed', 'cancelled');
+
+create table reveille.attempt (
+  id uuid not null,
+  lease uuid not null,
+  worker uuid,
+  claimed_at timestamp with time zone,
+  ended_at timestamp with time zone not null default now(),
+  attempt integer not null,
+  ending text not null,
+  result jsonb,
+  error jsonb,
+  constraint attempt_pkey PRIMARY KEY (id, lease),
+  constraint attempt_ending_check CHECK ((ending = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text, 'lost'::text, 'released'::text, 'snoozed'::text])))
+) partition by RANGE (id);
+
+create table reveille.compatibility (
+  oldest_service integer not null
+);
+
+create table reveille.job (
+  id uuid not null,
+  run_at timestamp with time zone not null,
+  timeout_seconds double precision,
+  max_attempts integer,
+  priority smallint not null,
+  queue text not null,
+  task text not null,
+  payload jsonb not null,
+  tags text[],
+  unique_key text,
+  constraint job_pkey PRIMARY KEY (id),
+  constraint job_max_attempts_check CHECK ((max_attempts > 0)),
+  constraint job_priority_check CHECK (((priority >= 0) AND (priority <= 9))),
+  constraint job_queue_check CHECK ((queue ~ '^[a-z0-9_.-]{1,64}$'::text)),
+  constraint job_tags_check CHECK (((cardinality(tags) >= 1) AND (cardinality(tags) <= 20))),
+  constraint job_task_check CHECK ((task ~ '^[a-zA-Z0-9_.:-]{1,100}$'::text)),
+  constraint job_timeout_seconds_check CHECK ((timeout_seconds > (0)::double precision)),
+  constraint job_unique_key_check CHECK (((length(unique_key) >= 1) AND (length(unique_key) <= 255)))
+) partition by RANGE (id);
+
+create table reveille.leader (
+  name text not null,
+  worker uuid not null,
+  until timestamp with time zone not null,
+  constraint leader_pkey PRIMARY KEY (name)
+) with (fillfactor=50);
+
+create table reveille.lease (
+  lease uuid not null,
+  worker uuid not null,
+  claimed_at timestamp with time zone not null default now(),
+  ids uuid[] not null,
+  attempts integer[] not null,
+  crashes smallint[] not null,
+  cancels uuid[] not null default '{}'::uuid[],
+  constraint lease_pkey PRIMARY KEY (lease),
+  constraint lease_check CHECK (((cardinality(ids) > 0) AND (cardinality(ids) = cardinality(attempts)) AND (cardinality(ids) = cardinality(crashes))))
+) with (toast_tuple_target=8160, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=1000, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_insert_threshold=-1, vacuum_truncate=off);
+
+create table reveille.migration (
+  version integer not null,
+  name character varying(255),
+  applied_on character varying(255),
+  checksum character varying(255),
+  constraint migration_pkey PRIMARY KEY (version)
+);
+
+create table reveille.outcome (
+  id uuid not null,
+  lease uuid,
+  worker uuid,
+  claimed_at timestamp with time zone,
+  ended_at timestamp with time zone not null default now(),
+  attempt integer not null,
+  state reveille.end_state not null,
+  result jsonb,
+  error jsonb,
+  constraint outcome_pkey PRIMARY KEY (id)
+) partition by RANGE (id);
+
+create table reveille.progress (
+  id uuid not null,
+  updated_at timestamp with time zone not null default now(),
+  fraction double precision,
+  message text,
+  constraint progress_pkey PRIMARY KEY (id),
+  constraint progress_fraction_check CHECK (((fraction >= (0)::double precision) AND (fraction <= (1)::double precision)))
+) with (fillfactor=70);
+
+create table reveille.queue (
+  name text not null,
+  created_at timestamp with time zone not null default now(),
+  paused_at timestamp with time zone,
+  constraint queue_pkey PRIMARY KEY (name),
+  constraint queue_name_check CHECK ((name ~ '^[a-z0-9_.-]{1,64}$'::text))
+);
+
+create table reveille.ready (
+  queue text not null,
+  task text not null,
+  priority smallint not null,
+  run_at timestamp with time zone not null,
+  id uuid not null,
+  attempt integer not null default 0,
+  crashes smallint not null default 0,
+  wakes smallint not null default 0,
+  constraint ready_pkey PRIMARY KEY (queue, task, priority, run_at, id),
+  constraint ready_attempt_check CHECK ((attempt >= 0)),
+  constraint ready_crashes_check CHECK ((crashes >= 0))
+) with (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_insert_threshold=-1, vacuum_truncate=off);
+
+create table reveille.task (
+  name text not null,
+  description text not null default ''::text,
+  max_attempts integer not null,
+  timeout_seconds double precision,
+  payload_schema jsonb,
+  result_schema jsonb,
+  example jsonb,
+  updated_at timestamp with time zone not null default now(),
+  retry jsonb,
+  constraint task_pkey PRIMARY KEY (name),
+  constraint task_name_check CHECK ((name ~ '^[a-zA-Z0-9_.:-]{1,100}$'::text))
+);
+
+create table reveille.unique_key (
+  queue text not null,
+  key text not null,
+  id uuid not null,
+  constraint unique_key_pkey PRIMARY KEY (queue, key)
+) with (autovacuum_vacuum_scale_factor=0.02);
+
+create table reveille.worker (
+  id uuid not null,
+  name text not null,
+  version text not null,
+  host text not null,
+  pid integer not null,
+  started_at timestamp with time zone not null default now(),
+  heartbeat_at timestamp with time zone not null default now(),
+  lost_after interval not null,
+  slots integer not null,
+  running integer not null default 0,
+  draining boolean not null default false,
+  queues text[],
+  tasks text[] not null,
+  constraint worker_pkey PRIMARY KEY (id)
+) with (fillfactor=50, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=500);
+
+CREATE INDEX job_tags ON ONLY reveille.job USING gin (tags) WHERE (tags IS NOT NULL);
+
+CREATE INDEX lease_worker ON reveille.lease USING btree (worker);
+
+CREATE INDEX outcome_unwell ON ONLY reveille.outcome USING btree (id) WHERE (state <> 'completed'::reveille.end_state);
+
+CREATE UNIQUE INDEX ready_id ON reveille.ready USING btree (id);
+
+CREATE INDEX ready_suspect ON reveille.ready USING btree (run_at, id) WHERE (crashes >= 2);
+
+CREATE UNIQUE INDEX unique_key_id ON reveille.unique_key USING btree (id);
+
+create view reveille.jobs as
+ SELECT j.id AS job_id,
+        CASE
+            WHEN (r.id IS NOT NULL) THEN
+            CASE
+                WHEN (r.run_at > now()) THEN 'scheduled'::text
+                ELSE 'queued'::text
+            END
+            WHEN (o.id IS NOT NULL) THEN (o.state)::text
+            ELSE 'processing'::text
+        END AS status,
+    j.queue,
+    j.task,
+    j.priority,
+    COALESCE(r.run_at, j.run_at) AS run_at,
+    reveille.uuid7_time(j.id) AS created_at,
+    COALESCE(r.attempt, o.attempt, l.attempts[array_position(l.ids, j.id)]) AS attempt_count,
+    COALESCE(r.crashes, l.crashes[array_position(l.ids, j.id)], (0)::smallint) AS crashes,
+    COALESCE(j.max_attempts, t.max_attempts, 10) AS max_attempts,
+    COALESCE(j.timeout_seconds, t.timeout_seconds, (900)::double precision) AS timeout_seconds,
+    j.tags,
+    j.unique_key,
+    j.payload,
+    COALESCE(o.lease, l.lease) AS lease,
+    COALESCE(o.worker, l.worker) AS worker,
+    w.name AS worker_name,
+    COALESCE(o.claimed_at, l.claimed_at) AS started_at,
+    o.ended_at AS finished_at,
+    o.result,
+    o.error,
+    p.fraction AS progress_fraction,
+    p.message AS progress_message,
+    p.updated_at AS progress_at,
+    COALESCE((j.id = ANY (l.cancels)), false) AS cancel_requested
+   FROM ((((((reveille.job j
+     LEFT JOIN reveille.ready r ON ((r.id = j.id)))
+     LEFT JOIN reveille.outcome o ON ((o.id = j.id)))
+     LEFT JOIN LATERAL ( SELECT x.lease,
+            x.worker,
+            x.claimed_at,
+            x.ids,
+            x.attempts,
+            x.crashes,
+            x.cancels
+           FROM reveille.lease x
+          WHERE ((r.id IS NULL) AND (o.id IS NULL) AND (j.id = ANY (x.ids)))
+         LIMIT 1) l ON (true))
+     LEFT JOIN reveille.worker w ON ((w.id = COALESCE(o.worker, l.worker))))
+     LEFT JOIN reveille.task t ON ((t.name = j.task)))
+     LEFT JOIN reveille.progress p ON (((p.id = j.id) AND (r.id IS NULL))));
+
+CREATE OR REPLACE FUNCTION reveille.insert_rows(ids uuid[], queues text[], tasks text[], priorities smallint[], run_ats timestamp with time zone[], payloads jsonb[], max_attemptss integer[], timeouts double precision[], tagss jsonb[], keys text[], wanteds boolean[])
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+  with j as (
+    insert into reveille.job (id, queue, task, priority, run_at, payload, max_attempts, timeout_seconds, tags, unique_key)
+    select u.id, u.queue, u.task, u.priority, u.run_at, u.payload, u.max_attempts, u.timeout, reveille.tag_array(u.tags), u.key
+    from unnest(ids, queues, tasks, priorities, run_ats, payloads, max_attemptss, timeouts, tagss, keys, wanteds)
+      u (id, queue, task, priority, run_at, payload, max_attempts, timeout, tags, key, wanted)
+    where u.wanted
+    returning queue, task, priority, run_at, id
+  )
+  insert into reveille.ready (queue, task, priority, run_at, id, wakes)
+  select queue, task, priority, run_at, id,
+    (run_at < now() + interval '2 minutes'
+      and row_number() over (partition by queue, task, priority order by run_at, id) = 1)::integer
+  from j
+$function$;
+
+CREATE OR REPLACE FUNCTION reveille.job_faults(job jsonb)
+ RETURNS TABLE(pointer text, code text, message text)
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select '', 'wrong_type', 'a job is a JSON object' where jsonb_typeof(job) <> 'object'
+  union all
+  select f.* from (
+    select '/' || replace(replace(k, '~', '~0'), '/', '~1'), 'unknown_field',
+      'there is no such field; there are payload, task, queue, priority, run_at, delay_seconds, max_attempts, timeout_seconds, tags, unique_key and on_conflict'
+    from jsonb_object_keys(job) k
+    where k not in ('payload', 'task', 'queue', 'priority', 'run_at', 'delay_seconds', 'max_attempts', 'timeout_seconds',
+      'tags', 'unique_key', 'on_conflict')
+    union all
+    select '/payload', 'required', 'a job needs a payload; it may be null' where not job ? 'payload'
+    union all
+    select '/payload', 'too_deep', 'a payload may nest 64 levels'
+      where pg_column_size(job -> 'payload') > 250
+        and jsonb_path_exists(job -> 'payload', 'strict $.**{64 to last} ? (@.type() == "object" || @.type() == "array")')
+    union all
+    select '/payload', 'too_large', 'a payload may have 1 MiB'
+      where pg_column_size(job -> 'payload') > 170000 and octet_length((job -> 'payload')::text) > 1048576
+    union all
+    select '/' || t.name, 'wrong_type', t.name || ' must be ' || t.wanted
+      from (values ('task', 'string', 'a string'), ('queue', 'string', 'a string'), ('priority', 'number', 'an integer'),
+        ('run_at', 'string', 'a string'), ('delay_seconds', 'number', 'a number'), ('max_attempts', 'number', 'an integer'),
+        ('timeout_seconds', 'number', 'a number'), ('tags', 'array', 'an array of strings'),
+        ('unique_key', 'string', 'a string'), ('on_conflict', 'string', 'a string')) t (name, type, wanted)
+      where job ? t.name and jsonb_typeof(job -> t.name) not in (t.type, 'null')
+        or t.wanted = 'an integer' and jsonb_typeof(job -> t.name) = 'number' and (job ->> t.name)::numeric % 1 <> 0
+    union all
+    select '/task', 'invalid_name', 'a task is 1 to 100 of a-z A-Z 0-9 _ - . :'
+      where jsonb_typeof(job -> 'task') = 'string' and job ->> 'task' !~ '^[a-zA-Z0-9_.:-]{1,100}$'
+    union all
+    select '/queue', 'invalid_name', 'a queue is 1 to 64 of a-z 0-9 _ - .'
+      where jsonb_typeof(job -> 'queue') = 'string' and job ->> 'queue' !~ '^[a-z0-9_.-]{1,64}$'
+    union all
+    select '/' || r.name, 'out_of_range', r.name || ' must be ' || r.range
+      from (values ('priority', 0, 9, 'from 0 (first) to 9'), ('delay_seconds', 0, 315360000, 'from 0 to 315360000 (ten years)'),
+        ('max_attempts', 1, 1000, 'from 1 to 1000'), ('timeout_seconds', 0.001, 604800, 'from 0.001 to 604800 (seven days)')) r (name, least, most, range)
+      where jsonb_typeof(job -> r.name) = 'number' and not (job ->> r.name)::numeric between r.least and r.most
+    union all
+    select '/run_at', 'invalid_time', 'run_at must be a time by RFC 3339, such as 2026-11-24T08:00:00Z'
+      where jsonb_typeof(job -> 'run_at') = 'string' and reveille.moment(job ->> 'run_at') is null
+    union all
+    select '/run_at', 'out_of_range', 'run_at must lie between the year 1970 and ten years from now'
+      where jsonb_typeof(job -> 'run_at') = 'string'
+        and not reveille.moment(job ->> 'run_at') between '1970-01-01 00:00:00+00' and now() + interval '315360000 seconds'
+    union all
+    select '/delay_seconds', 'conflicting_fields', 'give run_at or delay_seconds, not both'
+      where jsonb_typeof(job -> 'run_at') <> 'null' and jsonb_typeof(job -> 'delay_seconds') <> 'null'
+    union all
+    select '/tags', 'too_many', 'a job has at most 20 tags'
+      where jsonb_typeof(job -> 'tags') = 'array' and jsonb_array_length(job -> 'tags') > 20
+    union all
+    select '/tags/' || t.nth - 1, case jsonb_typeof(t.tag) when 'string' then 'invalid_length' else 'wrong_type' end,
+      'a tag is a string of 1 to 64 characters'
+      from jsonb_array_elements(case jsonb_typeof(job -> 'tags') when 'array' then job -> 'tags' else '[]' end) with ordinality t (tag, nth)
+      where jsonb_typeof(t.tag) <> 'string' or not length(t.tag #>> '{}') between 1 and 64
+    union all
+    select '/unique_key', 'invalid_length', 'a unique key has 1 to 255 characters'
+      where jsonb_typeof(job -> 'unique_key') = 'string' and not length(job ->> 'unique_key') between 1 and 255
+    union all
+    select '/on_conflict', 'invalid_value', 'on_conflict is keep, reject or replace'
+      where jsonb_typeof(job -> 'on_conflict') = 'string' and job ->> 'on_conflict' not in ('keep', 'reject', 'replace')
+    union all
+    select '/on_conflict', 'requires_unique_key', 'on_conflict says what to do about a unique_key; give one, or leave it out'
+      where jsonb_typeof(job -> 'on_conflict') <> 'null' and coalesce(jsonb_typeof(job -> 'unique_key'), 'null') = 'null'
+  ) f
+  where jsonb_typeof(job) = 'object'
+$function$;
+
+CREATE OR REPLACE FUNCTION reveille.job_status(id uuid)
+ RETURNS text
+ LANGUAGE sql
+AS $function$
+  select coalesce(
+    (select case when r.run_at > clock_timestamp() then 'scheduled' else 'queued' end from reveille.ready r where r.id = $1),
+    (select o.state::text from reveille.outcome o where o.id = $1),
+    (select 'processing' from reveille.lease l where $1 = any (l.ids) limit 1))
+$function$;
+
+CREATE OR REPLACE FUNCTION reveille.moment(value text)
+ RETURNS timestamp with time zone
+ LANGUAGE plpgsql
+ IMMUTABLE
+AS $function$
+begin
+  if value !~ '^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$' then return null; end if;
+  return value::timestamptz;
+exception when datetime_field_overflow or invalid_datetime_format then
+  return null;
+end $function$;
+
+CREATE OR REPLACE FUNCTION reveille.partition_ensure(weeks integer DEFAULT 3)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'reveille', 'pg_temp'
+AS $function$
+declare
+  week timestamptz;
+  parent text;
+  name text;
+begin
+  perform pg_advisory_xact_lock(77, 1);
+  for week in
+    select generate_series(-1, weeks) * interval '7 days' + date_trunc('week', now() at time zone 'UTC') at time zone 'UTC'
+  loop
+    foreach parent in array array['job', 'outcome', 'attempt'] loop
+      name := partition_name(parent, week);
+      if to_regclass('reveille.' || name) is null then
+        execute format('create table reveille.%I (like reveille.%I including all)', name, parent);
+        execute format('alter table reveille.%I set (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.05)', name);
+        execute format('alter table reveille.%I attach partition reveille.%I for values from (%L) to (%L)',
+          parent, name, uuid7_floor(week), uuid7_floor(week + interval '7 days'));
+      end if;
+    end loop;
+  end loop;
+end $function$;
+
+CREATE OR REPLACE FUNCTION reveille.partition_name(parent text, at timestamp with time zone)
+ RETURNS text
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$
+  select parent || to_char(at at time zone 'UTC', '_IYYY"w"IW')
+$function$;
+
+CREATE OR REPLACE FUNCTION reveille.submit(task text DEFAULT NULL::text, payload jsonb DEFAULT NULL::jsonb, queue text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay_seconds double precision DEFAULT NULL::double precision, max_attempts integer DEFAULT NULL::integer, timeout_seconds double precision DEFAULT NULL::double precision, tags text[] DEFAULT NULL::text[], unique_key text DEFAULT NULL::text, on_conflict text DEFAULT NULL::text)
+ RETURNS TABLE(job_id uuid, status text, outcome text)
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'reveille', 'pg_temp'
+AS $function$
+  select s.job_id, s.status, s.outcome
+  from reveille.submit_checked(jsonb_build_array(
+    jsonb_build_object('task', $1, 'queue', $3, 'priority', $4, 'run_at', $5, 'delay_seconds', $6, 'max_attempts', $7,
+      'timeout_seconds', $8, 'tags', $9, 'unique_key', $10, 'on_conflict', $11)
+    || case when $2 is null then '{}' else jsonb_build_object('payload', $2) end), false) s
+$function$;
+
+CREATE OR REPLACE FUNCTION reveille.submit_checked(jobs jsonb, listed boolean)
+ RETURNS TABLE(nth bigint, job_id uuid, status text, outcome text)
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_column
+declare
+  faults jsonb;
+  summary text;
+  moment timestamptz := clock_timestamp();
+  answers jsonb;
+begin
+  select jsonb_agg(jsonb_build_object('pointer', f.pointer, 'code', f.code, 'message', f.message) order by f.nth, f.pointer),
+         string_agg(f.pointer || ' ' || f.message, '; ' order by f.nth, f.pointer) filter (where f.rank <= 10)
+  into faults, summary
+  from (
+    select e.nth, case when listed then '/' || e.nth - 1 else '' end || f.pointer as pointer, f.code, f.message, row_number() over () as rank
+    from jsonb_array_elements(jobs) with ordinality e (job, nth) cross join lateral reveille.job_faults(e.job) f
+  ) f;
+  if faults is not null then
+    raise exception using errcode = 'invalid_parameter_value', message = 'nothing was submitted: ' || summary,
+      detail = faults::text, hint = 'Mend the fields that the message names, and submit again.';
+  end if;
+
+  select jsonb_agg(to_jsonb(r) order by r.nth) into answers
+  from (
+    select array_agg(reveille.uuid7(moment, e.nth)) as ids,
+      array_agg(coalesce(e.job ->> 'queue', 'default')) as queues,
+      array_agg(coalesce(e.job ->> 'task',
+        case when jsonb_typeof(e.job -> 'payload' -> 'task') = 'string' then substring(e.job -> 'payload' ->> 'task' from '^[a-zA-Z0-9_.:-]{1,100}$') end,
+        'echo')) as tasks,
+      array_agg(coalesce((e.job ->> 'priority')::numeric, 5)::smallint) as priorities,
+      array_agg(coalesce(reveille.moment(e.job ->> 'run_at'),
+        moment + coalesce((e.job ->> 'delay_seconds')::double precision, 0) * interval '1 second')) as run_ats,
+      array_agg(e.job -> 'payload') as payloads,
+      array_agg((e.job ->> 'max_attempts')::numeric::integer) as max_attemptss,
+      array_agg((e.job ->> 'timeout_seconds')::double precision) as timeouts,
+      array_agg(case jsonb_typeof(e.job -> 'tags') when 'array' then e.job -> 'tags' end) as tagss,
+      array_agg(e.job ->> 'unique_key') as keys,
+      array_agg(coalesce(e.job ->> 'on_conflict', 'keep')) as policies
+    from (select * from jsonb_array_elements(jobs) with ordinality e (job, nth) order by nth) e
+  ) a
+  cross join lateral reveille.submit_rows(a.ids, a.queues, a.tasks, a.priorities, a.run_ats, a.payloads, a.max_attemptss,
+    a.timeouts, a.tagss, a.keys, a.policies) r;
+
+  select jsonb_agg(jsonb_build_object('pointer', case when listed then '/' || r.nth - 1 else '' end || '/unique_key',
+           'code', 'unique_key_conflict', 'message', 'job ' || r.job_id || ' holds this key', 'job_id', r.job_id) order by r.nth)
+  into faults
+  from jsonb_to_recordset(answers) r (nth bigint, job_id uuid, outcome text) where r.outcome = 'rejected';
+  if faults is not null then
+    raise exception using errcode = 'unique_violation', message = 'nothing was submitted: a job that has not ended holds the unique key',
+      detail = faults::text, hint = 'Wait for that job to end, use another key, or submit with on_conflict keep or replace.';
+  end if;
+  return query select r.nth, r.job_id, r.status, r.outcome
+    from jsonb_to_recordset(answers) r (nth bigint, job_id uuid, status text, outcome text);
+end $function$;
+
+CREATE OR REPLACE FUNCTION reveille.submit_many(jobs jsonb)
+ RETURNS TABLE(job_id uuid, status text, outcome text)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'reveille', 'pg_temp'
+AS $function$
+begin
+  if jsonb_typeof(jobs) is distinct from 'array' or jsonb_array_length(jobs) not between 1 and 10000 then
+    raise exception using errcode = 'invalid_parameter_value', message = 'submit_many takes a JSON array of 1 to 10000 jobs',
+      detail = '[{"pointer": "", "code": "batch_size", "message": "a batch is a JSON array of 1 to 10000 jobs"}]',
+      hint = 'Split a longer list into several calls.';
+  end if;
+  return query select s.job_id, s.status, s.outcome from reveille.submit_checked(jobs, true) s order by s.nth;
+end $function$;
+
+CREATE OR REPLACE FUNCTION reveille.submit_rows(ids uuid[], queues text[], tasks text[], priorities smallint[], run_ats timestamp with time zone[], payloads jsonb[], max_attemptss integer[], timeouts double precision[], tagss jsonb[], keys text[], policies text[])
+ RETURNS TABLE(nth bigint, job_id uuid, status text, outcome text)
+ LANGUAGE plpgsql
+AS $function$
+declare
+  item record;
+  created uuid[];
+  holder uuid;
+  waiting reveille.ready;
+begin
+  if to_regclass('reveille.' || reveille.partition_name('job', clock_timestamp())) is null then
+    perform reveille.partition_ensure();
+  end if;
+
+  if num_nonnulls(variadic keys) = 0 then
+    perform reveille.insert_rows(ids, queues, tasks, priorities, run_ats, payloads, max_attemptss, timeouts, tagss, keys,
+      array_fill(true, array[cardinality(ids)]));
+    return query select u.nth, u.id, case when u.run_at > clock_timestamp() then 'scheduled' else 'queued' end, 'created'
+      from unnest(ids, run_ats) with ordinality u (id, run_at, nth);
+    return;
+  end if;
+
+  -- Every free key is taken by the first job of this call that names it.
+  with taken as (
+    insert into reveille.unique_key (queue, key, id)
+    select distinct on (u.queue, u.key) u.queue, u.key, u.id
+    from unnest(queues, keys, ids) with ordinality u (queue, key, id, nth)
+    where u.key is not null
+    order by u.queue, u.key, u.nth
+    on conflict do nothing
+    returning unique_key.id
+  )
+  select array_agg(id) into created from taken;
+
+  perform reveille.insert_rows(ids, queues, tasks, priorities, run_ats, payloads, max_attemptss, timeouts, tagss, keys,
+    array(select u.key is null or u.id = any (created) from unnest(keys, ids) with ordinality u (key, id, nth) order by u.nth));
+
+  -- Who holds the other keys is read in a fresh statement, and locked until the end.
+  perform from reveille.unique_key k
+    where (k.queue, k.key) in (select u.queue, u.key from unnest(queues, keys) u (queue, key) where u.key is not null)
+    order by k.queue, k.key for update;
+
+  for item in
+    select u.* from unnest(ids, queues, tasks, priorities, run_ats, payloads, max_attemptss, timeouts, tagss, keys, policies)
+      with ordinality u (id, queue, task, priority, run_at, payload, max_attempts, timeout, tags, key, policy, nth)
+    order by u.nth
+  loop
+    nth := item.nth;
+    job_id := item.id;
+    outcome := 'created';
+    if item.key is not null and not coalesce(item.id = any (created), false) then
+      loop
+        select k.id into holder from reveille.unique_key k where k.queue = item.queue and k.key = item.key for update;
+        exit when found;
+        insert into reveille.unique_key (queue, key, id) values (item.queue, item.key, item.id)
+          on conflict do nothing returning unique_key.id into holder;
+        exit when found;
+      end loop;
+      if holder <> item.id then
+        outcome := case item.policy when 'reject' then 'rejected' else 'existing' end;
+        job_id := holder;
+        if item.policy = 'replace' then
+          -- One that somebody else has a hand on is being claimed or cancelled: it is left alone.
+          select r.* into waiting from reveille.ready r where r.id = holder for update skip locked;
+          if found then
+            outcome := 'replaced';
+            update reveille.job j set task = item.task, priority = item.priority, run_at = item.run_at,
+              payload = item.payload, max_attempts = item.max_attempts, timeout_seconds = item.timeout,
+              tags = reveille.tag_array(item.tags)
+              where j.id = holder;
+            delete from reveille.ready r where r.id = holder;
+            insert into reveille.ready (queue, task, priority, run_at, id, attempt, crashes, wakes)
+              values (item.queue, item.task, item.priority, item.run_at, holder, waiting.attempt, waiting.crashes,
+                (item.run_at < now() + interval '2 minutes')::integer);
+          else
+            outcome := 'created';
+            job_id := item.id;
+            update reveille.unique_key k set id = item.id where k.queue = item.queue and k.key = item.key;
+          end if;
+        end if;
+      end if;
+      if outcome = 'created' then
+        perform reveille.insert_rows(array[item.id], array[item.queue], array[item.task], array[item.priority],
+          array[item.run_at], array[item.payload], array[item.max_attempts], array[item.timeout], array[item.tags],
+          array[item.key], array[true]);
+      end if;
+    end if;
+    status := case outcome
+      when 'created' then case when item.run_at > clock_timestamp() then 'scheduled' else 'queued' end
+      else reveille.job_status(job_id) end;
+    return next;
+  end loop;
+end $function$;
+
+CREATE OR REPLACE FUNCTION reveille.tag_array(tags jsonb)
+ RETURNS text[]
+ LANGUAGE sql
+ IMMUTABLE STRICT
+AS $function$
+  select nullif(array(select jsonb_array_elements_text(tags)), '{}')
+$function$;
+
+CREATE OR REPLACE FUNCTION reveille.uuid7(at timestamp with time zone, nth bigint DEFAULT 0)
+ RETURNS uuid
+ LANGUAGE sql
+ PARALLEL SAFE
+AS $function$
+  select encode(
+    overlay(overlay(uuid_send(gen_random_uuid())
+      placing substring(int8send(ticks / 4096) from 3) from 1 for 6)
+      placing substring(int8send((7 << 12) | (ticks % 4096)) from 7) from 7 for 2),
+    'hex')::uuid
+  from (select floor(extract(epoch from at) * 1000 * 4096)::bigint + nth) t (ticks)
+$function$;
+
+CREATE OR REPLACE FUNCTION reveille.uuid7_floor(at timestamp with time zone)
+ RETURNS uuid
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select (lpad(to_hex(floor(extract(epoch from at) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
+$function$;
+
+CREATE OR REPLACE FUNCTION reveille.uuid7_time(id uuid)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select to_timestamp((('x' || translate(left(id::text, 13), '-', ''))::bit(48)::bigint) / 1000.0)
+$function$;
+
+CREATE OR REPLACE FUNCTION reveille.wake()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if current_setting('reveille.notify', true) is distinct from 'off'
+    and pg_try_advisory_xact_lock(78, hashtext(new.queue || ' ' || new.task || ' ' || new.priority))
+  then
+    perform pg_notify('reveille', case new.wakes when 1 then 'lane ' || new.queue || ' ' || new.task || ' ' || new.priority else 'queue ' || new.queue end);
+  end if;
+  return null;
+end $function$;
+
+CREATE CONSTRAINT TRIGGER wake AFTER INSERT ON reveille.ready DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((new.wakes > 0)) EXECUTE FUNCTION reveille.wake();
+
+comment on table reveille.job is 'What was submitted. max_attempts and timeout_seconds are null where the task''s own default holds.';
+
+comment on view reveille.jobs is 'One row for each job, with its status and all that is known of it.';
+
+comment on column reveille.lease.cancels is 'Ids whose cancellation was asked for. Here and not in a table of its own: a statement that waited for the row''s lock sees the row as it is now, but every other table as it was when it began.';
+
+comment on column reveille.ready.attempt is 'Attempts already spent.';
+
+comment on column reveille.ready.crashes is 'How often its worker was lost. From 2 on the job is a suspect and runs alone.';
+
+comment on column reveille.ready.wakes is 'Whether this row announces its statement: 0 no, 1 its own lane, 2 its whole queue.';
+
+comment on column reveille.task.retry is 'base_seconds, factor, max_seconds and jitter of the back-off between its attempts.';
+
+comment on column reveille.worker.queues is 'The queues it serves; null for all of them.';
