@@ -95,8 +95,9 @@ pub use job::JobId;
 pub use job::backoff::Backoff;
 pub use job::json::Json;
 pub use job::submission::{FieldError, NewJob, OnConflict};
-/// What [`Handler::Payload`] and [`Handler::Output`] derive, beside what serde needs.
-pub use schemars::JsonSchema;
+/// What [`Handler::Payload`] and [`Handler::Output`] derive, beside what serde needs. The derived code names the crate
+/// `schemars`, version 1; `#[schemars(crate = "reveille::schemars")]` does without it among a program's own dependencies.
+pub use schemars::{self, JsonSchema};
 pub use store::submission::{Outcome, Written};
 pub use submitter::SubmitError;
 pub use tasks::{Context, Handler, TaskError};

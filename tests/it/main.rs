@@ -7,6 +7,7 @@ mod harness;
 mod cli;
 mod edge;
 mod embedded;
+mod examples;
 mod faults;
 mod library;
 mod reading;

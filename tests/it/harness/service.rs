@@ -1,5 +1,6 @@
 //! The service as a process of its own, which can be killed, stopped and left.
 
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -38,16 +39,24 @@ impl Service {
 
     /// Without a database: set `REVEILLE_DATA_DIR`.
     pub(crate) fn bare() -> ServiceBuilder {
-        let program = env!("CARGO_BIN_EXE_reveille");
+        Self::program(Path::new(env!("CARGO_BIN_EXE_reveille"))).arg("serve")
+    }
+
+    /// Another program that is a service, on this database.
+    pub(crate) fn of(program: &Path, database_url: &str) -> ServiceBuilder {
+        Self::program(program).env("DATABASE_URL", database_url)
+    }
+
+    fn program(program: &Path) -> ServiceBuilder {
         let mut command = if cfg!(target_os = "linux") {
             // The service must not outlive a test process that is killed.
             let mut command = Command::new("setpriv");
-            command.args(["--pdeathsig", "KILL", "--", program]);
+            command.args(["--pdeathsig", "KILL", "--"]).arg(program);
             command
         } else {
             Command::new(program)
         };
-        command.arg("serve").process_group(0).kill_on_drop(true);
+        command.process_group(0).kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.env_remove("DATABASE_URL").env("REVEILLE_LISTEN", "127.0.0.1:0");
         ServiceBuilder { command }
@@ -134,7 +143,7 @@ impl ServiceBuilder {
         self
     }
 
-    /// An argument after `serve`.
+    /// An argument, after `serve` for the service itself.
     pub(crate) fn arg(mut self, arg: &str) -> Self {
         self.command.arg(arg);
         self
