@@ -155,6 +155,8 @@ CREATE INDEX job_tags ON ONLY reveille.job USING gin (tags) WHERE (tags IS NOT N
 
 CREATE INDEX lease_worker ON reveille.lease USING btree (worker);
 
+CREATE INDEX outcome_ended ON ONLY reveille.outcome USING btree (state, ended_at);
+
 CREATE INDEX outcome_unwell ON ONLY reveille.outcome USING btree (id) WHERE (state <> 'completed'::reveille.end_state);
 
 CREATE UNIQUE INDEX ready_id ON reveille.ready USING btree (id);
@@ -213,6 +215,14 @@ create view reveille.jobs as
      LEFT JOIN reveille.worker w ON ((w.id = COALESCE(o.worker, l.worker))))
      LEFT JOIN reveille.task t ON ((t.name = j.task)))
      LEFT JOIN reveille.progress p ON (((p.id = j.id) AND (r.id IS NULL))));
+
+create view reveille.partition as
+ SELECT c.oid,
+    (c.relname)::text AS name,
+    "substring"((c.relname)::text, '^[a-z]+'::text) AS parent,
+    to_date("right"((c.relname)::text, 7), 'IYYY"w"IW'::text) AS week
+   FROM pg_class c
+  WHERE ((c.relnamespace = ('reveille'::regnamespace)::oid) AND (c.relkind = 'r'::"char") AND (c.relname ~ '^(job|outcome|attempt)_\d{4}w\d\d$'::text));
 
 CREATE OR REPLACE FUNCTION reveille.insert_rows(ids uuid[], queues text[], tasks text[], priorities smallint[], run_ats timestamp with time zone[], payloads jsonb[], max_attemptss integer[], timeouts double precision[], tagss jsonb[], keys text[], wanteds boolean[])
  RETURNS void
@@ -346,11 +356,47 @@ begin
       name := partition_name(parent, week);
       if to_regclass('reveille.' || name) is null then
         execute format('create table reveille.%I (like reveille.%I including all)', name, parent);
-        execute format('alter table reveille.%I set (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.05)', name);
+        perform partition_tune(name);
         execute format('alter table reveille.%I attach partition reveille.%I for values from (%L) to (%L)',
           parent, name, uuid7_floor(week), uuid7_floor(week + interval '7 days'));
       end if;
     end loop;
+  end loop;
+end $function$;
+
+CREATE OR REPLACE FUNCTION reveille.partition_expired(completed_before timestamp with time zone, unwell_before timestamp with time zone)
+ RETURNS SETOF date
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'reveille', 'pg_temp'
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+AS $function$
+declare
+  monday date;
+  outcomes text;
+  least uuid;
+  beyond uuid;
+  kept boolean;
+begin
+  for monday in
+    select distinct p.week from reveille.partition p
+    where p.week < (date_trunc('week', now() at time zone 'UTC') - interval '7 days')::date
+    order by 1
+  loop
+    least := week_floor(monday);
+    beyond := week_floor(monday + 7);
+    continue when exists (select from reveille.ready r where r.id >= least and r.id < beyond)
+      or exists (select from reveille.lease l cross join lateral unnest(l.ids) h (id) where h.id >= least and h.id < beyond);
+    select p.name into outcomes from reveille.partition p where p.parent = 'outcome' and p.week = monday;
+    if found then
+      execute format('select exists (select from reveille.%1$I where state = ''completed'' and ended_at >= $1)
+        or exists (select from reveille.%1$I where state = ''failed'' and ended_at >= $2)
+        or exists (select from reveille.%1$I where state = ''cancelled'' and ended_at >= $2)', outcomes)
+        into kept using completed_before, unwell_before;
+      continue when kept;
+    end if;
+    return next monday;
   end loop;
 end $function$;
 
@@ -361,6 +407,16 @@ CREATE OR REPLACE FUNCTION reveille.partition_name(parent text, at timestamp wit
 AS $function$
   select parent || to_char(at at time zone 'UTC', '_IYYY"w"IW')
 $function$;
+
+CREATE OR REPLACE FUNCTION reveille.partition_tune(name text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'reveille', 'pg_temp'
+AS $function$
+begin
+  execute format('alter table reveille.%I set (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000, '
+    'autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_vacuum_cost_limit = 2000, vacuum_truncate = off)', name);
+end $function$;
 
 CREATE OR REPLACE FUNCTION reveille.submit(task text DEFAULT NULL::text, payload jsonb DEFAULT NULL::jsonb, queue text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay_seconds double precision DEFAULT NULL::double precision, max_attempts integer DEFAULT NULL::integer, timeout_seconds double precision DEFAULT NULL::double precision, tags text[] DEFAULT NULL::text[], unique_key text DEFAULT NULL::text, on_conflict text DEFAULT NULL::text)
  RETURNS TABLE(job_id uuid, status text, outcome text)
@@ -590,6 +646,22 @@ begin
   return null;
 end $function$;
 
+CREATE OR REPLACE FUNCTION reveille.week_floor(week date)
+ RETURNS uuid
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select reveille.uuid7_floor(week::timestamp at time zone 'UTC')
+$function$;
+
+CREATE OR REPLACE FUNCTION reveille.week_number(at timestamp with time zone)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select floor((extract(epoch from at) + 259200) / 604800)::integer
+$function$;
+
 CREATE CONSTRAINT TRIGGER wake AFTER INSERT ON reveille.ready DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((new.wakes > 0)) EXECUTE FUNCTION reveille.wake();
 
 comment on table reveille.job is 'What was submitted. max_attempts and timeout_seconds are null where the task''s own default holds.';
@@ -597,6 +669,8 @@ comment on table reveille.job is 'What was submitted. max_attempts and timeout_s
 comment on view reveille.jobs is 'One row for each job, with its status and all that is known of it.';
 
 comment on column reveille.lease.cancels is 'Ids whose cancellation was asked for. Here and not in a table of its own: a statement that waited for the row''s lock sees the row as it is now, but every other table as it was when it began.';
+
+comment on view reveille.partition is 'The tables of each week, by the Monday it begins with.';
 
 comment on column reveille.ready.attempt is 'Attempts already spent.';
 

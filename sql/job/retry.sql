@@ -1,7 +1,9 @@
 -- id uuid. Sends a job that has ended back to wait, with fresh attempts; how it had ended goes to its history. Answers whether
 -- it did, and who holds its unique key now (null: it does, or it has none).
+-- The lock is for the partitions of its week: while they are being removed, the job is gone already.
 with o as (
-  select o.* from reveille.outcome o where o.id = $1::uuid for update
+  select o.* from reveille.outcome o
+  where o.id = $1::uuid and pg_try_advisory_xact_lock_shared(79, reveille.week_number(reveille.uuid7_time($1::uuid))) for update
 ), j as (
   select j.* from reveille.job j join o on o.id = j.id
 ), k as (

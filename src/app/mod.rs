@@ -17,6 +17,7 @@ use crate::engine::{Engine, EngineConfig};
 use crate::events::Events;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
+use crate::store::prune::Keep;
 use crate::submitter::Submitter;
 use crate::tasks::Registry;
 use crate::{api, listener, maintenance};
@@ -108,11 +109,13 @@ impl Service {
             config.crash_budget,
             shutdown.clone(),
         ));
-        services.spawn(maintenance::make_partitions(
-            store.clone(),
-            engine.duties.clone(),
-            shutdown.clone(),
-        ));
+        let keep = Keep { completed: config.keep_completed, unwell: config.keep_failed };
+        let direct = database.direct.clone();
+        let partitions = maintenance::Partitions { store: store.clone(), direct, keep };
+        let pruner = maintenance::Pruner { store: store.clone(), keep };
+        let duties = || engine.duties.clone();
+        services.spawn(maintenance::lead(partitions, duties(), shutdown.clone()));
+        services.spawn(maintenance::lead(pruner, duties(), shutdown.clone()));
         services.spawn(metrics::keep(shutdown.clone()));
         let behind = api::Services {
             store: store.clone(),

@@ -4,11 +4,10 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use metrics::gauge;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::running::{Key, Running, Stop};
 use super::{Identity, Slots};
@@ -20,14 +19,20 @@ use crate::store::{Result, Store};
 /// What the heartbeat finds out for the maintenance services.
 #[derive(Clone, Debug, Default)]
 pub struct Duties {
-    leads: Arc<AtomicBool>,
+    leads: Arc<watch::Sender<bool>>,
     rescue: Arc<Notify>,
 }
 
 impl Duties {
     /// Whether this instance leads the singleton services.
     pub fn leads(&self) -> bool {
-        self.leads.load(Ordering::Relaxed)
+        *self.leads.borrow()
+    }
+
+    /// Returns when this instance leads.
+    pub async fn led(&self) {
+        // The sender is here, so this is no error.
+        let _ = self.leads.subscribe().wait_for(|leads| *leads).await;
     }
 
     /// Returns when somebody is to be rescued.
@@ -102,7 +107,7 @@ impl Heartbeat {
             self.store.worker_register(self.identity.worker(), &self.registration).await?;
             return Ok(false);
         }
-        if self.duties.leads.swap(pulse.leads, Ordering::Relaxed) != pulse.leads {
+        if self.duties.leads.send_replace(pulse.leads) != pulse.leads {
             tracing::info!(leads = pulse.leads, "leadership of the maintenance services changed");
         }
         if pulse.suspects {

@@ -1,54 +1,52 @@
-//! What keeps the house: taking back what lost workers held, and partitions made ahead.
+//! What keeps the house: jobs of lost workers are taken back, partitions made ahead and removed, ended jobs forgotten.
+//!
+//! All but the rescue is done by one instance, the leader, once every so often. That two might lead for a moment does no harm:
+//! each of these can be done twice at once.
+
+mod partitions;
+mod pruner;
+mod rescuer;
 
 use std::time::Duration;
 
-use metrics::counter;
-
 use crate::engine::Duties;
 use crate::shutdown::Shutdown;
-use crate::store::{Result, Store};
+use crate::store::Result;
 
-/// How often the leader makes partitions; they reach weeks ahead.
-const PARTITIONS_EVERY: Duration = Duration::from_secs(6 * 3600);
+pub use partitions::Partitions;
+pub use pruner::Pruner;
+pub use rescuer::rescue;
 
-/// Takes back the jobs of workers that stopped answering, whenever the heartbeat says that there are any.
-pub async fn rescue(store: Store, duties: Duties, crash_budget: u32, shutdown: Shutdown) {
-    loop {
-        tokio::select! {
-            () = duties.rescue() => {}
-            () = shutdown.stopping.cancelled() => return,
-        }
-        if let Err(error) = rescue_once(&store, crash_budget).await {
-            tracing::warn!(%error, "lost workers could not be dealt with; the next heartbeat tries again");
-        }
-    }
+/// What the leader does every so often.
+pub trait Chore: Send + Sync + 'static {
+    /// What is wrong when it failed, for the log.
+    const FAILED: &'static str;
+
+    /// How long it rests between two runs.
+    fn every(&self) -> Duration;
+
+    fn run_once(&self) -> impl Future<Output = Result<()>> + Send;
 }
 
-async fn rescue_once(store: &Store, crash_budget: u32) -> Result<()> {
-    for worker in store.worker_lost().await? {
-        let Some((name, rescued)) = store.worker_rescue(worker, crash_budget).await? else {
-            continue;
-        };
-        counter!("reveille_rescues_total").increment(1);
-        counter!("reveille_jobs_rescued_total").increment(rescued.returned + rescued.ended);
-        tracing::warn!(worker.id = %worker, worker.name = name, returned = rescued.returned, ended = rescued.ended,
-            "a worker was lost; its jobs are taken back");
-    }
-    Ok(())
-}
-
-/// Makes the partitions of the weeks to come, if this instance leads.
-pub async fn make_partitions(store: Store, duties: Duties, shutdown: Shutdown) {
-    let mut every = tokio::time::interval(PARTITIONS_EVERY);
-    loop {
-        tokio::select! {
-            _ = every.tick() => {}
-            () = shutdown.stopping.cancelled() => return,
+/// Does a chore whenever this instance leads. A failure is told once, until it works again.
+pub async fn lead<C: Chore>(chore: C, duties: Duties, shutdown: Shutdown) {
+    let mut failing = false;
+    let work = async {
+        loop {
+            duties.led().await;
+            match chore.run_once().await {
+                Ok(()) => failing = false,
+                Err(error) if !failing => {
+                    tracing::warn!(%error, "{}; it is tried again and again", C::FAILED);
+                    failing = true;
+                }
+                Err(_) => {}
+            }
+            tokio::time::sleep(chore.every()).await;
         }
-        if duties.leads()
-            && let Err(error) = store.partition_ensure().await
-        {
-            tracing::warn!(%error, "partitions could not be made; it is tried again in a while");
-        }
+    };
+    tokio::select! {
+        () = work => {}
+        () = shutdown.stopping.cancelled() => {}
     }
 }

@@ -1,12 +1,13 @@
 //! All SQL, one function for each file under `sql/`; nothing above this level knows a table.
 //!
-//! Three pools by purpose, because durability and plans are settings of a session:
+//! Four pools by purpose, because durability and plans are settings of a session:
 //! - `relaxed` claims and sends heartbeats, with `synchronous_commit = off`: a claim that a crash forgets is harmless, since
 //!   a lease is random and the job still waits;
 //! - `hot` submits and settles, flushed, with a lock timeout;
-//! - `cold` reads and operates for people, with a statement timeout and the planner's freedom.
+//! - `cold` reads and operates for people, with a statement timeout and the planner's freedom;
+//! - `upkeep` prunes and measures, on one connection, so that neither takes one from jobs or people.
 //!
-//! The first two pin their plans: the planner cannot know what a LATERAL limit or a CTE will give, and would hash the whole
+//! All but `cold` pin their plans: the planner cannot know what a LATERAL limit or a CTE will give, and would hash the whole
 //! backlog (16 ms instead of 0.6 ms for 100 of 50,000 jobs).
 
 pub mod attempt;
@@ -19,6 +20,8 @@ pub mod job;
 pub mod lease;
 pub mod listen;
 pub mod migrate;
+pub mod partition;
+pub mod prune;
 mod session;
 pub mod submission;
 pub mod task;
@@ -51,6 +54,7 @@ pub struct Store {
     relaxed: Pool<Manager>,
     hot: Pool<Manager>,
     cold: Pool<Manager>,
+    upkeep: Pool<Manager>,
     /// The database's clock, which decides what is due.
     pub clock: Clock,
 }
@@ -67,8 +71,9 @@ impl Store {
         let hot = with(format!("{PINNED} -c lock_timeout=1000 -c statement_timeout=60000"));
         let cold = with("-c jit=off -c lock_timeout=1500 -c statement_timeout=10000".into());
         Ok(Self {
-            relaxed: pool(relaxed, 2, PATIENCE, config.pooler).await?,
             hot: pool(hot, 4, PATIENCE, config.pooler).await?,
+            upkeep: pool(relaxed.clone(), 1, PATIENCE, config.pooler).await?,
+            relaxed: pool(relaxed, 2, PATIENCE, config.pooler).await?,
             cold: pool(cold, config.pool_size, PATIENCE, config.pooler).await?,
             clock: Clock::default(),
         })
@@ -84,6 +89,10 @@ impl Store {
 
     async fn cold(&self, sql: &'static Sql, parameters: Parameters<'_>) -> Result<Vec<Row>> {
         take(&self.cold).await?.query(sql, parameters).await
+    }
+
+    async fn upkeep(&self, sql: &'static Sql, parameters: Parameters<'_>) -> Result<Vec<Row>> {
+        take(&self.upkeep).await?.query(sql, parameters).await
     }
 
     /// Connections open and idle, by pool.

@@ -172,11 +172,6 @@ impl Store {
         rows.sort_by_key(|row| row.get::<_, i64>(0));
         rows.iter().map(written).collect()
     }
-
-    /// Makes the partitions of the weeks to come.
-    pub async fn partition_ensure(&self) -> Result<()> {
-        self.cold(sql!("partition/ensure"), &[]).await.map(drop)
-    }
 }
 
 fn written(row: &Row) -> Result<std::result::Result<Written, JobId>> {

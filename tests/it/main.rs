@@ -11,6 +11,7 @@ mod examples;
 mod faults;
 mod library;
 mod reading;
+mod retention;
 mod schema;
 mod service;
 mod tasks;

@@ -13,8 +13,8 @@ use super::settings;
 use crate::config::Config;
 use crate::store::{Error, Result, doctor as store};
 
-/// Connections of an instance beside those of `pool_size`: submissions, claims, LISTEN, migration.
-const BESIDE_POOL: i64 = 8;
+/// Connections of an instance beside those of `pool_size`: submissions, claims, upkeep, LISTEN, migration.
+const BESIDE_POOL: i64 = 9;
 
 /// The finding for a question that the database did not answer.
 pub(super) fn unanswered(name: &str, error: &Error) -> Check {

@@ -1,0 +1,33 @@
+//! The rescuer: takes back the jobs of workers that stopped answering.
+
+use metrics::counter;
+
+use crate::engine::Duties;
+use crate::shutdown::Shutdown;
+use crate::store::{Result, Store};
+
+/// Rescues whenever the heartbeat says that there is somebody to be rescued.
+pub async fn rescue(store: Store, duties: Duties, crash_budget: u32, shutdown: Shutdown) {
+    loop {
+        tokio::select! {
+            () = duties.rescue() => {}
+            () = shutdown.stopping.cancelled() => return,
+        }
+        if let Err(error) = rescue_once(&store, crash_budget).await {
+            tracing::warn!(%error, "lost workers could not be dealt with; the next heartbeat tries again");
+        }
+    }
+}
+
+async fn rescue_once(store: &Store, crash_budget: u32) -> Result<()> {
+    for worker in store.worker_lost().await? {
+        let Some((name, rescued)) = store.worker_rescue(worker, crash_budget).await? else {
+            continue;
+        };
+        counter!("reveille_rescues_total").increment(1);
+        counter!("reveille_jobs_rescued_total").increment(rescued.returned + rescued.ended);
+        tracing::warn!(worker.id = %worker, worker.name = name, returned = rescued.returned, ended = rescued.ended,
+            "a worker was lost; its jobs are taken back");
+    }
+    Ok(())
+}

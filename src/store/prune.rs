@@ -1,0 +1,66 @@
+//! Forgetting jobs that ended long enough ago.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::session::sql;
+use super::{Result, Store};
+use crate::job::state::Status;
+
+/// How long jobs are kept after their end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Keep {
+    pub completed: Duration,
+    /// Failed and cancelled ones.
+    pub unwell: Duration,
+}
+
+impl Keep {
+    pub(super) fn seconds(self) -> (f64, f64) {
+        (self.completed.as_secs_f64(), self.unwell.as_secs_f64())
+    }
+}
+
+/// Where the next chunk of a state begins. What was forgotten stays in the index until vacuum, and would be passed by again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pruned {
+    pub state: Status,
+    pub count: u64,
+    pub since: DateTime<Utc>,
+}
+
+/// Every state of an end, from its beginning.
+pub fn from_the_front() -> [Pruned; 3] {
+    let since = DateTime::UNIX_EPOCH;
+    [Status::Completed, Status::Failed, Status::Cancelled].map(|state| Pruned {
+        state,
+        count: 0,
+        since,
+    })
+}
+
+impl Store {
+    /// Forgets up to `most` jobs of each state that ended before their time, from where `from` ended.
+    pub async fn job_prune(&self, keep: Keep, from: [Pruned; 3], most: u32) -> Result<[Pruned; 3]> {
+        let (completed, unwell) = keep.seconds();
+        let states = from.map(|pruned| pruned.state.as_str());
+        let keeps = from.map(|pruned| match pruned.state {
+            Status::Completed => completed,
+            _ => unwell,
+        });
+        let since = from.map(|pruned| pruned.since);
+        let statement = sql!("job/prune": TEXT_ARRAY, FLOAT8_ARRAY, TIMESTAMPTZ_ARRAY, INT8);
+        let parameters: super::Parameters<'_> =
+            &[&states.as_slice(), &keeps.as_slice(), &since.as_slice(), &i64::from(most)];
+        let rows = self.upkeep(statement, parameters).await?;
+        Ok(from.map(|pruned| {
+            let row = rows.iter().find(|row| row.get::<_, &str>(0) == pruned.state.as_str());
+            row.map_or(Pruned { count: 0, ..pruned }, |row| Pruned {
+                state: pruned.state,
+                count: u64::try_from(row.get::<_, i64>(1)).unwrap_or_default(),
+                since: row.get(2),
+            })
+        }))
+    }
+}

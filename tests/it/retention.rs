@@ -1,0 +1,261 @@
+//! What is kept, for how long, and what goes.
+
+use std::time::Duration;
+
+use reveille::config::Config;
+use reveille::job::JobId;
+use reveille::store::job::Retried;
+use reveille::store::partition::partition_remove;
+use reveille::store::prune::{Keep, from_the_front};
+use reveille::store::{Store, Target};
+use serde_json::json;
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+use crate::harness::{self, Service, TestDatabase, eventually, within};
+
+const SOON: Duration = Duration::from_secs(20);
+const HOUR: Duration = Duration::from_secs(3600);
+const WEEKS: Keep =
+    Keep { completed: Duration::from_secs(7 * 86_400), unwell: Duration::from_secs(30 * 86_400) };
+const NONE: [Uuid; 0] = [];
+const RETRY: &str = include_str!("../../sql/job/retry.sql");
+
+/// A job that was submitted so long ago.
+async fn job(client: &Client, created_ago: &str) -> Uuid {
+    let sql = format!(
+        "insert into reveille.job (id, run_at, priority, queue, task, payload, unique_key)
+         values (reveille.uuid7(now() - interval '{created_ago}'), now(), 5, 'default', 'unserved', '1', 'k' || random())
+         returning id"
+    );
+    client.query_one(&sql, &[]).await.unwrap().get(0)
+}
+
+/// A job that ended so long ago, in this state, after an attempt that failed.
+async fn ended(client: &Client, created_ago: &str, ended_ago: &str, state: &str) -> Uuid {
+    let id = job(client, created_ago).await;
+    let sql = format!(
+        "insert into reveille.outcome (id, ended_at, attempt, state) values ('{id}', now() - interval '{ended_ago}', 2, '{state}');
+         insert into reveille.attempt (id, lease, attempt, ending) values ('{id}', gen_random_uuid(), 1, 'failed');
+         insert into reveille.progress (id) values ('{id}');"
+    );
+    client.batch_execute(&sql).await.unwrap();
+    id
+}
+
+async fn wait_again(client: &Client, id: Uuid) {
+    let sql = format!(
+        "insert into reveille.ready (queue, task, priority, run_at, id) values ('default', 'unserved', 5, now(), '{id}')"
+    );
+    client.batch_execute(&sql).await.unwrap();
+}
+
+/// The partitions of the week of a moment that long ago. Answers its suffix, such as `2026w40`.
+async fn old_week(client: &Client, ago: &str) -> String {
+    let name = format!("reveille.partition_name('', now() - interval '{ago}')");
+    let week = format!("date_trunc('week', now() - interval '{ago}', 'UTC')");
+    let row = client
+        .query_one(&format!("select {name}, reveille.uuid7_floor({week})::text, reveille.uuid7_floor({week} + interval '7 days')::text"), &[])
+        .await
+        .unwrap();
+    let (suffix, from, to): (String, String, String) = (row.get(0), row.get(1), row.get(2));
+    for parent in ["job", "outcome", "attempt"] {
+        let sql = format!(
+            "create table reveille.{parent}{suffix} partition of reveille.{parent} for values from ('{from}') to ('{to}')"
+        );
+        client.batch_execute(&sql).await.unwrap();
+    }
+    suffix
+}
+
+async fn ids(client: &Client, table: &str) -> Vec<Uuid> {
+    let sql = format!("select distinct id from reveille.{table} order by id");
+    client.query(&sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+}
+
+async fn tables_of(client: &Client, suffix: &str) -> i64 {
+    let sql =
+        format!("select count(*) from pg_class where relname ~ '^(job|outcome|attempt){suffix}$'");
+    client.query_one(&sql, &[]).await.unwrap().get(0)
+}
+
+async fn store(database: &TestDatabase) -> (Store, Target) {
+    let target = Target::parse(database.url()).unwrap();
+    (Store::open(&Config::default(), &target).await.unwrap(), target)
+}
+
+fn sorted(mut ids: Vec<Uuid>) -> Vec<Uuid> {
+    ids.sort();
+    ids
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_job_is_kept_for_its_time_and_gone_after_it() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let mut kept = Vec::new();
+    let mut gone = Vec::new();
+    gone.push(ended(&client, "2 hours", "61 minutes", "completed").await);
+    gone.push(ended(&client, "25 hours", "25 hours", "failed").await);
+    gone.push(ended(&client, "25 hours", "25 hours", "cancelled").await);
+    // Created before all of the others, and ended later.
+    kept.push(ended(&client, "6 days", "59 minutes", "completed").await);
+    kept.push(ended(&client, "6 days", "23 hours", "failed").await);
+    kept.push(ended(&client, "6 days", "23 hours", "cancelled").await);
+    let waiting = job(&client, "6 days").await;
+    wait_again(&client, waiting).await;
+    let processing = job(&client, "6 days").await;
+    let lease = format!(
+        "insert into reveille.worker (id, name, version, host, pid, heartbeat_at, lost_after, slots, tasks)
+         values ('{processing}', 'w', '0', 'h', 1, now() + interval '1 hour', '1 hour', 1, '{{}}');
+         insert into reveille.lease (lease, worker, ids, attempts, crashes)
+         values (gen_random_uuid(), '{processing}', array['{processing}'::uuid], array[1], array[0::smallint])"
+    );
+    client.batch_execute(&lease).await.unwrap();
+
+    let _service = Service::on(database.url())
+        .env("REVEILLE_KEEP_COMPLETED_SECONDS", "3600")
+        .env("REVEILLE_KEEP_FAILED_SECONDS", "86400")
+        .start()
+        .await;
+    eventually("jobs past their time are gone", SOON, async || {
+        let left = ids(&client, "outcome").await;
+        !gone.iter().any(|id| left.contains(id))
+    })
+    .await;
+    let kept = sorted(kept);
+    for table in ["outcome", "attempt", "progress"] {
+        assert_eq!(ids(&client, table).await, kept, "{table}");
+    }
+    let jobs = sorted([kept, vec![waiting, processing]].concat());
+    assert_eq!(ids(&client, "job").await, jobs);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_week_goes_as_a_whole_and_one_with_a_waiting_job_bit_by_bit() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let done = old_week(&client, "10 weeks").await;
+    ended(&client, "10 weeks", "9 weeks", "completed").await;
+    ended(&client, "10 weeks", "9 weeks", "failed").await;
+    // Somebody was interrupted while it removed another one.
+    let half = old_week(&client, "12 weeks").await;
+    ended(&client, "12 weeks", "12 weeks", "completed").await;
+    let detach = format!("alter table reveille.job detach partition reveille.job{half}");
+    client.batch_execute(&detach).await.unwrap();
+    let waits = old_week(&client, "14 weeks").await;
+    ended(&client, "14 weeks", "14 weeks", "completed").await;
+    let waiting = job(&client, "14 weeks").await;
+    wait_again(&client, waiting).await;
+
+    let service = Service::start(database.url()).await;
+    eventually("old weeks are removed", SOON, async || {
+        tables_of(&client, &done).await + tables_of(&client, &half).await == 0
+    })
+    .await;
+    eventually("the ended job beside the waiting one is gone", SOON, async || {
+        ids(&client, "outcome").await.is_empty()
+    })
+    .await;
+    assert_eq!(tables_of(&client, &waits).await, 3);
+    assert_eq!(ids(&client, "job").await, [waiting]);
+    assert_eq!(ids(&client, "progress").await, NONE);
+    let job = service.http().get_job(&waiting.to_string()).await;
+    assert_eq!((job.status, &job.body["status"]), (200, &json!("queued")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_retry_and_the_pruner_one_wins() {
+    let database = harness::database().await;
+    let mut client = database.client().await;
+    let look = database.client().await;
+    let (store, _) = store(&database).await;
+    let keep = Keep { completed: HOUR, unwell: HOUR };
+    let prune = || async { store.job_prune(keep, from_the_front(), 10).await.unwrap() };
+
+    let id = ended(&look, "1 day", "1 day", "failed").await;
+    let retrying = client.transaction().await.unwrap();
+    assert!(retrying.query_one(RETRY, &[&id]).await.unwrap().get::<_, bool>(0));
+    let pruning = async {
+        let pruned = prune().await;
+        assert_eq!(pruned.map(|it| it.count), [0, 0, 0]);
+    };
+    let commit = async {
+        waiters(&database, 1).await;
+        retrying.commit().await.unwrap();
+    };
+    within("both end", SOON, async { tokio::join!(pruning, commit) }).await;
+    for table in ["job", "ready", "unique_key"] {
+        assert_eq!(ids(&look, table).await, [id], "{table}");
+    }
+    assert_eq!(ids(&look, "outcome").await, NONE);
+
+    // The other way round.
+    client
+        .batch_execute(&format!(
+            "delete from reveille.ready; delete from reveille.unique_key;
+             insert into reveille.outcome (id, ended_at, attempt, state) values ('{id}', now() - interval '1 day', 1, 'failed')"
+        ))
+        .await
+        .unwrap();
+    let blocker = client.transaction().await.unwrap();
+    blocker.query_one("select from reveille.job where id = $1 for update", &[&id]).await.unwrap();
+    let retrying = async {
+        waiters(&database, 1).await;
+        let retry = store.job_retry(JobId(id));
+        let both = async {
+            waiters(&database, 2).await;
+            blocker.commit().await.unwrap();
+        };
+        let (retried, ()) = tokio::join!(retry, both);
+        assert_eq!(retried.unwrap(), Retried::NotFinal);
+    };
+    within("both end", SOON, async { tokio::join!(prune(), retrying) }).await;
+    for table in ["job", "ready", "outcome", "attempt", "unique_key", "progress"] {
+        assert_eq!(ids(&look, table).await, NONE, "{table}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_retry_and_the_removal_of_its_week_one_wins() {
+    let database = harness::database().await;
+    let mut client = database.client().await;
+    let look = database.client().await;
+    let (store, target) = store(&database).await;
+    let suffix = old_week(&look, "10 weeks").await;
+    let id = ended(&look, "10 weeks", "9 weeks", "failed").await;
+    let [week] = store.partition_expired(WEEKS).await.unwrap()[..] else {
+        panic!("one week has expired");
+    };
+
+    let removing = client.transaction().await.unwrap();
+    let lock = "select pg_advisory_xact_lock(79, reveille.week_number(reveille.uuid7_time($1)))";
+    removing.query_one(lock, &[&id]).await.unwrap();
+    assert_eq!(store.job_retry(JobId(id)).await.unwrap(), Retried::NotFinal);
+    removing.rollback().await.unwrap();
+
+    let retrying = client.transaction().await.unwrap();
+    assert!(retrying.query_one(RETRY, &[&id]).await.unwrap().get::<_, bool>(0));
+    let remove = || within("an answer", SOON, partition_remove(&target, WEEKS, week));
+    assert!(!remove().await.unwrap(), "removed while a job of it was being retried");
+    retrying.commit().await.unwrap();
+    assert!(!remove().await.unwrap(), "removed although a job of it waits");
+    assert_eq!(tables_of(&look, &suffix).await, 3);
+    assert_eq!(ids(&look, "job").await, [id]);
+
+    look.batch_execute("delete from reveille.ready").await.unwrap();
+    // The session of the last call may live for a moment longer, and holds the lock.
+    eventually("the week is removed", SOON, async || remove().await.unwrap()).await;
+    assert_eq!(tables_of(&look, &suffix).await, 0);
+    assert_eq!(ids(&look, "unique_key").await, NONE);
+}
+
+/// Waits until so many sessions wait for a lock.
+async fn waiters(database: &TestDatabase, count: i64) {
+    let client = database.client().await;
+    let sql = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    eventually("sessions wait for a lock", SOON, async || {
+        client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) == count
+    })
+    .await;
+}
