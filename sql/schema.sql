@@ -251,7 +251,7 @@ AS $function$
   select '', 'wrong_type', 'a job is a JSON object' where jsonb_typeof(job) <> 'object'
   union all
   select f.* from (
-    select '/' || replace(replace(k, '~', '~0'), '/', '~1'), 'unknown_field',
+    select '/' || reveille.pointer_token(left(k, 64)), 'unknown_field',
       'there is no such field; there are payload, task, queue, priority, run_at, delay_seconds, max_attempts, timeout_seconds, tags, unique_key and on_conflict'
     from jsonb_object_keys(job) k
     where k not in ('payload', 'task', 'queue', 'priority', 'run_at', 'delay_seconds', 'max_attempts', 'timeout_seconds',
@@ -259,9 +259,7 @@ AS $function$
     union all
     select '/payload', 'required', 'a job needs a payload; it may be null' where not job ? 'payload'
     union all
-    select '/payload', 'too_deep', 'a payload may nest 64 levels'
-      where pg_column_size(job -> 'payload') > 250
-        and jsonb_path_exists(job -> 'payload', 'strict $.**{64 to last} ? (@.type() == "object" || @.type() == "array")')
+    select '/payload' || p.pointer, p.code, p.message from reveille.payload_fault(job -> 'payload') p
     union all
     select '/payload', 'too_large', 'a payload may have 1 MiB'
       where pg_column_size(job -> 'payload') > 170000 and octet_length((job -> 'payload')::text) > 1048576
@@ -285,7 +283,7 @@ AS $function$
         ('max_attempts', 1, 1000, 'from 1 to 1000'), ('timeout_seconds', 0.001, 604800, 'from 0.001 to 604800 (seven days)')) r (name, least, most, range)
       where jsonb_typeof(job -> r.name) = 'number' and not (job ->> r.name)::numeric between r.least and r.most
     union all
-    select '/run_at', 'invalid_time', 'run_at must be a time by RFC 3339, such as 2026-11-24T08:00:00Z'
+    select '/run_at', 'invalid_timestamp', 'run_at must be a time by RFC 3339, such as 2026-11-24T08:00:00Z'
       where jsonb_typeof(job -> 'run_at') = 'string' and reveille.moment(job ->> 'run_at') is null
     union all
     select '/run_at', 'out_of_range', 'run_at must lie between the year 1970 and ten years from now'
@@ -330,9 +328,12 @@ CREATE OR REPLACE FUNCTION reveille.moment(value text)
  LANGUAGE plpgsql
  IMMUTABLE
 AS $function$
+declare
+  part text[] := regexp_match(value,
+    '^(\d{4}-\d{2}-\d{2})[Tt ]((?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)(?:\.\d+)?)(?:[Zz]|([+-])((?:[01]\d|2[0-3]):[0-5]\d))$');
 begin
-  if value !~ '^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$' then return null; end if;
-  return value::timestamptz;
+  return (part[1] || ' ' || part[2])::timestamp at time zone 'UTC'
+    - (coalesce(part[3], '+') || coalesce(part[4], '00:00'))::interval;
 exception when datetime_field_overflow or invalid_datetime_format then
   return null;
 end $function$;
@@ -418,6 +419,55 @@ begin
     'autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_vacuum_cost_limit = 2000, vacuum_truncate = off)', name);
 end $function$;
 
+CREATE OR REPLACE FUNCTION reveille.payload_fault(payload jsonb)
+ RETURNS TABLE(pointer text, code text, message text)
+ LANGUAGE plpgsql
+ IMMUTABLE
+AS $function$
+declare
+  written text := payload::text;
+begin
+  if octet_length(written) < 130 then return; end if;
+  if pg_column_size(payload) > 250
+    and jsonb_path_exists(payload, 'strict $.**{64 to last} ? (@.type() == "object" || @.type() == "array")')
+  then
+    return query select w.pointer, 'too_deep', 'a payload may nest 64 levels'
+      from reveille.payload_walk(payload) w where w.depth = 65 and jsonb_typeof(w.value) <> 'number' limit 1;
+  elsif octet_length(written) > 1400 and written ~ '[0-9.]{250}' then
+    return query select w.pointer, 'number_out_of_range', 'a number may have 1400 digits; submit it as a string'
+      from reveille.payload_walk(payload) w where jsonb_typeof(w.value) = 'number' and length(w.value::text) > 1400 limit 1;
+  end if;
+end $function$;
+
+CREATE OR REPLACE FUNCTION reveille.payload_walk(payload jsonb)
+ RETURNS TABLE(pointer text, value jsonb, depth integer)
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+  with recursive walk as (
+    select '' as pointer, payload as value, 1 as depth
+    union all
+    select w.pointer || '/' || c.token, c.value, w.depth + 1
+    from walk w cross join lateral (
+      select reveille.pointer_token(o.key) as token, o.value
+      from jsonb_each(case jsonb_typeof(w.value) when 'object' then w.value else '{}' end) o
+      union all
+      select (a.nth - 1)::text, a.value
+      from jsonb_array_elements(case jsonb_typeof(w.value) when 'array' then w.value else '[]' end) with ordinality a (value, nth)
+    ) c
+    where w.depth <= 64 and jsonb_typeof(c.value) in ('object', 'array', 'number')
+  )
+  select * from walk
+$function$;
+
+CREATE OR REPLACE FUNCTION reveille.pointer_token(name text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select replace(replace(name, '~', '~0'), '/', '~1')
+$function$;
+
 CREATE OR REPLACE FUNCTION reveille.submit(task text DEFAULT NULL::text, payload jsonb DEFAULT NULL::jsonb, queue text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay_seconds double precision DEFAULT NULL::double precision, max_attempts integer DEFAULT NULL::integer, timeout_seconds double precision DEFAULT NULL::double precision, tags text[] DEFAULT NULL::text[], unique_key text DEFAULT NULL::text, on_conflict text DEFAULT NULL::text)
  RETURNS TABLE(job_id uuid, status text, outcome text)
  LANGUAGE sql
@@ -494,7 +544,12 @@ CREATE OR REPLACE FUNCTION reveille.submit_many(jobs jsonb)
  SET search_path TO 'reveille', 'pg_temp'
 AS $function$
 begin
-  if jsonb_typeof(jobs) is distinct from 'array' or jsonb_array_length(jobs) not between 1 and 10000 then
+  if jsonb_typeof(jobs) is distinct from 'array' then
+    raise exception using errcode = 'invalid_parameter_value', message = 'submit_many takes a JSON array of jobs',
+      detail = '[{"pointer": "", "code": "wrong_type", "message": "expected an array of jobs"}]',
+      hint = 'Put the jobs into an array, also a single one.';
+  end if;
+  if jsonb_array_length(jobs) not between 1 and 10000 then
     raise exception using errcode = 'invalid_parameter_value', message = 'submit_many takes a JSON array of 1 to 10000 jobs',
       detail = '[{"pointer": "", "code": "batch_size", "message": "a batch is a JSON array of 1 to 10000 jobs"}]',
       hint = 'Split a longer list into several calls.';

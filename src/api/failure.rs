@@ -1,6 +1,7 @@
 //! What the levels below report, as problems.
 
 use super::problem::Problem;
+use crate::job::JobId;
 use crate::job::submission::FieldError;
 use crate::store::Error;
 use crate::submitter::SubmitError;
@@ -42,14 +43,7 @@ impl From<SubmitError> for Problem {
     fn from(error: SubmitError) -> Self {
         match error {
             SubmitError::Invalid(faults) => Self::invalid(faults),
-            SubmitError::Conflict(held) => {
-                let detail = "A job that has not ended holds this unique_key; nothing was submitted. Wait for it, use another key, or submit with on_conflict keep or replace.";
-                let problem = Self::conflict("unique_key_conflict", detail);
-                match held.first() {
-                    Some((_, id)) => problem.job(id.0),
-                    None => problem,
-                }
-            }
+            SubmitError::Conflict(held) => conflict(&held, |_| "/unique_key".into()),
             SubmitError::Unavailable(cause) => {
                 tracing::debug!(%cause, "a submission could not reach the database");
                 Self::unavailable(
@@ -77,16 +71,21 @@ impl From<SubmitError> for Problem {
 
 /// Of a batch: a conflict names the place of each submission that was refused.
 pub fn of_batch(error: SubmitError) -> Problem {
-    let SubmitError::Conflict(held) = error else { return error.into() };
-    let errors = held
-        .iter()
-        .map(|(nth, id)| {
-            FieldError::new(
-                format!("/{nth}/unique_key"),
-                "unique_key_conflict",
-                format!("Job {id}, which has not ended, holds this key."),
-            )
-        })
-        .collect();
-    Problem::from(SubmitError::Conflict(held)).errors(errors)
+    match error {
+        SubmitError::Conflict(held) => conflict(&held, |nth| format!("/{nth}/unique_key")),
+        other => other.into(),
+    }
+}
+
+fn conflict(held: &[(usize, JobId)], pointer: impl Fn(usize) -> String) -> Problem {
+    let errors = held.iter().map(|(nth, id)| {
+        let message = format!("Job {id}, which has not ended, holds this key.");
+        FieldError::new(pointer(*nth), "unique_key_conflict", message)
+    });
+    let detail = "A job that has not ended holds this unique_key; nothing was submitted. Wait for it, use another key, or submit with on_conflict keep or replace.";
+    let problem = Problem::conflict("unique_key_conflict", detail).errors(errors.collect());
+    match held.first() {
+        Some((_, id)) => problem.job(id.0),
+        None => problem,
+    }
 }

@@ -24,6 +24,8 @@ use crate::job::submission::FieldError;
 const MAX_UNKNOWN: usize = 50;
 /// Names are the caller's and can be as long as a body; in messages and pointers they are cut.
 const MAX_NAME_CHARS: usize = 64;
+/// Below, a double holds every whole number.
+const EXACT_BELOW: f64 = 9_007_199_254_740_992.0;
 
 /// The members of one JSON object, and what has been found wrong with them so far.
 ///
@@ -73,18 +75,53 @@ impl<'a> Fields<'a> {
         self.read(name, "true or false")
     }
 
-    /// A whole number, written without fraction or exponent.
+    /// A whole number, however it is written: 5, 5.0 and 0.5e1 are the same.
     pub fn integer(&mut self, name: &str) -> Option<i64> {
-        self.read(name, "a whole number")
+        let text = self.present(name)?;
+        let number = text.parse::<f64>().ok();
+        match (text.parse(), number) {
+            (Ok(exact), _) => return Some(exact),
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "whole, and small enough to be exact"
+            )]
+            (_, Some(number)) if number.fract() == 0.0 && number.abs() < EXACT_BELOW => {
+                return Some(number as i64);
+            }
+            (_, Some(number)) if number.fract() == 0.0 || number.is_infinite() => {
+                self.refuse(name, "out_of_range", format!("`{name}` is too large a number."));
+            }
+            _ => self.wrong_type(name, "a whole number", text),
+        }
+        None
     }
 
     /// A number that is finite as a double.
     pub fn number(&mut self, name: &str) -> Option<f64> {
-        self.read(name, "a number")
+        let text = self.present(name)?;
+        match text.parse::<f64>() {
+            Ok(number) if number.is_finite() => return Some(number),
+            Ok(_) => self.refuse(name, "out_of_range", format!("`{name}` is too large a number.")),
+            Err(_) => self.wrong_type(name, "a number", text),
+        }
+        None
     }
 
+    /// The strings of an array. What is no string there is noted, and empty in the answer, so that the others keep their
+    /// places.
     pub fn strings(&mut self, name: &str) -> Option<Vec<String>> {
-        self.read(name, "an array of strings")
+        let items: Vec<&RawValue> = self.read(name, "an array of strings")?;
+        let mut strings = Vec::with_capacity(items.len());
+        for (nth, item) in items.iter().enumerate() {
+            let string = serde_json::from_str(item.get());
+            if string.is_err() {
+                let pointer = format!("{}/{}/{nth}", self.at, escape(&cut(name)));
+                let message = format!("Expected a string, found {}.", kind(item.get()));
+                self.errors.push(FieldError::new(pointer, "wrong_type", message));
+            }
+            strings.push(string.unwrap_or_default());
+        }
+        Some(strings)
     }
 
     /// An RFC 3339 time with its zone, as UTC.
@@ -114,7 +151,7 @@ impl<'a> Fields<'a> {
 
     /// Any value as its text, for a caller that reads it further; `null` counts as absent.
     pub fn raw(&mut self, name: &str) -> Option<&'a str> {
-        self.take(name).map(RawValue::get).filter(|text| *text != "null")
+        self.present(name)
     }
 
     /// Everything that is wrong, members that are not in `known` included.
@@ -139,20 +176,22 @@ impl<'a> Fields<'a> {
     }
 
     fn read<T: Deserialize<'a>>(&mut self, name: &str, expected: &str) -> Option<T> {
-        let text = self.take(name)?.get();
-        if text == "null" {
-            return None;
-        }
+        let text = self.present(name)?;
         let value = serde_json::from_str(text).ok();
         if value.is_none() {
-            let number = text.parse::<f64>().is_ok_and(|number| number.fract() == 0.0)
-                && expected.ends_with("number");
-            let code = if number { "out_of_range" } else { "wrong_type" };
-            let found =
-                if number { "one that is too large or written otherwise" } else { kind(text) };
-            self.refuse(name, code, format!("`{name}` must be {expected}, found {found}."));
+            self.wrong_type(name, expected, text);
         }
         value
+    }
+
+    fn wrong_type(&mut self, name: &str, expected: &str, text: &str) {
+        let message = format!("`{name}` must be {expected}, found {}.", kind(text));
+        self.refuse(name, "wrong_type", message);
+    }
+
+    /// The text of a member that is there and not `null`.
+    fn present(&mut self, name: &str) -> Option<&'a str> {
+        self.take(name).map(RawValue::get).filter(|text| *text != "null")
     }
 
     /// The member, noted as a duplicate when it is there more than once: which one was meant, nobody can tell.
@@ -280,7 +319,7 @@ mod tests {
         );
         assert!(
             fields.timestamp("t").is_none()
-                && fields.strings("a").is_none()
+                && fields.strings("a") == Some(vec!["x".into(), String::new()])
                 && fields.integer("d").is_none()
         );
         fields.require("payload");
@@ -290,7 +329,7 @@ mod tests {
             ("/3/i", "wrong_type"),
             ("/3/big", "out_of_range"),
             ("/3/t", "invalid_timestamp"),
-            ("/3/a", "wrong_type"),
+            ("/3/a/1", "wrong_type"),
             ("/3/d", "duplicate_field"),
             ("/3/payload", "missing_field"),
             ("/3/prioritty", "unknown_field"),

@@ -243,6 +243,7 @@ impl NewJob {
                     "a tag is a string of 1 to 64 characters",
                 );
             }
+            faults.nul(&format!("/tags/{nth}"), tag);
         }
     }
 
@@ -266,6 +267,7 @@ impl NewJob {
         if !(1..=255).contains(&key.chars().count()) {
             faults.add("/unique_key", "invalid_length", "a unique key has 1 to 255 characters");
         }
+        faults.nul("/unique_key", key);
         on_conflict.map(|on_conflict| Unique { key: key.clone(), on_conflict })
     }
 }
@@ -304,6 +306,14 @@ struct Faults(Vec<FieldError>);
 impl Faults {
     fn add(&mut self, pointer: impl Into<String>, code: &'static str, message: impl Into<String>) {
         self.0.push(FieldError::new(pointer, code, message));
+    }
+
+    /// Over HTTP the check of the whole body finds it first.
+    fn nul(&mut self, pointer: &str, text: &str) {
+        if text.contains('\0') {
+            let message = "it holds the character U+0000, which PostgreSQL cannot keep; remove it";
+            self.add(pointer, "nul_character", message);
+        }
     }
 
     fn range(&mut self, pointer: &str, holds: bool, message: &str) {

@@ -7,6 +7,7 @@ use reveille::{
     Builder, Client, Context, Handler, Json, NewJob, Outcome, Reveille, SubmitError, TaskError,
 };
 use serde_json::{Value, json};
+use tokio::process::Command;
 
 use crate::harness::http::Http;
 use crate::harness::{self, Service, TestDatabase, within};
@@ -96,6 +97,33 @@ async fn a_running_job_is_given_back_when_the_program_shuts_the_service_down() {
     assert_eq!(count(&database, "lease").await, 0);
     assert_eq!(count(&database, "ready where attempt = 0 and task = 'stay'").await, 1);
     assert_eq!(count(&database, "task").await, 1, "no task but its own");
+}
+
+/// Runs itself in a process of its own, since what is installed there cannot be taken away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_keeps_its_own_recorder_its_logs_and_its_tls() {
+    const DATABASE: &str = "DATABASE_OF_THE_PROGRAM";
+    let Ok(url) = std::env::var(DATABASE) else {
+        let database = harness::database().await;
+        let name = "library::a_program_keeps_its_own_recorder_its_logs_and_its_tls";
+        let mut program = Command::new(std::env::current_exe().unwrap());
+        program.args(["--exact", name]).env(DATABASE, database.url());
+        let output = program.output().await.unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+        return;
+    };
+    metrics::set_global_recorder(metrics::NoopRecorder).unwrap();
+    tracing_subscriber::fmt().with_writer(std::io::sink).try_init().unwrap();
+    rustls::crypto::ring::default_provider().install_default().unwrap();
+    let service = Reveille::builder().database_url(&url).listen(([127, 0, 0, 1], 0));
+    let service = service.start().await.unwrap();
+    let written = service.submit(NewJob::new("echo", &1)).await.unwrap();
+    assert_eq!(ended(&service, written.job_id).await["result"], 1);
+    let metrics = reqwest::get(format!("http://{}/metrics", service.address().unwrap()));
+    let metrics = metrics.await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("a recorder of its own"), "{metrics}");
+    service.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@
 mod harness;
 
 mod cli;
+mod doors;
 mod edge;
 mod embedded;
 mod examples;

@@ -215,7 +215,7 @@ async fn progress_is_seen_while_the_job_runs_and_a_cancellation_reaches_its_hand
         assert_eq!((&job["status"], &job["attempt_count"]), (&json!("processing"), &json!(1)));
         assert_eq!(job["progress"]["message"], "half of it");
         let told = acting.http.post(&format!("/jobs/{id}/cancel"), &json!({})).await;
-        assert_eq!((told.status, &told.body["cancel_requested"]), (202, &json!(true)));
+        assert_eq!(told.status, 202);
         assert_eq!(acting.ended(&id).await["status"], status);
     }
 }
