@@ -14,7 +14,7 @@ PG_DIR = $(CURDIR)/target/pg-$(PG)
 PG_HOME = $(PG_DIR)/node_modules/$(PG_PACKAGE)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-pg lint fmt openapi schema clean
+.PHONY: help run test test-pg lint fmt openapi schema bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,15 @@ openapi: ## Write openapi/openapi.json and openapi/openapi.yaml anew
 
 schema: ## Write sql/schema.sql anew
 	WRITE_SCHEMA=1 $(CARGO) test --locked --quiet --test it the_committed_schema
+
+# Needs wrk for the scenario over HTTP (Debian: apt-get install wrk), and Python 3.11.
+bench: ## Measure every scenario on a throw-away PostgreSQL: make bench BENCH="--quick --reps 1"
+	@sh .ci/postgres
+	$(CARGO) build --locked --release --example rivals-adapter
+	rm -f target/bench.jsonl
+	benches/rivals/bench run --peers "" --adapter reveille=target/release/examples/rivals-adapter \
+		--out target/bench.jsonl $(BENCH)
+	benches/rivals/bench table target/bench.jsonl
 
 clean: ## Remove what was built (never data)
 	$(CARGO) clean

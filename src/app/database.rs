@@ -15,8 +15,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// A database with an up-to-date schema.
 pub(super) struct Database {
     pub(super) target: Target,
-    /// For what a PgBouncer cannot do.
-    pub(super) direct: Target,
+    /// For what a PgBouncer cannot do, if there is a way around it.
+    pub(super) direct: Option<Target>,
     own: Option<Own>,
 }
 
@@ -25,19 +25,21 @@ impl Database {
     pub(super) async fn open(config: &Config) -> anyhow::Result<Self> {
         let database = match &config.database_url {
             Some(url) => {
-                let direct = config.listen_database_url.as_ref().unwrap_or(url);
-                let (target, direct) =
-                    (Target::parse(url.expose())?, Target::parse(direct.expose())?);
-                Self { target, direct, own: None }
+                let direct = match &config.listen_database_url {
+                    Some(direct) => Some(direct),
+                    None => (!config.pooler).then_some(url),
+                };
+                let direct = direct.map(|url| Target::parse(url.expose())).transpose()?;
+                Self { target: Target::parse(url.expose())?, direct, own: None }
             }
             None => {
                 let server = Embedded::start(&config.data_dir).await?;
                 tracing::info!(data_dir = %config.data_dir.display(), "no database_url is set: this service brings its own PostgreSQL, kept in data_dir");
                 let target = Target::parse(server.url())?;
-                Self { direct: target.clone(), target, own: Some(Own::keep(server)) }
+                Self { direct: Some(target.clone()), target, own: Some(Own::keep(server)) }
             }
         };
-        prepare(config, &database.direct).await?;
+        prepare(config, database.direct.as_ref().unwrap_or(&database.target)).await?;
         Ok(database)
     }
 

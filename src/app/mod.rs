@@ -102,7 +102,14 @@ impl Service {
             shutdown.clone(),
         )
         .await?;
-        services.spawn(listener::run(database.direct.clone(), events.clone(), shutdown.clone()));
+        match database.direct.clone() {
+            Some(direct) => {
+                services.spawn(listener::run(direct, events.clone(), shutdown.clone()));
+            }
+            None => tracing::warn!(
+                "behind a pooler and without listen_database_url nothing can be listened to: jobs of others are found by the poll"
+            ),
+        }
         services.spawn(maintenance::rescue(
             store.clone(),
             engine.duties.clone(),

@@ -1,0 +1,123 @@
+//! Reveille among its rivals: the adapter whose contract is `rivals/README.md`. It shares the measuring loops of the rivals
+//! in Rust, so that all are measured the same way.
+
+#[expect(dead_code, reason = "each adapter uses its part")]
+#[path = "rivals/rust/src/lib.rs"]
+mod peers;
+
+use std::ops::Range;
+
+use peers::{Info, Peer, Result, Tally, WorkerOptions};
+use reveille::store::{Target, migrate};
+use reveille::{Client, Context, Handler, JsonSchema, NewJob, Reveille, TaskError};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_postgres::NoTls;
+
+#[derive(Clone)]
+struct Service {
+    url: String,
+    client: Client,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct Payload {
+    tag: u64,
+}
+
+struct Noop;
+
+impl Handler for Noop {
+    const NAME: &'static str = "bench";
+    type Payload = Payload;
+    type Output = ();
+
+    async fn run(&self, _: Context, payload: Payload) -> std::result::Result<(), TaskError> {
+        peers::job_started(payload.tag);
+        Ok(())
+    }
+}
+
+fn job(tag: u64) -> NewJob {
+    NewJob::new(Noop::NAME, &Payload { tag })
+}
+
+impl Peer for Service {
+    type Worker = Reveille;
+
+    const INFO: Info = Info {
+        name: "reveille",
+        version: env!("CARGO_PKG_VERSION"),
+        notes: "as it comes everywhere, `--tuned` changes nothing; bulk: submit_many; http: POST /jobs",
+    };
+
+    const HTTP: bool = true;
+
+    async fn serve(url: &str) -> Result<()> {
+        let mut terminated = signal(SignalKind::terminate())?;
+        let builder = Reveille::builder().database_url(url).listen(([127, 0, 0, 1], 0));
+        let service = builder.workers(0).start().await?;
+        let address = service.address().ok_or("no address")?;
+        println!(
+            r#"ready http://{address}/jobs {}"#,
+            json!({"body": r#"{"payload":{"tag":0},"task":"bench"}"#})
+        );
+        terminated.recv().await;
+        service.shutdown().await;
+        Ok(())
+    }
+
+    async fn connect(url: &str, _: u32) -> Result<Self> {
+        // A client refuses a database without the schema.
+        migrate::migrate(&Target::parse(url)?).await?;
+        Ok(Self { url: url.into(), client: Client::connect(url).await? })
+    }
+
+    async fn migrate(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn submit(&self, tag: u64) -> Result<()> {
+        self.client.submit(job(tag)).await?;
+        Ok(())
+    }
+
+    async fn submit_bulk(&self, tags: Range<u64>) -> Result<()> {
+        self.client.submit_many(tags.map(job)).await?;
+        Ok(())
+    }
+
+    async fn start(&self, options: WorkerOptions) -> Result<Reveille> {
+        let builder = Reveille::builder().database_url(&self.url).without_http();
+        Ok(builder.workers(options.slots).task(Noop).start().await?)
+    }
+
+    async fn stop(service: Reveille) -> Result<()> {
+        service.shutdown().await;
+        Ok(())
+    }
+
+    async fn settled(&self) -> Result<i64> {
+        Ok(self.tally().await?.done)
+    }
+
+    async fn tally(&self) -> Result<Tally> {
+        let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await?;
+        let connection = tokio::spawn(connection);
+        let row = client
+            .query_one(
+                "select (select count(*) from reveille.outcome where state = 'completed'),
+                   (select count(*) from reveille.job) - (select count(*) from reveille.outcome where state = 'completed')",
+                &[],
+            )
+            .await?;
+        drop(client);
+        connection.await??;
+        Ok(Tally { done: row.get(0), left: row.get(1) })
+    }
+}
+
+fn main() {
+    peers::main::<Service>();
+}
