@@ -39,8 +39,13 @@ impl Database {
                 Self { direct: Some(target.clone()), target, own: Some(Own::keep(server)) }
             }
         };
-        prepare(config, database.direct.as_ref().unwrap_or(&database.target)).await?;
+        prepare(config, database.nearest()).await?;
         Ok(database)
+    }
+
+    /// The direct way if there is one: for what needs a session only now and then, and says so if a pooler is in the way.
+    pub(super) fn nearest(&self) -> &Target {
+        self.direct.as_ref().unwrap_or(&self.target)
     }
 
     /// Ends the own server, when nothing needs it any more.

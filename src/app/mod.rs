@@ -117,7 +117,7 @@ impl Service {
             shutdown.clone(),
         ));
         let keep = Keep { completed: config.keep_completed, unwell: config.keep_failed };
-        let direct = database.direct.clone();
+        let direct = database.nearest().clone();
         let partitions = maintenance::Partitions { store: store.clone(), direct, keep };
         let pruner = maintenance::Pruner { store: store.clone(), keep };
         let duties = || engine.duties.clone();
