@@ -1,13 +1,14 @@
 -- Outcomes, each (lease, id) once: leases uuid[], ids uuid[], endings text[] (completed, failed, cancelled, retry, snooze,
 -- release), delays float8[] (seconds until the next attempt), results jsonb[], errors jsonb[], keyed boolean[] (whether the
--- job was submitted with a unique key); and the leases without repetition, uuid[]. Answers those that were accepted, with
--- what became of them; the others are stale.
+-- job was submitted with a unique key); the leases without repetition, uuid[]; and whether to notify of jobs that go back to
+-- wait (on or off). Answers those that were accepted, with what became of them; the others are stale.
 --
 -- Everything derives from the lease rows as they are once locked; reading the table again would accept stale ids. Whoever
 -- was cancelled meanwhile does not go back to `ready`.
 with o as materialized (
   select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::double precision[], $5::jsonb[], $6::jsonb[], $7::boolean[])
     o (lease, id, ending, delay, result, error, keyed)
+  where (select set_config('reveille.notify', $9::text, true)) is not null
 ), l as materialized (
   select * from reveille.lease x where x.lease = any ($8::uuid[]) order by x.lease for update
 ), ok as materialized (

@@ -7,6 +7,7 @@ use std::time::Duration;
 use metrics::{counter, histogram};
 use tokio::sync::mpsc;
 
+use super::running::Running;
 use crate::events::Events;
 use crate::job::JobId;
 use crate::listener::{IDS_MOST, news};
@@ -23,7 +24,12 @@ const PAUSE_MOST: Duration = Duration::from_secs(1);
 const NEWS_EVERY: Duration = Duration::from_millis(10);
 
 /// Settles until the last sender is gone.
-pub(super) async fn run(store: Store, mut settlements: mpsc::Receiver<Settlement>, events: Events) {
+pub(super) async fn run(
+    store: Store,
+    mut settlements: mpsc::Receiver<Settlement>,
+    running: Running,
+    events: Events,
+) {
     let (tell, told) = mpsc::unbounded_channel();
     let teller = tokio::spawn(tell_others(store.clone(), told));
     let mut batch = Vec::with_capacity(BATCH_MOST);
@@ -35,7 +41,9 @@ pub(super) async fn run(store: Store, mut settlements: mpsc::Receiver<Settlement
             events.ends.ended(ended.iter().copied());
             let _ = tell.send(ended);
         }
-        batch.clear();
+        for settlement in batch.drain(..) {
+            running.end((settlement.lease, settlement.id));
+        }
     }
     drop(tell);
     let _ = teller.await;
@@ -44,9 +52,12 @@ pub(super) async fn run(store: Store, mut settlements: mpsc::Receiver<Settlement
 /// Settles a batch, however long it takes. Answers the jobs that have ended now.
 async fn settle(store: &Store, batch: &[Settlement]) -> Vec<JobId> {
     let mut pause = Duration::from_millis(50);
+    let mut announce = true;
     loop {
-        match store.lease_settle(batch).await {
+        match store.lease_settle(batch, announce).await {
             Ok(settled) => return note(batch, &settled),
+            // The queue of notifications is full. The outcomes matter more; the poll finds what waits again.
+            Err(error) if error.state() == Some("54000") && announce => announce = false,
             Err(error) if error.is_passing() => {
                 tracing::warn!(%error, outcomes = batch.len(), "outcomes cannot be settled yet; they are kept and tried again");
                 tokio::time::sleep(pause.mul_f64(0.5 + rand::random::<f64>())).await;
@@ -92,7 +103,11 @@ fn note(batch: &[Settlement], settled: &[Settled]) -> Vec<JobId> {
             }
             Settled::Applied(None) => settlement.ending.as_str(),
             Settled::LeaseLost => "lease_lost",
-            Settled::AlreadyFinal => "already_final",
+            // It may be this very outcome, if the answer to an earlier try was lost: whoever waits looks again.
+            Settled::AlreadyFinal => {
+                ended.push(settlement.id);
+                "already_final"
+            }
         };
         if matches!(settled, Settled::LeaseLost | Settled::AlreadyFinal) {
             tracing::warn!(job.id = %settlement.id, why = outcome, "a late outcome changes nothing");

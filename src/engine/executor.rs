@@ -19,7 +19,7 @@ use crate::tasks::{Context, Registered, Registry, RunError, TaskError};
 
 /// How long a handler that was told to stop may take to do so.
 const CANCEL_GRACE: Duration = Duration::from_secs(5);
-const LEAVE_GRACE: Duration = Duration::from_millis(500);
+const LEAVE_GRACE: Duration = Duration::from_millis(300);
 
 type Ran = Result<Result<Json, RunError>, String>;
 
@@ -56,8 +56,9 @@ impl Executor {
                 // The buffer is bounded: while the database is away a full one keeps slots taken, and so claims away.
                 let settlement = Settlement { lease: job.lease, id: job.id, ending, keyed: job.keyed };
                 let _ = executor.settle.send(settlement).await;
+            } else {
+                executor.running.end((job.lease, job.id));
             }
-            executor.running.end((job.lease, job.id));
             done();
             executor.slots.give_back();
         });

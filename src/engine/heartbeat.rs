@@ -1,18 +1,20 @@
 //! The heartbeat: one row says that this process lives, and renews all of its leases at once. The answer says which leases
 //! are still held; a handler whose lease is missing there is stopped, or a claim that a crash of the database forgot would
-//! run twice in one process.
+//! run twice in one process. The other way round, a job that is held there and unknown here, because the answer to its claim
+//! was lost, is given back, or it would be held for as long as this process lives.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use metrics::gauge;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use super::running::{Key, Running, Stop};
 use super::{Identity, Slots};
 use crate::events::Events;
 use crate::shutdown::Shutdown;
+use crate::store::lease::{Ending, Settlement};
 use crate::store::worker::{Pulse, Registration};
 use crate::store::{Result, Store};
 
@@ -50,14 +52,16 @@ pub(super) struct Heartbeat {
     pub(super) events: Events,
     pub(super) duties: Duties,
     pub(super) every: Duration,
+    pub(super) settle: mpsc::Sender<Settlement>,
     pub(super) shutdown: Shutdown,
 }
 
 impl Heartbeat {
     pub(super) async fn run(self) {
         let mut connected_since = Some(Instant::now());
+        let mut adrift = HashSet::new();
         loop {
-            match self.beat().await {
+            match self.beat(&mut adrift).await {
                 Ok(lost) => {
                     // After an outage of ours the others may only have had no chance to be heard.
                     let since = *connected_since.get_or_insert_with(Instant::now);
@@ -85,7 +89,7 @@ impl Heartbeat {
     }
 
     /// Whether somebody is to be rescued.
-    async fn beat(&self) -> Result<bool> {
+    async fn beat(&self, adrift: &mut HashSet<Key>) -> Result<bool> {
         let before = self.running.keys();
         let draining = self.shutdown.draining.is_cancelled();
         let pulse = self
@@ -113,12 +117,30 @@ impl Heartbeat {
         if pulse.suspects {
             self.events.wakes.wake(|pending| pending.suspects = true);
         }
-        self.compare(&before, &pulse);
+        let held = self.compare(&before, &pulse);
+        let unknown: HashSet<Key> = held.difference(&self.running.keys()).copied().collect();
+        self.give_back(adrift.intersection(&unknown));
+        *adrift = unknown.difference(adrift).copied().collect();
         Ok(pulse.lost)
     }
 
-    /// Stops handlers whose lease is gone, and those whose cancellation was asked for.
-    fn compare(&self, before: &HashSet<Key>, pulse: &Pulse) {
+    /// Gives back jobs that are held and do not run here: not the first time that they are seen, since the answer to a claim
+    /// may be on its way. Should it come after all, its lease is stale.
+    fn give_back<'a>(&self, adrift: impl Iterator<Item = &'a Key>) {
+        for &(lease, id) in adrift {
+            tracing::warn!(job.id = %id, "a job is held here and unknown here: the answer to its claim was lost; it is given back");
+            // A full buffer has room at another beat.
+            let _ = self.settle.try_send(Settlement {
+                lease,
+                id,
+                ending: Ending::Release,
+                keyed: true,
+            });
+        }
+    }
+
+    /// Stops handlers whose lease is gone, and those whose cancellation was asked for. Answers what is held.
+    fn compare(&self, before: &HashSet<Key>, pulse: &Pulse) -> HashSet<Key> {
         let held: HashSet<Key> = pulse
             .held
             .iter()
@@ -127,10 +149,11 @@ impl Heartbeat {
         for key in before.difference(&held) {
             self.running.stop(*key, Stop::Lost);
         }
-        for held in &pulse.held {
-            for id in &held.cancels {
-                self.running.stop((held.lease, *id), Stop::Cancelled);
+        for lease in &pulse.held {
+            for id in &lease.cancels {
+                self.running.stop((lease.lease, *id), Stop::Cancelled);
             }
         }
+        held
     }
 }

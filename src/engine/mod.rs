@@ -90,6 +90,7 @@ pub struct Engine {
     pub identity: Identity,
     /// What the leader does, and who is to be rescued: for the maintenance services.
     pub duties: Duties,
+    claims: TaskTracker,
     jobs: TaskTracker,
     services: TaskTracker,
     shutdown: Shutdown,
@@ -121,13 +122,13 @@ impl Engine {
         store.worker_register(identity.worker(), &registration).await?;
         store.task_register(&task_rows(&registry)).await?;
 
-        let (jobs, services) = (TaskTracker::new(), TaskTracker::new());
+        let (claims, jobs, services) = (TaskTracker::new(), TaskTracker::new(), TaskTracker::new());
         let running = running::Running::default();
         let slots = Arc::new(Slots::new(config.slots));
         let duties = Duties::default();
         let (settle, settlements) = mpsc::channel(completer::WAITING_MOST);
         let (reports, progress) = mpsc::channel(1024);
-        services.spawn(completer::run(store.clone(), settlements, events.clone()));
+        services.spawn(completer::run(store.clone(), settlements, running.clone(), events.clone()));
         services.spawn(completer::report(store.clone(), progress));
         services.spawn(
             heartbeat::Heartbeat {
@@ -139,6 +140,7 @@ impl Engine {
                 events: events.clone(),
                 duties: duties.clone(),
                 every: config.heartbeat,
+                settle: settle.clone(),
                 shutdown: shutdown.clone(),
             }
             .run(),
@@ -153,7 +155,7 @@ impl Engine {
             tracker: jobs.clone(),
         };
         services.spawn(running.clone().obey(events.clone(), shutdown.clone()));
-        services.spawn(
+        claims.spawn(
             dispatcher::Dispatcher::new(
                 config,
                 &registry,
@@ -165,14 +167,17 @@ impl Engine {
             )
             .run(shutdown.clone()),
         );
-        Ok(Self { identity, duties, jobs, services, shutdown, store })
+        Ok(Self { identity, duties, claims, jobs, services, shutdown, store })
     }
 
     /// Waits until every job that runs has ended and its outcome is settled, and says goodbye. Call it once the shutdown is
     /// draining; it ends soon after `cancelling`.
     pub async fn drain(&self) {
+        // A claim in flight may still start jobs, so the dispatcher goes first.
+        self.claims.close();
+        self.claims.wait().await;
         self.jobs.close();
-        // The dispatcher and the executors hold the completer's channel: with the last of them it ends.
+        // The executors and the heartbeat hold the completer's channel: with the last of them it ends.
         self.jobs.wait().await;
         self.shutdown.stopping.cancel();
         self.services.close();

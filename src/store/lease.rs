@@ -188,8 +188,13 @@ impl Store {
         Ok(self.relaxed(statement, &[&queues, &tasks, &worker.0]).await?.first().map(claimed))
     }
 
-    /// Settles outcomes, each lease and job once. The answers are in the order of `settlements`.
-    pub async fn lease_settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>> {
+    /// Settles outcomes, each lease and job once; jobs that go back to wait are announced, or not. The answers are in the
+    /// order of `settlements`.
+    pub async fn lease_settle(
+        &self,
+        settlements: &[Settlement],
+        announce: bool,
+    ) -> Result<Vec<Settled>> {
         let each = || settlements.iter();
         let leases: Vec<Uuid> = each().map(|settlement| settlement.lease.0).collect();
         let ids: Vec<Uuid> = each().map(|settlement| settlement.id.0).collect();
@@ -213,11 +218,12 @@ impl Store {
         let keyed: Vec<bool> = each().map(|settlement| settlement.keyed).collect();
         let distinct: Vec<Uuid> =
             leases.iter().copied().collect::<HashSet<_>>().into_iter().collect();
-        let statement = sql!("lease/settle": UUID_ARRAY, UUID_ARRAY, TEXT_ARRAY, FLOAT8_ARRAY, JSONB_ARRAY, JSONB_ARRAY, BOOL_ARRAY, UUID_ARRAY);
+        let statement = sql!("lease/settle": UUID_ARRAY, UUID_ARRAY, TEXT_ARRAY, FLOAT8_ARRAY, JSONB_ARRAY, JSONB_ARRAY, BOOL_ARRAY, UUID_ARRAY, TEXT);
+        let notify = if announce { "on" } else { "off" };
         let rows = self
             .hot(
                 statement,
-                &[&leases, &ids, &endings, &delays, &results, &errors, &keyed, &distinct],
+                &[&leases, &ids, &endings, &delays, &results, &errors, &keyed, &distinct, &notify],
             )
             .await?;
         let accepted: HashMap<(Uuid, Uuid), Option<Status>> =

@@ -30,7 +30,8 @@ pub mod worker;
 
 use std::time::Duration;
 
-use bb8::Pool;
+use bb8::{Pool, PooledConnection};
+use tokio::time::Instant;
 use tokio_postgres::Row;
 
 pub use clock::Clock;
@@ -71,7 +72,7 @@ impl Store {
         let hot = with(format!("{PINNED} -c lock_timeout=1000 -c statement_timeout=60000"));
         let cold = with("-c jit=off -c lock_timeout=1500 -c statement_timeout=10000".into());
         Ok(Self {
-            hot: pool(hot, 4, PATIENCE, config.pooler).await?,
+            hot: pool(hot, 6, PATIENCE, config.pooler).await?,
             upkeep: pool(relaxed.clone(), 1, PATIENCE, config.pooler).await?,
             relaxed: pool(relaxed, 2, PATIENCE, config.pooler).await?,
             cold: pool(cold, config.pool_size, PATIENCE, config.pooler).await?,
@@ -85,6 +86,25 @@ impl Store {
 
     async fn hot(&self, sql: &'static Sql, parameters: Parameters<'_>) -> Result<Vec<Row>> {
         take(&self.hot).await?.query(sql, parameters).await
+    }
+
+    /// As [`Store::hot`], but answers by `deadline`: `Unavailable` if nothing was sent by then, `Unknown` if it was.
+    async fn hot_by(
+        &self,
+        deadline: Instant,
+        sql: &'static Sql,
+        parameters: Parameters<'_>,
+    ) -> Result<Vec<Row>> {
+        let mut session = self.take_hot_by(deadline).await?;
+        match tokio::time::timeout_at(deadline, session.query(sql, parameters)).await {
+            Ok(result) => result,
+            Err(_) => Err(session.abandon()),
+        }
+    }
+
+    async fn take_hot_by(&self, deadline: Instant) -> Result<PooledConnection<'_, Manager>> {
+        let taken = tokio::time::timeout_at(deadline, take(&self.hot)).await;
+        taken.map_err(|_| Error::Unavailable("no connection was free in time".into()))?
     }
 
     async fn cold(&self, sql: &'static Sql, parameters: Parameters<'_>) -> Result<Vec<Row>> {

@@ -41,9 +41,17 @@ pub(crate) struct Session {
     pub(crate) client: Client,
     prepared: HashMap<&'static str, Statement>,
     pooler: bool,
+    abandoned: bool,
 }
 
 impl Session {
+    /// Gives up waiting for an answer. The connection is closed instead of going back to its pool, where whoever took it next
+    /// would wait for the same answer.
+    pub(crate) fn abandon(&mut self) -> Error {
+        self.abandoned = true;
+        Error::Unknown("no answer in time".into())
+    }
+
     /// Runs a statement, prepared once per connection; behind a PgBouncer, which may answer from another server connection
     /// each time, unprepared.
     pub(crate) async fn query(
@@ -52,6 +60,9 @@ impl Session {
         parameters: Parameters<'_>,
     ) -> Result<Vec<Row>> {
         debug_assert_eq!(sql.types.len(), parameters.len(), "{}", sql.name);
+        if self.client.is_closed() {
+            return Err(Error::Unavailable("the connection was closed".into()));
+        }
         if self.pooler {
             let typed: Vec<_> = parameters.iter().copied().zip(sql.types.iter().cloned()).collect();
             return Ok(self.client.query_typed(sql.text, &typed).await?);
@@ -85,7 +96,7 @@ impl ManageConnection for Manager {
             .await
             .map_err(|_| Error::Unavailable("no connection within four seconds".into()))?
             .map_err(|error| refused_connection(&error))?;
-        Ok(Session { client, prepared: HashMap::new(), pooler: self.pooler })
+        Ok(Session { client, prepared: HashMap::new(), pooler: self.pooler, abandoned: false })
     }
 
     async fn is_valid(&self, session: &mut Session) -> Result<()> {
@@ -93,7 +104,7 @@ impl ManageConnection for Manager {
     }
 
     fn has_broken(&self, session: &mut Session) -> bool {
-        session.client.is_closed()
+        session.abandoned || session.client.is_closed()
     }
 }
 

@@ -1,13 +1,17 @@
 //! Writing submissions: many in one statement.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use tokio::time::Instant;
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 use uuid::{ContextV7, Timestamp, Uuid};
 
-use super::session::{Parameters, sql};
+use super::session::{Parameters, Sql, sql};
 use super::value::Jsonb;
+use super::worker::typed;
 use super::{Clock, Error, Result, Store};
 use crate::job::JobId;
 use crate::job::json::Json;
@@ -113,9 +117,14 @@ impl<'a> Columns<'a> {
 }
 
 impl Store {
-    /// Inserts jobs without unique keys in one statement; `announced` of them notify. Repeating the call with the same ids
+    /// Inserts jobs without unique keys in one statement, and answers by `deadline`. Repeating the call with the same ids
     /// inserts nothing twice.
-    pub async fn job_submit(&self, jobs: &[(JobId, Submission)], announce: bool) -> Result<()> {
+    pub async fn job_submit(
+        &self,
+        jobs: &[(JobId, Submission)],
+        announce: bool,
+        deadline: Instant,
+    ) -> Result<()> {
         let c = Columns::new(jobs);
         let marks = if announce { marks(jobs, self.clock.now()) } else { Marks::default() };
         let parameters: Parameters<'_> = &[
@@ -134,25 +143,86 @@ impl Store {
         ];
         let statement = sql!("job/submit": UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT2_ARRAY, TIMESTAMPTZ_ARRAY, FLOAT8_ARRAY,
             JSONB_ARRAY, INT4_ARRAY, FLOAT8_ARRAY, JSONB_ARRAY, UUID_ARRAY, INT2);
-        self.hot(statement, parameters).await.map(drop)
+        self.hot_by(deadline, statement, parameters).await.map(drop)
     }
 
-    /// Inserts jobs of which some have a unique key, in one transaction; the conflicts are resolved in their order. Where
-    /// a submission wanted to be refused then, the answer is the job that holds its key.
+    /// Inserts jobs with unique keys in one statement; each conflict is an answer of its own. Where a submission wanted to be
+    /// refused then, the answer is the job that holds its key. Waits `key_wait` for a key that an open transaction holds.
     pub async fn job_submit_keyed(
         &self,
         jobs: &[(JobId, Submission)],
-    ) -> Result<Vec<std::result::Result<Written, JobId>>> {
-        let c = Columns::new(jobs);
-        let keys: Vec<Option<&str>> = jobs
-            .iter()
-            .map(|(_, job)| job.unique.as_ref().map(|unique| unique.key.as_str()))
-            .collect();
-        let policies: Vec<Option<&str>> = jobs
-            .iter()
-            .map(|(_, job)| job.unique.as_ref().map(|unique| unique.on_conflict.as_str()))
-            .collect();
-        let parameters: Parameters<'_> = &[
+        announce: bool,
+        key_wait: Duration,
+        deadline: Instant,
+    ) -> Result<Vec<Kept>> {
+        let keyed = Keyed::new(jobs, announce, key_wait);
+        let rows = self.hot_by(deadline, SUBMIT_KEYED, &keyed.parameters()).await?;
+        all_written(rows)
+    }
+
+    /// As [`Store::job_submit_keyed`], all or none: where one wanted to be refused, nothing is inserted.
+    pub async fn job_submit_together(
+        &self,
+        jobs: &[(JobId, Submission)],
+        announce: bool,
+        key_wait: Duration,
+        deadline: Instant,
+    ) -> Result<Vec<Kept>> {
+        if jobs.len() == 1 {
+            return self.job_submit_keyed(jobs, announce, key_wait, deadline).await;
+        }
+        let keyed = Keyed::new(jobs, announce, key_wait);
+        let mut session = self.take_hot_by(deadline).await?;
+        let work = async {
+            let transaction = session.client.transaction().await?;
+            let rows = typed(&transaction, SUBMIT_KEYED, &keyed.parameters()).await?;
+            let all = all_written(rows)?;
+            if all.iter().any(std::result::Result::is_err) {
+                transaction.rollback().await?;
+            } else {
+                transaction.commit().await?;
+            }
+            Ok(all)
+        };
+        match tokio::time::timeout_at(deadline, work).await {
+            Ok(result) => result,
+            Err(_) => Err(session.abandon()),
+        }
+    }
+}
+
+/// What became of a submission with a key, or who holds the key.
+pub type Kept = std::result::Result<Written, JobId>;
+
+const SUBMIT_KEYED: &Sql = sql!("job/submit_keyed": UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT2_ARRAY, TIMESTAMPTZ_ARRAY,
+    FLOAT8_ARRAY, JSONB_ARRAY, INT4_ARRAY, FLOAT8_ARRAY, JSONB_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT, TEXT);
+
+/// The parameters of [`SUBMIT_KEYED`].
+struct Keyed<'a> {
+    columns: Columns<'a>,
+    keys: Vec<Option<&'a str>>,
+    policies: Vec<Option<&'a str>>,
+    key_wait: String,
+    notify: &'static str,
+}
+
+impl<'a> Keyed<'a> {
+    fn new(jobs: &'a [(JobId, Submission)], announce: bool, key_wait: Duration) -> Self {
+        let each = || jobs.iter().map(|(_, job)| job.unique.as_ref());
+        Self {
+            columns: Columns::new(jobs),
+            keys: each().map(|unique| unique.map(|unique| unique.key.as_str())).collect(),
+            policies: each()
+                .map(|unique| unique.map(|unique| unique.on_conflict.as_str()))
+                .collect(),
+            key_wait: format!("{}ms", key_wait.as_millis()),
+            notify: if announce { "on" } else { "off" },
+        }
+    }
+
+    fn parameters(&self) -> [&(dyn ToSql + Sync); 14] {
+        let c = &self.columns;
+        [
             &c.ids,
             &c.queues,
             &c.tasks,
@@ -163,18 +233,20 @@ impl Store {
             &c.max_attempts,
             &c.timeouts,
             &c.tags,
-            &keys,
-            &policies,
-        ];
-        let statement = sql!("job/submit_keyed": UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT2_ARRAY, TIMESTAMPTZ_ARRAY,
-            FLOAT8_ARRAY, JSONB_ARRAY, INT4_ARRAY, FLOAT8_ARRAY, JSONB_ARRAY, TEXT_ARRAY, TEXT_ARRAY);
-        let mut rows = self.hot(statement, parameters).await?;
-        rows.sort_by_key(|row| row.get::<_, i64>(0));
-        rows.iter().map(written).collect()
+            &self.keys,
+            &self.policies,
+            &self.key_wait,
+            &self.notify,
+        ]
     }
 }
 
-fn written(row: &Row) -> Result<std::result::Result<Written, JobId>> {
+fn all_written(mut rows: Vec<Row>) -> Result<Vec<Kept>> {
+    rows.sort_by_key(|row| row.get::<_, i64>(0));
+    rows.iter().map(written).collect()
+}
+
+fn written(row: &Row) -> Result<Kept> {
     let (job_id, status): (_, &str) = (JobId(row.get(1)), row.get(2));
     let status =
         Status::parse(status).ok_or_else(|| Error::Unexpected(format!("the status {status}")))?;

@@ -1,0 +1,139 @@
+//! Submissions with a unique key, in rounds: each key once. An open SQL transaction that holds a key is waited for only by the
+//! submissions of that key: a round gives up on it soon, its others are written one by one, and the key leaves the rounds
+//! until its submissions, which go on alone and take turns at one connection, are answered.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{Instant, timeout_at};
+
+use super::writer::{Writer, gather, gather_more};
+use super::{Answer, Request, SubmitError};
+use crate::job::submission::Submission;
+use crate::queue::QueueName;
+use crate::store::Error;
+
+/// How long one try waits for a key that an open transaction holds.
+const KEY_WAIT: Duration = Duration::from_millis(200);
+
+type Key = (QueueName, String);
+
+#[derive(Clone)]
+pub(super) struct Keyed {
+    writer: Writer,
+    /// Keys whose submissions go alone.
+    busy: Arc<Mutex<HashSet<Key>>>,
+    turn: Arc<Semaphore>,
+}
+
+impl Keyed {
+    pub(super) fn new(writer: Writer) -> Self {
+        Self { writer, busy: Arc::default(), turn: Arc::new(Semaphore::new(1)) }
+    }
+
+    pub(super) async fn run(self, mut requests: mpsc::Receiver<Request>) {
+        let mut waiting: Vec<Request> = Vec::new();
+        loop {
+            if waiting.is_empty() {
+                match gather(&mut requests).await {
+                    Some(batch) => waiting = batch,
+                    None => return,
+                }
+            } else {
+                gather_more(&mut requests, &mut waiting);
+            }
+            let busy = self.busy().clone();
+            for request in waiting.extract_if(.., |request| busy.contains(&key(&request.job))) {
+                self.go_alone(request);
+            }
+            self.write(take_round(&mut waiting)).await;
+        }
+    }
+
+    async fn write(&self, round: Vec<Request>) {
+        let round = if round.len() > 1 { self.write_all(round).await } else { round };
+        for request in round {
+            match self.try_one(&request).await {
+                Err(SubmitError::KeyBusy) => {
+                    self.busy().insert(key(&request.job));
+                    self.go_alone(request);
+                }
+                answer => drop(request.answer.send(answer)),
+            }
+        }
+    }
+
+    /// Tries once to write all of them together. Answers those that are still to be written: whatever is in the way may be in
+    /// the way of one of them only.
+    async fn write_all(&self, round: Vec<Request>) -> Vec<Request> {
+        let deadline =
+            round.iter().map(|request| request.deadline).min().unwrap_or_else(Instant::now);
+        let jobs: Vec<_> = round.iter().map(|request| (request.id, request.job.clone())).collect();
+        match self.writer.store.job_submit_keyed(&jobs, true, KEY_WAIT, deadline).await {
+            Ok(all) => {
+                self.writer.announce(&jobs);
+                for (written, request) in all.into_iter().zip(round) {
+                    let answer = written.map_err(|id| SubmitError::Conflict(vec![(0, id)]));
+                    let _ = request.answer.send(answer);
+                }
+                Vec::new()
+            }
+            Err(error) => {
+                let sent = matches!(error, Error::Unknown(_));
+                round.into_iter().map(|request| Request { sent, ..request }).collect()
+            }
+        }
+    }
+
+    async fn try_one(&self, request: &Request) -> Answer {
+        let jobs = [(request.id, request.job.clone())];
+        match self.writer.insert_keyed(&jobs, KEY_WAIT, request.deadline).await {
+            Ok(mut all) => {
+                self.writer.announce(&jobs);
+                all.pop().ok_or_else(|| SubmitError::Refused("the database gave no answer".into()))
+            }
+            Err(SubmitError::Unavailable(why)) if request.sent => Err(SubmitError::Unknown(why)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Tries until the key is free or the deadline has come.
+    fn go_alone(&self, request: Request) {
+        let keyed = self.clone();
+        tokio::spawn(async move {
+            let answer = loop {
+                let Ok(_turn) = timeout_at(request.deadline, keyed.turn.acquire()).await else {
+                    break Err(SubmitError::KeyBusy);
+                };
+                match keyed.try_one(&request).await {
+                    Err(SubmitError::KeyBusy) if Instant::now() < request.deadline => {}
+                    answer => break answer,
+                }
+            };
+            let answer = match answer {
+                Err(SubmitError::KeyBusy) if request.sent => {
+                    Err(SubmitError::Unknown("an open transaction holds the unique key".into()))
+                }
+                answer => answer,
+            };
+            keyed.busy().remove(&key(&request.job));
+            let _ = request.answer.send(answer);
+        });
+    }
+
+    fn busy(&self) -> std::sync::MutexGuard<'_, HashSet<Key>> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn key(job: &Submission) -> Key {
+    (job.queue.clone(), job.unique.as_ref().map(|unique| unique.key.clone()).unwrap_or_default())
+}
+
+/// Each key once; what repeats one waits for the next round.
+fn take_round(requests: &mut Vec<Request>) -> Vec<Request> {
+    let mut taken = HashSet::new();
+    requests.extract_if(.., |request| taken.insert(key(&request.job))).collect()
+}

@@ -1,0 +1,147 @@
+//! Submissions, group-committed: while one INSERT is in flight the next ones gather, and none waits when none is in flight.
+//!
+//! Two writers take turns at one channel. A trial with poem, two connections and one UNNEST insert gave 63,000 durable
+//! `POST`/s from 64 connections, beside 20,000/s of single-row inserts from as many sessions. Jobs with a unique key go by a
+//! channel of their own ([`keyed`]), or one open SQL transaction that holds a key would stall everybody.
+//!
+//! An answer is given after a flushed COMMIT and never before. Ids are made first, so a COMMIT whose answer was lost is
+//! repeated, and inserts nothing twice.
+
+mod keyed;
+mod writer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use crate::events::Wakes;
+use crate::job::JobId;
+use crate::job::submission::{FieldError, Submission};
+use crate::store::Store;
+use crate::store::submission::{Ids, Written};
+use keyed::Keyed;
+use writer::Writer;
+
+/// How long a submission may take before its caller is told that the database is not there.
+const PATIENCE: Duration = Duration::from_millis(1_900);
+/// Submissions on their way; beyond, callers wait for a place.
+const WAITING_MOST: usize = 10_000;
+
+/// Why a submission was not accepted.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// The rule book has something against it: everything that is wrong, with JSON pointers into the list for a list.
+    #[error("nothing was submitted: {}", words(.0))]
+    Invalid(Vec<FieldError>),
+    /// Jobs that have not ended hold the unique keys of these submissions (by their index).
+    #[error("a job that has not ended holds the unique key")]
+    Conflict(Vec<(usize, JobId)>),
+    /// Nothing was written.
+    #[error("the database cannot be reached; nothing was submitted: {0}")]
+    Unavailable(String),
+    /// It was sent to the database, and nobody knows whether it was kept.
+    #[error("the database did not confirm the submission: {0}")]
+    Unknown(String),
+    /// Somebody's open transaction holds the unique key.
+    #[error("an open transaction holds the unique key; nothing was submitted")]
+    KeyBusy,
+    /// The database refused it.
+    #[error("the database refused the submission: {0}")]
+    Refused(String),
+}
+
+impl SubmitError {
+    /// Stable, for programs; the HTTP API has the same codes.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => "validation_failed",
+            Self::Conflict(_) => "unique_key_conflict",
+            Self::Unavailable(_) => "database_unavailable",
+            Self::Unknown(_) => "outcome_unknown",
+            Self::KeyBusy => "unique_key_busy",
+            Self::Refused(_) => "internal_error",
+        }
+    }
+}
+
+fn words(faults: &[FieldError]) -> String {
+    let words: Vec<String> =
+        faults.iter().map(|fault| format!("{} {}", fault.pointer, fault.message)).collect();
+    words.join("; ")
+}
+
+type Answer = Result<Written, SubmitError>;
+
+struct Request {
+    id: JobId,
+    job: Submission,
+    /// When its caller is to be answered, whatever the answer is.
+    deadline: Instant,
+    /// Whether an earlier try may have been kept.
+    sent: bool,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// Takes submissions. Clones share the writers.
+#[derive(Clone)]
+pub struct Submitter {
+    store: Store,
+    wakes: Wakes,
+    ids: Ids,
+    plain: mpsc::Sender<Request>,
+    keyed: mpsc::Sender<Request>,
+}
+
+impl Submitter {
+    /// Starts the writers on `tracker`; they end when every clone is gone.
+    pub fn start(store: Store, wakes: Wakes, tracker: &TaskTracker) -> Self {
+        let (plain, plain_requests) = mpsc::channel(WAITING_MOST);
+        let (keyed, keyed_requests) = mpsc::channel(WAITING_MOST);
+        let submitter = Self { ids: Ids::new(store.clock.clone()), store, wakes, plain, keyed };
+        let plain_requests = Arc::new(Mutex::new(plain_requests));
+        for _ in 0..2 {
+            tracker.spawn(submitter.writer().run(plain_requests.clone()));
+        }
+        tracker.spawn(Keyed::new(submitter.writer()).run(keyed_requests));
+        submitter
+    }
+
+    /// The database's time, as far as it is known here.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.store.clock.now()
+    }
+
+    /// Submits one job. Answers after its COMMIT is flushed.
+    pub async fn submit(&self, job: Submission) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        let channel = if job.unique.is_some() { &self.keyed } else { &self.plain };
+        let deadline = Instant::now() + PATIENCE;
+        let request = Request { id: self.ids.next(), job, deadline, sent: false, answer };
+        let ended = || SubmitError::Unavailable("the service is stopping".into());
+        channel.send(request).await.map_err(|_| ended())?;
+        answered.await.map_err(|_| ended())?
+    }
+
+    /// Submits a list of jobs in one transaction: all of them or none. Answers in their order.
+    pub async fn submit_many(&self, jobs: Vec<Submission>) -> Result<Vec<Written>, SubmitError> {
+        let jobs: Vec<(JobId, Submission)> =
+            jobs.into_iter().map(|job| (self.ids.next(), job)).collect();
+        let (writer, deadline) = (self.writer(), Instant::now() + PATIENCE);
+        let written = if jobs.iter().all(|(_, job)| job.unique.is_none()) {
+            writer.insert(&jobs, deadline).await?;
+            jobs.iter().map(|(id, job)| writer.created(*id, job)).collect()
+        } else {
+            writer.insert_keyed(&jobs, PATIENCE, deadline).await?
+        };
+        writer.announce(&jobs);
+        Ok(written)
+    }
+
+    fn writer(&self) -> Writer {
+        Writer { store: self.store.clone(), wakes: self.wakes.clone() }
+    }
+}

@@ -1,0 +1,181 @@
+//! Writing what has gathered, and telling this process's own dispatcher.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::{counter, histogram};
+use tokio::sync::{Mutex, mpsc};
+use tokio::time::Instant;
+
+use super::{Request, SubmitError};
+use crate::events::{Source, Wakes};
+use crate::job::JobId;
+use crate::job::state::Status;
+use crate::job::submission::Submission;
+use crate::store::submission::{Outcome, Written, lane_of, seconds_until};
+use crate::store::{Error, Result as StoreResult, Store};
+
+/// Rows and payload bytes of one INSERT.
+const ROWS_MOST: usize = 500;
+const BYTES_MOST: usize = 4 << 20;
+const PAUSE: Duration = Duration::from_millis(50);
+
+#[derive(Clone)]
+pub(super) struct Writer {
+    pub(super) store: Store,
+    pub(super) wakes: Wakes,
+}
+
+impl Writer {
+    /// Writes jobs without unique keys, as they come.
+    pub(super) async fn run(self, requests: Arc<Mutex<mpsc::Receiver<Request>>>) {
+        loop {
+            // Whoever holds the lock gathers; the other one's INSERT is in flight meanwhile.
+            let Some(batch) = gather(&mut *requests.lock().await).await else { return };
+            self.write(batch).await;
+        }
+    }
+
+    async fn write(&self, batch: Vec<Request>) {
+        // Nobody waits longer than was promised because others came first.
+        let deadline =
+            batch.iter().map(|request| request.deadline).min().unwrap_or_else(Instant::now);
+        let (jobs, answers): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|request| ((request.id, request.job), request.answer)).unzip();
+        let result = self.insert(&jobs, deadline).await;
+        if let (Err(SubmitError::Refused(_)), true) = (&result, jobs.len() > 1) {
+            // One bad row must not fail its neighbours.
+            for (job, answer) in jobs.into_iter().zip(answers) {
+                let result = self.insert(std::slice::from_ref(&job), deadline).await;
+                if result.is_ok() {
+                    self.announce(std::slice::from_ref(&job));
+                }
+                let _ = answer.send(result.map(|()| self.created(job.0, &job.1)));
+            }
+            return;
+        }
+        if result.is_ok() {
+            self.announce(&jobs);
+        }
+        for ((id, job), answer) in jobs.iter().zip(answers) {
+            let _ = answer.send(result.clone().map(|()| self.created(*id, job)));
+        }
+    }
+
+    /// Inserts jobs without unique keys, all or none.
+    pub(super) async fn insert(
+        &self,
+        jobs: &[(JobId, Submission)],
+        deadline: Instant,
+    ) -> Result<(), SubmitError> {
+        self.persist(deadline, |announce| self.store.job_submit(jobs, announce, deadline)).await?;
+        histogram!("reveille_submit_batch_size").record(as_f64(jobs.len()));
+        Ok(())
+    }
+
+    /// Inserts jobs of which some have a unique key, all or none. Waits `key_wait` for a key that an open transaction holds.
+    pub(super) async fn insert_keyed(
+        &self,
+        jobs: &[(JobId, Submission)],
+        key_wait: Duration,
+        deadline: Instant,
+    ) -> Result<Vec<Written>, SubmitError> {
+        let written = self
+            .persist(deadline, |announce| {
+                self.store.job_submit_together(jobs, announce, key_wait, deadline)
+            })
+            .await?;
+        let mut rejected = Vec::new();
+        let mut accepted = Vec::with_capacity(written.len());
+        for (nth, written) in written.into_iter().enumerate() {
+            match written {
+                Ok(written) => accepted.push(written),
+                Err(holder) => rejected.push((nth, holder)),
+            }
+        }
+        if rejected.is_empty() { Ok(accepted) } else { Err(SubmitError::Conflict(rejected)) }
+    }
+
+    /// Tries to write, announced or not, until it is settled or the deadline has come.
+    pub(super) async fn persist<T, F: Future<Output = StoreResult<T>>>(
+        &self,
+        deadline: Instant,
+        write: impl Fn(bool) -> F,
+    ) -> Result<T, SubmitError> {
+        let (mut sent, mut announce, mut partitions) = (false, true, false);
+        loop {
+            let error = match write(announce).await {
+                Ok(written) => return Ok(written),
+                Err(error) => error,
+            };
+            sent |= matches!(error, Error::Unknown(_));
+            match error.state() {
+                Some("55P03") if !sent => return Err(SubmitError::KeyBusy),
+                // The queue of notifications is full. The jobs matter more than their announcement; the poll finds them.
+                Some("54000") if announce => announce = false,
+                Some("23514") if !partitions => {
+                    partitions = true;
+                    let _ = self.store.partition_ensure().await;
+                }
+                _ if error.is_passing() && Instant::now() + PAUSE < deadline => {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                _ => return Err(refusal(&error, sent)),
+            }
+        }
+    }
+
+    /// Wakes this process's own dispatcher at once; the others hear of it from PostgreSQL.
+    pub(super) fn announce(&self, jobs: &[(JobId, Submission)]) {
+        let now = self.store.clock.now();
+        self.wakes.wake(|pending| {
+            let mut last = None;
+            for (_, job) in jobs {
+                let lane = lane_of(job);
+                if last.as_ref() == Some(&lane) || seconds_until(job, now) > 120.0 {
+                    continue;
+                }
+                pending.lanes.entry(lane.clone()).or_insert(Source::Local);
+                last = Some(lane);
+            }
+        });
+        counter!("reveille_jobs_submitted_total").increment(jobs.len() as u64);
+    }
+
+    pub(super) fn created(&self, id: JobId, job: &Submission) -> Written {
+        let waits = seconds_until(job, self.store.clock.now()) > 0.0;
+        let status = if waits { Status::Scheduled } else { Status::Queued };
+        Written { job_id: id, status, outcome: Outcome::Created }
+    }
+}
+
+/// Everything that has gathered, and at least one; `None` when no more will come.
+pub(super) async fn gather(requests: &mut mpsc::Receiver<Request>) -> Option<Vec<Request>> {
+    let mut batch = vec![requests.recv().await?];
+    gather_more(requests, &mut batch);
+    Some(batch)
+}
+
+/// What has gathered meanwhile, as far as there is room in the batch.
+pub(super) fn gather_more(requests: &mut mpsc::Receiver<Request>, batch: &mut Vec<Request>) {
+    let size = |request: &Request| request.job.payload.as_str().len();
+    let mut bytes: usize = batch.iter().map(size).sum();
+    while batch.len() < ROWS_MOST && bytes < BYTES_MOST {
+        let Ok(request) = requests.try_recv() else { return };
+        bytes += size(&request);
+        batch.push(request);
+    }
+}
+
+fn refusal(error: &Error, sent: bool) -> SubmitError {
+    match error {
+        _ if sent => SubmitError::Unknown(error.to_string()),
+        Error::Unavailable(_) | Error::Busy { .. } => SubmitError::Unavailable(error.to_string()),
+        _ => SubmitError::Refused(error.to_string()),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a count of rows")]
+fn as_f64(count: usize) -> f64 {
+    count as f64
+}
