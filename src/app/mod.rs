@@ -28,7 +28,9 @@ use front::Serving;
 use signals::Signals;
 
 /// How long answers in flight may take once every job has ended.
-const LAST_ANSWERS: Duration = Duration::from_millis(800);
+const LAST_ANSWERS: Duration = Duration::from_millis(300);
+/// What leaving may take beyond the grace period: handlers are cancelled, outcomes flushed, the last answers given.
+const BEYOND_GRACE: Duration = Duration::from_millis(900);
 
 /// Runs the service until SIGTERM or Ctrl-C.
 ///
@@ -153,7 +155,7 @@ impl Service {
     /// Takes no more claims, lets running jobs end within the grace period, settles their outcomes, and ends the rest.
     /// Whatever clients, handlers or the database do, it returns.
     pub(crate) async fn stop(mut self) {
-        let limit = self.grace + Duration::from_millis(900) + LAST_ANSWERS;
+        let limit = self.grace + BEYOND_GRACE;
         // What is given up then ends with this value.
         let _ = tokio::time::timeout(limit, self.leave()).await;
         self.database.stop().await;

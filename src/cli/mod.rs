@@ -117,11 +117,14 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
 /// Runs a command that waits for a network on a runtime of its own, on this very thread: a server
 /// process that `serve` starts must be the child of a thread that lives as long as the service.
 fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .context("the system refuses the threads of a runtime; see `ulimit -u`")?
-        .block_on(future)
+        .context("the system refuses the threads of a runtime; see `ulimit -u`")?;
+    let result = runtime.block_on(future);
+    // A handler that never awaits must not hold the process.
+    runtime.shutdown_background();
+    result
 }
 
 #[cfg(test)]
