@@ -5,6 +5,7 @@
 
 pub(crate) mod cluster;
 pub(crate) mod http;
+pub(crate) mod look;
 pub(crate) mod proxy;
 pub(crate) mod service;
 pub(crate) mod template;

@@ -1,0 +1,66 @@
+//! Submitting by plain SQL, and looking at jobs and at the service from outside.
+
+use std::time::Duration;
+
+use tokio_postgres::Client;
+
+use super::{Service, eventually};
+
+/// Submits with these arguments of `reveille.submit`, and gives the job's id.
+pub(crate) async fn submit(client: &Client, arguments: &str) -> String {
+    let statement = format!("select job_id::text from reveille.submit({arguments})");
+    client.query_one(&statement, &[]).await.unwrap_or_else(|error| panic!("{error:?}")).get(0)
+}
+
+/// One value.
+pub(crate) async fn value<T>(client: &Client, query: &str) -> T
+where
+    T: for<'a> tokio_postgres::types::FromSql<'a>,
+{
+    client.query_one(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}")).get(0)
+}
+
+/// The status that users see.
+pub(crate) async fn status(client: &Client, id: &str) -> Option<String> {
+    value(client, &format!("select reveille.job_status('{id}')")).await
+}
+
+/// Waits until the job has this status.
+pub(crate) async fn becomes(client: &Client, id: &str, wanted: &str, deadline: Duration) {
+    eventually(&format!("job {id} is {wanted}"), deadline, async || {
+        status(client, id).await.as_deref() == Some(wanted)
+    })
+    .await;
+}
+
+/// Waits until so many jobs have ended.
+pub(crate) async fn all_end(client: &Client, count: i64, deadline: Duration) {
+    eventually(&format!("{count} jobs have ended"), deadline, async || {
+        value::<i64>(client, "select count(*) from reveille.outcome").await >= count
+    })
+    .await;
+}
+
+/// Every job is in exactly one place; the query is the doctor's.
+pub(crate) async fn assert_one_place(client: &Client) {
+    let row = client.query_one(include_str!("../../../sql/doctor/one_place.sql"), &[]).await;
+    let row = row.unwrap_or_else(|error| panic!("{error:?}"));
+    let wrong: [i64; 3] = [row.get("nowhere"), row.get("several"), row.get("strangers")];
+    assert_eq!(wrong, [0; 3], "jobs nowhere, in several places, and rows without a job");
+}
+
+/// The value of a metric (with its labels, as `/metrics` writes it); 0 if it is not there yet.
+pub(crate) async fn metric(service: &Service, name: &str) -> f64 {
+    let request = service.http().request("GET", "/metrics");
+    let text = request.send().await.expect("is answered").text().await.expect("is text");
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.map_or(0.0, |value| value.parse().expect("a number"))
+}
+
+/// Waits until the service listens for notifications, and has looked at everything once.
+pub(crate) async fn listens(service: &Service) {
+    service.logged("listening for notifications", Duration::from_secs(10)).await;
+    // A job that it runs proves that the look that follows a connection is over.
+    let done = service.http().post("/jobs?wait=10", &serde_json::json!({"payload": 1})).await;
+    assert_eq!(done.body["status"], "completed");
+}

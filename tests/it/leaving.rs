@@ -1,0 +1,168 @@
+//! Leaving in order: what can end ends, the rest is given back, and nobody holds the process.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use crate::harness::look::{all_end, assert_one_place, becomes, submit, value};
+use crate::harness::service::ServiceBuilder;
+use crate::harness::{self, Service, TestDatabase, eventually};
+
+const SOON: Duration = Duration::from_secs(10);
+
+fn with_grace(database: &TestDatabase, seconds: &str) -> ServiceBuilder {
+    Service::on(database.url()).env("REVEILLE_SHUTDOWN_GRACE_SECONDS", seconds)
+}
+
+fn sleep(seconds: f64) -> Value {
+    json!({"task": "sleep", "payload": {"seconds": seconds}})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ends_in_the_grace_period_is_completed_and_the_rest_runs_elsewhere_at_once() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let mut leaver = with_grace(&database, "3").start().await;
+    let http = leaver.http();
+    let short = http.post_job(&sleep(1.5)).await.body["job_id"].as_str().unwrap().to_owned();
+    let long = http.post_job(&sleep(60.0)).await.body["job_id"].as_str().unwrap().to_owned();
+    becomes(&client, &short, "processing", SOON).await;
+    becomes(&client, &long, "processing", SOON).await;
+    let other = Service::start(database.url()).await;
+    leaver.signal(Signal::SIGTERM);
+    let told = Instant::now();
+    eventually("it says that it leaves", SOON, async || http.get("/readyz").await.status == 503)
+        .await;
+    assert_eq!(http.get("/livez").await.status, 200);
+    let late = submit(&client, "payload => '1'").await;
+    becomes(&client, &late, "completed", SOON).await;
+
+    assert!(leaver.ended(SOON).await.success());
+    assert!(told.elapsed() < Duration::from_secs(4), "{:?}", told.elapsed());
+    becomes(&client, &short, "completed", Duration::ZERO).await;
+    eventually("the other one runs it", Duration::from_secs(3), async || {
+        value::<i64>(&client, "select count(*) from reveille.lease").await == 1
+    })
+    .await;
+    let attempt: i32 = value(&client, "select attempts[1] from reveille.lease").await;
+    assert_eq!(attempt, 1, "the attempt was spent");
+    let ending: String =
+        value(&client, "select string_agg(ending, ' ') from reveille.attempt").await;
+    assert_eq!(ending, "released");
+    let workers: i64 = value(&client, "select count(*) from reveille.worker").await;
+    assert_eq!(workers, 1, "it has not said goodbye");
+    assert_one_place(&client).await;
+    drop(other);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_hang_do_not_hold_it() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let mut leaver = with_grace(&database, "2").start().await;
+    let http = leaver.http();
+    let job = http.post_job(&sleep(60.0)).await.body["job_id"].as_str().unwrap().to_owned();
+    becomes(&client, &job, "processing", SOON).await;
+    let mut polls = Vec::new();
+    for _ in 0..20 {
+        let request = http.request("GET", &format!("/jobs/{job}?wait=60"));
+        polls.push(tokio::spawn(request.send()));
+    }
+    let address = leaver.url().trim_start_matches("http://").to_owned();
+    let mut half = TcpStream::connect(&address).await.unwrap();
+    half.write_all(b"POST /jobs HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{").await.unwrap();
+    let idle = TcpStream::connect(&address).await.unwrap();
+
+    leaver.signal(Signal::SIGTERM);
+    let told = Instant::now();
+    for poll in polls {
+        let answer = poll.await.unwrap().expect("a long poll is answered, not cut off");
+        assert_eq!(answer.status(), 200);
+    }
+    assert!(
+        told.elapsed() < Duration::from_millis(1500),
+        "long polls held on for {:?}",
+        told.elapsed()
+    );
+    assert!(leaver.ended(SOON).await.success());
+    assert!(told.elapsed() < Duration::from_secs(3), "{:?}", told.elapsed());
+    drop((half, idle));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_it_at_once() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let mut leaver = Service::start(database.url()).await;
+    let job =
+        leaver.http().post_job(&sleep(60.0)).await.body["job_id"].as_str().unwrap().to_owned();
+    becomes(&client, &job, "processing", SOON).await;
+    leaver.signal(Signal::SIGTERM);
+    leaver.logged("leaving", SOON).await;
+    leaver.signal(Signal::SIGINT);
+    leaver.ended(Duration::from_secs(2)).await;
+}
+
+/// Claims are in flight all the time; one that arrives while the service leaves must not be forgotten.
+#[tokio::test(flavor = "multi_thread")]
+async fn under_load_every_job_is_completed_or_given_back() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let jobs: i64 = value(
+        &client,
+        "select count(*) from generate_series(1, 1500) nth
+         cross join lateral reveille.submit(task => 'sleep', payload => jsonb_build_object('seconds', 0.02, 'nth', nth))",
+    )
+    .await;
+    for _ in 0..3 {
+        let before: i64 = value(&client, "select count(*) from reveille.outcome").await;
+        let mut leaver = with_grace(&database, "5").env("REVEILLE_WORKERS", "16").start().await;
+        all_end(&client, before + 200, SOON).await;
+        assert!(leaver.terminate(Duration::from_secs(6)).await.success());
+        assert_eq!(value::<i64>(&client, "select count(*) from reveille.lease").await, 0);
+        assert_eq!(value::<i64>(&client, "select count(*) from reveille.worker").await, 0);
+        assert_one_place(&client).await;
+    }
+    let last = Service::start(database.url()).await;
+    all_end(&client, jobs, Duration::from_secs(30)).await;
+    let (wrong, spent): (i64, i64) = (
+        value(&client, "select count(*) from reveille.outcome where state <> 'completed'").await,
+        value(&client, "select count(*) from reveille.outcome where attempt <> 1").await,
+    );
+    assert_eq!((wrong, spent), (0, 0));
+    drop(last);
+}
+
+/// The weak moment: the claim was sent when the word to leave came, and its answer arrives after no job was seen to run.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_in_flight_is_waited_for() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let mut locker = harness::cluster::connect(database.url()).await;
+    let mut leaver = with_grace(&database, "1").start().await;
+    // The claim has read its lane, and waits where it writes the lease.
+    let lock = locker.transaction().await.unwrap();
+    lock.batch_execute("lock table reveille.lease in share mode").await.unwrap();
+    let job = submit(&client, "task => 'sleep', payload => '{\"seconds\": 60}'").await;
+    eventually("the claim is in flight", SOON, async || {
+        value::<i64>(
+            &client,
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like '-- Lanes%'",
+        )
+        .await
+            == 1
+    })
+    .await;
+    leaver.signal(Signal::SIGTERM);
+    leaver.logged("leaving", SOON).await;
+    lock.commit().await.unwrap();
+    assert!(leaver.ended(Duration::from_secs(4)).await.success());
+    becomes(&client, &job, "queued", Duration::ZERO).await;
+    let attempt: i32 = value(&client, "select attempt from reveille.ready").await;
+    assert_eq!(attempt, 0, "the attempt was spent");
+    assert_eq!(value::<i64>(&client, "select count(*) from reveille.worker").await, 0);
+    assert_one_place(&client).await;
+}

@@ -1,0 +1,157 @@
+//! Whoever dies, the rest goes on: the jobs of a killed process run again, and one that kills processes does not for ever.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio_postgres::Client;
+
+use crate::harness::look::{all_end, assert_one_place, becomes, listens, status, submit, value};
+use crate::harness::proxy::Mode;
+use crate::harness::service::ServiceBuilder;
+use crate::harness::{self, Cluster, Service, eventually};
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// Taken for lost after so many seconds.
+fn fast(url: &str, lost_after: &str) -> ServiceBuilder {
+    Service::on(url)
+        .env("REVEILLE_HEARTBEAT_SECONDS", "0.2")
+        .env("REVEILLE_LOST_AFTER_SECONDS", lost_after)
+}
+
+/// With all defaults, as it is promised.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_jobs_of_a_killed_process_run_again_within_15_seconds() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let (survivor, mut victim) = tokio::join!(
+        Service::on(database.url()).env("REVEILLE_QUEUES", "later").start(),
+        Service::on(database.url()).env("REVEILLE_QUEUES", "now,later").start(),
+    );
+    let job =
+        submit(&client, "task => 'sleep', payload => '{\"seconds\": 600}', queue => 'now'").await;
+    becomes(&client, &job, "processing", SOON).await;
+    // The survivor serves the job's queue from here on, and not before.
+    client.batch_execute("update reveille.job set queue = 'later'").await.unwrap();
+    victim.kill9().await;
+    let killed = Instant::now();
+    let lease: String = value(&client, "select lease::text from reveille.lease").await;
+    let again = format!("select count(*) from reveille.lease where lease <> '{lease}'");
+    eventually("it runs again", Duration::from_secs(30), async || {
+        value::<i64>(&client, &again).await == 1
+    })
+    .await;
+    assert!(killed.elapsed() < Duration::from_secs(15), "{:?}", killed.elapsed());
+    drop(survivor);
+}
+
+async fn lease_of(client: &Client, job: &str) -> Option<(String, i16)> {
+    let query = "select lease::text, crashes[array_position(ids, $1::text::uuid)] from reveille.lease where $1::text::uuid = any (ids)";
+    let row = client.query_opt(query, &[&job]).await.unwrap()?;
+    Some((row.get(0), row.get(1)))
+}
+
+/// The process is killed whenever it is seen to run the poison job: the one that kills it, as far as anybody can tell. Its
+/// neighbours are suspects too in the end, and run one by one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poison_job_ends_and_no_neighbour_shares_its_fate() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let start = || fast(database.url(), "0.7").env("REVEILLE_WORKERS", "200").start();
+    let (mut victim, observer) =
+        (start().await, fast(database.url(), "0.7").env("REVEILLE_WORKERS", "0").start().await);
+    let neighbours: i64 = value(
+        &client,
+        "select count(*) from generate_series(1, 100) nth
+         cross join lateral reveille.submit(task => 'sleep', payload => jsonb_build_object('seconds', 0.1, 'nth', nth))",
+    )
+    .await;
+    assert_eq!(neighbours, 100);
+    let poison =
+        submit(&client, "task => 'sleep', payload => '{\"seconds\": 600}', priority => 0").await;
+    let mut crashes = Vec::new();
+    while status(&client, &poison).await.as_deref() != Some("failed") {
+        assert!(crashes.len() < 4, "it killed {crashes:?} and has not ended");
+        eventually("the poison job runs or has ended", Duration::from_secs(60), async || {
+            lease_of(&client, &poison).await.is_some()
+                || status(&client, &poison).await.as_deref() == Some("failed")
+        })
+        .await;
+        let Some((lease, count)) = lease_of(&client, &poison).await else { continue };
+        crashes.push(count);
+        victim.kill9().await;
+        victim = start().await;
+        eventually("it is taken back", Duration::from_secs(20), async || {
+            lease_of(&client, &poison).await.is_none_or(|held| held.0 != lease)
+        })
+        .await;
+    }
+    assert_eq!(crashes, [0, 1, 2]);
+    all_end(&client, 101, Duration::from_secs(60)).await;
+    let http = observer.http();
+    let job = http.get_job(&poison).await.body;
+    assert_eq!((&job["status"], &job["error"]["code"]), (&json!("failed"), &json!("worker_lost")));
+    let unharmed: i64 = value(
+        &client,
+        "select count(*) from reveille.outcome where state = 'completed' and attempt = 1",
+    )
+    .await;
+    assert_eq!(unharmed, 100);
+    assert_one_place(&client).await;
+    drop(victim);
+}
+
+/// While the database is away nobody can be heard; nobody is lost for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_of_the_database_loses_nobody() {
+    let cluster = Cluster::start().await;
+    let database = cluster.database().await;
+    let (first, second) =
+        (fast(database.url(), "2").start().await, fast(database.url(), "2").start().await);
+    listens(&first).await;
+    listens(&second).await;
+    let job =
+        first.http().post("/jobs", &json!({"task": "sleep", "payload": {"seconds": 8}})).await.body;
+    let job = job["job_id"].as_str().unwrap();
+    becomes(&database.client().await, job, "processing", SOON).await;
+    cluster.kill9().await;
+    let down = Instant::now();
+    eventually("the outage outlasts every heartbeat", SOON, async || {
+        down.elapsed() > Duration::from_secs(3)
+    })
+    .await;
+    cluster.restart().await;
+    let client = database.client().await;
+    // The claim may have been forgotten by the crash, since it was not flushed; it was not taken from a living worker.
+    becomes(&client, job, "completed", Duration::from_secs(40)).await;
+    assert_eq!(value::<i64>(&client, "select count(*) from reveille.attempt").await, 0);
+    assert_one_place(&client).await;
+}
+
+/// Two instances were cut off; the one that returns first must not judge the other by its silence.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_returns_from_an_outage_gives_the_others_time_to_return() {
+    let database = harness::database().await;
+    let (near, far) = (database.proxy().await, database.proxy().await);
+    let holder = fast(far.url(), "2").start().await;
+    let judge = fast(near.url(), "2").env("REVEILLE_WORKERS", "0").start().await;
+    let client = database.client().await;
+    let job = submit(&client, "task => 'sleep', payload => '{\"seconds\": 6}'").await;
+    becomes(&client, &job, "processing", SOON).await;
+    near.set(Mode::Reset);
+    far.set(Mode::Reset);
+    let lost = "select count(*) from reveille.worker where heartbeat_at < now() - lost_after";
+    eventually("both are silent", SOON, async || value::<i64>(&client, lost).await == 2).await;
+    near.set(Mode::Pass);
+    eventually("the judge is back", SOON, async || value::<i64>(&client, lost).await == 1).await;
+    let beats = "select extract(epoch from max(heartbeat_at))::float8 from reveille.worker";
+    let back: f64 = value(&client, beats).await;
+    eventually("it has looked around", SOON, async || {
+        value::<f64>(&client, beats).await > back + 0.5
+    })
+    .await;
+    far.set(Mode::Pass);
+    becomes(&client, &job, "completed", Duration::from_secs(20)).await;
+    assert_eq!(value::<i64>(&client, "select count(*) from reveille.attempt").await, 0);
+    drop((holder, judge));
+}
