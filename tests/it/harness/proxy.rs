@@ -135,7 +135,7 @@ impl Shared {
         server: (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
     ) {
         let (from_client, to_client) = client.split();
-        let losing = watch::Sender::new(false);
+        let losing = watch::Sender::new(None);
         let end = tokio::select! {
             end = self.reset_asked_for() => end,
             end = self.upstream(from_client, server.1, &losing) => end,
@@ -156,13 +156,13 @@ impl Shared {
         &self,
         mut from: impl AsyncRead + Unpin,
         mut to: impl AsyncWrite + Unpin,
-        losing: &watch::Sender<bool>,
+        losing: &watch::Sender<Option<usize>>,
     ) -> End {
         let (mut buffer, mut reader) = (vec![0; 1 << 16], wire::Reader::default());
         while let Ok(length @ 1..) = from.read(&mut buffer).await {
             self.hold_back().await;
             if reader.read(&buffer[..length]).iter().any(|sql| self.is_to_be_lost(sql)) {
-                losing.send_replace(true);
+                losing.send_replace(Some(reader.asked()));
             }
             if to.write_all(&buffer[..length]).await.is_err() {
                 break;
@@ -175,11 +175,15 @@ impl Shared {
         &self,
         mut from: impl AsyncRead + Unpin,
         mut to: impl AsyncWrite + Unpin,
-        losing: &watch::Sender<bool>,
+        losing: &watch::Sender<Option<usize>>,
     ) -> End {
-        let mut buffer = vec![0; 1 << 16];
+        let (mut buffer, mut answers) = (vec![0; 1 << 16], wire::Answers::default());
         while let Ok(length @ 1..) = from.read(&mut buffer).await {
-            if *losing.borrow() {
+            let whole = answers.read(&buffer[..length]);
+            if let Some(nth) = *losing.borrow() {
+                if whole < nth {
+                    continue;
+                }
                 // That it answered means that it has committed, or failed to.
                 self.lost.send_modify(|count| *count += 1);
                 return End::Reset;

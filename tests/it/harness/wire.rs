@@ -1,4 +1,4 @@
-//! Just enough of PostgreSQL's protocol to tell, from what a client sends, where a commit happens.
+//! Just enough of PostgreSQL's protocol to tell, from what a client sends, where a commit happens, and when it was answered.
 
 use std::collections::HashMap;
 
@@ -11,6 +11,7 @@ pub(crate) struct Reader {
     statements: HashMap<Vec<u8>, String>,
     since_commit: String,
     executed: bool,
+    asked: usize,
 }
 
 impl Reader {
@@ -22,6 +23,11 @@ impl Reader {
             commits.extend(self.understand(kind, &body));
         }
         commits
+    }
+
+    /// How many answers the server owes for all that was sent so far, the one to the start of the session included.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked
     }
 
     /// The messages before the session starts have no kind, only a length.
@@ -39,7 +45,9 @@ impl Reader {
             (0, message[4..].to_vec())
         };
         // Version 3; anything else asks for encryption, or cancels a query.
-        self.started |= body.starts_with(&[0, 3]);
+        let starts = !self.started && body.starts_with(&[0, 3]);
+        self.started |= starts;
+        self.asked += usize::from(starts || matches!(kind, b'Q' | b'S'));
         Some((kind, body))
     }
 
@@ -86,5 +94,30 @@ impl Reader {
     fn commit(&mut self) -> String {
         self.executed = false;
         std::mem::take(&mut self.since_commit)
+    }
+}
+
+/// Counts the answers in the server's side of one connection.
+#[derive(Default)]
+pub(crate) struct Answers {
+    unread: Vec<u8>,
+    whole: usize,
+}
+
+impl Answers {
+    /// Takes what the server sent, and tells how many answers are whole by now.
+    pub(crate) fn read(&mut self, bytes: &[u8]) -> usize {
+        self.unread.extend_from_slice(bytes);
+        while let Some(length) = self.unread.get(1..5) {
+            let length = length.try_into().map_or(0, u32::from_be_bytes);
+            let end = 1 + usize::try_from(length).expect("a length fits");
+            if self.unread.len() < end {
+                break;
+            }
+            // Ready for the next query.
+            self.whole += usize::from(self.unread[0] == b'Z');
+            self.unread.drain(..end);
+        }
+        self.whole
     }
 }
