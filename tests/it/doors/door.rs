@@ -256,9 +256,11 @@ fn told(written: Result<Vec<Written>, SubmitError>, place: fn(usize) -> String) 
             Answer::refused(faults.into_iter().map(|fault| (fault.pointer, fault.code.into())))
         }
         Err(SubmitError::Conflict(held)) => {
-            Answer::refused(held.into_iter().map(|(nth, _)| {
-                (format!("{}/unique_key", place(nth)), "unique_key_conflict".into())
-            }))
+            let code = SubmitError::Conflict(Vec::new()).code();
+            Answer::refused(
+                held.into_iter()
+                    .map(|(nth, _)| (format!("{}/unique_key", place(nth)), code.into())),
+            )
         }
         Err(other) => panic!("{other}"),
     }

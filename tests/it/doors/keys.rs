@@ -5,7 +5,7 @@ use std::time::Duration;
 use reveille::{Context, Handler, Json, Reveille, TaskError};
 use serde_json::json;
 
-use super::door::{Accepted, Door, House};
+use super::door::{Accepted, Answer, Door, House};
 use super::refused;
 use crate::harness::eventually;
 
@@ -122,5 +122,20 @@ async fn within_a_list_they_are_resolved_in_its_order() {
         assert!(jobs[0].id == jobs[1].id && jobs[1].id == jobs[3].id && jobs[4].id == held.id);
         assert!(jobs[0].id < jobs[2].id && jobs[2].id < jobs[5].id, "{door:?}");
         assert_eq!(house.kept(&jobs[0].id).await.1, "4");
+
+        let before = house.count("reveille.job").await;
+        let list = [
+            job("wait", &format!("new {nth}"), "reject", 1),
+            job("wait", &c, "reject", 2),
+            job("wait", &b, "replace", 3),
+            job("wait", &format!("new {nth}"), "reject", 4),
+        ];
+        let list: Vec<&str> = list.iter().map(String::as_str).collect();
+        let answer: Answer = house.submit_many(door, &list).await.unwrap();
+        let conflicts =
+            [("/1/unique_key", "unique_key_conflict"), ("/3/unique_key", "unique_key_conflict")];
+        assert_eq!(answer, refused(&conflicts), "{door:?}");
+        assert_eq!(house.count("reveille.job").await, before, "{door:?}");
+        assert_eq!(house.kept(&held.id).await.1, "0", "nothing was replaced either: {door:?}");
     }
 }
