@@ -155,12 +155,18 @@ pub(crate) async fn pool(
         .await
 }
 
-/// Takes a connection out of a pool.
+/// Takes a connection out of a pool: one that is open still. A pool does not notice what happens to those that lie in it; after a
+/// restart of the database all of them are closed.
 pub(crate) async fn take(pool: &Pool<Manager>) -> Result<bb8::PooledConnection<'_, Manager>> {
-    pool.get().await.map_err(|error| match error {
-        RunError::User(error) => error,
-        RunError::TimedOut => {
-            Error::Unavailable("no connection was free or could be made in time".into())
+    loop {
+        let session = pool.get().await.map_err(|error| match error {
+            RunError::User(error) => error,
+            RunError::TimedOut => {
+                Error::Unavailable("no connection was free or could be made in time".into())
+            }
+        })?;
+        if !session.client.is_closed() {
+            return Ok(session);
         }
-    })
+    }
 }

@@ -1,5 +1,6 @@
 //! Writing submissions: many in one statement.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -188,6 +189,27 @@ impl Store {
             Ok(result) => result,
             Err(_) => Err(session.abandon()),
         }
+    }
+
+    /// Whether these jobs were created by an earlier call whose answer was lost. `None`: not all of them.
+    pub async fn job_kept(
+        &self,
+        jobs: &[(JobId, Submission)],
+        deadline: Instant,
+    ) -> Result<Option<Vec<Kept>>> {
+        let ids: Vec<Uuid> = jobs.iter().map(|(id, _)| id.0).collect();
+        let rows = self.hot_by(deadline, sql!("job/kept": UUID_ARRAY), &[&ids]).await?;
+        let known: HashMap<Uuid, Status> = rows
+            .iter()
+            .filter_map(|row| Some((row.get(0), Status::parse(row.get::<_, Option<&str>>(1)?)?)))
+            .collect();
+        Ok(jobs
+            .iter()
+            .map(|(id, _)| {
+                let status = *known.get(&id.0)?;
+                Some(Ok(Written { job_id: *id, status, outcome: Outcome::Created }))
+            })
+            .collect())
     }
 }
 

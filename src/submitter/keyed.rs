@@ -55,6 +55,10 @@ impl Keyed {
     async fn write(&self, round: Vec<Request>) {
         let round = if round.len() > 1 { self.write_all(round).await } else { round };
         for request in round {
+            if request.sent {
+                self.go_alone(request);
+                continue;
+            }
             match self.try_one(&request).await {
                 Err(SubmitError::KeyBusy) => {
                     self.busy().insert(key(&request.job));
@@ -89,26 +93,24 @@ impl Keyed {
 
     async fn try_one(&self, request: &Request) -> Answer {
         let jobs = [(request.id, request.job.clone())];
-        match self.writer.insert_keyed(&jobs, KEY_WAIT, request.deadline).await {
-            Ok(mut all) => {
-                self.writer.announce(&jobs);
-                all.pop().ok_or_else(|| SubmitError::Refused("the database gave no answer".into()))
-            }
-            Err(SubmitError::Unavailable(why)) if request.sent => Err(SubmitError::Unknown(why)),
-            Err(error) => Err(error),
-        }
+        let (sent, deadline) = (request.sent, request.deadline);
+        let mut all = self.writer.insert_keyed(&jobs, sent, KEY_WAIT, deadline).await?;
+        self.writer.announce(&jobs);
+        all.pop().ok_or_else(|| SubmitError::Refused("the database gave no answer".into()))
     }
 
     /// Tries until the key is free or the deadline has come.
     fn go_alone(&self, request: Request) {
         let keyed = self.clone();
         tokio::spawn(async move {
+            // A try that the deadline cuts off would leave its caller in doubt.
+            let last = request.deadline - 2 * KEY_WAIT;
             let answer = loop {
-                let Ok(_turn) = timeout_at(request.deadline, keyed.turn.acquire()).await else {
+                let Ok(_turn) = timeout_at(last, keyed.turn.acquire()).await else {
                     break Err(SubmitError::KeyBusy);
                 };
                 match keyed.try_one(&request).await {
-                    Err(SubmitError::KeyBusy) if Instant::now() < request.deadline => {}
+                    Err(SubmitError::KeyBusy) if Instant::now() < last => {}
                     answer => break answer,
                 }
             };

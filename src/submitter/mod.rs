@@ -135,7 +135,7 @@ impl Submitter {
             writer.insert(&jobs, deadline).await?;
             jobs.iter().map(|(id, job)| writer.created(*id, job)).collect()
         } else {
-            writer.insert_keyed(&jobs, PATIENCE, deadline).await?
+            writer.insert_keyed(&jobs, false, PATIENCE, deadline).await?
         };
         writer.announce(&jobs);
         Ok(written)

@@ -68,21 +68,30 @@ impl Writer {
         jobs: &[(JobId, Submission)],
         deadline: Instant,
     ) -> Result<(), SubmitError> {
-        self.persist(deadline, |announce| self.store.job_submit(jobs, announce, deadline)).await?;
+        self.persist(false, false, deadline, |announce, _| {
+            self.store.job_submit(jobs, announce, deadline)
+        })
+        .await?;
         histogram!("reveille_submit_batch_size").record(as_f64(jobs.len()));
         Ok(())
     }
 
     /// Inserts jobs of which some have a unique key, all or none. Waits `key_wait` for a key that an open transaction holds.
+    /// `sent` says that an earlier try may have been kept.
     pub(super) async fn insert_keyed(
         &self,
         jobs: &[(JobId, Submission)],
+        sent: bool,
         key_wait: Duration,
         deadline: Instant,
     ) -> Result<Vec<Written>, SubmitError> {
         let written = self
-            .persist(deadline, |announce| {
-                self.store.job_submit_together(jobs, announce, key_wait, deadline)
+            .persist(true, sent, deadline, |announce, sent| async move {
+                // Such a job may have ended by now, and its key may be free: only its id tells that it was kept.
+                if sent && let Some(kept) = self.store.job_kept(jobs, deadline).await? {
+                    return Ok(kept);
+                }
+                self.store.job_submit_together(jobs, announce, key_wait, deadline).await
             })
             .await?;
         let mut rejected = Vec::new();
@@ -96,21 +105,24 @@ impl Writer {
         if rejected.is_empty() { Ok(accepted) } else { Err(SubmitError::Conflict(rejected)) }
     }
 
-    /// Tries to write, announced or not, until it is settled or the deadline has come.
-    pub(super) async fn persist<T, F: Future<Output = StoreResult<T>>>(
+    /// Tries to write, announced or not, until it is settled or the deadline has come. `write` is told whether an earlier try
+    /// may have been kept.
+    async fn persist<T, F: Future<Output = StoreResult<T>>>(
         &self,
+        keyed: bool,
+        mut sent: bool,
         deadline: Instant,
-        write: impl Fn(bool) -> F,
+        write: impl Fn(bool, bool) -> F,
     ) -> Result<T, SubmitError> {
-        let (mut sent, mut announce, mut partitions) = (false, true, false);
+        let (mut announce, mut partitions) = (true, false);
         loop {
-            let error = match write(announce).await {
+            let error = match write(announce, sent).await {
                 Ok(written) => return Ok(written),
                 Err(error) => error,
             };
             sent |= matches!(error, Error::Unknown(_));
             match error.state() {
-                Some("55P03") if !sent => return Err(SubmitError::KeyBusy),
+                Some("55P03") if keyed && !sent => return Err(SubmitError::KeyBusy),
                 // The queue of notifications is full. The jobs matter more than their announcement; the poll finds them.
                 Some("54000") if announce => announce = false,
                 Some("23514") if !partitions => {

@@ -71,6 +71,9 @@ async fn clients_that_hang_do_not_hold_it() {
         let request = http.request("GET", &format!("/jobs/{job}?wait=60"));
         polls.push(tokio::spawn(request.send()));
     }
+    let sent = Instant::now();
+    eventually("the polls hang", SOON, async || sent.elapsed() > Duration::from_millis(500)).await;
+    assert!(polls.iter().all(|poll| !poll.is_finished()));
     let address = leaver.url().trim_start_matches("http://").to_owned();
     let mut half = TcpStream::connect(&address).await.unwrap();
     half.write_all(b"POST /jobs HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{").await.unwrap();

@@ -5,6 +5,7 @@
 mod harness;
 
 mod cli;
+mod commit;
 mod doors;
 mod edge;
 mod embedded;
@@ -13,6 +14,7 @@ mod faults;
 mod fencing;
 mod leaving;
 mod library;
+mod outage;
 mod push;
 mod reading;
 mod rescue;
@@ -20,3 +22,4 @@ mod retention;
 mod schema;
 mod service;
 mod tasks;
+mod together;

