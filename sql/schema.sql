@@ -468,6 +468,59 @@ AS $function$
   select replace(replace(name, '~', '~0'), '/', '~1')
 $function$;
 
+CREATE OR REPLACE FUNCTION reveille.queue_state(names text[])
+ RETURNS TABLE(name text, known boolean, paused_at timestamp with time zone, scheduled bigint, queued bigint, processing bigint, oldest_waiting_at timestamp with time zone, scheduled_estimated boolean, queued_estimated boolean, processing_estimated boolean)
+ LANGUAGE sql
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
+AS $function$
+  with recursive lane as (
+    select f.* from unnest(names) n (name) cross join lateral (
+      select r.queue, r.task, r.priority, r.run_at from reveille.ready r
+      where r.queue = n.name order by r.queue, r.task, r.priority, r.run_at limit 1
+    ) f
+    union all
+    select x.* from lane l cross join lateral (
+      select r.queue, r.task, r.priority, r.run_at from reveille.ready r
+      where r.queue = l.queue and (r.task, r.priority) > (l.task, l.priority)
+      order by r.queue, r.task, r.priority, r.run_at limit 1
+    ) x
+  ), ids as materialized (
+    select unnest(l.ids) as id from reveille.lease l limit 10001
+  ), held as materialized (
+    select j.queue, count(*) as jobs, (select count(*) from ids) > 10000 as estimated
+    from ids cross join lateral (select j.queue from reveille.job j where j.id = ids.id limit 1) j
+    group by j.queue
+  )
+  select n.name, q.name is not null or exists (select from lane where lane.queue = n.name), q.paused_at,
+    case when s.jobs > 10000 then greatest(s.jobs, reveille.waiting_estimate(n.name, false)) else s.jobs end,
+    case when d.jobs > 10000 then greatest(d.jobs, reveille.waiting_estimate(n.name, true)) else d.jobs end,
+    coalesce(h.jobs, 0),
+    (select min(lane.run_at) from lane where lane.queue = n.name and lane.run_at <= now()),
+    s.jobs > 10000, d.jobs > 10000, coalesce(h.estimated, false)
+  from unnest(names) with ordinality n (name, nth)
+  left join reveille.queue q on q.name = n.name
+  left join held h on h.queue = n.name
+  cross join lateral (
+    select count(*) as jobs from (
+      select from lane l cross join lateral (
+        select from reveille.ready r where r.queue = l.queue and r.task = l.task and r.priority = l.priority and r.run_at > now() limit 10001
+      ) r where l.queue = n.name limit 10001
+    ) c
+  ) s
+  cross join lateral (
+    select count(*) as jobs from (
+      select from lane l cross join lateral (
+        select from reveille.ready r where r.queue = l.queue and r.task = l.task and r.priority = l.priority and r.run_at <= now() limit 10001
+      ) r where l.queue = n.name and l.run_at <= now() limit 10001
+    ) c
+  ) d
+  order by n.nth
+$function$;
+
 CREATE OR REPLACE FUNCTION reveille.submit(task text DEFAULT NULL::text, payload jsonb DEFAULT NULL::jsonb, queue text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay_seconds double precision DEFAULT NULL::double precision, max_attempts integer DEFAULT NULL::integer, timeout_seconds double precision DEFAULT NULL::double precision, tags text[] DEFAULT NULL::text[], unique_key text DEFAULT NULL::text, on_conflict text DEFAULT NULL::text)
  RETURNS TABLE(job_id uuid, status text, outcome text)
  LANGUAGE sql
@@ -687,6 +740,18 @@ CREATE OR REPLACE FUNCTION reveille.uuid7_time(id uuid)
 AS $function$
   select to_timestamp((('x' || translate(left(id::text, 13), '-', ''))::bit(48)::bigint) / 1000.0)
 $function$;
+
+CREATE OR REPLACE FUNCTION reveille.waiting_estimate(queue text, due boolean)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+declare
+  plan jsonb;
+begin
+  execute format('explain (format json) select from reveille.ready where queue = %L and run_at %s now()',
+    queue, case when due then '<=' else '>' end) into plan;
+  return (plan -> 0 -> 'Plan' ->> 'Plan Rows')::numeric::bigint;
+end $function$;
 
 CREATE OR REPLACE FUNCTION reveille.wake()
  RETURNS trigger

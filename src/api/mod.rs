@@ -11,10 +11,12 @@ pub mod edge;
 mod failure;
 pub mod fields;
 mod health;
+pub mod hints;
 mod jobs;
 pub mod middleware;
 mod params;
 pub mod problem;
+mod queues;
 pub mod request;
 pub mod security;
 mod submission;
@@ -39,6 +41,8 @@ pub struct Services {
     pub store: Store,
     pub submitter: Submitter,
     pub events: Events,
+    /// Why jobs may have to wait.
+    pub hints: hints::Hints,
     pub shutdown: Shutdown,
     /// Writes all metrics in the format of Prometheus.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
@@ -50,16 +54,18 @@ enum Tag {
     Jobs,
     /// What jobs can be asked to do.
     Tasks,
+    /// Seeing how queues stand, and stopping and starting them.
+    Queues,
     /// How the service is.
     Health,
 }
 
 /// Each path belongs to one of them: the specification has a path once for each that names it.
-type Apis = (jobs::JobsApi, jobs::JobApi, tasks::TasksApi, health::HealthApi);
+type Apis = (jobs::JobsApi, jobs::JobApi, queues::QueuesApi, tasks::TasksApi, health::HealthApi);
 
 /// The API as it is documented; needs no database.
 fn service() -> OpenApiService<Apis, ()> {
-    let apis = (jobs::JobsApi, jobs::JobApi, tasks::TasksApi, health::HealthApi);
+    let apis = (jobs::JobsApi, jobs::JobApi, queues::QueuesApi, tasks::TasksApi, health::HealthApi);
     OpenApiService::new(apis, "Reveille", env!("CARGO_PKG_VERSION")).description(
         "A push-driven PostgreSQL job queue. Submit a job with `POST /jobs`, and read what became of it with `GET /jobs/{job_id}`. \
          Errors are `application/problem+json` (RFC 9457) with a stable `code`; `detail` says what to do.",

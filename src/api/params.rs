@@ -8,10 +8,55 @@ use uuid::Uuid;
 
 use super::problem::Problem;
 use crate::job::JobId;
+use crate::queue::QueueName;
 
-/// A job's id as it stands in a path; [`IdText::job`] reads it, so that the answer to a bad one has a code of its own.
-#[derive(Debug, Clone)]
-pub struct IdText(String);
+/// A parameter that is taken as text, and read by the operation, so that the answer to a bad one has a code of its own.
+macro_rules! text {
+    ($(#[$doc:meta])* $type:ident, $name:literal, $schema:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone)]
+        pub struct $type(String);
+
+        impl Type for $type {
+            const IS_REQUIRED: bool = true;
+            type RawValueType = Self;
+            type RawElementValueType = Self;
+
+            fn name() -> Cow<'static, str> {
+                $name.into()
+            }
+
+            fn schema_ref() -> MetaSchemaRef {
+                MetaSchemaRef::Inline(Box::new($schema))
+            }
+
+            fn as_raw_value(&self) -> Option<&Self> {
+                Some(self)
+            }
+
+            fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+                Box::new(std::iter::empty())
+            }
+        }
+
+        impl ParseFromParameter for $type {
+            fn parse_from_parameter(value: &str) -> ParseResult<Self> {
+                Ok(Self(value.to_owned()))
+            }
+        }
+    };
+}
+text!(
+    /// A job's id as it stands in a path.
+    IdText, "string_uuid", MetaSchema::new_with_format("string", "uuid")
+);
+text!(
+    /// A queue's name as it stands in a path.
+    QueueText, "string_queue", MetaSchema {
+        pattern: Some("^[a-z0-9_.-]{1,64}$".into()),
+        ..MetaSchema::new("string")
+    }
+);
 
 impl IdText {
     pub fn job(&self) -> Result<JobId, Problem> {
@@ -22,32 +67,32 @@ impl IdText {
     }
 }
 
-impl Type for IdText {
-    const IS_REQUIRED: bool = true;
-    type RawValueType = Self;
-    type RawElementValueType = Self;
-
-    fn name() -> Cow<'static, str> {
-        "string_uuid".into()
-    }
-
-    fn schema_ref() -> MetaSchemaRef {
-        MetaSchemaRef::Inline(Box::new(MetaSchema::new_with_format("string", "uuid")))
-    }
-
-    fn as_raw_value(&self) -> Option<&Self> {
-        Some(self)
-    }
-
-    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
-        Box::new(std::iter::empty())
+impl QueueText {
+    pub fn queue(&self) -> Result<QueueName, Problem> {
+        QueueName::new(&self.0).ok_or_else(|| {
+            let detail = format!(
+                "A queue's name is {}. GET /queues lists those that there are.",
+                QueueName::RULE
+            );
+            Problem::bad_request("invalid_queue_name", detail)
+        })
     }
 }
 
-impl ParseFromParameter for IdText {
-    fn parse_from_parameter(value: &str) -> ParseResult<Self> {
-        Ok(Self(value.to_owned()))
+/// How many items a page is to have: 1 to 200, or what is usual for such a list.
+pub fn page_limit(limit: Option<u32>, usual: u32) -> Result<u32, Problem> {
+    let limit = limit.unwrap_or(usual);
+    if (1..=200).contains(&limit) {
+        return Ok(limit);
     }
+    let detail = "limit is a number from 1 to 200. Follow next_cursor for more.";
+    Err(Problem::bad_request("invalid_limit", detail))
+}
+
+/// 400 for a cursor that no list has given.
+pub fn invalid_cursor() -> Problem {
+    let detail = "This is no cursor of a list. Pass next_cursor of the page before as it is, or leave it out.";
+    Problem::bad_request("invalid_cursor", detail)
 }
 
 /// 404 for a job.

@@ -130,6 +130,7 @@ impl Service {
             store: store.clone(),
             submitter: submitter.clone(),
             events,
+            hints: api::hints::Hints::new(store.clone()),
             shutdown: shutdown.clone(),
             metrics: metrics::writer(),
         };

@@ -19,7 +19,7 @@ Examples:
 pub(super) struct Args {
     #[command(subcommand)]
     action: Option<Action>,
-    /// Print the service's answers as they are.
+    /// Print the service's answers as they are, one a line.
     #[arg(long, global = true)]
     json: bool,
     #[command(flatten)]
@@ -53,11 +53,24 @@ pub(super) async fn execute(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn list(remote: &Remote, json: bool) -> anyhow::Result<ExitCode> {
-    let answer = remote.send(Request::get(&["queues"])).await?;
-    if json {
-        output::line(&answer.body)?;
-    } else {
-        get::rows(&answer.page()?.objects()?)?;
+    let mut queues = Vec::new();
+    let mut query = Vec::new();
+    loop {
+        let request = Request { query, ..Request::get(&["queues"]) };
+        let answer = remote.send(request).await?;
+        let page = answer.page()?;
+        if json {
+            output::line(&answer.body)?;
+        } else {
+            queues.extend(page.objects()?);
+        }
+        match page.next_cursor {
+            Some(next) => query = vec![("cursor", next)],
+            None => break,
+        }
+    }
+    if !json {
+        get::rows(&queues)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -23,7 +23,7 @@ pub(super) struct Args {
     ///
     /// Its bearer token is read from REVEILLE_TOKEN: an argument could be seen by everybody on
     /// this machine.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", global = true)]
     url: Option<String>,
 }
 

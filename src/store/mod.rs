@@ -22,6 +22,7 @@ pub mod listen;
 pub mod migrate;
 pub mod partition;
 pub mod prune;
+pub mod queue;
 mod session;
 pub mod submission;
 pub mod task;

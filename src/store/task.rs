@@ -104,11 +104,6 @@ impl Store {
         let rows = self.cold(sql!("task/list": TEXT), &[&name]).await?;
         Ok(rows.iter().map(known_task).collect())
     }
-
-    /// The tasks that some live worker serves.
-    pub async fn task_served(&self) -> Result<Vec<String>> {
-        Ok(self.cold(sql!("task/served"), &[]).await?.iter().map(|row| row.get(0)).collect())
-    }
 }
 
 fn column(tasks: &[TaskRow], pick: fn(&TaskRow) -> Option<Json>) -> Vec<Option<Jsonb>> {

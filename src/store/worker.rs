@@ -147,6 +147,12 @@ impl Store {
         Ok(Some((name, Rescued { returned: count(0), ended: count(1) })))
     }
 
+    /// What live workers serve: queues, or `None` for all of them, and tasks.
+    pub async fn worker_serving(&self) -> Result<Vec<(Option<Vec<String>>, Vec<String>)>> {
+        let rows = self.cold(sql!("worker/serving"), &[]).await?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
     /// Remembers queues that have had jobs.
     pub async fn queue_register(&self, names: &[&str]) -> Result<()> {
         self.cold(sql!("queue/register": TEXT_ARRAY), &[&names]).await.map(drop)

@@ -16,6 +16,7 @@ mod leaving;
 mod library;
 mod outage;
 mod push;
+mod queues;
 mod reading;
 mod rescue;
 mod retention;

@@ -30,7 +30,7 @@ pub struct Submitted {
     pub status: JobStatus,
     /// What became of the submission.
     pub outcome: SubmissionOutcome,
-    /// What may not be meant, such as a task that nobody serves.
+    /// Why it may have to wait: its queue is paused, or no running worker serves its task.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }

@@ -11,7 +11,9 @@ use poem_openapi::OpenApi;
 use poem_openapi::param::Query;
 use uuid::Uuid;
 
-use answers::{BatchAnswer, Include, JobPage, SubmitAnswer, Submitted, SubmittedBatch};
+use answers::{
+    BatchAnswer, Include, JobPage, SubmissionOutcome, SubmitAnswer, Submitted, SubmittedBatch,
+};
 pub use one::JobApi;
 use view::{Job, JobStatus};
 use wait::wait_seconds;
@@ -20,6 +22,7 @@ use super::Services;
 use super::answers::{BODY, Refused};
 use super::body::{Body, Read};
 use super::failure::of_batch;
+use super::params::{invalid_cursor, page_limit};
 use super::problem::Problem;
 use super::security::Bearer;
 use super::submission::{BatchBody, SubmissionBody};
@@ -54,10 +57,14 @@ impl JobsApi {
         _token: Bearer,
     ) -> Result<SubmitAnswer, Refused<SubmitJob>> {
         let wait = wait_seconds(wait.0)?;
+        let (queue, task) = (job.0.0.queue.clone(), job.0.0.task.clone());
         let written = services.submitter.submit(job.0.0).await?;
         let (id, existing) = (written.job_id, written.outcome == Outcome::Existing);
         let location = format!("/jobs/{id}");
         let mut submitted = Submitted::from(written);
+        if !existing {
+            submitted.warnings = services.hints.of(queue.as_str(), task.as_str()).await;
+        }
         let Some(wait) = wait else {
             return Ok(if existing {
                 SubmitAnswer::Existing(Body(submitted), location)
@@ -91,10 +98,18 @@ impl JobsApi {
         jobs: Read<BatchBody>,
         _token: Bearer,
     ) -> Result<BatchAnswer, Refused<SubmitJobs>> {
+        let lanes: Vec<_> =
+            jobs.0.0.iter().map(|job| (job.queue.clone(), job.task.clone())).collect();
         let written = services.submitter.submit_many(jobs.0.0).await.map_err(of_batch)?;
-        Ok(BatchAnswer::Created(Body(SubmittedBatch {
-            jobs: written.into_iter().map(Submitted::from).collect(),
-        })))
+        let mut jobs: Vec<_> = written.into_iter().map(Submitted::from).collect();
+        let lanes = lanes.iter().map(|(queue, task)| (queue.as_str(), task.as_str()));
+        let hints = services.hints.of_many(lanes).await;
+        for (job, hints) in jobs.iter_mut().zip(hints) {
+            if job.outcome != SubmissionOutcome::Existing {
+                job.warnings = hints;
+            }
+        }
+        Ok(BatchAnswer::Created(Body(SubmittedBatch { jobs })))
     }
 
     /// List jobs
@@ -129,14 +144,7 @@ impl JobsApi {
         cursor: Query<Option<String>>,
         _token: Bearer,
     ) -> Result<Body<JobPage>, Refused<ListJobs>> {
-        let limit = limit.0.unwrap_or(50);
-        if !(1..=200).contains(&limit) {
-            return Err(Problem::bad_request(
-                "invalid_limit",
-                "limit is a number from 1 to 200. Follow next_cursor for more.",
-            )
-            .into());
-        }
+        let limit = page_limit(limit.0, 50)?;
         let payload_contains = match payload_contains.0 {
             Some(text) => Some(Json::parse(text.as_bytes()).map_err(|fault| {
                 Problem::bad_request(
@@ -170,7 +178,5 @@ impl JobsApi {
 }
 
 fn read_cursor(text: &str) -> Result<JobId, Problem> {
-    Uuid::try_parse(text).map(JobId).map_err(|_| {
-        Problem::bad_request("invalid_cursor", "This is no cursor of a list. Pass next_cursor of the page before as it is, or leave it out.")
-    })
+    Uuid::try_parse(text).map(JobId).map_err(|_| invalid_cursor())
 }

@@ -174,7 +174,7 @@ pub struct Job {
     /// Why it failed, or why its last attempt did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<JobError>,
-    /// Why it may have to wait: no running worker serves its task.
+    /// Why it may have to wait: its queue is paused, or no running worker serves its task.
     #[oai(skip_serializing_if_is_empty)]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,

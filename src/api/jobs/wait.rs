@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use super::super::Services;
-use super::super::fields::did_you_mean;
 use super::super::problem::Problem;
 use super::view::{Job, JobStatus};
 use crate::job::JobId;
@@ -32,7 +31,7 @@ impl Services {
             if row.status.is_final() || left.is_zero() || self.shutdown.draining.is_cancelled() {
                 let mut job = Job::from(row);
                 if matches!(job.status, JobStatus::Queued | JobStatus::Scheduled) {
-                    job.warnings.extend(self.unserved(&job.task).await);
+                    job.warnings = self.hints.of(&job.queue, &job.task).await;
                 }
                 return Ok(Some(job));
             }
@@ -42,16 +41,5 @@ impl Services {
                 () = self.shutdown.draining.cancelled() => {}
             }
         }
-    }
-
-    /// Why a job of this task would wait, if nobody serves it. A hint: that it cannot be read is no reason to fail.
-    async fn unserved(&self, task: &str) -> Option<String> {
-        let served = self.store.task_served().await.ok()?;
-        if served.iter().any(|name| name == task) {
-            return None;
-        }
-        let names: Vec<&str> = served.iter().map(String::as_str).collect();
-        let hint = did_you_mean(task, &names);
-        Some(format!("No running worker serves the task {task:?}, so the job waits.{hint}"))
     }
 }

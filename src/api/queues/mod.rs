@@ -1,0 +1,135 @@
+//! Queues: how they stand, and stopping and starting them.
+
+mod view;
+
+use poem::web::Data;
+use poem_openapi::OpenApi;
+use poem_openapi::param::{Path, Query};
+
+use view::{Queue, QueuePage};
+
+use super::Services;
+use super::answers::Refused;
+use super::body::Body;
+use super::params::{QueueText, invalid_cursor, page_limit};
+use super::problem::Problem;
+use super::security::Bearer;
+use crate::queue::QueueName;
+use crate::refusals;
+
+refusals! {
+    pub ListQueues: &[400];
+    pub GetQueue: &[400, 404];
+    pub PauseQueue: &[400];
+    pub ResumeQueue: &[400, 404];
+}
+
+pub struct QueuesApi;
+
+/// Queues.
+#[OpenApi(tag = "super::Tag::Queues")]
+impl QueuesApi {
+    /// List queues
+    ///
+    /// By name, with how many jobs they have. A queue is known from its first job on, or from when it was paused.
+    #[oai(path = "/queues", method = "get", operation_id = "list_queues")]
+    async fn list_queues(
+        &self,
+        services: Data<&Services>,
+        /// How many queues a page has, 1 to 200; 100 without it.
+        limit: Query<Option<u32>>,
+        /// `next_cursor` of the page before.
+        cursor: Query<Option<String>>,
+        _token: Bearer,
+    ) -> Result<Body<QueuePage>, Refused<ListQueues>> {
+        let limit = page_limit(limit.0, 100)?;
+        let after = cursor.0.map(|cursor| QueueName::new(&cursor).ok_or_else(invalid_cursor));
+        let after = after.transpose()?;
+        let after = after.as_ref().map_or("", QueueName::as_str);
+        // One more tells whether there is a next page.
+        let mut names = services.store.queue_names(after, limit + 1).await?;
+        let more = names.len() > limit as usize;
+        names.truncate(limit as usize);
+        let rows = services.store.queue_state(&names).await?;
+        Ok(Body(QueuePage {
+            data: rows.into_iter().map(Queue::from).collect(),
+            next_cursor: names.last().filter(|_| more).map(ToString::to_string),
+        }))
+    }
+
+    /// Read a queue
+    ///
+    /// Whether it is paused, and how many jobs it has.
+    #[oai(path = "/queues/:queue", method = "get", operation_id = "get_queue")]
+    async fn get_queue(
+        &self,
+        services: Data<&Services>,
+        /// The queue's name.
+        queue: Path<QueueText>,
+        _token: Bearer,
+    ) -> Result<Body<Queue>, Refused<GetQueue>> {
+        let name = queue.0.queue()?;
+        Ok(Body(services.queue(&name).await?.ok_or_else(|| no_queue(&name))?))
+    }
+
+    /// Pause a queue
+    ///
+    /// None of its jobs is started any more, by any instance; those that run go on, and new ones are taken in. A queue that
+    /// is not known yet can be paused before its first job comes. Of a paused queue nothing changes.
+    #[oai(path = "/queues/:queue/pause", method = "post", operation_id = "pause_queue")]
+    async fn pause_queue(
+        &self,
+        services: Data<&Services>,
+        /// The queue's name.
+        queue: Path<QueueText>,
+        _token: Bearer,
+    ) -> Result<Body<Queue>, Refused<PauseQueue>> {
+        let name = queue.0.queue()?;
+        services.store.queue_pause(&name).await?;
+        services.hints.forget().await;
+        // It is known from now on.
+        Ok(Body(services.queue(&name).await?.ok_or_else(Problem::internal)?))
+    }
+
+    /// Resume a queue
+    ///
+    /// Its jobs are started again, and all instances are woken for them. Of a queue that is not paused nothing changes.
+    #[oai(path = "/queues/:queue/resume", method = "post", operation_id = "resume_queue")]
+    async fn resume_queue(
+        &self,
+        services: Data<&Services>,
+        /// The queue's name.
+        queue: Path<QueueText>,
+        _token: Bearer,
+    ) -> Result<Body<Queue>, Refused<ResumeQueue>> {
+        let name = queue.0.queue()?;
+        services.store.queue_resume(&name).await?;
+        services.hints.forget().await;
+        services.wake_for(&name).await;
+        Ok(Body(services.queue(&name).await?.ok_or_else(|| no_queue(&name))?))
+    }
+}
+
+fn no_queue(name: &QueueName) -> Problem {
+    let detail = format!(
+        "There is no queue {name}. A queue is known from its first job on, or from when it was paused; GET /queues lists them."
+    );
+    Problem::not_found("queue_not_found", detail)
+}
+
+impl Services {
+    async fn queue(&self, name: &QueueName) -> Result<Option<Queue>, Problem> {
+        let rows = self.store.queue_state(std::slice::from_ref(name)).await?;
+        Ok(rows.into_iter().next().map(Queue::from))
+    }
+
+    /// Has every instance look at all lanes of this queue.
+    async fn wake_for(&self, name: &QueueName) {
+        self.events.wakes.wake(|pending| {
+            pending.queues.insert(name.clone());
+        });
+        if let Err(error) = self.store.news_notify(&format!("queue {name}")).await {
+            tracing::debug!(%error, "the others were not told of a resumed queue; their poll finds it");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! A queue as callers see it.
+
+use chrono::{DateTime, Utc};
+use poem_openapi::types::Example;
+use poem_openapi::{Enum, Object};
+use serde::Serialize;
+
+use crate::store::queue::QueueRow;
+
+/// A count of jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
+#[oai(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub enum QueueCount {
+    Scheduled,
+    Queued,
+    Processing,
+}
+
+/// How many jobs of a queue have not ended. Those that have are not counted here; `GET /jobs?queue=…&status=…` lists them.
+#[derive(Debug, Clone, Object, Serialize)]
+#[oai(example)]
+pub struct QueueCounts {
+    /// Jobs that wait for their time.
+    pub scheduled: i64,
+    /// Jobs that could start.
+    pub queued: i64,
+    /// Jobs that a worker holds.
+    pub processing: i64,
+}
+
+impl Example for QueueCounts {
+    fn example() -> Self {
+        Self { scheduled: 3, queued: 120, processing: 16 }
+    }
+}
+
+/// A queue. It is known from its first job on, or from when it was paused.
+#[derive(Debug, Clone, Object, Serialize)]
+#[oai(skip_serializing_if_is_none, example)]
+pub struct Queue {
+    /// Its name.
+    pub name: String,
+    /// Whether no more of its jobs are started.
+    pub paused: bool,
+    /// Since when it is paused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused_at: Option<DateTime<Utc>>,
+    /// How many jobs it has, exact up to 10,000.
+    pub counts: QueueCounts,
+    /// Which counts are above 10,000, and so estimates of the planner.
+    #[oai(skip_serializing_if_is_empty)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub estimated: Vec<QueueCount>,
+    /// Since when the job that has waited longest could have started. Absent when none could.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest_waiting_at: Option<DateTime<Utc>>,
+}
+
+impl From<QueueRow> for Queue {
+    fn from(row: QueueRow) -> Self {
+        let estimated = [
+            (row.scheduled, QueueCount::Scheduled),
+            (row.queued, QueueCount::Queued),
+            (row.processing, QueueCount::Processing),
+        ];
+        Self {
+            name: row.name.to_string(),
+            paused: row.paused_at.is_some(),
+            paused_at: row.paused_at,
+            counts: QueueCounts {
+                scheduled: row.scheduled.jobs,
+                queued: row.queued.jobs,
+                processing: row.processing.jobs,
+            },
+            estimated: estimated
+                .into_iter()
+                .filter_map(|(count, name)| count.estimated.then_some(name))
+                .collect(),
+            oldest_waiting_at: row.oldest_waiting_at,
+        }
+    }
+}
+
+impl Example for Queue {
+    fn example() -> Self {
+        Self {
+            name: "mail".into(),
+            paused: false,
+            paused_at: None,
+            counts: QueueCounts::example(),
+            estimated: Vec::new(),
+            oldest_waiting_at: DateTime::from_timestamp(1_795_507_200, 0),
+        }
+    }
+}
+
+/// A page of queues.
+#[derive(Debug, Clone, Object, Serialize)]
+#[oai(example, skip_serializing_if_is_none)]
+pub struct QueuePage {
+    /// The queues, by name.
+    pub data: Vec<Queue>,
+    /// Where the next page begins: pass it as `cursor`. Absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+impl Example for QueuePage {
+    fn example() -> Self {
+        Self { data: vec![Queue::example()], next_cursor: None }
+    }
+}

@@ -1,0 +1,70 @@
+//! Queues as people see and steer them.
+
+use chrono::{DateTime, Utc};
+
+use super::session::sql;
+use super::{Result, Store};
+use crate::queue::QueueName;
+
+/// A count, exact up to 10,000.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Count {
+    pub jobs: i64,
+    pub estimated: bool,
+}
+
+/// How a queue stands.
+#[derive(Clone, Debug)]
+pub struct QueueRow {
+    pub name: QueueName,
+    pub paused_at: Option<DateTime<Utc>>,
+    pub scheduled: Count,
+    pub queued: Count,
+    pub processing: Count,
+    /// Since when the oldest job that could start has been waiting.
+    pub oldest_waiting_at: Option<DateTime<Utc>>,
+}
+
+impl Store {
+    /// The names of at most `limit` queues after this one, in order.
+    pub async fn queue_names(&self, after: &str, limit: u32) -> Result<Vec<QueueName>> {
+        let limit = i64::from(limit);
+        let rows = self.cold(sql!("queue/names": TEXT, INT8), &[&after, &limit]).await?;
+        Ok(rows.iter().map(|row| QueueName::trusted(row.get(0))).collect())
+    }
+
+    /// Those of these queues that are known, in their order.
+    pub async fn queue_state(&self, names: &[QueueName]) -> Result<Vec<QueueRow>> {
+        let names: Vec<&str> = names.iter().map(QueueName::as_str).collect();
+        let rows = self.cold(sql!("queue/state": TEXT_ARRAY), &[&names]).await?;
+        Ok(rows.iter().filter(|row| row.get("known")).map(queue_row).collect())
+    }
+
+    /// Has nothing of this queue claimed any more; it need not be known.
+    pub async fn queue_pause(&self, name: &QueueName) -> Result<()> {
+        self.hot(sql!("queue/pause": TEXT), &[&name.as_str()]).await.map(drop)
+    }
+
+    /// Has jobs of this queue claimed again, by whoever looks at it.
+    pub async fn queue_resume(&self, name: &QueueName) -> Result<()> {
+        self.hot(sql!("queue/resume": TEXT), &[&name.as_str()]).await.map(drop)
+    }
+
+    /// The queues that are paused.
+    pub async fn queue_paused(&self) -> Result<Vec<String>> {
+        Ok(self.cold(sql!("queue/paused"), &[]).await?.iter().map(|row| row.get(0)).collect())
+    }
+}
+
+fn queue_row(row: &tokio_postgres::Row) -> QueueRow {
+    let count =
+        |jobs: &str, estimated: &str| Count { jobs: row.get(jobs), estimated: row.get(estimated) };
+    QueueRow {
+        name: QueueName::trusted(row.get("name")),
+        paused_at: row.get("paused_at"),
+        scheduled: count("scheduled", "scheduled_estimated"),
+        queued: count("queued", "queued_estimated"),
+        processing: count("processing", "processing_estimated"),
+        oldest_waiting_at: row.get("oldest_waiting_at"),
+    }
+}

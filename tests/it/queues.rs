@@ -1,0 +1,161 @@
+//! Queues: how they stand, and pausing and resuming them.
+
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::proxy::Mode;
+use crate::harness::service::ServiceBuilder;
+use crate::harness::{self, Service, TestDatabase};
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// A service whose poll finds nothing while a test lasts.
+fn slow_poll(database: &TestDatabase) -> ServiceBuilder {
+    Service::on(database.url()).env("REVEILLE_POLL_INTERVAL_SECONDS", "60")
+}
+
+async fn submitted(service: &Service, job: Value) -> Value {
+    let answer = service.http().post("/jobs", &job).await;
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    answer.body
+}
+
+async fn status(service: &Service, job: &Value) -> Value {
+    let job = service.http().get_job(job["job_id"].as_str().unwrap()).await;
+    job.body["status"].clone()
+}
+
+/// The job once it has ended, or as it stands after ten seconds.
+async fn ended(service: &Service, job: &Value) -> Value {
+    service.http().get(&format!("/jobs/{}?wait=10", job["job_id"].as_str().unwrap())).await.body
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_queue_starts_nothing_and_resuming_it_wakes_every_instance() {
+    let database = harness::database().await;
+    let works = slow_poll(&database).start().await;
+    let steers = slow_poll(&database).env("REVEILLE_WORKERS", "0").start().await;
+    let http = steers.http();
+    let running =
+        submitted(&steers, json!({"task": "sleep", "payload": {"seconds": 2}, "queue": "mail"}))
+            .await;
+    harness::eventually("a job of the queue runs", SOON, async || {
+        status(&steers, &running).await == "processing"
+    })
+    .await;
+    let paused = http.post("/queues/mail/pause", &json!({})).await;
+    assert_eq!((paused.status, &paused.body["paused"]), (200, &json!(true)));
+    let again = http.post("/queues/mail/pause", &json!({})).await.body;
+    assert_eq!(again["paused_at"], paused.body["paused_at"]);
+
+    let job = submitted(&steers, json!({"payload": 1, "queue": "mail"})).await;
+    let warning = job["warnings"][0].as_str().unwrap();
+    assert!(warning.contains("mail is paused"), "{warning}");
+    let other = submitted(&steers, json!({"payload": 1})).await;
+    assert_eq!(ended(&steers, &other).await["status"], "completed");
+    assert_eq!(ended(&steers, &running).await["status"], "completed");
+    let waits = http.get_job(job["job_id"].as_str().unwrap()).await.body;
+    assert_eq!(waits["status"], "queued");
+    assert_eq!(waits["warnings"][0], json!(warning));
+    let queue = http.get("/queues/mail").await.body;
+    assert_eq!(queue["counts"], json!({"scheduled": 0, "queued": 1, "processing": 0}));
+    assert_eq!(queue["oldest_waiting_at"], waits["run_at"]);
+
+    let resumed = http.post("/queues/mail/resume", &json!({})).await;
+    assert_eq!((resumed.status, &resumed.body["paused"]), (200, &json!(false)));
+    let job = ended(&works, &job).await;
+    assert_eq!((&job["status"], job.get("warnings")), (&json!("completed"), None));
+    assert_eq!(http.post("/queues/mail/resume", &json!({})).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_can_be_paused_before_its_first_job_and_resumed_without_a_listener() {
+    let database = harness::database().await;
+    let listener = database.proxy().await;
+    let service =
+        slow_poll(&database).env("REVEILLE_LISTEN_DATABASE_URL", listener.url()).start().await;
+    listener.set(Mode::Blackhole);
+    let http = service.http();
+    let queue = http.post("/queues/later/pause", &json!({})).await.body;
+    assert_eq!((&queue["name"], &queue["paused"]), (&json!("later"), &json!(true)));
+    let job = submitted(&service, json!({"payload": 1, "queue": "later"})).await;
+    let other = submitted(&service, json!({"payload": 1})).await;
+    assert_eq!(ended(&service, &other).await["status"], "completed");
+    assert_eq!(status(&service, &job).await, "queued");
+    http.post("/queues/later/resume", &json!({})).await;
+    assert_eq!(ended(&service, &job).await["status"], "completed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queues_are_counted_up_to_ten_thousand_and_estimated_beyond() {
+    let database = harness::database().await;
+    let service = Service::on(database.url()).env("REVEILLE_WORKERS", "0").start().await;
+    let client = database.client().await;
+    client
+        .batch_execute(
+            "insert into reveille.ready (queue, task, priority, run_at, id)
+             select 'large', 'echo', n % 10, now(), gen_random_uuid() from generate_series(1, 10050) n;
+             insert into reveille.ready (queue, task, priority, run_at, id)
+             select 'small', 'echo', n % 2, now() + interval '1 hour', gen_random_uuid() from generate_series(1, 7) n;
+             insert into reveille.queue (name) values ('empty');
+             analyze reveille.ready",
+        )
+        .await
+        .unwrap();
+    let http = service.http();
+    let first = http.get("/queues?limit=2").await.body;
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let second = http.get(&format!("/queues?limit=2&cursor={cursor}")).await.body;
+    let queues =
+        [first["data"].as_array().unwrap().clone(), second["data"].as_array().unwrap().clone()];
+    let [empty, large, small] = &queues.concat()[..] else { panic!("{queues:?}") };
+    assert_eq!(second.get("next_cursor"), None);
+    assert_eq!(
+        empty,
+        &json!({"name": "empty", "paused": false, "counts": {"scheduled": 0, "queued": 0, "processing": 0}})
+    );
+    assert_eq!((&large["name"], &large["estimated"]), (&json!("large"), &json!(["queued"])));
+    let queued = large["counts"]["queued"].as_i64().unwrap();
+    assert!((10_001..20_000).contains(&queued), "{large}");
+    assert_eq!(small["counts"], json!({"scheduled": 7, "queued": 0, "processing": 0}));
+    assert_eq!((small.get("oldest_waiting_at"), small.get("estimated")), (None, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_lists_pauses_and_resumes_and_wrong_names_are_told() {
+    let database = harness::database().await;
+    let service = Service::start(database.url()).await;
+    let http = service.http();
+    let run = |line: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_reveille"));
+        let output = command.args(line).args(["--url", service.url()]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(run(&["queues", "pause", "mail", "billing"]), "mail  paused\nbilling  paused\n");
+    assert_eq!(run(&["queues", "resume", "mail"]), "mail  resumed\n");
+    let listed = run(&["queues"]);
+    let lines: Vec<Vec<&str>> =
+        listed.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(
+        (lines[1][..2].to_vec(), lines[2][..2].to_vec()),
+        (vec!["billing", "true"], vec!["mail", "false"])
+    );
+
+    for path in ["/queues/none", "/queues/none/resume"] {
+        let answer = if path.ends_with("resume") {
+            http.post(path, &json!({})).await
+        } else {
+            http.get(path).await
+        };
+        assert_eq!((answer.status, &answer.body["code"]), (404, &json!("queue_not_found")));
+    }
+    for path in ["/queues/Mail", "/queues/a%20b"] {
+        let answer = http.get(path).await;
+        assert_eq!((answer.status, &answer.body["code"]), (400, &json!("invalid_queue_name")));
+    }
+    assert_eq!(http.post("/queues/Mail/pause", &json!({})).await.status, 400);
+    assert_eq!(http.get("/queues?cursor=A").await.body["code"], "invalid_cursor");
+    assert_eq!(http.get("/queues?limit=0").await.body["code"], "invalid_limit");
+}
