@@ -2,6 +2,7 @@
 //! wait for them. Both coalesce, so that a flood of either costs no more than its distinct parts.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, broadcast, watch};
@@ -151,11 +152,18 @@ pub struct Events {
     pub ends: Ends,
     /// Jobs whose running handlers are to be cancelled.
     pub cancels: broadcast::Sender<(LeaseId, JobId)>,
+    /// Whether notifications are heard.
+    pub listening: Arc<AtomicBool>,
 }
 
 impl Default for Events {
     fn default() -> Self {
-        Self { wakes: Wakes::default(), ends: Ends::default(), cancels: broadcast::channel(1024).0 }
+        Self {
+            wakes: Wakes::default(),
+            ends: Ends::default(),
+            cancels: broadcast::channel(1024).0,
+            listening: Arc::default(),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! A listener can be dead without an error, and then the poll hides it. So it notifies itself every few seconds and takes
 //! silence for death. After every (re)connect everything is looked at once, for what was said meanwhile.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -33,6 +34,7 @@ pub async fn run(target: Target, events: Events, shutdown: Shutdown) {
             Ok(listening) => {
                 tracing::info!("listening for notifications");
                 gauge!("reveille_listener_up").set(1.0);
+                events.listening.store(true, Ordering::Relaxed);
                 (up, pause) = (true, Duration::from_millis(50));
                 events.wakes.wake(|pending| pending.everything = true);
                 events.ends.look_again();
@@ -48,6 +50,7 @@ pub async fn run(target: Target, events: Events, shutdown: Shutdown) {
             Err(_) => {}
         }
         gauge!("reveille_listener_up").set(0.0);
+        events.listening.store(false, Ordering::Relaxed);
         counter!("reveille_listener_reconnects_total").increment(1);
         let jittered = pause.mul_f64(0.5 + rand::random::<f64>());
         tokio::select! {

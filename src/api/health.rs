@@ -1,14 +1,18 @@
 //! Whether the service is well: for load balancers, orchestrators and people.
 
+mod readiness;
+
 use std::time::Duration;
 
 use poem::web::Data;
+use poem_openapi::param::Query;
 use poem_openapi::types::Example;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
 use serde::Serialize;
 
 use super::Services;
 use super::body::Body;
+use readiness::{CheckState, Readiness, ReadyAnswer};
 
 /// Longer than this nobody wants to wait for a job to be accepted.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -69,10 +73,26 @@ impl HealthApi {
 
     /// Check that it is ready
     ///
-    /// 200 if the database takes jobs and the service is not leaving.
+    /// 200 if the database takes jobs, its schema is one that this release can run on, and the service is not leaving. Else
+    /// 503 with the checks that fail.
     #[oai(path = "/readyz", method = "get", operation_id = "get_readyz")]
-    async fn get_readyz(&self, services: Data<&Services>) -> HealthAnswer {
-        answer(!services.shutdown.draining.is_cancelled() && accepts(&services).await)
+    async fn get_readyz(
+        &self,
+        services: Data<&Services>,
+        /// Tell every check, and not only those that fail: `?verbose`.
+        verbose: Query<Option<String>>,
+    ) -> ReadyAnswer {
+        let verbose = verbose.0.is_some_and(|text| text != "false" && text != "0");
+        let mut checks = readiness::checks(&services).await;
+        let ready = checks.iter().all(|check| check.state != CheckState::Failing);
+        if !verbose {
+            checks.retain(|check| check.state == CheckState::Failing);
+        }
+        if ready {
+            ReadyAnswer::Ready(Body(Readiness { status: HealthStatus::Healthy, checks }))
+        } else {
+            ReadyAnswer::Unready(Body(Readiness { status: HealthStatus::Unhealthy, checks }))
+        }
     }
 }
 

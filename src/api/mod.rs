@@ -8,14 +8,17 @@ pub mod answers;
 pub mod body;
 pub mod docs;
 pub mod edge;
+mod etag;
 mod failure;
 pub mod fields;
 mod health;
 pub mod hints;
+mod instances;
 mod jobs;
 pub mod middleware;
 mod params;
 pub mod problem;
+pub mod query;
 mod queues;
 pub mod request;
 pub mod security;
@@ -56,16 +59,32 @@ enum Tag {
     Tasks,
     /// Seeing how queues stand, and stopping and starting them.
     Queues,
+    /// The running processes of the service.
+    Instances,
     /// How the service is.
     Health,
 }
 
 /// Each path belongs to one of them: the specification has a path once for each that names it.
-type Apis = (jobs::JobsApi, jobs::JobApi, queues::QueuesApi, tasks::TasksApi, health::HealthApi);
+type Apis = (
+    jobs::JobsApi,
+    jobs::JobApi,
+    queues::QueuesApi,
+    tasks::TasksApi,
+    instances::InstancesApi,
+    health::HealthApi,
+);
 
 /// The API as it is documented; needs no database.
 fn service() -> OpenApiService<Apis, ()> {
-    let apis = (jobs::JobsApi, jobs::JobApi, queues::QueuesApi, tasks::TasksApi, health::HealthApi);
+    let apis = (
+        jobs::JobsApi,
+        jobs::JobApi,
+        queues::QueuesApi,
+        tasks::TasksApi,
+        instances::InstancesApi,
+        health::HealthApi,
+    );
     OpenApiService::new(apis, "Reveille", env!("CARGO_PKG_VERSION")).description(
         "A push-driven PostgreSQL job queue. Submit a job with `POST /jobs`, and read what became of it with `GET /jobs/{job_id}`. \
          Errors are `application/problem+json` (RFC 9457) with a stable `code`; `detail` says what to do.",
@@ -91,7 +110,9 @@ pub fn app(
     tokens: Tokens,
 ) -> serde_json::Result<BoxEndpoint<'static, Response>> {
     let service = service();
-    let mut known = middleware::Routes::from_spec(&docs::json(&service))?;
+    let spec = docs::json(&service);
+    let query = query::KnownQuery::from_spec(&spec)?;
+    let mut known = middleware::Routes::from_spec(&spec)?;
     for path in ["/metrics", "/docs", "/openapi.json", "/openapi.yaml"] {
         known = known.with(path, "GET");
     }
@@ -102,7 +123,8 @@ pub fn app(
     let routes = docs::add(Route::new(), &service)
         .at("/metrics", get(metrics))
         .nest("/", service)
-        .data(services);
+        .data(services)
+        .with(query);
     Ok(guarded(routes, tokens, known))
 }
 

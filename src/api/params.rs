@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use poem::Request;
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::types::{ParseFromParameter, ParseResult, Type};
 use uuid::Uuid;
@@ -87,6 +88,19 @@ pub fn page_limit(limit: Option<u32>, usual: u32) -> Result<u32, Problem> {
     }
     let detail = "limit is a number from 1 to 200. Follow next_cursor for more.";
     Err(Problem::bad_request("invalid_limit", detail))
+}
+
+/// The `Link` to the next page of the list that `request` asks for (RFC 8288).
+pub fn next_link(request: &Request, cursor: Option<&str>) -> Option<String> {
+    let cursor = cursor?;
+    let query = request.uri().query().unwrap_or_default();
+    let mut link = format!("<{}?", request.uri().path());
+    for pair in query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("cursor=")) {
+        link.push_str(pair);
+        link.push('&');
+    }
+    link.push_str(&format!("cursor={cursor}>; rel=\"next\""));
+    Some(link)
 }
 
 /// 400 for a cursor that no list has given.

@@ -18,8 +18,8 @@ use crate::refusals;
 use crate::store::task::KnownTask;
 
 refusals! {
-    pub ListTasks: ;
-    pub GetTask: &[404];
+    pub ListTasks: &[400];
+    pub GetTask: &[400, 404];
 }
 
 /// How long a failed job waits for its next attempt: the `n`-th wait is `base_seconds` times the `n - 1`-th power of

@@ -14,4 +14,11 @@ impl Store {
             _ => Ok(()),
         }
     }
+
+    /// How many migrations a service must know to run on the schema as it is now.
+    pub async fn schema_oldest_service(&self) -> Result<u32> {
+        let rows = self.cold(sql!("schema/oldest_service"), &[]).await?;
+        let oldest = rows.first().and_then(|row| row.get::<_, Option<i32>>(0));
+        Ok(oldest.and_then(|oldest| u32::try_from(oldest).ok()).unwrap_or_default())
+    }
 }

@@ -45,6 +45,27 @@ pub struct Pulse {
     pub held: Vec<Held>,
 }
 
+/// A worker as its last heartbeat told it.
+#[derive(Clone, Debug)]
+pub struct InstanceRow {
+    pub id: WorkerId,
+    pub name: String,
+    pub host: String,
+    pub pid: i32,
+    pub version: String,
+    pub started_at: DateTime<Utc>,
+    pub heartbeat_at: DateTime<Utc>,
+    /// Whether it is not taken for lost.
+    pub alive: bool,
+    pub slots: i32,
+    pub running: i32,
+    pub draining: bool,
+    pub leader: bool,
+    /// `None`: all.
+    pub queues: Option<Vec<String>>,
+    pub tasks: Vec<String>,
+}
+
 /// The last word of a running handler.
 #[derive(Clone, Debug)]
 pub struct Progress {
@@ -147,6 +168,11 @@ impl Store {
         Ok(Some((name, Rescued { returned: count(0), ended: count(1) })))
     }
 
+    /// Every worker that has not said goodbye, the oldest first.
+    pub async fn worker_list(&self) -> Result<Vec<InstanceRow>> {
+        Ok(self.cold(sql!("worker/list"), &[]).await?.iter().map(instance_row).collect())
+    }
+
     /// What live workers serve: queues, or `None` for all of them, and tasks.
     pub async fn worker_serving(&self) -> Result<Vec<(Option<Vec<String>>, Vec<String>)>> {
         let rows = self.cold(sql!("worker/serving"), &[]).await?;
@@ -203,5 +229,24 @@ impl Store {
     /// Notifies everybody who listens.
     pub async fn news_notify(&self, payload: &str) -> Result<()> {
         self.relaxed(sql!("news/notify": TEXT), &[&payload]).await.map(drop)
+    }
+}
+
+fn instance_row(row: &tokio_postgres::Row) -> InstanceRow {
+    InstanceRow {
+        id: WorkerId(row.get("id")),
+        name: row.get("name"),
+        host: row.get("host"),
+        pid: row.get("pid"),
+        version: row.get("version"),
+        started_at: row.get("started_at"),
+        heartbeat_at: row.get("heartbeat_at"),
+        alive: row.get("alive"),
+        slots: row.get("slots"),
+        running: row.get("running"),
+        draining: row.get("draining"),
+        leader: row.get("leader"),
+        queues: row.get("queues"),
+        tasks: row.get("tasks"),
     }
 }

@@ -4,6 +4,7 @@
 #[allow(dead_code, reason = "a harness offers more than the tests of the day use")]
 mod harness;
 
+mod answers;
 mod cli;
 mod commit;
 mod doors;
@@ -12,6 +13,7 @@ mod embedded;
 mod examples;
 mod faults;
 mod fencing;
+mod instances;
 mod leaving;
 mod library;
 mod outage;

@@ -6,7 +6,8 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::super::body::Body;
-use super::view::{self, Job, JobStatus};
+use super::view::{self, Job, JobError, JobStatus};
+use crate::job::json::Json;
 use crate::store::submission::{Outcome, Written};
 
 /// What became of a submission. `created`: a new job. `existing`: a job that has not ended holds the unique key, and is the
@@ -22,7 +23,7 @@ pub enum SubmissionOutcome {
 
 /// The answer to a submission, given after its commit was flushed.
 #[derive(Debug, Clone, Object, Serialize)]
-#[oai(example, skip_serializing_if_is_empty)]
+#[oai(example, skip_serializing_if_is_empty, skip_serializing_if_is_none)]
 pub struct Submitted {
     /// The job's id, a UUIDv7.
     pub job_id: Uuid,
@@ -30,6 +31,12 @@ pub struct Submitted {
     pub status: JobStatus,
     /// What became of the submission.
     pub outcome: SubmissionOutcome,
+    /// What it gave, if the call waited for its end and it completed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<Json>,
+    /// Why it failed, if the call waited for its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<JobError>,
     /// Why it may have to wait: its queue is paused, or no running worker serves its task.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -46,8 +53,20 @@ impl From<Written> for Submitted {
             job_id: written.job_id.0,
             status: written.status.into(),
             outcome,
+            result: None,
+            error: None,
             warnings: Vec::new(),
         }
+    }
+}
+
+impl Submitted {
+    /// How the job stands once it was waited for.
+    pub fn take(&mut self, job: Job) {
+        self.status = job.status;
+        self.result = job.result;
+        self.error = job.error;
+        self.warnings = job.warnings;
     }
 }
 
@@ -57,6 +76,8 @@ impl Example for Submitted {
             job_id: view::example_id(),
             status: JobStatus::Queued,
             outcome: SubmissionOutcome::Created,
+            result: None,
+            error: None,
             warnings: Vec::new(),
         }
     }
@@ -85,6 +106,9 @@ pub enum SubmitAnswer {
         /// Where the job can be read.
         #[oai(header = "Location")]
         String,
+        /// The preference that was followed: `wait=N`.
+        #[oai(header = "Preference-Applied")]
+        Option<String>,
     ),
     /// A job that has not ended holds the unique key, and is the answer.
     #[oai(status = 200)]
@@ -93,6 +117,9 @@ pub enum SubmitAnswer {
         /// Where the job can be read.
         #[oai(header = "Location")]
         String,
+        /// The preference that was followed: `wait=N`.
+        #[oai(header = "Preference-Applied")]
+        Option<String>,
     ),
     /// The job is kept, and had not ended by the time the call was ready to wait.
     #[oai(status = 202)]
@@ -101,6 +128,9 @@ pub enum SubmitAnswer {
         /// Where the job can be read.
         #[oai(header = "Location")]
         String,
+        /// The preference that was followed: `wait=N`.
+        #[oai(header = "Preference-Applied")]
+        Option<String>,
     ),
 }
 
@@ -128,6 +158,18 @@ impl Example for JobPage {
     }
 }
 
+#[derive(ApiResponse)]
+pub enum ListAnswer {
+    /// A page.
+    #[oai(status = 200)]
+    Page(
+        Body<JobPage>,
+        /// The next page, if there is one, as `<…>; rel="next"`.
+        #[oai(header = "Link")]
+        Option<String>,
+    ),
+}
+
 /// What a list has beside the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename_all = "snake_case")]
@@ -151,4 +193,33 @@ pub enum DeleteAnswer {
     /// Nothing is left of it.
     #[oai(status = 204)]
     Deleted,
+}
+
+#[derive(ApiResponse)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every answer is the large one, and is moved once"
+)]
+pub enum GetAnswer {
+    /// The job.
+    #[oai(status = 200)]
+    Job(
+        Body<Job>,
+        /// The tag of this representation, for `If-None-Match`.
+        #[oai(header = "ETag")]
+        String,
+        /// The preference that was followed: `wait=N`.
+        #[oai(header = "Preference-Applied")]
+        Option<String>,
+    ),
+    /// The job is as it was when it was read with the tag in `If-None-Match`.
+    #[oai(status = 304)]
+    NotModified(
+        /// The tag of this representation.
+        #[oai(header = "ETag")]
+        String,
+        /// The preference that was followed: `wait=N`.
+        #[oai(header = "Preference-Applied")]
+        Option<String>,
+    ),
 }

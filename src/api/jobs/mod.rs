@@ -6,28 +6,31 @@ mod one;
 mod view;
 mod wait;
 
+use poem::Request;
 use poem::web::Data;
 use poem_openapi::OpenApi;
-use poem_openapi::param::Query;
+use poem_openapi::param::{Header, Query};
 use uuid::Uuid;
 
 use answers::{
-    BatchAnswer, Include, JobPage, SubmissionOutcome, SubmitAnswer, Submitted, SubmittedBatch,
+    BatchAnswer, Include, JobPage, ListAnswer, SubmissionOutcome, SubmitAnswer, Submitted,
+    SubmittedBatch,
 };
 pub use one::JobApi;
 use view::{Job, JobStatus};
-use wait::wait_seconds;
+use wait::Patience;
 
 use super::Services;
 use super::answers::{BODY, Refused};
 use super::body::{Body, Read};
 use super::failure::of_batch;
-use super::params::{invalid_cursor, page_limit};
+use super::params::{invalid_cursor, next_link, page_limit};
 use super::problem::Problem;
 use super::security::Bearer;
 use super::submission::{BatchBody, SubmissionBody};
 use crate::job::JobId;
 use crate::job::json::Json;
+use crate::job::state::Status;
 use crate::refusals;
 use crate::store::job::JobFilter;
 use crate::store::submission::Outcome;
@@ -53,36 +56,29 @@ impl JobsApi {
         services: Data<&Services>,
         /// Answer when the job has ended, or after so many seconds (at most 60) with status 202.
         wait: Query<Option<u32>>,
+        /// `wait=N` is the same as the query parameter.
+        #[oai(name = "Prefer")]
+        prefer: Header<Option<String>>,
         job: Read<SubmissionBody>,
         _token: Bearer,
     ) -> Result<SubmitAnswer, Refused<SubmitJob>> {
-        let wait = wait_seconds(wait.0)?;
+        let Patience { wait, applied } = Patience::of(wait.0, prefer.0.as_deref())?;
         let (queue, task) = (job.0.0.queue.clone(), job.0.0.task.clone());
         let written = services.submitter.submit(job.0.0).await?;
         let (id, existing) = (written.job_id, written.outcome == Outcome::Existing);
-        let location = format!("/jobs/{id}");
         let mut submitted = Submitted::from(written);
-        if !existing {
+        if let Some(wait) = wait
+            && let Some(job) = services.wait_for(id, wait).await?
+        {
+            submitted.take(job);
+        } else if !existing {
             submitted.warnings = services.hints.of(queue.as_str(), task.as_str()).await;
         }
-        let Some(wait) = wait else {
-            return Ok(if existing {
-                SubmitAnswer::Existing(Body(submitted), location)
-            } else {
-                SubmitAnswer::Created(Body(submitted), location)
-            });
-        };
-        if let Some(job) = services.wait_for(id, wait).await? {
-            submitted.status = job.status;
-        }
-        let ended = matches!(
-            submitted.status,
-            JobStatus::Completed | JobStatus::Failed | JobStatus::Cancelled
-        );
-        Ok(match (ended, existing) {
-            (false, _) => SubmitAnswer::Waiting(Body(submitted), location),
-            (true, true) => SubmitAnswer::Existing(Body(submitted), location),
-            (true, false) => SubmitAnswer::Created(Body(submitted), location),
+        let (body, location) = (Body(submitted), format!("/jobs/{id}"));
+        Ok(match (wait.is_some() && !Status::from(body.0.status).is_final(), existing) {
+            (true, _) => SubmitAnswer::Waiting(body, location, applied),
+            (_, true) => SubmitAnswer::Existing(body, location, applied),
+            (_, false) => SubmitAnswer::Created(body, location, applied),
         })
     }
 
@@ -119,6 +115,7 @@ impl JobsApi {
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn list_jobs(
         &self,
+        request: &Request,
         services: Data<&Services>,
         /// Only jobs that stand so.
         status: Query<Option<JobStatus>>,
@@ -143,7 +140,7 @@ impl JobsApi {
         /// `next_cursor` of the page before.
         cursor: Query<Option<String>>,
         _token: Bearer,
-    ) -> Result<Body<JobPage>, Refused<ListJobs>> {
+    ) -> Result<ListAnswer, Refused<ListJobs>> {
         let limit = page_limit(limit.0, 50)?;
         let payload_contains = match payload_contains.0 {
             Some(text) => Some(Json::parse(text.as_bytes()).map_err(|fault| {
@@ -173,7 +170,9 @@ impl JobsApi {
         let more = rows.len() > limit as usize;
         rows.truncate(limit as usize);
         let next_cursor = rows.last().filter(|_| more).map(|row| row.job_id.0.simple().to_string());
-        Ok(Body(JobPage { data: rows.into_iter().map(Job::from).collect(), next_cursor }))
+        let link = next_link(request, next_cursor.as_deref());
+        let data = rows.into_iter().map(Job::from).collect();
+        Ok(ListAnswer::Page(Body(JobPage { data, next_cursor }), link))
     }
 }
 

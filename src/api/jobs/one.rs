@@ -4,18 +4,19 @@ use std::time::Duration;
 
 use poem::web::Data;
 use poem_openapi::OpenApi;
-use poem_openapi::param::{Path, Query};
+use poem_openapi::param::{Header, Path, Query};
 
 use super::super::Services;
 use super::super::answers::Refused;
 use super::super::body::Body;
+use super::super::etag;
 use super::super::params::{IdText, no_job};
 use super::super::problem::Problem;
 use super::super::security::Bearer;
-use super::answers::{CancelAnswer, DeleteAnswer};
+use super::answers::{CancelAnswer, DeleteAnswer, GetAnswer};
 use super::attempts::{Attempt, Attempts};
 use super::view::Job;
-use super::wait::wait_seconds;
+use super::wait::Patience;
 use crate::job::JobId;
 use crate::refusals;
 use crate::store::job::{Cancelled, Deleted, Retried};
@@ -47,11 +48,23 @@ impl JobApi {
         job_id: Path<IdText>,
         /// Answer when the job has ended, or after so many seconds (at most 60) as it stands then.
         wait: Query<Option<u32>>,
+        /// `wait=N` is the same as the query parameter.
+        #[oai(name = "Prefer")]
+        prefer: Header<Option<String>>,
+        /// The `ETag` of an earlier answer: if the job is still so, the answer is 304 and empty.
+        #[oai(name = "If-None-Match")]
+        if_none_match: Header<Option<String>>,
         _token: Bearer,
-    ) -> Result<Body<Job>, Refused<GetJob>> {
+    ) -> Result<GetAnswer, Refused<GetJob>> {
         let id = job_id.0.job()?;
-        let wait = wait_seconds(wait.0)?.unwrap_or_default();
-        Ok(Body(services.wait_for(id, wait).await?.ok_or_else(|| no_job(id))?))
+        let Patience { wait, applied } = Patience::of(wait.0, prefer.0.as_deref())?;
+        let job = services.wait_for(id, wait.unwrap_or_default()).await?;
+        let job = job.ok_or_else(|| no_job(id))?;
+        let tag = etag::tag(&job);
+        if etag::is_known(if_none_match.0.as_deref(), &tag) {
+            return Ok(GetAnswer::NotModified(tag, applied));
+        }
+        Ok(GetAnswer::Job(Body(job), tag, applied))
     }
 
     /// Cancel a job

@@ -2,16 +2,17 @@
 
 mod view;
 
+use poem::Request;
 use poem::web::Data;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
 
-use view::{Queue, QueuePage};
+use view::{ListAnswer, Queue, QueuePage};
 
 use super::Services;
 use super::answers::Refused;
 use super::body::Body;
-use super::params::{QueueText, invalid_cursor, page_limit};
+use super::params::{QueueText, invalid_cursor, next_link, page_limit};
 use super::problem::Problem;
 use super::security::Bearer;
 use crate::queue::QueueName;
@@ -35,13 +36,14 @@ impl QueuesApi {
     #[oai(path = "/queues", method = "get", operation_id = "list_queues")]
     async fn list_queues(
         &self,
+        request: &Request,
         services: Data<&Services>,
         /// How many queues a page has, 1 to 200; 100 without it.
         limit: Query<Option<u32>>,
         /// `next_cursor` of the page before.
         cursor: Query<Option<String>>,
         _token: Bearer,
-    ) -> Result<Body<QueuePage>, Refused<ListQueues>> {
+    ) -> Result<ListAnswer, Refused<ListQueues>> {
         let limit = page_limit(limit.0, 100)?;
         let after = cursor.0.map(|cursor| QueueName::new(&cursor).ok_or_else(invalid_cursor));
         let after = after.transpose()?;
@@ -51,10 +53,10 @@ impl QueuesApi {
         let more = names.len() > limit as usize;
         names.truncate(limit as usize);
         let rows = services.store.queue_state(&names).await?;
-        Ok(Body(QueuePage {
-            data: rows.into_iter().map(Queue::from).collect(),
-            next_cursor: names.last().filter(|_| more).map(ToString::to_string),
-        }))
+        let next_cursor = names.last().filter(|_| more).map(ToString::to_string);
+        let link = next_link(request, next_cursor.as_deref());
+        let data = rows.into_iter().map(Queue::from).collect();
+        Ok(ListAnswer::Page(Body(QueuePage { data, next_cursor }), link))
     }
 
     /// Read a queue

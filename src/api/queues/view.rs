@@ -2,9 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use poem_openapi::types::Example;
-use poem_openapi::{Enum, Object};
+use poem_openapi::{ApiResponse, Enum, Object};
 use serde::Serialize;
 
+use super::super::body::Body;
 use crate::store::queue::QueueRow;
 
 /// A count of jobs.
@@ -110,4 +111,16 @@ impl Example for QueuePage {
     fn example() -> Self {
         Self { data: vec![Queue::example()], next_cursor: None }
     }
+}
+
+#[derive(ApiResponse)]
+pub enum ListAnswer {
+    /// A page.
+    #[oai(status = 200)]
+    Page(
+        Body<QueuePage>,
+        /// The next page, if there is one, as `<…>; rel="next"`.
+        #[oai(header = "Link")]
+        Option<String>,
+    ),
 }

@@ -1,0 +1,39 @@
+//! Entity tags (RFC 9110, 8.8.3): whoever has read a thing asks again with the tag of what was read, and is told only what changed.
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+/// The strong tag of a representation.
+pub fn tag(representation: &impl Serialize) -> String {
+    // What cannot be written is refused when it is answered; its tag matches nothing.
+    let bytes = serde_json::to_vec(representation).unwrap_or_default();
+    let digest = Sha256::digest(&bytes);
+    let mut tag = String::from("\"");
+    for byte in digest.iter().take(16) {
+        tag.push_str(&format!("{byte:02x}"));
+    }
+    tag.push('"');
+    tag
+}
+
+/// Whether `If-None-Match` names this tag: then there is nothing new.
+pub fn is_known(if_none_match: Option<&str>, tag: &str) -> bool {
+    let named = if_none_match.unwrap_or_default().split(',').map(str::trim);
+    named.into_iter().any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_found_in_a_list() {
+        let (tag, other) = (tag(&1), tag(&2));
+        assert_ne!(tag, other);
+        assert!(tag.len() == 34 && tag.starts_with('"') && tag.ends_with('"'), "{tag}");
+        for header in [format!("{other}, {tag}"), format!("W/{tag}"), "*".into()] {
+            assert!(is_known(Some(&header), &tag), "{header}");
+        }
+        assert!(!is_known(Some(&other), &tag) && !is_known(None, &tag));
+    }
+}

@@ -1,0 +1,120 @@
+//! What it takes to be ready, check by check.
+
+use std::sync::atomic::Ordering;
+
+use poem_openapi::types::Example;
+use poem_openapi::{ApiResponse, Enum, Object};
+use serde::Serialize;
+
+use super::super::Services;
+use super::super::body::Body;
+use super::{HealthStatus, PATIENCE};
+use crate::store::migrate;
+
+/// How a check went. `degraded`: something works less well, but jobs are accepted and run. `failing`: the service is not
+/// ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
+#[oai(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub enum CheckState {
+    Ok,
+    Degraded,
+    Failing,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, Object, Serialize)]
+#[oai(example)]
+pub struct Check {
+    /// `database`, `schema`, `listener` or `draining`.
+    pub name: String,
+    /// How it went.
+    pub state: CheckState,
+    /// What was found, for people.
+    pub detail: String,
+}
+
+impl Example for Check {
+    fn example() -> Self {
+        check("database", CheckState::Ok, "it answers and takes writes")
+    }
+}
+
+/// Whether the service is ready.
+#[derive(Debug, Clone, Object, Serialize)]
+#[oai(example, skip_serializing_if_is_empty)]
+pub struct Readiness {
+    /// How the service is.
+    pub status: HealthStatus,
+    /// The checks that fail; with `verbose` all of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
+}
+
+impl Example for Readiness {
+    fn example() -> Self {
+        Self { status: HealthStatus::Healthy, checks: vec![Check::example()] }
+    }
+}
+
+#[derive(ApiResponse)]
+pub enum ReadyAnswer {
+    /// It is ready.
+    #[oai(status = 200)]
+    Ready(Body<Readiness>),
+    /// It is not; `checks` says why.
+    #[oai(status = 503)]
+    Unready(Body<Readiness>),
+}
+
+/// Looks at everything, for no longer than anybody wants to wait.
+pub async fn checks(services: &Services) -> Vec<Check> {
+    let (database, schema) = tokio::join!(database(services), schema(services));
+    vec![database, schema, listener(services), draining(services)]
+}
+
+async fn database(services: &Services) -> Check {
+    match tokio::time::timeout(PATIENCE, services.store.health_ping()).await {
+        Ok(Ok(())) => check("database", CheckState::Ok, "it answers and takes writes"),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "the database is not fit for jobs");
+            check("database", CheckState::Failing, "it cannot be reached, or takes no writes")
+        }
+        Err(_) => check("database", CheckState::Failing, "it does not answer in time"),
+    }
+}
+
+async fn schema(services: &Services) -> Check {
+    let known = migrate::known();
+    match tokio::time::timeout(PATIENCE, services.store.schema_oldest_service()).await {
+        Ok(Ok(needed)) if needed > known => {
+            let detail = format!(
+                "this release knows {known} migrations, and the schema needs {needed}: start a newer one"
+            );
+            check("schema", CheckState::Failing, detail)
+        }
+        Ok(Ok(_)) => check("schema", CheckState::Ok, "this release can run on it"),
+        _ => check("schema", CheckState::Failing, "it cannot be read"),
+    }
+}
+
+fn listener(services: &Services) -> Check {
+    if services.events.listening.load(Ordering::Relaxed) {
+        check("listener", CheckState::Ok, "notifications are heard")
+    } else {
+        let detail = "notifications are not heard; jobs of others are found by the poll";
+        check("listener", CheckState::Degraded, detail)
+    }
+}
+
+fn draining(services: &Services) -> Check {
+    if services.shutdown.draining.is_cancelled() {
+        check("draining", CheckState::Failing, "the service is leaving")
+    } else {
+        check("draining", CheckState::Ok, "the service is not leaving")
+    }
+}
+
+fn check(name: &str, state: CheckState, detail: impl Into<String>) -> Check {
+    Check { name: name.into(), state, detail: detail.into() }
+}

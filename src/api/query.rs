@@ -1,0 +1,151 @@
+//! Query parameters that no operation has are refused: a filter that is misspelt would else be no filter at all.
+//!
+//! What an operation has is read from the specification. One that never answers 400 takes whatever comes: health checks are
+//! asked by machines that add parameters of their own.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use http::Method;
+use poem::{Endpoint, Middleware, Request};
+
+use super::fields::did_you_mean;
+use super::problem::Problem;
+
+/// The query parameters of each operation.
+#[derive(Debug, Clone, Default)]
+pub struct KnownQuery(Arc<HashMap<String, Vec<Operation>>>);
+
+/// One operation: its path, in segments, and the names of its parameters.
+#[derive(Debug)]
+struct Operation {
+    path: Vec<String>,
+    names: Vec<String>,
+}
+
+impl KnownQuery {
+    /// From an OpenAPI document as JSON.
+    ///
+    /// # Errors
+    /// When it is no JSON.
+    pub fn from_spec(spec: &str) -> serde_json::Result<Self> {
+        let spec: serde_json::Value = serde_json::from_str(spec)?;
+        let mut known: HashMap<String, Vec<Operation>> = HashMap::new();
+        for (path, operations) in spec["paths"].as_object().into_iter().flatten() {
+            for (method, operation) in operations.as_object().into_iter().flatten() {
+                if operation["responses"].get("400").is_none() {
+                    continue;
+                }
+                let parameters = operation["parameters"].as_array().into_iter().flatten();
+                let names = parameters
+                    .filter(|parameter| parameter["in"] == "query")
+                    .filter_map(|parameter| Some(parameter["name"].as_str()?.to_owned()));
+                known.entry(method.to_ascii_uppercase()).or_default().push(Operation {
+                    path: path.split('/').map(str::to_owned).collect(),
+                    names: names.collect(),
+                });
+            }
+        }
+        Ok(Self(Arc::new(known)))
+    }
+
+    fn check(&self, method: &Method, path: &str, query: &str) -> Result<(), Problem> {
+        let method = if method == Method::HEAD { "GET" } else { method.as_str() };
+        let segments: Vec<&str> = path.trim_end_matches('/').split('/').collect();
+        let operations = self.0.get(method).into_iter().flatten();
+        // A path that is spelt out wins over one with a parameter in its place.
+        let found = operations
+            .filter(|operation| operation.fits(&segments))
+            .max_by_key(|operation| operation.literals());
+        let Some(operation) = found else { return Ok(()) };
+        for (name, _) in form_urlencoded::parse(query.as_bytes()) {
+            if !operation.names.iter().any(|known| *known == name) {
+                return Err(unknown(&name, &operation.names));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Operation {
+    fn fits(&self, segments: &[&str]) -> bool {
+        self.path.len() == segments.len()
+            && self
+                .path
+                .iter()
+                .zip(segments)
+                .all(|(ours, theirs)| is_parameter(ours) || ours == theirs)
+    }
+
+    fn literals(&self) -> usize {
+        self.path.iter().filter(|segment| !is_parameter(segment)).count()
+    }
+}
+
+fn is_parameter(segment: &str) -> bool {
+    segment.starts_with('{')
+}
+
+fn unknown(name: &str, known: &[String]) -> Problem {
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    let hint = match (did_you_mean(name, &known), &known[..]) {
+        (hint, _) if !hint.is_empty() => hint,
+        (_, []) => " It has none.".into(),
+        (_, known) => format!(" Known: {}.", known.join(", ")),
+    };
+    let name: String = name.chars().take(100).collect();
+    let detail = format!("This operation has no query parameter `{name}`.{hint}");
+    Problem::bad_request("unknown_parameter", detail)
+}
+
+impl<E: Endpoint> Middleware<E> for KnownQuery {
+    type Output = Checked<E>;
+
+    fn transform(&self, inner: E) -> Checked<E> {
+        Checked { inner, known: self.clone() }
+    }
+}
+
+/// An endpoint that is asked only what it knows.
+pub struct Checked<E> {
+    inner: E,
+    known: KnownQuery,
+}
+
+impl<E: Endpoint> Endpoint for Checked<E> {
+    type Output = E::Output;
+
+    async fn call(&self, request: Request) -> poem::Result<Self::Output> {
+        if let Some(query) = request.uri().query() {
+            self.known.check(request.method(), request.uri().path(), query)?;
+        }
+        self.inner.call(request).await
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_what_the_specification_has() {
+        let known = KnownQuery::from_spec(&super::super::spec_json()).unwrap();
+        let check = |method: &str, path: &str, query: &str| {
+            let method: Method = method.parse().unwrap();
+            known.check(&method, path, query).map_err(|problem| format!("{problem:?}"))
+        };
+        check("GET", "/jobs", "status=failed&limit=3").unwrap();
+        check("HEAD", "/jobs/7", "wait=3").unwrap();
+        check("GET", "/health", "whatever=1").unwrap();
+        check("GET", "/nothing", "whatever=1").unwrap();
+        for (method, path, query, said) in [
+            ("GET", "/jobs", "stauts=failed", "Did you mean `status`?"),
+            ("POST", "/jobs", "q=1", "Known: wait."),
+            ("POST", "/jobs/batch", "wait=1", "It has none."),
+        ] {
+            let error = check(method, path, query).unwrap_err();
+            assert!(error.contains(said), "{error}");
+        }
+    }
+}
