@@ -17,7 +17,7 @@ pub struct Client(Arc<RwLock<Option<Submitter>>>);
 
 impl Client {
     pub(crate) fn new(submitter: Submitter) -> Self {
-        Self(Arc::new(RwLock::new(Some(submitter))))
+        Self(Arc::new(RwLock::new(Some(submitter.through("library")))))
     }
 
     /// A client without a service in its process, on a database whose schema is up to date. Its role needs what that of a

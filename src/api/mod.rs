@@ -28,7 +28,8 @@ mod types;
 
 use std::sync::Arc;
 
-use poem::endpoint::{BoxEndpoint, make_sync};
+use futures_util::future::BoxFuture;
+use poem::endpoint::{BoxEndpoint, make};
 use poem::{EndpointExt, IntoEndpoint, Response, Route, get};
 use poem_openapi::{OpenApiService, Tags};
 
@@ -48,7 +49,7 @@ pub struct Services {
     pub hints: hints::Hints,
     pub shutdown: Shutdown,
     /// Writes all metrics in the format of Prometheus.
-    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    pub metrics: Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>,
 }
 
 #[derive(Tags)]
@@ -117,8 +118,9 @@ pub fn app(
         known = known.with(path, "GET");
     }
     let render = services.metrics.clone();
-    let metrics = make_sync(move |_| {
-        Response::builder().content_type("text/plain; version=0.0.4").body(render())
+    let metrics = make(move |_| {
+        let text = render();
+        async move { Response::builder().content_type("text/plain; version=0.0.4").body(text.await) }
     });
     let routes = docs::add(Route::new(), &service)
         .at("/metrics", get(metrics))

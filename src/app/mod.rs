@@ -91,6 +91,7 @@ impl Service {
         database: Database,
         front: Option<Front>,
     ) -> anyhow::Result<Self> {
+        metrics::install();
         let (store, events, shutdown) =
             (Store::open(&config, &database.target).await?, Events::default(), Shutdown::default());
         store.partition_ensure().await?;
@@ -125,14 +126,15 @@ impl Service {
         let duties = || engine.duties.clone();
         services.spawn(maintenance::lead(partitions, duties(), shutdown.clone()));
         services.spawn(maintenance::lead(pruner, duties(), shutdown.clone()));
-        services.spawn(metrics::keep(shutdown.clone()));
+        let sight = metrics::Sight::new(store.clone(), engine.load.clone());
+        services.spawn(sight.clone().keep(shutdown.clone()));
         let behind = api::Services {
             store: store.clone(),
             submitter: submitter.clone(),
             events,
             hints: api::hints::Hints::new(store.clone()),
             shutdown: shutdown.clone(),
-            metrics: metrics::writer(),
+            metrics: sight.writer(),
         };
         let grace = config.shutdown_grace;
         let client = Client::new(submitter);

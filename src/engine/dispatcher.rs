@@ -337,6 +337,7 @@ impl Dispatcher {
         let queues = (!self.config.queues.is_empty()).then_some(self.config.queues.as_slice());
         match self.store.lease_claim_suspect(self.identity.worker(), queues, &tasks).await? {
             Some(job) => {
+                counter!("reveille_claims_total", "source" => "suspect").increment(1);
                 tracing::warn!(job.id = %job.id, task.name = %job.task, crashes = job.crashes,
                     "a job whose workers were lost before runs alone");
                 self.suspect_running.store(true, Ordering::Release);

@@ -49,7 +49,8 @@ impl Executor {
         self.tracker.spawn(async move {
             let begun = Instant::now();
             let ending = executor.attempt(&job, &handle).await;
-            histogram!("reveille_job_run_seconds").record(begun.elapsed().as_secs_f64());
+            histogram!("reveille_job_run_seconds", "task" => job.task.to_string())
+                .record(begun.elapsed().as_secs_f64());
             if let Some(ending) = ending {
                 tracing::debug!(job.id = %job.id, task.name = %job.task, queue.name = %job.queue, job.attempt = job.attempt,
                     outcome = ending.as_str(), duration_ms = begun.elapsed().as_secs_f64() * 1e3, "job ended");

@@ -7,11 +7,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use metrics::gauge;
 use tokio::sync::{Notify, mpsc, watch};
 
+use super::Identity;
 use super::running::{Key, Running, Stop};
-use super::{Identity, Slots};
 use crate::events::Events;
 use crate::shutdown::Shutdown;
 use crate::store::lease::{Ending, Settlement};
@@ -48,7 +47,6 @@ pub(super) struct Heartbeat {
     pub(super) identity: Identity,
     pub(super) registration: Registration,
     pub(super) running: Running,
-    pub(super) slots: Arc<Slots>,
     pub(super) events: Events,
     pub(super) duties: Duties,
     pub(super) every: Duration,
@@ -96,12 +94,6 @@ impl Heartbeat {
             .store
             .worker_heartbeat(self.identity.worker(), self.running.len(), draining)
             .await?;
-        gauge!("reveille_slots_free").set(u32::try_from(self.slots.free()).unwrap_or(u32::MAX));
-        gauge!("reveille_slots_running").set(
-            u32::try_from(self.slots.total - self.slots.free().min(self.slots.total))
-                .unwrap_or(u32::MAX),
-        );
-        gauge!("reveille_clock_ahead_seconds").set(self.store.clock.ahead_seconds());
         if !pulse.known {
             tracing::warn!(
                 "this instance was taken for lost; what it was running is given up, and it registers anew"

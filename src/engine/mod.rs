@@ -85,12 +85,29 @@ impl Slots {
     }
 }
 
+/// How much this instance has to do.
+#[derive(Clone)]
+pub struct Load(Arc<Slots>);
+
+impl Load {
+    /// Jobs that run.
+    pub fn running(&self) -> usize {
+        self.0.total.saturating_sub(self.0.free())
+    }
+
+    /// Jobs that could run besides.
+    pub fn free(&self) -> usize {
+        self.0.free()
+    }
+}
+
 /// The running engine.
 pub struct Engine {
     pub identity: Identity,
     /// What the leader does, and who is to be rescued: for the maintenance services.
     pub duties: Duties,
     claims: TaskTracker,
+    pub load: Load,
     jobs: TaskTracker,
     services: TaskTracker,
     shutdown: Shutdown,
@@ -125,7 +142,7 @@ impl Engine {
         let (claims, jobs, services) = (TaskTracker::new(), TaskTracker::new(), TaskTracker::new());
         let running = running::Running::default();
         let slots = Arc::new(Slots::new(config.slots));
-        let duties = Duties::default();
+        let (duties, load) = (Duties::default(), Load(slots.clone()));
         let (settle, settlements) = mpsc::channel(completer::WAITING_MOST);
         let (reports, progress) = mpsc::channel(1024);
         services.spawn(completer::run(store.clone(), settlements, running.clone(), events.clone()));
@@ -136,7 +153,6 @@ impl Engine {
                 identity: identity.clone(),
                 registration,
                 running: running.clone(),
-                slots: slots.clone(),
                 events: events.clone(),
                 duties: duties.clone(),
                 every: config.heartbeat,
@@ -167,7 +183,7 @@ impl Engine {
             )
             .run(shutdown.clone()),
         );
-        Ok(Self { identity, duties, claims, jobs, services, shutdown, store })
+        Ok(Self { identity, duties, load, claims, jobs, services, shutdown, store })
     }
 
     /// Waits until every job that runs has ended and its outcome is settled, and says goodbye. Call it once the shutdown is

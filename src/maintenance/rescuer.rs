@@ -25,7 +25,9 @@ async fn rescue_once(store: &Store, crash_budget: u32) -> Result<()> {
             continue;
         };
         counter!("reveille_rescues_total").increment(1);
-        counter!("reveille_jobs_rescued_total").increment(rescued.returned + rescued.ended);
+        for (became, jobs) in [("waiting", rescued.returned), ("ended", rescued.ended)] {
+            counter!("reveille_jobs_rescued_total", "became" => became).increment(jobs);
+        }
         tracing::warn!(worker.id = %worker, worker.name = name, returned = rescued.returned, ended = rescued.ended,
             "a worker was lost; its jobs are taken back");
     }

@@ -23,6 +23,7 @@ pub mod migrate;
 pub mod partition;
 pub mod prune;
 pub mod queue;
+pub mod queue_depth;
 mod session;
 pub mod submission;
 pub mod task;
@@ -49,6 +50,18 @@ const PINNED: &str = "-c jit=off -c plan_cache_mode=force_generic_plan -c enable
 
 /// How long a call waits for a connection before it says that the database cannot be reached.
 const PATIENCE: Duration = Duration::from_millis(1_500);
+
+/// How a pool of connections stands.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolState {
+    pub name: &'static str,
+    pub connections: u32,
+    pub idle: u32,
+    /// How often a connection had to be waited for, for how long in all, and how often in vain.
+    pub waits: u64,
+    pub waited: Duration,
+    pub timeouts: u64,
+}
 
 /// The database. Clones share it.
 #[derive(Clone)]
@@ -116,13 +129,19 @@ impl Store {
         take(&self.upkeep).await?.query(sql, parameters).await
     }
 
-    /// Connections open and idle, by pool.
-    pub fn pools(&self) -> [(&'static str, u32, u32); 3] {
-        [("relaxed", &self.relaxed), ("hot", &self.hot), ("cold", &self.cold)].map(
-            |(name, pool)| {
-                let state = pool.state();
-                (name, state.connections, state.idle_connections)
-            },
-        )
+    /// How the pools stand.
+    pub fn pools(&self) -> [PoolState; 4] {
+        let (relaxed, hot) = (("relaxed", &self.relaxed), ("hot", &self.hot));
+        [relaxed, hot, ("cold", &self.cold), ("upkeep", &self.upkeep)].map(|(name, pool)| {
+            let state = pool.state();
+            PoolState {
+                name,
+                connections: state.connections,
+                idle: state.idle_connections,
+                waits: state.statistics.get_waited,
+                waited: state.statistics.get_wait_time,
+                timeouts: state.statistics.get_timed_out,
+            }
+        })
     }
 }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use metrics::counter;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -92,6 +93,8 @@ pub struct Submitter {
     store: Store,
     wakes: Wakes,
     ids: Ids,
+    /// How these submissions come in, for the metrics.
+    door: &'static str,
     plain: mpsc::Sender<Request>,
     keyed: mpsc::Sender<Request>,
 }
@@ -101,13 +104,19 @@ impl Submitter {
     pub fn start(store: Store, wakes: Wakes, tracker: &TaskTracker) -> Self {
         let (plain, plain_requests) = mpsc::channel(WAITING_MOST);
         let (keyed, keyed_requests) = mpsc::channel(WAITING_MOST);
-        let submitter = Self { ids: Ids::new(store.clock.clone()), store, wakes, plain, keyed };
+        let ids = Ids::new(store.clock.clone());
+        let submitter = Self { ids, door: "http", store, wakes, plain, keyed };
         let plain_requests = Arc::new(Mutex::new(plain_requests));
         for _ in 0..2 {
             tracker.spawn(submitter.writer().run(plain_requests.clone()));
         }
         tracker.spawn(Keyed::new(submitter.writer()).run(keyed_requests));
         submitter
+    }
+
+    /// The same, for submissions that come in by another door than HTTP.
+    pub fn through(self, door: &'static str) -> Self {
+        Self { door, ..self }
     }
 
     /// The database's time, as far as it is known here.
@@ -123,7 +132,9 @@ impl Submitter {
         let request = Request { id: self.ids.next(), job, deadline, sent: false, answer };
         let ended = || SubmitError::Unavailable("the service is stopping".into());
         channel.send(request).await.map_err(|_| ended())?;
-        answered.await.map_err(|_| ended())?
+        let answer = answered.await.map_err(|_| ended())?;
+        self.count(answer.as_ref().map(std::slice::from_ref));
+        answer
     }
 
     /// Submits a list of jobs in one transaction: all of them or none. Answers in their order.
@@ -131,14 +142,30 @@ impl Submitter {
         let jobs: Vec<(JobId, Submission)> =
             jobs.into_iter().map(|job| (self.ids.next(), job)).collect();
         let (writer, deadline) = (self.writer(), Instant::now() + PATIENCE);
-        let written = if jobs.iter().all(|(_, job)| job.unique.is_none()) {
-            writer.insert(&jobs, deadline).await?;
-            jobs.iter().map(|(id, job)| writer.created(*id, job)).collect()
+        let answer = if jobs.iter().all(|(_, job)| job.unique.is_none()) {
+            let created = |(id, job): &(JobId, Submission)| writer.created(*id, job);
+            let inserted = writer.insert(&jobs, deadline).await;
+            inserted.map(|()| jobs.iter().map(created).collect())
         } else {
-            writer.insert_keyed(&jobs, false, PATIENCE, deadline).await?
+            writer.insert_keyed(&jobs, false, PATIENCE, deadline).await
         };
-        writer.announce(&jobs);
-        Ok(written)
+        self.count(answer.as_deref());
+        if answer.is_ok() {
+            writer.announce(&jobs);
+        }
+        answer
+    }
+
+    fn count(&self, answer: Result<&[Written], &SubmitError>) {
+        let count = |outcome: &'static str, submissions: usize| {
+            counter!("reveille_jobs_submitted_total", "door" => self.door, "outcome" => outcome)
+                .increment(submissions as u64);
+        };
+        match answer {
+            Ok(all) => all.iter().for_each(|written| count(written.outcome.as_str(), 1)),
+            Err(SubmitError::Conflict(rejected)) => count("rejected", rejected.len()),
+            Err(_) => {}
+        }
     }
 
     fn writer(&self) -> Writer {

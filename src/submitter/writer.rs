@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::{counter, histogram};
+use metrics::histogram;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::Instant;
 
@@ -71,9 +71,7 @@ impl Writer {
         self.persist(false, false, deadline, |announce, _| {
             self.store.job_submit(jobs, announce, deadline)
         })
-        .await?;
-        histogram!("reveille_submit_batch_size").record(as_f64(jobs.len()));
-        Ok(())
+        .await
     }
 
     /// Inserts jobs of which some have a unique key, all or none. Waits `key_wait` for a key that an open transaction holds.
@@ -151,7 +149,7 @@ impl Writer {
                 last = Some(lane);
             }
         });
-        counter!("reveille_jobs_submitted_total").increment(jobs.len() as u64);
+        histogram!("reveille_submit_batch_size").record(as_f64(jobs.len()));
     }
 
     pub(super) fn created(&self, id: JobId, job: &Submission) -> Written {

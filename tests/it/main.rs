@@ -16,6 +16,7 @@ mod fencing;
 mod instances;
 mod leaving;
 mod library;
+mod metrics;
 mod outage;
 mod push;
 mod queues;

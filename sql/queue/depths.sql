@@ -1,0 +1,44 @@
+-- How many jobs wait in each queue, due and to come, and for how many seconds the first has been due; queues that are known and
+-- empty too. Its price has a bound whatever waits: it reads the first 1,000 lanes, shares 20,000 rows to be counted among them,
+-- and beyond takes the planner's word.
+with recursive lane as (
+  (select queue, task, priority, run_at from reveille.ready order by queue, task, priority, run_at limit 1)
+  union all
+  select n.* from lane l cross join lateral (
+    select r.queue, r.task, r.priority, r.run_at from reveille.ready r
+    where (r.queue, r.task, r.priority) > (l.queue, l.task, l.priority)
+    order by r.queue, r.task, r.priority, r.run_at limit 1
+  ) n
+), lanes as materialized (
+  select * from lane limit 1000
+), share as materialized (
+  select greatest(20, 20000 / greatest(count(*), 1)) as rows from lanes
+), counted as materialized (
+  select l.queue, l.run_at, d.jobs as due, s.jobs as later, d.jobs > share.rows as many_due, s.jobs > share.rows as many_later
+  from lanes l cross join share
+  cross join lateral (
+    select count(*) as jobs from (
+      select from reveille.ready r
+      where r.queue = l.queue and r.task = l.task and r.priority = l.priority and r.run_at <= now() limit share.rows + 1
+    ) r
+  ) d
+  cross join lateral (
+    select count(*) as jobs from (
+      select from reveille.ready r
+      where r.queue = l.queue and r.task = l.task and r.priority = l.priority and r.run_at > now() limit share.rows + 1
+    ) r
+  ) s
+), summed as materialized (
+  select queue, sum(due)::bigint as due, sum(later)::bigint as later, bool_or(many_due) as many_due, bool_or(many_later) as many_later,
+    greatest(extract(epoch from now() - min(run_at)), 0)::double precision as oldest_seconds
+  from counted group by queue
+)
+select queue,
+  case when many_due then greatest(due, reveille.waiting_estimate(queue, true)) else due end::double precision as due,
+  case when many_later then greatest(later, reveille.waiting_estimate(queue, false)) else later end::double precision as later,
+  oldest_seconds
+from summed
+union all
+select k.name, 0, 0, 0
+from (select q.name from reveille.queue q order by q.name limit 100) k
+where not exists (select from lanes l where l.queue = k.name)

@@ -1,0 +1,78 @@
+//! How the queues stand, for `/metrics`: read when somebody asks, and not again for some seconds.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use metrics::gauge;
+use tokio::sync::Mutex;
+
+use crate::store::Store;
+use crate::store::queue_depth::Depth;
+
+/// For how long a reading serves everybody.
+const FRESH_FOR: Duration = Duration::from_secs(5);
+/// After so long a database does not keep anybody from the other metrics.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Queues with metrics of their own. A label never goes again, so they are counted over the life of the process.
+const NAMED_MOST: usize = 100;
+/// The label of all the others.
+const OTHERS: &str = "(others)";
+
+pub(super) struct Queues {
+    store: Store,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    read_at: Option<Instant>,
+    named: HashSet<String>,
+}
+
+impl Queues {
+    pub(super) fn new(store: Store) -> Self {
+        Self { store, state: Mutex::default() }
+    }
+
+    pub(super) async fn read(&self) {
+        let mut state = self.state.lock().await;
+        if state.read_at.is_some_and(|at| at.elapsed() < FRESH_FOR) {
+            return;
+        }
+        match tokio::time::timeout(PATIENCE, self.store.queue_depths()).await {
+            Ok(Ok(depths)) => state.set(depths),
+            Ok(Err(error)) => tracing::debug!(%error, "the queues could not be measured"),
+            Err(_) => tracing::debug!("the queues could not be measured in time"),
+        }
+        state.read_at = Some(Instant::now());
+    }
+}
+
+impl State {
+    fn set(&mut self, depths: Vec<Depth>) {
+        let mut gone = self.named.clone();
+        let mut others = Depth::default();
+        for depth in depths {
+            gone.remove(&depth.queue);
+            if self.named.contains(&depth.queue) || self.named.len() < NAMED_MOST {
+                show(&depth);
+                self.named.insert(depth.queue);
+            } else {
+                others.add(&depth);
+            }
+        }
+        for queue in gone {
+            show(&Depth { queue, ..Depth::default() });
+        }
+        if self.named.len() == NAMED_MOST {
+            show(&Depth { queue: OTHERS.into(), ..others });
+        }
+    }
+}
+
+fn show(depth: &Depth) {
+    let queue = || depth.queue.clone();
+    gauge!("reveille_queue_depth", "queue" => queue()).set(depth.due);
+    gauge!("reveille_queue_scheduled", "queue" => queue()).set(depth.later);
+    gauge!("reveille_queue_oldest_waiting_seconds", "queue" => queue()).set(depth.oldest_seconds);
+}

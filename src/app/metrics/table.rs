@@ -1,0 +1,153 @@
+//! Every metric, with what it says. Whoever counts something names it; here it gets its words and the bounds of its buckets.
+//! The README has the same table, and a test compares the names.
+
+use metrics::{describe_counter, describe_gauge, describe_histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder};
+
+enum Kind {
+    Counter,
+    Gauge,
+    /// With the upper bounds of its buckets.
+    Histogram(&'static [f64]),
+}
+use Kind::{Counter, Gauge, Histogram};
+
+/// From a millisecond, which is what a job takes that does nothing, to what a wait may come to.
+const WAITS: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+    300.0, 1800.0, 7200.0,
+];
+/// Of handlers, up to the default time limit.
+const RUNS: &[f64] = &[
+    0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0,
+];
+/// Of statements and answers.
+const ANSWERS: &[f64] =
+    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+const ROWS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 10_000.0];
+
+const METRICS: &[(&str, Kind, &str)] = &[
+    (
+        "reveille_jobs_submitted_total",
+        Counter,
+        "Submissions answered by this instance, by door (http, library) and outcome (created, existing, replaced, rejected). Those by SQL pass no instance.",
+    ),
+    (
+        "reveille_claims_total",
+        Counter,
+        "Jobs claimed, by what made the dispatcher look (notify, local, drain, timer, poll, suspect).",
+    ),
+    (
+        "reveille_job_outcomes_total",
+        Counter,
+        "Ends of attempts: completed, failed, cancelled, retry, snooze, release, and those that came too late (lease_lost, already_final).",
+    ),
+    ("reveille_job_timeouts_total", Counter, "Attempts that took longer than they may."),
+    ("reveille_job_wait_seconds", Histogram(WAITS), "From the time a job was due to its start."),
+    ("reveille_job_run_seconds", Histogram(RUNS), "How long attempts ran, by task."),
+    ("reveille_slots_running", Gauge, "Jobs that run in this instance."),
+    ("reveille_slots_free", Gauge, "Jobs that this instance could run besides."),
+    (
+        "reveille_queue_depth",
+        Gauge,
+        "Jobs of a queue that are due and wait; counted out to some thousands, estimated beyond. The same from every instance; queue=\"(others)\" has what is beyond a hundred queues.",
+    ),
+    ("reveille_queue_scheduled", Gauge, "Jobs of a queue that are not due yet, counted likewise."),
+    (
+        "reveille_queue_oldest_waiting_seconds",
+        Gauge,
+        "For how long the job that has waited longest in a queue has been due.",
+    ),
+    ("reveille_submit_batch_size", Histogram(ROWS), "Submissions written by one statement."),
+    (
+        "reveille_claim_batch_size",
+        Histogram(ROWS),
+        "Jobs claimed by one statement that found some.",
+    ),
+    ("reveille_claim_duration_seconds", Histogram(ANSWERS), "How long claims took."),
+    ("reveille_settle_batch_size", Histogram(ROWS), "Outcomes settled by one statement."),
+    (
+        "reveille_listener_up",
+        Gauge,
+        "1 while notifications are heard, 0 while only the poll finds jobs.",
+    ),
+    (
+        "reveille_listener_round_trip_seconds",
+        Gauge,
+        "How long the listener's last notification to itself took.",
+    ),
+    (
+        "reveille_listener_reconnects_total",
+        Counter,
+        "How often the listener had to connect anew, or tried to.",
+    ),
+    (
+        "reveille_clock_ahead_seconds",
+        Gauge,
+        "How far the database's clock is ahead of this machine's.",
+    ),
+    ("reveille_rescues_total", Counter, "Lost workers whose jobs this instance took back."),
+    (
+        "reveille_jobs_rescued_total",
+        Counter,
+        "Jobs taken back from lost workers, by what became of them: they wait again, or have ended.",
+    ),
+    ("reveille_pruned_jobs_total", Counter, "Ended jobs that were forgotten one by one, by state."),
+    ("reveille_partitions_dropped_total", Counter, "Old weeks that were removed as a whole."),
+    ("reveille_pool_connections", Gauge, "Connections to the database, by pool."),
+    ("reveille_pool_idle_connections", Gauge, "Those of them that nobody uses."),
+    ("reveille_pool_waits_total", Counter, "How often a connection had to be waited for."),
+    (
+        "reveille_pool_wait_seconds_total",
+        Counter,
+        "Time waited for connections; its rate is how many wait at a time.",
+    ),
+    ("reveille_pool_timeouts_total", Counter, "How often no connection came in time."),
+    (
+        "reveille_http_requests_total",
+        Counter,
+        "Requests by method, route and status; those to no route are \"unmatched\".",
+    ),
+    (
+        "reveille_http_request_duration_seconds",
+        Histogram(ANSWERS),
+        "From the head of a request to its answer, by method and route.",
+    ),
+];
+
+/// Tells the builder the buckets.
+pub(super) fn with_buckets(builder: PrometheusBuilder) -> Result<PrometheusBuilder, BuildError> {
+    METRICS.iter().try_fold(builder, |builder, (name, kind, _)| match kind {
+        Histogram(bounds) => {
+            builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), bounds)
+        }
+        _ => Ok(builder),
+    })
+}
+
+/// Tells the recorder that is installed what the metrics mean.
+pub(super) fn describe() {
+    for (name, kind, help) in METRICS {
+        match kind {
+            Counter => describe_counter!(*name, *help),
+            Gauge => describe_gauge!(*name, *help),
+            Histogram(_) => describe_histogram!(*name, *help),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_names_every_metric_and_no_other() {
+        let readme = include_str!("../../../README.md");
+        let section = readme.split("\n## ").find(|section| section.starts_with("Metrics"));
+        let named = section.into_iter().flat_map(|section| section.lines());
+        let named: Vec<&str> =
+            named.filter_map(|line| line.strip_prefix("| `")?.split(['`', '{']).next()).collect();
+        let known: Vec<&str> = METRICS.iter().map(|(name, _, _)| *name).collect();
+        assert_eq!(named, known);
+    }
+}

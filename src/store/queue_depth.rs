@@ -1,0 +1,39 @@
+//! How many jobs wait in each queue, cheaply however many there are.
+
+use super::session::sql;
+use super::{Result, Store};
+
+/// How a queue stands.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Depth {
+    pub queue: String,
+    /// Jobs that might run now; estimated where there are very many.
+    pub due: f64,
+    /// Jobs whose time is to come; likewise.
+    pub later: f64,
+    /// For how long the first of them has been due.
+    pub oldest_seconds: f64,
+}
+
+impl Depth {
+    /// Takes another queue into the account of this one.
+    pub fn add(&mut self, other: &Self) {
+        self.due += other.due;
+        self.later += other.later;
+        self.oldest_seconds = self.oldest_seconds.max(other.oldest_seconds);
+    }
+}
+
+impl Store {
+    /// Every queue with waiting jobs, and those that are known and empty (some of them, where there are hundreds).
+    pub async fn queue_depths(&self) -> Result<Vec<Depth>> {
+        let rows = self.upkeep(sql!("queue/depths"), &[]).await?;
+        let depth = |row: &tokio_postgres::Row| Depth {
+            queue: row.get(0),
+            due: row.get(1),
+            later: row.get(2),
+            oldest_seconds: row.get(3),
+        };
+        Ok(rows.iter().map(depth).collect())
+    }
+}
