@@ -19,7 +19,8 @@ use uuid::Uuid;
 
 use super::executor::Executor;
 use super::lanes::plan;
-use super::{EngineConfig, Identity, Slots};
+use super::slots::Slots;
+use super::{EngineConfig, Identity};
 use crate::events::{Events, Pending, Source};
 use crate::queue::{Lane, QueueName};
 use crate::shutdown::Shutdown;
@@ -99,6 +100,7 @@ impl Dispatcher {
         let mut pause = Duration::ZERO;
         while !shutdown.draining.is_cancelled() {
             self.take_wakes();
+            self.executor.give_back(self.slots.overdue()).await;
             let result = self.work(&mut poll_at).await;
             match &result {
                 Ok(()) => pause = Duration::ZERO,
@@ -111,6 +113,7 @@ impl Dispatcher {
             }
             self.wait(poll_at, pause, &shutdown).await;
         }
+        self.executor.give_back(self.slots.give_up()).await;
     }
 
     /// Looks at everything when it is time, and claims while there is something to claim and a slot to run it in.
@@ -129,8 +132,9 @@ impl Dispatcher {
         if self.suspects {
             self.claim_suspect().await?;
         }
-        if !self.known.is_empty() && self.slots.free() > 0 {
-            self.claim().await?;
+        let room = self.room();
+        if !self.known.is_empty() && room > 0 {
+            self.claim(room.min(LEASE_MOST)).await?;
         }
         Ok(())
     }
@@ -144,7 +148,10 @@ impl Dispatcher {
         if let Some(&(at, _)) = self.looks.values().min_by_key(|look| look.0) {
             next = next.min(at);
         }
-        let claimable = !self.known.is_empty() && self.slots.free() > 0;
+        if let Some(at) = self.slots.give_back_at() {
+            next = next.min(at);
+        }
+        let claimable = !self.known.is_empty() && self.room() > 0;
         if pause.is_zero() && (claimable || next <= now || !self.to_scan.is_empty()) {
             return;
         }
@@ -152,9 +159,14 @@ impl Dispatcher {
         tokio::select! {
             () = shutdown.draining.cancelled() => {}
             () = self.events.wakes.wait(), if pause.is_zero() => {}
-            () = self.slots.freed.notified(), if pause.is_zero() && (!self.known.is_empty() || self.suspects) => {}
+            () = self.slots.freed(), if pause.is_zero() && (!self.known.is_empty() || self.suspects) => {}
             () = tokio::time::sleep(wait) => {}
         }
+    }
+
+    /// How many jobs of the known lanes may be claimed.
+    fn room(&self) -> usize {
+        self.slots.room(self.known.keys().map(|lane| &lane.task))
     }
 
     fn serves(&self, lane: &Lane) -> bool {
@@ -257,8 +269,7 @@ impl Dispatcher {
         Ok(())
     }
 
-    async fn claim(&mut self) -> Result<()> {
-        let limit = self.slots.free().min(LEASE_MOST);
+    async fn claim(&mut self, limit: usize) -> Result<()> {
         let lanes: Vec<Lane> = self.known.keys().cloned().collect();
         let asked: Vec<LaneClaim> = plan(&lanes, limit, self.turn)
             .into_iter()
@@ -284,7 +295,7 @@ impl Dispatcher {
                 .record(u32::try_from(claim.jobs.len()).unwrap_or(u32::MAX));
         }
         for (_, job) in claim.jobs {
-            self.start(job, || {});
+            self.take(job, None);
         }
         Ok(())
     }
@@ -330,7 +341,7 @@ impl Dispatcher {
     /// One suspect at a time, in a lease of its own: a crash while it runs is its own doing.
     async fn claim_suspect(&mut self) -> Result<()> {
         use std::sync::atomic::Ordering;
-        if self.slots.free() == 0 || self.suspect_running.load(Ordering::Acquire) {
+        if self.room() == 0 || self.suspect_running.load(Ordering::Acquire) {
             return Ok(());
         }
         let tasks: Vec<&str> = self.tasks.iter().map(String::as_str).collect();
@@ -342,19 +353,19 @@ impl Dispatcher {
                     "a job whose workers were lost before runs alone");
                 self.suspect_running.store(true, Ordering::Release);
                 let (running, wakes) = (self.suspect_running.clone(), self.events.wakes.clone());
-                self.start(job, move || {
+                let done = move || {
                     running.store(false, Ordering::Release);
                     wakes.wake(|pending| pending.suspects = true);
-                });
+                };
+                self.take(job, Some(Box::new(done)));
             }
             None => self.suspects = false,
         }
         Ok(())
     }
 
-    fn start(&self, job: Claimed, done: impl FnOnce() + Send + 'static) {
+    fn take(&self, job: Claimed, done: Option<Box<dyn FnOnce() + Send>>) {
         let waited = (self.store.clock.now() - job.run_at).to_std().unwrap_or_default();
-        self.slots.take(1);
-        self.executor.start(job, waited, done);
+        self.executor.take(job, waited, done);
     }
 }

@@ -9,8 +9,8 @@ use metrics::{counter, histogram};
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
-use super::Slots;
 use super::running::{Handle, Running, Stop};
+use super::slots::{Queued, Slots};
 use crate::job::json::Json;
 use crate::store::Failure;
 use crate::store::lease::{Claimed, Ending, Settlement};
@@ -20,6 +20,8 @@ use crate::tasks::{Context, Registered, Registry, RunError, TaskError};
 /// How long a handler that was told to stop may take to do so.
 const CANCEL_GRACE: Duration = Duration::from_secs(5);
 const LEAVE_GRACE: Duration = Duration::from_millis(300);
+
+const NOT_BEGUN: &str = "the job was cancelled before its attempt began";
 
 type Ran = Result<Result<Json, RunError>, String>;
 
@@ -36,33 +38,76 @@ pub(super) struct Executor {
 }
 
 impl Executor {
-    /// Starts a claimed job; its slot is taken already. `done` is called when the handler has ended.
-    pub(super) fn start(
+    /// Takes a claimed job: runs it at once if a slot is free, else when one comes free. `done` is called when it has left
+    /// this process.
+    pub(super) fn take(
         &self,
         job: Claimed,
         waited: Duration,
-        done: impl FnOnce() + Send + 'static,
+        done: Option<Box<dyn FnOnce() + Send>>,
     ) {
-        histogram!("reveille_job_wait_seconds").record(waited.as_secs_f64());
-        let executor = self.clone();
         let handle = self.running.begin((job.lease, job.id));
+        let queued = Queued { job, handle, waited, claimed_at: Instant::now(), done };
+        let Some(queued) = self.slots.take(queued) else { return };
+        let executor = self.clone();
+        // A slot goes from job to job as long as any is held.
         self.tracker.spawn(async move {
-            let begun = Instant::now();
-            let ending = executor.attempt(&job, &handle).await;
-            histogram!("reveille_job_run_seconds", "task" => job.task.to_string())
-                .record(begun.elapsed().as_secs_f64());
-            if let Some(ending) = ending {
-                tracing::debug!(job.id = %job.id, task.name = %job.task, queue.name = %job.queue, job.attempt = job.attempt,
-                    outcome = ending.as_str(), duration_ms = begun.elapsed().as_secs_f64() * 1e3, "job ended");
-                // The buffer is bounded: while the database is away a full one keeps slots taken, and so claims away.
-                let settlement = Settlement { lease: job.lease, id: job.id, ending, keyed: job.keyed };
-                let _ = executor.settle.send(settlement).await;
-            } else {
-                executor.running.end((job.lease, job.id));
+            let mut next = Some(queued);
+            while let Some(queued) = next {
+                executor.run(queued).await;
+                next = executor.slots.next();
             }
-            done();
-            executor.slots.give_back();
         });
+    }
+
+    /// Gives back jobs that were held and did not run.
+    pub(super) async fn give_back(&self, held: Vec<Queued>) {
+        for Queued { job, handle, done, .. } in held {
+            let cancelled = Failure::new("cancelled", NOT_BEGUN);
+            let ending = told_to_stop(&handle, cancelled).unwrap_or(Some(Ending::Release));
+            self.end(&job, ending, done).await;
+        }
+    }
+
+    async fn run(&self, queued: Queued) {
+        let Queued { job, handle, waited, claimed_at, done } = queued;
+        if let Some(ending) = told_to_stop(&handle, Failure::new("cancelled", NOT_BEGUN)) {
+            return self.end(&job, ending, done).await;
+        }
+        histogram!("reveille_job_wait_seconds")
+            .record((waited + claimed_at.elapsed()).as_secs_f64());
+        let begun = Instant::now();
+        let ending = self.attempt(&job, &handle).await;
+        let took = begun.elapsed();
+        self.slots.note(&job, took);
+        histogram!("reveille_job_run_seconds", "task" => job.task.to_string())
+            .record(took.as_secs_f64());
+        if let Some(ending) = &ending {
+            tracing::debug!(job.id = %job.id, task.name = %job.task, queue.name = %job.queue, job.attempt = job.attempt,
+                outcome = ending.as_str(), duration_ms = took.as_secs_f64() * 1e3, "job ended");
+        }
+        self.end(&job, ending, done).await;
+    }
+
+    /// Hands the outcome on, if there is one.
+    async fn end(
+        &self,
+        job: &Claimed,
+        ending: Option<Ending>,
+        done: Option<Box<dyn FnOnce() + Send>>,
+    ) {
+        match ending {
+            Some(ending) => {
+                // The buffer is bounded: while the database is away a full one keeps slots taken, and so claims away.
+                let settlement =
+                    Settlement { lease: job.lease, id: job.id, ending, keyed: job.keyed };
+                let _ = self.settle.send(settlement).await;
+            }
+            None => self.running.end((job.lease, job.id)),
+        }
+        if let Some(done) = done {
+            done();
+        }
     }
 
     /// `None`: the lease is lost, and nothing is to be said.

@@ -6,11 +6,13 @@ mod executor;
 mod heartbeat;
 mod lanes;
 mod running;
+mod slots;
 
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use slots::Slots;
+use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -58,33 +60,6 @@ impl Identity {
     }
 }
 
-/// Slots for running jobs.
-pub(crate) struct Slots {
-    total: usize,
-    free: std::sync::atomic::AtomicUsize,
-    freed: Notify,
-}
-
-impl Slots {
-    fn new(total: usize) -> Self {
-        Self { total, free: total.into(), freed: Notify::new() }
-    }
-
-    fn free(&self) -> usize {
-        self.free.load(std::sync::atomic::Ordering::Acquire)
-    }
-
-    /// Only the dispatcher takes slots, and never more than are free.
-    fn take(&self, count: usize) {
-        self.free.fetch_sub(count, std::sync::atomic::Ordering::AcqRel);
-    }
-
-    fn give_back(&self) {
-        self.free.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
-        self.freed.notify_one();
-    }
-}
-
 /// How much this instance has to do.
 #[derive(Clone)]
 pub struct Load(Arc<Slots>);
@@ -92,12 +67,12 @@ pub struct Load(Arc<Slots>);
 impl Load {
     /// Jobs that run.
     pub fn running(&self) -> usize {
-        self.0.total.saturating_sub(self.0.free())
+        self.0.usage().0
     }
 
     /// Jobs that could run besides.
     pub fn free(&self) -> usize {
-        self.0.free()
+        self.0.usage().1
     }
 }
 
@@ -141,7 +116,7 @@ impl Engine {
 
         let (claims, jobs, services) = (TaskTracker::new(), TaskTracker::new(), TaskTracker::new());
         let running = running::Running::default();
-        let slots = Arc::new(Slots::new(config.slots));
+        let slots = Arc::new(Slots::new(config.slots, &registry));
         let (duties, load) = (Duties::default(), Load(slots.clone()));
         let (settle, settlements) = mpsc::channel(completer::WAITING_MOST);
         let (reports, progress) = mpsc::channel(1024);

@@ -4,6 +4,7 @@
 #[allow(dead_code, reason = "a harness offers more than the tests of the day use")]
 mod harness;
 
+mod ahead;
 mod answers;
 mod cli;
 mod commit;

@@ -1,0 +1,44 @@
+//! Jobs that are claimed ahead of a free slot wait in the process only as long as that is short.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::harness::look::{assert_one_place, becomes, value};
+use crate::harness::{self, Service, eventually};
+
+const SOON: Duration = Duration::from_secs(10);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_behind_a_slow_job_is_given_back_and_runs_elsewhere() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let one = Service::on(database.url()).env("REVEILLE_WORKERS", "1").start().await;
+    let http = one.http();
+    let sleep = |seconds: f64| json!({"task": "sleep", "payload": {"seconds": seconds}});
+    let quick = vec![sleep(0.0); 20];
+    // It learns that the task is quick.
+    http.post("/jobs/batch", &json!(quick)).await;
+    eventually("the task is known as quick", SOON, async || {
+        value::<i64>(&client, "select count(*) from reveille.outcome").await == 20
+    })
+    .await;
+
+    // One that is not stands before the others.
+    let mut jobs = vec![sleep(60.0)];
+    jobs.extend(quick);
+    let batch = http.post("/jobs/batch", &json!(jobs)).await;
+    let slow = batch.body["jobs"][0]["job_id"].as_str().unwrap();
+    becomes(&client, slow, "processing", SOON).await;
+    let _other = Service::start(database.url()).await;
+    eventually("the others have run", SOON, async || {
+        value::<i64>(&client, "select count(*) from reveille.outcome where state = 'completed'")
+            .await
+            == 40
+    })
+    .await;
+    becomes(&client, slow, "processing", Duration::ZERO).await;
+    let most: i32 = value(&client, "select max(attempt) from reveille.outcome").await;
+    assert_eq!(most, 1, "waiting for a slot spent an attempt");
+    assert_one_place(&client).await;
+}
