@@ -35,9 +35,9 @@ create table reveille.job (
   constraint job_pkey PRIMARY KEY (id),
   constraint job_max_attempts_check CHECK ((max_attempts > 0)),
   constraint job_priority_check CHECK (((priority >= 0) AND (priority <= 9))),
-  constraint job_queue_check CHECK ((queue ~ '^[a-z0-9_.-]{1,64}$'::text)),
+  constraint job_queue_check CHECK (((octet_length(queue) >= 1) AND (octet_length(queue) <= 64))),
   constraint job_tags_check CHECK (((cardinality(tags) >= 1) AND (cardinality(tags) <= 20))),
-  constraint job_task_check CHECK ((task ~ '^[a-zA-Z0-9_.:-]{1,100}$'::text)),
+  constraint job_task_check CHECK (((octet_length(task) >= 1) AND (octet_length(task) <= 100))),
   constraint job_timeout_seconds_check CHECK ((timeout_seconds > (0)::double precision)),
   constraint job_unique_key_check CHECK (((length(unique_key) >= 1) AND (length(unique_key) <= 255)))
 ) partition by RANGE (id);
@@ -100,8 +100,8 @@ create table reveille.queue (
 );
 
 create table reveille.ready (
-  queue text not null,
-  task text not null,
+  queue text collate "C" not null,
+  task text collate "C" not null,
   priority smallint not null,
   run_at timestamp with time zone not null,
   id uuid not null,

@@ -6,16 +6,16 @@ with b as materialized (
     b (queue, task, priority, run_at, id, most, nth)
   where not exists (select from reveille.queue q where q.name = b.queue and q.paused_at is not null)
 ), c as materialized (
-  select b.nth, r.id
+  select b.nth, r.place
   from b cross join lateral (
-    select x.id from reveille.ready x
+    select x.ctid as place from reveille.ready x
     where x.queue = b.queue and x.task = b.task and x.priority = b.priority and (x.run_at, x.id) >= (b.run_at, b.id)
       and x.run_at <= now() and x.crashes < 2
     order by x.run_at, x.id limit b.most for update skip locked
   ) r
   limit $8::bigint
 ), d as (
-  delete from reveille.ready x using c where x.id = c.id returning c.nth, x.id, x.run_at, x.attempt + 1 as attempt, x.crashes
+  delete from reveille.ready x using c where x.ctid = c.place returning c.nth, x.id, x.run_at, x.attempt + 1 as attempt, x.crashes
 ), l as (
   insert into reveille.lease (lease, worker, ids, attempts, crashes)
   select gen_random_uuid(), $7::uuid, array_agg(id), array_agg(attempt), array_agg(crashes) from d having count(*) > 0

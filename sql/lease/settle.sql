@@ -1,32 +1,38 @@
--- Outcomes, each (lease, id) once: leases uuid[], ids uuid[], endings text[] (completed, failed, cancelled, retry, snooze,
--- release), delays float8[] (seconds until the next attempt), results jsonb[], errors jsonb[], keyed boolean[] (whether the
--- job was submitted with a unique key); the leases without repetition, uuid[]; and whether to notify of jobs that go back to
--- wait (on or off). Answers those that were accepted, with what became of them; the others are stale.
+-- Outcomes, each (lease, id) once: leases uuid[], ids uuid[], places int[] (where the claim put the id in the lease, from 1),
+-- endings text[] (completed, failed, cancelled, retry, snooze, release), delays float8[] (seconds until the next attempt),
+-- results jsonb[], errors jsonb[], keyed boolean[] (whether the job was submitted with a unique key); the leases without
+-- repetition, uuid[]; and whether to notify of jobs that go back to wait (on or off). Answers those that were accepted, with
+-- what became of them; the others are stale.
 --
 -- Everything derives from the lease rows as they are once locked; reading the table again would accept stale ids. Whoever
--- was cancelled meanwhile does not go back to `ready`.
+-- was cancelled meanwhile does not go back to `ready`. The place is a guess that spares the search: it holds until a part of
+-- the lease is settled. Without it the search of 250 ids among 250 took a third of the statement.
 with o as materialized (
-  select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::double precision[], $5::jsonb[], $6::jsonb[], $7::boolean[])
-    o (lease, id, ending, delay, result, error, keyed)
-  where (select set_config('reveille.notify', $9::text, true)) is not null
+  select * from unnest($1::uuid[], $2::uuid[], $3::integer[], $4::text[], $5::double precision[], $6::jsonb[], $7::jsonb[], $8::boolean[])
+    o (lease, id, place, ending, delay, result, error, keyed)
+  where (select set_config('reveille.notify', $10::text, true)) is not null
 ), l as materialized (
-  select * from reveille.lease x where x.lease = any ($8::uuid[]) order by x.lease for update
+  select * from reveille.lease x where x.lease = any ($9::uuid[]) order by x.lease for update
 ), ok as materialized (
-  select l.lease, l.worker, l.claimed_at, o.id, l.attempts[array_position(l.ids, o.id)] as attempt,
-    l.crashes[array_position(l.ids, o.id)] as crashes, o.ending, o.delay, o.result, o.error, o.keyed,
+  select l.lease, l.worker, l.claimed_at, o.id, p.place, l.attempts[p.place] as attempt, l.crashes[p.place] as crashes,
+    o.ending, o.delay, o.result, o.error, o.keyed,
     case
       when o.ending in ('completed', 'failed', 'cancelled') then o.ending
       when o.id = any (l.cancels) then 'cancelled'
     end as state
-  from l join o on o.lease = l.lease and o.id = any (l.ids)
+  from l join o on o.lease = l.lease cross join lateral (
+    select case when l.ids[o.place] = o.id then o.place else array_position(l.ids, o.id) end as place offset 0
+  ) p
+  where p.place is not null
 ), taken as materialized (
-  select lease, array_agg(id) as ids from ok group by lease
+  select lease, array_agg(place) as places from ok group by lease
 ), rest as materialized (
   select l.lease, r.*
-  from l join taken t on t.lease = l.lease and cardinality(t.ids) < cardinality(l.ids)
+  from l join taken t on t.lease = l.lease and cardinality(t.places) < cardinality(l.ids)
   cross join lateral (
-    select array_agg(h.id) as ids, array_agg(h.attempt) as attempts, array_agg(h.crashes) as crashes
-    from unnest(l.ids, l.attempts, l.crashes) h (id, attempt, crashes) where h.id <> all (t.ids)
+    select array_agg(l.ids[k.place] order by k.place) as ids, array_agg(l.attempts[k.place] order by k.place) as attempts,
+      array_agg(l.crashes[k.place] order by k.place) as crashes
+    from (select generate_subscripts(l.ids, 1) except select unnest(t.places)) k (place)
   ) r
 ), kept as (
   update reveille.lease x set ids = rest.ids, attempts = rest.attempts, crashes = rest.crashes from rest where x.lease = rest.lease

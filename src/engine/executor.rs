@@ -99,8 +99,13 @@ impl Executor {
         match ending {
             Some(ending) => {
                 // The buffer is bounded: while the database is away a full one keeps slots taken, and so claims away.
-                let settlement =
-                    Settlement { lease: job.lease, id: job.id, ending, keyed: job.keyed };
+                let settlement = Settlement {
+                    lease: job.lease,
+                    id: job.id,
+                    place: job.place,
+                    ending,
+                    keyed: job.keyed,
+                };
                 let _ = self.settle.send(settlement).await;
             }
             None => self.running.end((job.lease, job.id)),

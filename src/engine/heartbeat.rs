@@ -125,6 +125,7 @@ impl Heartbeat {
             let _ = self.settle.try_send(Settlement {
                 lease,
                 id,
+                place: 0,
                 ending: Ending::Release,
                 keyed: true,
             });

@@ -46,6 +46,8 @@ pub struct Claimed {
     pub timeout_seconds: Option<f64>,
     /// Whether it was submitted with a unique key.
     pub keyed: bool,
+    /// Where it stands in its lease, from 1.
+    pub place: i32,
 }
 
 /// What a claim gave.
@@ -112,6 +114,8 @@ impl Ending {
 pub struct Settlement {
     pub lease: LeaseId,
     pub id: JobId,
+    /// Where the claim put it in its lease, from 1; 0 if that is not known.
+    pub place: i32,
     pub ending: Ending,
     pub keyed: bool,
 }
@@ -167,7 +171,7 @@ impl Store {
         for row in &rows {
             let nth = usize::try_from(row.get::<_, i64>(0) - 1).unwrap_or_default();
             match row.get::<_, Option<Uuid>>(1) {
-                Some(_) => claim.jobs.push((nth, claimed(row))),
+                Some(_) => claim.jobs.push((nth, claimed(row, claim.jobs.len()))),
                 None => claim.due.push((nth, row.get(2))),
             }
         }
@@ -185,7 +189,11 @@ impl Store {
         tasks: &[&str],
     ) -> Result<Option<Claimed>> {
         let statement = sql!("lease/claim_suspect": TEXT_ARRAY, TEXT_ARRAY, UUID);
-        Ok(self.relaxed(statement, &[&queues, &tasks, &worker.0]).await?.first().map(claimed))
+        Ok(self
+            .relaxed(statement, &[&queues, &tasks, &worker.0])
+            .await?
+            .first()
+            .map(|row| claimed(row, 0)))
     }
 
     /// Settles outcomes, each lease and job once; jobs that go back to wait are announced, or not. The answers are in the
@@ -198,6 +206,7 @@ impl Store {
         let each = || settlements.iter();
         let leases: Vec<Uuid> = each().map(|settlement| settlement.lease.0).collect();
         let ids: Vec<Uuid> = each().map(|settlement| settlement.id.0).collect();
+        let places: Vec<i32> = each().map(|settlement| settlement.place).collect();
         let endings: Vec<&str> = each().map(|settlement| settlement.ending.as_str()).collect();
         let delays: Vec<f64> = each().map(|settlement| settlement.ending.seconds()).collect();
         let results: Vec<Option<Jsonb>> = each()
@@ -218,12 +227,15 @@ impl Store {
         let keyed: Vec<bool> = each().map(|settlement| settlement.keyed).collect();
         let distinct: Vec<Uuid> =
             leases.iter().copied().collect::<HashSet<_>>().into_iter().collect();
-        let statement = sql!("lease/settle": UUID_ARRAY, UUID_ARRAY, TEXT_ARRAY, FLOAT8_ARRAY, JSONB_ARRAY, JSONB_ARRAY, BOOL_ARRAY, UUID_ARRAY, TEXT);
+        let statement = sql!("lease/settle": UUID_ARRAY, UUID_ARRAY, INT4_ARRAY, TEXT_ARRAY, FLOAT8_ARRAY, JSONB_ARRAY, JSONB_ARRAY, BOOL_ARRAY, UUID_ARRAY, TEXT);
         let notify = if announce { "on" } else { "off" };
         let rows = self
             .hot(
                 statement,
-                &[&leases, &ids, &endings, &delays, &results, &errors, &keyed, &distinct, &notify],
+                &[
+                    &leases, &ids, &places, &endings, &delays, &results, &errors, &keyed,
+                    &distinct, &notify,
+                ],
             )
             .await?;
         let accepted: HashMap<(Uuid, Uuid), Option<Status>> =
@@ -249,7 +261,8 @@ impl Store {
     }
 }
 
-fn claimed(row: &Row) -> Claimed {
+/// The rows come in the order of the lease.
+fn claimed(row: &Row, nth: usize) -> Claimed {
     Claimed {
         lease: LeaseId(row.get(1)),
         run_at: row.get(2),
@@ -263,5 +276,6 @@ fn claimed(row: &Row) -> Claimed {
         max_attempts: row.get::<_, Option<i32>>(10).and_then(|count| u32::try_from(count).ok()),
         timeout_seconds: row.get(11),
         keyed: row.get(12),
+        place: i32::try_from(nth + 1).unwrap_or_default(),
     }
 }

@@ -93,6 +93,7 @@ async fn a_stale_lease_settles_nothing() {
     let late = |lease: uuid::Uuid, ending: Ending| Settlement {
         lease: LeaseId(lease),
         id,
+        place: 1,
         ending,
         keyed: false,
     };

@@ -5,7 +5,9 @@ with object as (
   from pg_class c
   where c.relnamespace = 'reveille'::regnamespace and not c.relispartition and c.relkind in ('r', 'p', 'v')
 ), line as (
-  select o.oid, a.attnum as nth, format('  %s %s%s%s', a.attname, format_type(a.atttypid, a.atttypmod),
+  select o.oid, a.attnum as nth, format('  %s %s%s%s%s', a.attname, format_type(a.atttypid, a.atttypmod),
+    (select format(' collate %I', l.collname) from pg_collation l join pg_type t on t.oid = a.atttypid
+     where l.oid = a.attcollation and l.oid <> t.typcollation),
     case when a.attnotnull then ' not null' end, ' default ' || pg_get_expr(d.adbin, d.adrelid)) as text
   from object o
   join pg_attribute a on a.attrelid = o.oid and a.attnum > 0 and not a.attisdropped
