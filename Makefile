@@ -61,7 +61,7 @@ bench: ## Measure every scenario on a throw-away PostgreSQL: make bench BENCH="-
 	@sh .ci/postgres
 	$(CARGO) build --locked --release --example rivals-adapter
 	rm -f target/bench.jsonl
-	benches/rivals/bench run --peers "" --adapter reveille=target/release/examples/rivals-adapter \
+	benches/rivals/bench run --peers "" --adapter reveille=target/release/examples/rivals-adapter --adapter limit=benches/limit \
 		--out target/bench.jsonl $(BENCH)
 	benches/rivals/bench table target/bench.jsonl
 
