@@ -28,3 +28,4 @@ mod schema;
 mod service;
 mod tasks;
 mod together;
+mod tokens;

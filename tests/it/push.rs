@@ -24,7 +24,6 @@ async fn a_notification_alone_wakes() {
     let database = harness::database().await;
     let service = unpolled(&database).await;
     listens(&service).await;
-    let before = metric(&service, &claims("notify")).await;
     let client = database.client().await;
     let before = metric(&service, &claims("notify")).await;
     let job = submit(&client, "payload => '1', queue => 'other'").await;
