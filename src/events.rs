@@ -145,6 +145,41 @@ impl Drop for Waiting {
     }
 }
 
+/// What the heartbeat finds out for the maintenance services.
+#[derive(Clone, Debug, Default)]
+pub struct Duties {
+    leads: Arc<watch::Sender<bool>>,
+    rescue: Arc<Notify>,
+}
+
+impl Duties {
+    /// Whether this instance leads the singleton services.
+    pub fn leads(&self) -> bool {
+        *self.leads.borrow()
+    }
+
+    /// Returns when this instance leads.
+    pub async fn led(&self) {
+        // The sender is here, so this is no error.
+        let _ = self.leads.subscribe().wait_for(|leads| *leads).await;
+    }
+
+    /// Answers whether that is new.
+    pub(crate) fn set_leads(&self, leads: bool) -> bool {
+        self.leads.send_replace(leads) != leads
+    }
+
+    /// Returns when somebody is to be rescued; a call before counts.
+    pub async fn rescue(&self) {
+        self.rescue.notified().await;
+    }
+
+    /// Somebody is to be rescued.
+    pub(crate) fn call_to_rescue(&self) {
+        self.rescue.notify_one();
+    }
+}
+
 /// What this process is told, and tells itself.
 #[derive(Clone, Debug)]
 pub struct Events {

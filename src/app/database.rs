@@ -6,7 +6,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::config::Config;
-use crate::embedded::Embedded;
+use crate::embedded::{Embedded, Settings};
 use crate::store::{Target, migrate};
 
 /// How often a database that is not there yet is looked for.
@@ -33,7 +33,7 @@ impl Database {
                 Self { target: Target::parse(url.expose())?, direct, own: None }
             }
             None => {
-                let server = Embedded::start(&config.data_dir).await?;
+                let server = Embedded::start(Settings::of(config)).await?;
                 tracing::info!(data_dir = %config.data_dir.display(), "no database_url is set: this service brings its own PostgreSQL, kept in data_dir");
                 let target = Target::parse(server.url())?;
                 Self { direct: Some(target.clone()), target, own: Some(Own::keep(server)) }

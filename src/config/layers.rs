@@ -7,6 +7,10 @@ use super::problem::did_you_mean;
 use super::value::Raw;
 use super::{CLIENT_VARIABLES, Config, ConfigError, Problem, SETTINGS, Setting, Source, rules};
 
+/// Variables that other programs read too, and the settings that they stand for.
+const SHARED_VARIABLES: [(&str, &str); 2] =
+    [("DATABASE_URL", "database_url"), ("PG_BIN_DIR", "pg_bin_dir")];
+
 /// What a configuration is made from; nothing else is looked at, so tests need no global state.
 #[derive(Debug, Clone, Default)]
 pub struct Inputs {
@@ -106,10 +110,12 @@ impl Layers {
 
     fn read_environment(&mut self, environment: &[(String, String)]) {
         // First, so that the name that is ours alone wins over the one that others share.
-        if let Some(url) = super::variable(environment, "DATABASE_URL")
-            && let Some(setting) = SETTINGS.iter().find(|it| it.name == "database_url")
-        {
-            self.set(setting, Source::Variable("DATABASE_URL".to_owned()), Raw::Text(url));
+        for (variable, name) in SHARED_VARIABLES {
+            if let Some(value) = super::variable(environment, variable)
+                && let Some(setting) = SETTINGS.iter().find(|it| it.name == name)
+            {
+                self.set(setting, Source::Variable(variable.to_owned()), Raw::Text(value));
+            }
         }
         let ours = environment.iter().filter(|(key, _)| key.starts_with("REVEILLE_"));
         for (key, value) in ours {

@@ -16,6 +16,7 @@ mod reference;
 mod rules;
 mod secret;
 mod settings;
+mod surroundings;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -25,20 +26,11 @@ pub use problem::{ConfigError, Problem, Source};
 pub use reference::reference;
 pub use secret::{DatabaseUrl, Secret};
 pub use settings::{Config, Range, SETTINGS, Setting};
+pub use surroundings::{inherited, process_environment, search_path, temporary_folder};
 pub use value::{LogFormat, Raw, Wrong};
 
 /// Variables that belong to the command line client, and are therefore no settings.
 pub const CLIENT_VARIABLES: [&str; 3] = ["REVEILLE_URL", "REVEILLE_TOKEN", "REVEILLE_CONFIG"];
-
-/// The process's environment. Values that are not UTF-8 are kept with a replacement character, so
-/// that they are reported as wrong rather than overlooked.
-pub fn process_environment() -> Vec<(String, String)> {
-    std::env::vars_os()
-        .map(|(key, value)| {
-            (key.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
-        })
-        .collect()
-}
 
 /// What `name` says in `environment`; an empty variable counts as not set.
 pub fn variable<'a>(environment: &'a [(String, String)], name: &str) -> Option<&'a str> {

@@ -113,6 +113,9 @@ settings! {
         migrate "migrate": bool = true;
         /// Where the service keeps its own PostgreSQL when there is no database_url.
         data_dir "data_dir": PathBuf = PathBuf::from("./.reveille");
+        /// The folder with `initdb` and `postgres`, for that PostgreSQL. Also read from PG_BIN_DIR. Empty:
+        /// the newest version (14 to 18) that lies where packages put it.
+        pg_bin_dir "pg_bin_dir": Option<PathBuf> = None;
     }
     "Running jobs" {
         /// How many jobs this instance runs at a time. 0: none, it only serves the API.

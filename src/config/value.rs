@@ -193,6 +193,20 @@ impl Value for PathBuf {
     }
 }
 
+/// Empty text means that there is none, so that the reference can show a default.
+impl Value for Option<PathBuf> {
+    const KIND: &'static str = "DIR";
+
+    fn read(raw: Raw<'_>, _: Option<Range>) -> Result<Self, Wrong> {
+        let path = text(raw, "write a path in quotes")?;
+        Ok((!path.is_empty()).then(|| PathBuf::from(path)))
+    }
+
+    fn show(&self) -> toml::Value {
+        toml::Value::String(self.as_ref().map(|it| it.display().to_string()).unwrap_or_default())
+    }
+}
+
 impl Value for SocketAddr {
     const KIND: &'static str = "HOST:PORT";
 

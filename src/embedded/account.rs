@@ -1,6 +1,5 @@
 //! Who the server runs as. PostgreSQL refuses to be root, so root becomes somebody else.
 
-use std::env;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
@@ -10,6 +9,7 @@ use std::process::{Command, Stdio};
 use nix::unistd::{User, geteuid};
 
 use super::error::EmbeddedError;
+use crate::config;
 
 /// The account under which `initdb` and `postgres` run.
 #[derive(Debug, Clone)]
@@ -74,9 +74,7 @@ impl Account {
         let mut command = self.bare(program);
         command.process_group(0).current_dir("/").stdin(Stdio::null());
         command.env_clear().env("LC_ALL", "C");
-        for name in ["PATH", "LD_LIBRARY_PATH", "TMPDIR"] {
-            command.envs(env::var_os(name).map(|value| (name, value)));
-        }
+        command.envs(config::inherited(&["PATH", "LD_LIBRARY_PATH", "TMPDIR"]));
         command
     }
 

@@ -1,10 +1,10 @@
 //! Finding the server's binaries: Debian and Fedora keep them off the PATH, side by side for each major version.
 
-use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::error::EmbeddedError;
+use crate::config;
 
 /// The oldest and the newest major version that the schema is tested with.
 pub(super) const OLDEST: u32 = 14;
@@ -101,7 +101,7 @@ fn usual_places() -> Vec<PathBuf> {
         places.extend(versions.map(|it| it.path().join(bin)));
     }
     places.push("/usr/local/pgsql/bin".into());
-    places.extend(env::var_os("PATH").iter().flat_map(env::split_paths));
+    places.extend(config::search_path());
     places
 }
 

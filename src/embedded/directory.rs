@@ -7,7 +7,6 @@
 //!          /run           the socket (in the system's folder for temporary files if this path is too long)
 //! ```
 
-use std::env;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown};
@@ -18,6 +17,7 @@ use nix::unistd::geteuid;
 use sha2::{Digest, Sha256};
 
 use super::error::EmbeddedError;
+use crate::config;
 
 /// The shortest limit of a socket's path among the systems that we run on (Linux has 107 bytes, macOS 103).
 const SOCKET_PATH_LIMIT: usize = 103;
@@ -166,7 +166,7 @@ fn socket_dir_for(root: &Path) -> PathBuf {
     let digest: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
     let short = format!("reveille-{digest}");
     let last_resort = Path::new("/tmp").join(&short);
-    let choices = [root.join("run"), env::temp_dir().join(&short)];
+    let choices = [root.join("run"), config::temporary_folder().join(&short)];
     choices.into_iter().find(|dir| may_hold_a_socket(dir)).unwrap_or(last_resort)
 }
 

@@ -16,7 +16,6 @@ mod error;
 mod keeper;
 mod leftovers;
 
-use std::env;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
@@ -29,6 +28,8 @@ use tokio_postgres::error::SqlState;
 
 use cluster::Cluster;
 use keeper::{Keeper, State};
+
+use crate::config::Config;
 
 pub use error::EmbeddedError;
 
@@ -58,10 +59,14 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Data in this folder; binaries from `PG_BIN_DIR`, or from the usual places if it is not set.
+    /// Data in this folder, binaries from the usual places.
     pub fn new(data_dir: &Path) -> Self {
-        let bin_dir = env::var_os("PG_BIN_DIR").filter(|it| !it.is_empty()).map(PathBuf::from);
-        Self { data_dir: data_dir.to_owned(), bin_dir, server: Vec::new() }
+        Self { data_dir: data_dir.to_owned(), bin_dir: None, server: Vec::new() }
+    }
+
+    /// As a service with this configuration runs it.
+    pub fn of(config: &Config) -> Self {
+        Self { bin_dir: config.pg_bin_dir.clone(), ..Self::new(&config.data_dir) }
     }
 
     /// Binaries from this folder.
@@ -90,19 +95,11 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Starts the server on this data directory, which is created if need be, and waits until it can be used.
+    /// Starts the server on its data directory, which is created if need be, and waits until it can be used.
     ///
     /// # Errors
     /// See [`EmbeddedError`]; each message says what to do.
-    pub async fn start(data_dir: &Path) -> Result<Self, EmbeddedError> {
-        Self::start_with(Settings::new(data_dir)).await
-    }
-
-    /// As [`Embedded::start`], with settings.
-    ///
-    /// # Errors
-    /// See [`EmbeddedError`].
-    pub async fn start_with(settings: Settings) -> Result<Self, EmbeddedError> {
+    pub async fn start(settings: Settings) -> Result<Self, EmbeddedError> {
         let data_dir = settings.data_dir.clone();
         let started = Keeper::start(move || Cluster::prepare(settings)).await;
         let (cluster, keeper) =

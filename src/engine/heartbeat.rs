@@ -7,40 +7,15 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::mpsc;
 
 use super::Identity;
 use super::running::{Key, Running, Stop};
-use crate::events::Events;
+use crate::events::{Duties, Events};
 use crate::shutdown::Shutdown;
 use crate::store::lease::{Ending, Settlement};
 use crate::store::worker::{Pulse, Registration};
 use crate::store::{Result, Store};
-
-/// What the heartbeat finds out for the maintenance services.
-#[derive(Clone, Debug, Default)]
-pub struct Duties {
-    leads: Arc<watch::Sender<bool>>,
-    rescue: Arc<Notify>,
-}
-
-impl Duties {
-    /// Whether this instance leads the singleton services.
-    pub fn leads(&self) -> bool {
-        *self.leads.borrow()
-    }
-
-    /// Returns when this instance leads.
-    pub async fn led(&self) {
-        // The sender is here, so this is no error.
-        let _ = self.leads.subscribe().wait_for(|leads| *leads).await;
-    }
-
-    /// Returns when somebody is to be rescued.
-    pub async fn rescue(&self) {
-        self.rescue.notified().await;
-    }
-}
 
 pub(super) struct Heartbeat {
     pub(super) store: Store,
@@ -65,7 +40,7 @@ impl Heartbeat {
                     let since = *connected_since.get_or_insert_with(Instant::now);
                     if lost && since.elapsed().as_secs_f64() >= self.registration.lost_after_seconds
                     {
-                        self.duties.rescue.notify_one();
+                        self.duties.call_to_rescue();
                     }
                 }
                 Err(error) => {
@@ -103,7 +78,7 @@ impl Heartbeat {
             self.store.worker_register(self.identity.worker(), &self.registration).await?;
             return Ok(false);
         }
-        if self.duties.leads.send_replace(pulse.leads) != pulse.leads {
+        if self.duties.set_leads(pulse.leads) {
             tracing::info!(leads = pulse.leads, "leadership of the maintenance services changed");
         }
         if pulse.suspects {

@@ -16,15 +16,13 @@ use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::events::Events;
+use crate::events::{Duties, Events};
 use crate::job::WorkerId;
 use crate::shutdown::Shutdown;
 use crate::store::task::TaskRow;
 use crate::store::worker::Registration;
 use crate::store::{Result, Store};
 use crate::tasks::Registry;
-
-pub use heartbeat::Duties;
 
 /// What the engine is started with.
 #[derive(Clone)]

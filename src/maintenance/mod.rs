@@ -9,7 +9,7 @@ mod rescuer;
 
 use std::time::Duration;
 
-use crate::engine::Duties;
+use crate::events::Duties;
 use crate::shutdown::Shutdown;
 use crate::store::Result;
 

@@ -14,18 +14,18 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio_postgres::Client;
 
-use crate::harness::cluster::{connect, throw_away_dir};
+use crate::harness::cluster::{connect, settings, throw_away_dir};
 use crate::harness::{background, eventually, on_background, within};
 
 const SOON: Duration = Duration::from_secs(10);
 const NOBODY: u32 = 65534;
 
 async fn start(dir: &Path) -> Embedded {
-    Embedded::start(dir).await.unwrap_or_else(|error| panic!("{error}"))
+    Embedded::start(settings(dir)).await.unwrap_or_else(|error| panic!("{error}"))
 }
 
 async fn refusal(settings: Settings) -> EmbeddedError {
-    Embedded::start_with(settings).await.expect_err("PostgreSQL must not start")
+    Embedded::start(settings).await.expect_err("PostgreSQL must not start")
 }
 
 async fn show(client: &Client, setting: &str) -> String {
@@ -124,7 +124,7 @@ async fn a_server_that_hangs_is_not_waited_for() {
 async fn a_second_service_on_the_same_data_is_refused() {
     let dir = throw_away_dir();
     let first = start(&dir).await;
-    let error = refusal(Settings::new(&dir)).await.to_string();
+    let error = refusal(settings(&dir)).await.to_string();
     let process = format!("(process {})", std::process::id());
     for part in ["in use by another `reveille serve`", &process, "REVEILLE_DATA_DIR"] {
         assert!(error.contains(part), "{part:?} is missing in: {error}");
@@ -195,21 +195,20 @@ async fn a_path_may_hold_any_character() {
 #[tokio::test]
 async fn refusals_say_what_to_do() {
     let empty = throw_away_dir();
-    let no_binaries = refusal(Settings::new(&empty).bin_dir(Path::new("/nowhere"))).await;
+    let no_binaries = refusal(settings(&empty).bin_dir(Path::new("/nowhere"))).await;
     assert!(no_binaries.to_string().contains("PG_BIN_DIR is /nowhere"), "{no_binaries}");
 
     let old = throw_away_dir();
     fs::create_dir_all(old.join("pg")).expect("can be made");
-    let no_cluster = refusal(Settings::new(&old)).await;
+    let no_cluster = refusal(settings(&old)).await;
     assert!(no_cluster.to_string().contains("Move it away"), "{no_cluster}");
     fs::write(old.join("pg/PG_VERSION"), "13\n").expect("can be written");
-    let other_major = refusal(Settings::new(&old)).await;
+    let other_major = refusal(settings(&old)).await;
     assert!(other_major.to_string().contains("Install PostgreSQL 13 beside it"), "{other_major}");
 
     let misconfigured = throw_away_dir();
     let begun_at = Instant::now();
-    let nonsense =
-        refusal(Settings::new(&misconfigured).server("shared_buffers", "nonsense")).await;
+    let nonsense = refusal(settings(&misconfigured).server("shared_buffers", "nonsense")).await;
     assert!(
         nonsense.to_string().contains("invalid value for parameter \"shared_buffers\""),
         "{nonsense}"
@@ -270,7 +269,7 @@ async fn root_may_keep_data_where_nobody_else_may_go() {
     fs::create_dir(&dir).expect("can be made");
     fs::set_permissions(&dir, fs::Permissions::from_mode(0o700)).expect("can be set");
     let data = dir.join("data");
-    match Embedded::start(&data).await {
+    match Embedded::start(settings(&data)).await {
         Ok(server) => {
             write(server.url()).await;
             server.stop().await;

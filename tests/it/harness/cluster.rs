@@ -41,9 +41,8 @@ impl Cluster {
         on_background(async {
             let data_dir = throw_away_dir();
             let settings =
-                Settings::new(&data_dir).server("fsync", "off").server("max_connections", "400");
-            let server =
-                Embedded::start_with(settings).await.unwrap_or_else(|error| panic!("{error}"));
+                settings(&data_dir).server("fsync", "off").server("max_connections", "400");
+            let server = Embedded::start(settings).await.unwrap_or_else(|error| panic!("{error}"));
             let url = server.url().to_owned();
             let it = Self {
                 server: Mutex::new(server),
@@ -152,6 +151,16 @@ pub(crate) async fn connect(url: &str) -> Client {
         connected.unwrap_or_else(|error| panic!("cannot connect to {url}: {error:?}"));
     tokio::spawn(connection);
     client
+}
+
+/// How to run a PostgreSQL in this folder, of the version that `PG_BIN_DIR` asks for.
+pub(crate) fn settings(data_dir: &Path) -> Settings {
+    let bin_dir = env::var_os("PG_BIN_DIR").filter(|it| !it.is_empty());
+    let settings = Settings::new(data_dir);
+    match bin_dir {
+        Some(bin_dir) => settings.bin_dir(Path::new(&bin_dir)),
+        None => settings,
+    }
 }
 
 /// A folder that does not exist yet, and that goes some moments after the test process has.

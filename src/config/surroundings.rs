@@ -1,0 +1,30 @@
+//! What is asked of the process's surroundings, so that nothing else in the house has to ask.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// The process's environment. Values that are not UTF-8 are kept with a replacement character, so
+/// that they are reported as wrong rather than overlooked.
+pub fn process_environment() -> Vec<(String, String)> {
+    env::vars_os()
+        .map(|(key, value)| {
+            (key.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
+        })
+        .collect()
+}
+
+/// The folders in which the system looks for programs.
+pub fn search_path() -> Vec<PathBuf> {
+    env::var_os("PATH").iter().flat_map(env::split_paths).collect()
+}
+
+/// The system's folder for temporary files.
+pub fn temporary_folder() -> PathBuf {
+    env::temp_dir()
+}
+
+/// Those of these variables that are set, for a child whose environment is to hold nothing else.
+pub fn inherited(names: &[&'static str]) -> Vec<(&'static str, OsString)> {
+    names.iter().filter_map(|name| Some((*name, env::var_os(name)?))).collect()
+}
