@@ -153,6 +153,8 @@ create table reveille.worker (
 
 CREATE INDEX job_tags ON ONLY reveille.job USING gin (tags) WHERE (tags IS NOT NULL);
 
+CREATE INDEX job_unique_key ON ONLY reveille.job USING btree (unique_key, id) WHERE (unique_key IS NOT NULL);
+
 CREATE INDEX lease_worker ON reveille.lease USING btree (worker);
 
 CREATE INDEX outcome_ended ON ONLY reveille.outcome USING btree (state, ended_at);

@@ -1,6 +1,6 @@
 -- status, queue, task, tag, unique key text (null: any), below and from uuid (ids, so times), payload to contain jsonb (null:
 -- any), payloads and results boolean (whether to read them), limit bigint. The newest first. Each status walks the table that
--- holds such jobs; the branches of the others are never executed.
+-- holds such jobs, and the few that failed or were cancelled an index of their own; the other branches are never executed.
 with page as (
   select p.id from (
     (select j.id from reveille.job j
@@ -15,7 +15,13 @@ with page as (
      order by r.id desc limit $11::bigint)
     union all
     (select j.id from reveille.outcome o join reveille.job j on j.id = o.id
-     where $1::text in ('completed', 'failed', 'cancelled') and o.state::text = $1 and o.id < $6::uuid and o.id >= $7::uuid
+     where $1::text = 'completed' and o.state = 'completed' and o.id < $6::uuid and o.id >= $7::uuid
+       and ($2::text is null or j.queue = $2) and ($3::text is null or j.task = $3) and ($4::text is null or j.tags @> array[$4])
+       and ($5::text is null or j.unique_key = $5) and ($8::jsonb is null or j.payload @> $8)
+     order by o.id desc limit $11::bigint)
+    union all
+    (select j.id from reveille.outcome o join reveille.job j on j.id = o.id
+     where $1::text in ('failed', 'cancelled') and o.state <> 'completed' and o.state::text = $1 and o.id < $6::uuid and o.id >= $7::uuid
        and ($2::text is null or j.queue = $2) and ($3::text is null or j.task = $3) and ($4::text is null or j.tags @> array[$4])
        and ($5::text is null or j.unique_key = $5) and ($8::jsonb is null or j.payload @> $8)
      order by o.id desc limit $11::bigint)

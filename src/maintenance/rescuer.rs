@@ -2,7 +2,7 @@
 
 use metrics::counter;
 
-use crate::engine::Duties;
+use crate::events::Duties;
 use crate::shutdown::Shutdown;
 use crate::store::{Result, Store};
 

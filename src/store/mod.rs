@@ -4,7 +4,7 @@
 //! - `relaxed` claims and sends heartbeats, with `synchronous_commit = off`: a claim that a crash forgets is harmless, since
 //!   a lease is random and the job still waits;
 //! - `hot` submits and settles, flushed, with a lock timeout;
-//! - `cold` reads and operates for people, with a statement timeout and the planner's freedom;
+//! - `cold` reads and operates for people, with a statement timeout, and a plan of its own for each call;
 //! - `upkeep` prunes and measures, on one connection, so that neither takes one from jobs or people.
 //!
 //! All but `cold` pin their plans: the planner cannot know what a LATERAL limit or a CTE will give, and would hash the whole
@@ -48,6 +48,33 @@ use crate::config::Config;
 const PINNED: &str = "-c jit=off -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off \
                       -c enable_hashjoin=off -c enable_mergejoin=off";
 
+/// Plans for what is asked: one for every list would have to read all jobs.
+const COLD: &str = "-c jit=off -c plan_cache_mode=force_custom_plan -c lock_timeout=1500 -c statement_timeout=10000";
+
+/// What a connection is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// Claims and heartbeats, which a crash may forget.
+    Relaxed,
+    /// Submissions and outcomes, which it may not.
+    Hot,
+    /// Reading and operating, for people.
+    Cold,
+}
+
+impl Purpose {
+    /// The settings of its sessions, in the form of libpq's `options`.
+    pub fn settings(self) -> String {
+        match self {
+            Self::Relaxed => format!(
+                "{PINNED} -c synchronous_commit=off -c lock_timeout=2000 -c statement_timeout=30000"
+            ),
+            Self::Hot => format!("{PINNED} -c lock_timeout=1000 -c statement_timeout=60000"),
+            Self::Cold => COLD.to_owned(),
+        }
+    }
+}
+
 /// How long a call waits for a connection before it says that the database cannot be reached.
 const PATIENCE: Duration = Duration::from_millis(1_500);
 
@@ -77,19 +104,19 @@ pub struct Store {
 impl Store {
     /// Opens the pools; connections are made when they are needed.
     pub async fn open(config: &Config, target: &Target) -> Result<Self> {
-        let with = |options: String| {
-            if config.pooler { target.clone() } else { target.with_options(&options) }
+        let pool = |purpose: Purpose, size| {
+            let target = if config.pooler {
+                target.clone()
+            } else {
+                target.with_options(&purpose.settings())
+            };
+            pool(target, size, PATIENCE, config.pooler)
         };
-        let relaxed = with(format!(
-            "{PINNED} -c synchronous_commit=off -c lock_timeout=2000 -c statement_timeout=30000"
-        ));
-        let hot = with(format!("{PINNED} -c lock_timeout=1000 -c statement_timeout=60000"));
-        let cold = with("-c jit=off -c lock_timeout=1500 -c statement_timeout=10000".into());
         Ok(Self {
-            hot: pool(hot, 6, PATIENCE, config.pooler).await?,
-            upkeep: pool(relaxed.clone(), 1, PATIENCE, config.pooler).await?,
-            relaxed: pool(relaxed, 2, PATIENCE, config.pooler).await?,
-            cold: pool(cold, config.pool_size, PATIENCE, config.pooler).await?,
+            relaxed: pool(Purpose::Relaxed, 2).await?,
+            hot: pool(Purpose::Hot, 6).await?,
+            cold: pool(Purpose::Cold, config.pool_size).await?,
+            upkeep: pool(Purpose::Relaxed, 1).await?,
             clock: Clock::default(),
         })
     }
