@@ -54,9 +54,9 @@ struct Details {
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<String>,
     /// Every wrong place in the request body.
-    #[oai(skip_serializing_if_is_empty)]
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<ProblemError>,
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errors: Option<Vec<ProblemError>>,
     /// The job that stands in the way, for a conflict.
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -85,7 +85,7 @@ impl Problem {
             detail: detail.into(),
             instance: None,
             request_id: None,
-            errors: Vec::new(),
+            errors: None,
             job_id: None,
         };
         Self(Box::new(Inner { details, headers: http::HeaderMap::new() }))
@@ -172,7 +172,8 @@ impl Problem {
     /// Adds wrong places.
     #[must_use]
     pub fn errors(mut self, errors: Vec<FieldError>) -> Self {
-        self.0.details.errors.extend(errors.into_iter().take(MAX_ERRORS).map(ProblemError::from));
+        let errors = errors.into_iter().take(MAX_ERRORS).map(ProblemError::from);
+        self.0.details.errors.get_or_insert_default().extend(errors);
         self
     }
 

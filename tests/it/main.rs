@@ -6,8 +6,10 @@ mod harness;
 
 mod ahead;
 mod answers;
+mod bad_input;
 mod cli;
 mod commit;
+mod contract;
 mod doors;
 mod edge;
 mod embedded;

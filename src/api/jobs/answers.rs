@@ -23,7 +23,7 @@ pub enum SubmissionOutcome {
 
 /// The answer to a submission, given after its commit was flushed.
 #[derive(Debug, Clone, Object, Serialize)]
-#[oai(example, skip_serializing_if_is_empty, skip_serializing_if_is_none)]
+#[oai(example, skip_serializing_if_is_none)]
 pub struct Submitted {
     /// The job's id, a UUIDv7.
     pub job_id: Uuid,
@@ -38,7 +38,6 @@ pub struct Submitted {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<JobError>,
     /// Why it may have to wait: its queue is paused, or no running worker serves its task.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
 

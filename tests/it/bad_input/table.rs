@@ -1,0 +1,201 @@
+//! The table.
+
+const JSON: &str = "application/json";
+const UNKNOWN: &str = "0199a3c0-b5d2-7c3f-8a51-f0e2d4c6b8a0";
+
+pub(super) struct Case {
+    pub(super) name: &'static str,
+    pub(super) method: &'static str,
+    pub(super) path: String,
+    pub(super) content_type: Option<&'static str>,
+    pub(super) body: Vec<u8>,
+    pub(super) status: u16,
+    pub(super) code: &'static str,
+    /// Pointers and codes of the wrong places, sorted.
+    pub(super) errors: Vec<(String, &'static str)>,
+    /// Words that the problem has to have.
+    pub(super) says: &'static str,
+}
+
+impl Case {
+    fn kind(self, content_type: Option<&'static str>) -> Self {
+        Self { content_type, ..self }
+    }
+
+    fn at(self, pointer: impl Into<String>, code: &'static str) -> Self {
+        let mut errors = self.errors;
+        errors.push((pointer.into(), code));
+        errors.sort_unstable();
+        Self { errors, ..self }
+    }
+
+    fn says(self, says: &'static str) -> Self {
+        Self { says, ..self }
+    }
+}
+
+/// `POST /jobs`.
+fn job(name: &'static str, body: impl Into<Vec<u8>>, status: u16, code: &'static str) -> Case {
+    Case {
+        name,
+        method: "POST",
+        path: "/jobs".into(),
+        content_type: Some(JSON),
+        body: body.into(),
+        status,
+        code,
+        errors: Vec::new(),
+        says: "",
+    }
+}
+
+/// `POST /jobs` with fields that break the rules.
+fn field(name: &'static str, body: &str) -> Case {
+    job(name, body, 422, "validation_failed")
+}
+
+fn batch(name: &'static str, body: impl Into<Vec<u8>>) -> Case {
+    Case { path: "/jobs/batch".into(), ..job(name, body, 422, "validation_failed") }
+}
+
+/// A call without a body.
+fn call(method: &'static str, path: String, status: u16, code: &'static str) -> Case {
+    Case { method, path, ..job("", "", status, code).kind(None) }
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    [bodies(), fields(), batches(), calls()].into_iter().flatten().collect()
+}
+
+/// What cannot be read, or read but not kept.
+fn bodies() -> Vec<Case> {
+    let deep = |levels| format!(r#"{{"payload": {}1{}}}"#, "[".repeat(levels), "]".repeat(levels));
+    let good = r#"{"payload": 1}"#;
+    vec![
+        job("an empty body", "", 400, "empty_body"),
+        job("nothing but blanks", " \n ", 400, "empty_body"),
+        job("no content type", good, 415, "unsupported_media_type").kind(None).says(JSON),
+        job("a form", "payload=1", 415, "unsupported_media_type")
+            .kind(Some("application/x-www-form-urlencoded"))
+            .says(JSON),
+        job("another charset", good, 415, "unsupported_media_type")
+            .kind(Some("application/json; charset=utf-16")),
+        job("invalid UTF-8", b"{\"payload\": \"\xff\"}", 400, "invalid_utf8")
+            .at("/payload", "invalid_utf8")
+            .says("UTF-8"),
+        job("a byte order mark", b"\xef\xbb\xbf{\"payload\": 1}", 400, "byte_order_mark")
+            .at("", "byte_order_mark"),
+        job("no JSON", "payload: 1", 400, "invalid_json").at("", "invalid_json"),
+        job("half a document", r#"{"payload": "#, 400, "invalid_json")
+            .at("/payload", "invalid_json"),
+        job("trailing data", r#"{"payload": 1} x"#, 400, "trailing_data").at("", "trailing_data"),
+        job("a list for a job", "[1]", 422, "validation_failed").at("", "wrong_type"),
+        field("depth 65", &deep(65))
+            .at(format!("/payload{}", "/0".repeat(64)), "too_deep")
+            .says("64"),
+        field("a NUL character", r#"{"payload": {"a": "\u0000"}}"#)
+            .at("/payload/a", "nul_character"),
+        field("a lone surrogate", r#"{"payload": ["\ud800"]}"#).at("/payload/0", "lone_surrogate"),
+        field("1e400000", r#"{"payload": 1e400000}"#).at("/payload", "number_out_of_range"),
+        job("a body of 2 MiB", vec![b' '; 2 << 20], 413, "body_too_large").says("Send less"),
+    ]
+}
+
+/// What breaks the rules of a submission.
+fn fields() -> Vec<Case> {
+    vec![
+        field("no payload", "{}").at("/payload", "required"),
+        field("an unknown field", r#"{"payload": 1, "prioritty": 1}"#)
+            .at("/prioritty", "unknown_field")
+            .says("Did you mean `priority`?"),
+        field("a field of a later release", r#"{"payload": 1, "deadline_seconds": 1}"#)
+            .at("/deadline_seconds", "unknown_field"),
+        field("a wrong type", r#"{"payload": 1, "priority": "high"}"#)
+            .at("/priority", "wrong_type"),
+        field(
+            "several wrong fields",
+            r#"{"queue": "A B", "priority": 10, "tags": "x", "delay_seconds": -1, "nope": 1}"#,
+        )
+        .at("/payload", "required")
+        .at("/queue", "invalid_name")
+        .at("/priority", "out_of_range")
+        .at("/tags", "wrong_type")
+        .at("/delay_seconds", "out_of_range")
+        .at("/nope", "unknown_field"),
+        field("a field twice", r#"{"payload": 1, "queue": "a", "queue": "b"}"#)
+            .at("/queue", "duplicate_field"),
+        field("capitals in a queue's name", r#"{"payload": 1, "queue": "Mail"}"#)
+            .at("/queue", "invalid_name"),
+        field("priority 10", r#"{"payload": 1, "priority": 10}"#)
+            .at("/priority", "out_of_range")
+            .says("9"),
+        field("half a priority", r#"{"payload": 1, "priority": 1.5}"#)
+            .at("/priority", "wrong_type"),
+        field("the year 9999", r#"{"payload": 1, "run_at": "9999-01-01T00:00:00Z"}"#)
+            .at("/run_at", "out_of_range"),
+        field("a time without a zone", r#"{"payload": 1, "run_at": "2030-01-01T00:00:00"}"#)
+            .at("/run_at", "invalid_timestamp"),
+        field(
+            "two times",
+            r#"{"payload": 1, "run_at": "2030-01-01T00:00:00Z", "delay_seconds": 1}"#,
+        )
+        .at("/delay_seconds", "conflicting_fields"),
+        field("a negative delay", r#"{"payload": 1, "delay_seconds": -1}"#)
+            .at("/delay_seconds", "out_of_range"),
+        field("a policy without a key", r#"{"payload": 1, "on_conflict": "replace"}"#)
+            .at("/on_conflict", "requires_unique_key"),
+    ]
+}
+
+fn batches() -> Vec<Case> {
+    let jobs = |count: usize| format!("[{}]", vec![r#"{"payload": 1}"#; count].join(","));
+    vec![
+        batch("10,001 jobs", jobs(10_001)).at("", "batch_size").says("10000"),
+        batch("no job at all", "[]").at("", "batch_size"),
+        batch(
+            "one bad item",
+            r#"[{"payload": 1}, {"payload": 2, "priority": 10}, {"payload": 3}]"#,
+        )
+        .at("/1/priority", "out_of_range"),
+        batch("an item that is no job", r#"[{"payload": 1}, 7]"#).at("/1", "wrong_type"),
+        batch("an object for a batch", r#"{"payload": 1}"#).at("", "wrong_type"),
+    ]
+}
+
+fn calls() -> Vec<Case> {
+    let mut all = Vec::new();
+    for (method, end) in
+        [("GET", ""), ("GET", "/attempts"), ("DELETE", ""), ("POST", "/cancel"), ("POST", "/retry")]
+    {
+        let unknown = call(method, format!("/jobs/{UNKNOWN}{end}"), 404, "job_not_found");
+        let malformed = call(method, format!("/jobs/17{end}"), 400, "invalid_job_id");
+        all.push(Case { name: "an unknown id", ..unknown }.says(UNKNOWN));
+        all.push(Case { name: "a malformed id", ..malformed }.says("UUID"));
+    }
+    let list = [
+        ("a malformed cursor", "cursor=x", "invalid_cursor", "next_cursor"),
+        ("a limit beyond the most", "limit=201", "invalid_limit", "200"),
+        (
+            "a payload to contain that is no JSON",
+            "payload_contains=%7B",
+            "invalid_payload_contains",
+            "JSON",
+        ),
+    ];
+    for (name, query, code, says) in list {
+        all.push(Case { name, ..call("GET", format!("/jobs?{query}"), 400, code) }.says(says));
+    }
+    for (name, query) in [
+        ("an unknown status", "status=done"),
+        ("a limit in words", "limit=ten"),
+        ("a time that is none", "created_after=yesterday"),
+    ] {
+        all.push(Case { name, ..call("GET", format!("/jobs?{query}"), 400, "invalid_parameter") });
+    }
+    all.push(Case { name: "an unknown path", ..call("GET", "/job".into(), 404, "path_not_found") });
+    all.push(Case {
+        name: "a method that the path has not",
+        ..call("PUT", "/jobs".into(), 405, "method_not_allowed")
+    });
+    all
+}

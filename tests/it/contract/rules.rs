@@ -1,0 +1,191 @@
+//! What makes a specification good for generators of clients and for readers, beyond being valid. Each rule has broken
+//! some generator, or left a reader of `/docs` without an answer.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use super::{Operation, Validator, operations, specification};
+
+fn none(faults: Vec<String>) {
+    assert!(faults.is_empty(), "the specification breaks its rules:\n  {}", faults.join("\n  "));
+}
+
+#[test]
+fn it_is_valid() {
+    let schema = serde_json::from_str(include_str!("openapi-3.0.schema.json")).unwrap();
+    none(Validator::new(schema).fault(&specification()).into_iter().collect());
+}
+
+/// poem-openapi writes a path twice when two groups of operations share it, and readers take the last.
+#[test]
+fn no_path_is_there_twice() {
+    let text = reveille::api::spec_json();
+    let paths: Vec<&str> = text.lines().filter(|line| line.starts_with("    \"/")).collect();
+    assert_eq!(paths.len(), paths.iter().collect::<HashSet<_>>().len(), "{paths:?}");
+    assert_eq!(paths.len(), specification()["paths"].as_object().unwrap().len());
+}
+
+#[test]
+fn references_lead_somewhere() {
+    let specification = specification();
+    let mut lost = Vec::new();
+    visit(&specification, &mut |value| {
+        if let Some(to) = value["$ref"].as_str()
+            && specification.pointer(to.trim_start_matches('#')).is_none()
+        {
+            lost.push(to.to_owned());
+        }
+    });
+    none(lost);
+}
+
+#[test]
+fn every_operation_says_what_it_is() {
+    let specification = specification();
+    let (mut broken, mut ids) = (Vec::new(), HashSet::new());
+    for operation in operations(&specification) {
+        let text = operation.text;
+        let id = text["operationId"].as_str().unwrap_or_default();
+        let snake = id
+            .split('_')
+            .all(|word| !word.is_empty() && word.chars().all(|it| it.is_ascii_lowercase()));
+        let mut say = |wrong: &str| broken.push(format!("{}: {wrong}", operation.name));
+        if !id.contains('_') || !snake {
+            say(&format!("operationId {id:?} is not verb_noun"));
+        }
+        if !ids.insert(id) {
+            say(&format!("operationId {id:?} is not the only one"));
+        }
+        if text["tags"].as_array().map_or(0, Vec::len) != 1 {
+            say("it needs exactly one tag");
+        }
+        for (what, value) in [("summary", &text["summary"]), ("description", &text["description"])]
+        {
+            if value.as_str().unwrap_or_default().trim().is_empty() {
+                say(&format!("no {what}"));
+            }
+        }
+        for parameter in text["parameters"].as_array().into_iter().flatten() {
+            if parameter["description"].as_str().unwrap_or_default().is_empty() {
+                say(&format!("no description of the parameter {}", parameter["name"]));
+            }
+            // Without its value this one panics in poem-openapi.
+            if parameter["explode"] == false {
+                say(&format!("explode = false on {}", parameter["name"]));
+            }
+        }
+        broken.extend(parameters_of_path(&operation));
+    }
+    none(broken);
+}
+
+fn parameters_of_path(operation: &Operation<'_>) -> Option<String> {
+    let in_path =
+        operation.path.split('/').filter_map(|it| it.strip_prefix('{')?.strip_suffix('}'));
+    let named: HashSet<&str> = in_path.collect();
+    let parameters = operation.text["parameters"].as_array().into_iter().flatten();
+    let declared = parameters.filter(|it| it["in"] == "path").filter_map(|it| it["name"].as_str());
+    let declared: HashSet<&str> = declared.collect();
+    (named != declared).then(|| format!("{}: it declares {declared:?}", operation.name))
+}
+
+#[test]
+fn every_answer_has_one_form() {
+    let specification = specification();
+    let mut broken = Vec::new();
+    for operation in operations(&specification) {
+        let mut say = |wrong: String| broken.push(format!("{}: {wrong}", operation.name));
+        let answers = operation.answers();
+        let of_success: HashSet<String> =
+            answers.iter().filter(|it| it.0.starts_with('2')).map(|it| it.2.to_string()).collect();
+        if of_success.len() != 1 {
+            say(format!("its successes differ: {of_success:?}"));
+        }
+        // How the service is has the same form whether it is well or not.
+        let health = operation.text["tags"][0] == "Health";
+        let refusals = answers.iter().filter(|it| it.0.starts_with(['4', '5']));
+        for (status, kind, schema) in refusals.filter(|_| !health) {
+            if *kind != Some("application/problem+json")
+                || schema["$ref"] != "#/components/schemas/Problem"
+            {
+                say(format!("{status} is no problem+json"));
+            }
+        }
+        if !health && !answers.iter().any(|it| it.0.starts_with('4')) {
+            say("no 4xx answer".into());
+        }
+        if answers.iter().any(|it| it.0 == "default") {
+            say("a default answer".into());
+        }
+    }
+    none(broken);
+}
+
+#[test]
+fn every_schema_is_described_and_shown() {
+    let specification = specification();
+    let schemas = specification["components"]["schemas"].as_object().unwrap();
+    let mut broken = Vec::new();
+    for (name, schema) in schemas {
+        if schema["description"].as_str().unwrap_or_default().is_empty() {
+            broken.push(format!("{name} has no description"));
+        }
+        if schemas.contains_key(&format!("New{name}")) {
+            broken.push(format!("New{name} beside {name}: generators make one name of both"));
+        }
+        for (property, of) in schema["properties"].as_object().into_iter().flatten() {
+            if of["description"].as_str().unwrap_or_default().is_empty() {
+                broken.push(format!("{name}.{property} has no description"));
+            }
+        }
+        for required in schema["required"].as_array().into_iter().flatten() {
+            if schema["properties"].get(required.as_str().unwrap()).is_none() {
+                broken.push(format!("{name} requires {required}, which it does not have"));
+            }
+        }
+        match &schema["example"] {
+            Value::Null if schema["type"] == "object" && is_sent(&specification, name) => {
+                broken.push(format!("{name} has no example"));
+            }
+            Value::Null => {}
+            example => {
+                let wrong = Validator::within(&specification, schema).fault(example);
+                broken.extend(wrong.map(|it| format!("the example of {name}: {it}")));
+            }
+        }
+    }
+    none(broken);
+}
+
+/// Whether it is a whole body, of a request or of an answer.
+fn is_sent(specification: &Value, name: &str) -> bool {
+    let to = format!("#/components/schemas/{name}");
+    let mut sent = false;
+    visit(&specification["paths"], &mut |value| sent |= value["$ref"] == to.as_str());
+    sent
+}
+
+/// A client that was told of null, or of one of several types, chokes or makes a type that nobody can use.
+#[test]
+fn nothing_is_null_or_one_of_several() {
+    let mut broken = Vec::new();
+    visit(&specification()["components"], &mut |value| {
+        for word in ["nullable", "oneOf", "anyOf", "discriminator"] {
+            if value.get(word).is_some() {
+                broken.push(format!("{word} in {value}"));
+            }
+        }
+    });
+    none(broken);
+}
+
+/// Everything in a document, itself first.
+fn visit(value: &Value, look: &mut impl FnMut(&Value)) {
+    look(value);
+    match value {
+        Value::Array(items) => items.iter().for_each(|it| visit(it, look)),
+        Value::Object(members) => members.values().for_each(|it| visit(it, look)),
+        _ => {}
+    }
+}
