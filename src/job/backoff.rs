@@ -34,11 +34,8 @@ impl Backoff {
         let exact = (self.base.as_secs_f64() * self.factor.powi(exponent)).min(most);
         let jittered =
             exact * (1.0 + self.jitter.clamp(0.0, 1.0) * (2.0 * luck.clamp(0.0, 1.0) - 1.0));
-        Duration::from_secs_f64(if jittered.is_finite() {
-            jittered.clamp(0.0, most * 2.0)
-        } else {
-            most
-        })
+        // A cap of centuries, and a factor that grows past all bounds, are no reason to panic.
+        Duration::try_from_secs_f64(jittered.clamp(0.0, most * 2.0)).unwrap_or(self.max)
     }
 }
 
@@ -63,6 +60,18 @@ mod tests {
             let exact = Backoff { jitter: 0.0, ..backoff }.delay(attempt, luck).as_secs_f64();
             let delay = backoff.delay(attempt, luck).as_secs_f64();
             prop_assert!((exact * 0.8 - 1e-6..=exact * 1.2 + 1e-6).contains(&delay));
+        }
+
+        /// Whatever a task asks for, there is an answer, and it respects the cap and the jitter.
+        #[test]
+        fn any_policy_has_a_delay(
+            attempt in any::<u32>(),
+            luck in any::<f64>(),
+            (base, max) in any::<(Duration, Duration)>(),
+            (factor, jitter) in any::<(f64, f64)>(),
+        ) {
+            let delay = Backoff { base, factor, max, jitter }.delay(attempt, luck);
+            prop_assert!(delay.as_secs_f64() <= max.as_secs_f64() * 2.0 + 1e-6);
         }
     }
 }

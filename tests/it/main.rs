@@ -21,6 +21,7 @@ mod leaving;
 mod library;
 mod metrics;
 mod outage;
+mod payloads;
 mod plans;
 mod push;
 mod queues;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 use std::{env, fs};
 
 use nix::sys::signal::{Signal, kill};
@@ -131,16 +132,39 @@ impl TestDatabase {
     }
 }
 
+impl TestDatabase {
+    /// What is wrong with where its jobs are, if it can be asked: a test may have stopped its server, or have no schema.
+    async fn misplaced(url: &str) -> Option<String> {
+        let (client, connection) = tokio_postgres::connect(url, NoTls).await.ok()?;
+        tokio::spawn(connection);
+        let row =
+            client.query_one(include_str!("../../../sql/doctor/one_place.sql"), &[]).await.ok()?;
+        let count = |name| row.get::<_, i64>(name);
+        let wrong = ["nowhere", "several", "strangers"].map(|name| (name, count(name)));
+        wrong.iter().any(|it| it.1 > 0).then(|| format!("of {} jobs {wrong:?}", count("jobs")))
+    }
+}
+
+/// Every job is in exactly one place, after every test, whatever it did and whatever still runs.
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         let (admin, statement) =
             (self.admin.clone(), format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
+        let (url, (tell, told)) = (self.url.clone(), std::sync::mpsc::channel());
         background().spawn(async move {
+            let misplaced = Self::misplaced(&url);
+            // Whoever holds a lock for good has a say in other tests.
+            let misplaced = tokio::time::timeout(Duration::from_secs(10), misplaced).await;
+            let _ = tell.send(misplaced.ok().flatten());
             if let Some(admin) = admin.get() {
                 // What cannot be dropped goes with the data directory.
                 let _ = admin.batch_execute(&statement).await;
             }
         });
+        let misplaced = told.recv().ok().flatten();
+        if let Some(misplaced) = misplaced.filter(|_| !std::thread::panicking()) {
+            panic!("a job is to be in exactly one place (sql/doctor/one_place.sql): {misplaced}");
+        }
     }
 }
 
