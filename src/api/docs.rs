@@ -12,7 +12,9 @@ const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 
 
 /// Adds `/docs`, `/openapi.json` and `/openapi.yaml` to `route`.
 pub fn add<T: OpenApi, W: Webhook>(route: Route, service: &OpenApiService<T, W>) -> Route {
-    let page = Bytes::from(service.swagger_ui_html());
+    // Without an icon of its own, a browser asks for one that is not there, and reports it as an error of the page.
+    let icon = "<head><link rel=\"icon\" href=\"data:,\">";
+    let page = Bytes::from(service.swagger_ui_html().replacen("<head>", icon, 1));
     route
         .at("/docs", file("text/html; charset=utf-8", page.clone()))
         .at("/docs/", file("text/html; charset=utf-8", page))

@@ -30,7 +30,7 @@ pub enum HealthStatus {
 #[derive(Debug, Clone, Object, Serialize)]
 #[oai(example)]
 pub struct Health {
-    /// How the service is.
+    // How the service is.
     pub status: HealthStatus,
 }
 

@@ -60,7 +60,7 @@ pub struct JobCreate {
     /// At most one job of a queue that has not ended holds a key; `on_conflict` says what becomes of another one.
     #[oai(validator(min_length = 1, max_length = 255))]
     pub unique_key: Option<String>,
-    /// What to do when a job that has not ended holds the `unique_key`; `keep` without it.
+    // What to do when a job that has not ended holds the `unique_key`; `keep` without it.
     pub on_conflict: Option<ConflictPolicy>,
 }
 

@@ -71,7 +71,7 @@ pub struct Task {
     /// How long one attempt may take, if the job does not say. Absent: as its service is configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout_seconds: Option<f64>,
-    /// How long a failed job waits for its next attempt.
+    // How long a failed job waits for its next attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<TaskRetry>,
     /// What the payload must be, as JSON Schema (draft 2020-12).

@@ -4,7 +4,6 @@
 //! was lost, is given back, or it would be held for as long as this process lives.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;

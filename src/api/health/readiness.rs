@@ -28,7 +28,7 @@ pub enum CheckState {
 pub struct Check {
     /// `database`, `schema`, `listener` or `draining`.
     pub name: String,
-    /// How it went.
+    // How it went.
     pub state: CheckState,
     /// What was found, for people.
     pub detail: String,
@@ -44,7 +44,7 @@ impl Example for Check {
 #[derive(Debug, Clone, Object, Serialize)]
 #[oai(example, skip_serializing_if_is_empty)]
 pub struct Readiness {
-    /// How the service is.
+    // How the service is.
     pub status: HealthStatus,
     /// The checks that fail; with `verbose` all of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]

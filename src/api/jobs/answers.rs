@@ -27,14 +27,14 @@ pub enum SubmissionOutcome {
 pub struct Submitted {
     /// The job's id, a UUIDv7.
     pub job_id: Uuid,
-    /// How the job stands.
+    // How the job stands.
     pub status: JobStatus,
-    /// What became of the submission.
+    // What became of the submission.
     pub outcome: SubmissionOutcome,
     /// What it gave, if the call waited for its end and it completed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<Json>,
-    /// Why it failed, if the call waited for its end.
+    // Why it failed, if the call waited for its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<JobError>,
     /// Why it may have to wait: its queue is paused, or no running worker serves its task.

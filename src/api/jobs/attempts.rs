@@ -42,10 +42,10 @@ impl From<AttemptEnd> for AttemptOutcome {
 pub struct Attempt {
     /// Its number, from 1. One that was not spent gives its number back, so numbers recur.
     pub attempt: i32,
-    /// How it ended; absent while it runs.
+    // How it ended; absent while it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<AttemptOutcome>,
-    /// Who did it.
+    // Who did it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub worker: Option<JobWorker>,
     /// The lease under which it ran.
@@ -55,7 +55,7 @@ pub struct Attempt {
     /// When it ended; absent while it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<DateTime<Utc>>,
-    /// Why it ended badly.
+    // Why it ended badly.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<JobError>,
     /// How long the job waited for it: the first one from the time at which it could start, a later one from the end of the

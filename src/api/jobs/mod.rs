@@ -134,7 +134,7 @@ impl JobsApi {
         /// Only jobs whose payload contains this JSON, as `@>` of jsonb has it.
         payload_contains: Query<Option<String>>,
         /// What to read beside the rest; may be repeated.
-        include: Query<Vec<Include>>,
+        include: Query<Option<Vec<Include>>>,
         /// How many jobs a page has, 1 to 200; 50 without it.
         limit: Query<Option<u32>>,
         /// `next_cursor` of the page before.
@@ -151,6 +151,7 @@ impl JobsApi {
             })?),
             None => None,
         };
+        let include = include.0.unwrap_or_default();
         let filter = JobFilter {
             status: status.0.map(Into::into),
             queue: queue.0,
@@ -161,8 +162,8 @@ impl JobsApi {
             created_before: created_before.0,
             payload_contains,
             below: cursor.0.as_deref().map(read_cursor).transpose()?,
-            payloads: include.0.contains(&Include::Payload),
-            results: include.0.contains(&Include::Result),
+            payloads: include.contains(&Include::Payload),
+            results: include.contains(&Include::Result),
             // One more tells whether there is a next page.
             limit: limit + 1,
         };

@@ -124,7 +124,7 @@ impl Example for JobWorker {
 pub struct Job {
     /// Its id, a UUIDv7.
     pub job_id: Uuid,
-    /// How it stands.
+    // How it stands.
     pub status: JobStatus,
     /// Attempts that have begun.
     pub attempt_count: i32,
@@ -160,10 +160,10 @@ pub struct Job {
     /// When it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<DateTime<Utc>>,
-    /// Who holds it, or held it last.
+    // Who holds it, or held it last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub worker: Option<JobWorker>,
-    /// The last word of its handler.
+    // The last word of its handler.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<JobProgress>,
     /// Whether its handler has been, or is about to be, told to stop.
@@ -171,7 +171,7 @@ pub struct Job {
     /// What it gave, if it completed. A list has it only if asked for with `include=result`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<Json>,
-    /// Why it failed, or why its last attempt did.
+    // Why it failed, or why its last attempt did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<JobError>,
     /// Why it may have to wait: its queue is paused, or no running worker serves its task.

@@ -47,7 +47,7 @@ pub struct Queue {
     /// Since when it is paused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused_at: Option<DateTime<Utc>>,
-    /// How many jobs it has, exact up to 10,000.
+    // How many jobs it has, exact up to 10,000.
     pub counts: QueueCounts,
     /// Which counts are above 10,000, and so estimates of the planner.
     #[oai(skip_serializing_if_is_empty)]
