@@ -113,7 +113,7 @@ async fn a_parameter_that_is_misspelt_is_told_and_a_batch_is_warned_of_what_wait
     let jobs =
         json!([{"payload": 1}, {"payload": 1, "task": "ehco"}, {"payload": 1, "task": "ehco"}]);
     let jobs = http.post("/jobs/batch", &jobs).await.body["jobs"].clone();
-    assert_eq!(jobs[0].get("warnings"), None);
+    assert_eq!(jobs[0]["warnings"], json!([]));
     let warning = jobs[1]["warnings"][0].as_str().unwrap();
     assert!(warning.contains("Did you mean `echo`?"), "{warning}");
     assert_eq!(jobs[2]["warnings"], jobs[1]["warnings"]);

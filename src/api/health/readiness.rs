@@ -42,12 +42,11 @@ impl Example for Check {
 
 /// Whether the service is ready.
 #[derive(Debug, Clone, Object, Serialize)]
-#[oai(example, skip_serializing_if_is_empty)]
+#[oai(example)]
 pub struct Readiness {
     // How the service is.
     pub status: HealthStatus,
     /// The checks that fail; with `verbose` all of them.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<Check>,
 }
 

@@ -50,8 +50,6 @@ pub struct Queue {
     // How many jobs it has, exact up to 10,000.
     pub counts: QueueCounts,
     /// Which counts are above 10,000, and so estimates of the planner.
-    #[oai(skip_serializing_if_is_empty)]
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub estimated: Vec<QueueCount>,
     /// Since when the job that has waited longest could have started. Absent when none could.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -28,6 +28,7 @@ const ALLOWED: &[&str] = &[
     "SetOp",
     "Sort",
     "Subquery Scan",
+    "Tid Scan",
     "Unique",
     "Values Scan",
     "WindowAgg",
