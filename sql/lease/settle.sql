@@ -1,21 +1,22 @@
 -- Outcomes, each (lease, id) once: leases uuid[], ids uuid[], places int[] (where the claim put the id in the lease, from 1),
--- endings text[] (completed, failed, cancelled, retry, snooze, release), delays float8[] (seconds until the next attempt),
--- results jsonb[], errors jsonb[], keyed boolean[] (whether the job was submitted with a unique key); the leases without
--- repetition, uuid[]; and whether to notify of jobs that go back to wait (on or off). Answers those that were accepted, with
--- what became of them; the others are stale.
+-- endings text[] (completed, failed, cancelled, retry, snooze, release, unbegun), delays float8[] (seconds until the next
+-- attempt), run_ats timestamptz[] (instead of a delay: where a job that did not begin stood before, which leaves no trace of
+-- its claim), results jsonb[], errors jsonb[], keyed boolean[] (whether the job was submitted with a unique key); the leases
+-- without repetition, uuid[]; and whether to notify of jobs that go back to wait (on or off). Answers those that were
+-- accepted, with what became of them; the others are stale.
 --
 -- Everything derives from the lease rows as they are once locked; reading the table again would accept stale ids. Whoever
 -- was cancelled meanwhile does not go back to `ready`. The place is a guess that spares the search: it holds until a part of
 -- the lease is settled. Without it the search of 250 ids among 250 took a third of the statement.
 with o as materialized (
-  select * from unnest($1::uuid[], $2::uuid[], $3::integer[], $4::text[], $5::double precision[], $6::jsonb[], $7::jsonb[], $8::boolean[])
-    o (lease, id, place, ending, delay, result, error, keyed)
-  where (select set_config('reveille.notify', $10::text, true)) is not null
+  select * from unnest($1::uuid[], $2::uuid[], $3::integer[], $4::text[], $5::double precision[], $6::timestamptz[],
+    $7::jsonb[], $8::jsonb[], $9::boolean[]) o (lease, id, place, ending, delay, run_at, result, error, keyed)
+  where (select set_config('reveille.notify', $11::text, true)) is not null
 ), l as materialized (
-  select * from reveille.lease x where x.lease = any ($9::uuid[]) order by x.lease for update
+  select * from reveille.lease x where x.lease = any ($10::uuid[]) order by x.lease for update
 ), ok as materialized (
   select l.lease, l.worker, l.claimed_at, o.id, p.place, l.attempts[p.place] as attempt, l.crashes[p.place] as crashes,
-    o.ending, o.delay, o.result, o.error, o.keyed,
+    o.ending, o.delay, o.run_at, o.result, o.error, o.keyed,
     case
       when o.ending in ('completed', 'failed', 'cancelled') then o.ending
       when o.id = any (l.cancels) then 'cancelled'
@@ -48,10 +49,10 @@ with o as materialized (
 ), tried as (
   insert into reveille.attempt (id, lease, worker, claimed_at, attempt, ending, error)
   select id, lease, worker, claimed_at, attempt, case ending when 'retry' then 'failed' when 'snooze' then 'snoozed' else 'released' end, error
-  from ok where state is null
+  from ok where state is null and ending <> 'unbegun'
 ), back as (
   insert into reveille.ready (queue, task, priority, run_at, id, attempt, crashes, wakes)
-  select j.queue, j.task, j.priority, now() + ok.delay * interval '1 second', ok.id, ok.attempt - (ok.ending <> 'retry')::integer,
+  select j.queue, j.task, j.priority, coalesce(ok.run_at, now() + ok.delay * interval '1 second'), ok.id, ok.attempt - (ok.ending <> 'retry')::integer,
     ok.crashes, (ok.delay < 120)::integer
   from ok cross join lateral (select * from reveille.job j where j.id = ok.id limit 1) j
   where ok.state is null

@@ -1,4 +1,4 @@
-//! The dispatcher: one loop that is woken, and claims for all free slots in one statement.
+//! The dispatcher: one loop that is woken, and claims for all free slots, and a little ahead of them, in one statement.
 //!
 //! It knows which lanes have jobs: from wakes, and from a loose index scan at each poll. A lane stays known while claims from
 //! it come back full. Claimed entries stay in the index until vacuum, so a claim starts where the last one of its lane
@@ -132,7 +132,7 @@ impl Dispatcher {
         if self.suspects {
             self.claim_suspect().await?;
         }
-        let room = self.room();
+        let room = self.slots.room();
         if !self.known.is_empty() && room > 0 {
             self.claim(room.min(LEASE_MOST)).await?;
         }
@@ -151,22 +151,22 @@ impl Dispatcher {
         if let Some(at) = self.slots.give_back_at() {
             next = next.min(at);
         }
-        let claimable = !self.known.is_empty() && self.room() > 0;
+        let claimable = !self.known.is_empty() && self.slots.room() > 0;
         if pause.is_zero() && (claimable || next <= now || !self.to_scan.is_empty()) {
             return;
         }
-        let wait = next.saturating_duration_since(now).max(pause);
+        // After a failure only time helps, and what comes meanwhile is looked at then.
+        let (wait, awake) = if pause.is_zero() {
+            (next.saturating_duration_since(now), true)
+        } else {
+            (pause, false)
+        };
         tokio::select! {
             () = shutdown.draining.cancelled() => {}
-            () = self.events.wakes.wait(), if pause.is_zero() => {}
-            () = self.slots.freed(), if pause.is_zero() && (!self.known.is_empty() || self.suspects) => {}
+            () = self.events.wakes.wait(), if awake => {}
+            () = self.slots.freed(), if awake && (!self.known.is_empty() || self.suspects) => {}
             () = tokio::time::sleep(wait) => {}
         }
-    }
-
-    /// How many jobs of the known lanes may be claimed.
-    fn room(&self) -> usize {
-        self.slots.room(self.known.keys().map(|lane| &lane.task))
     }
 
     fn serves(&self, lane: &Lane) -> bool {
@@ -341,7 +341,7 @@ impl Dispatcher {
     /// One suspect at a time, in a lease of its own: a crash while it runs is its own doing.
     async fn claim_suspect(&mut self) -> Result<()> {
         use std::sync::atomic::Ordering;
-        if self.room() == 0 || self.suspect_running.load(Ordering::Acquire) {
+        if self.suspect_running.load(Ordering::Acquire) || !self.slots.reserve() {
             return Ok(());
         }
         let tasks: Vec<&str> = self.tasks.iter().map(String::as_str).collect();

@@ -64,22 +64,28 @@ impl Executor {
     pub(super) async fn give_back(&self, held: Vec<Queued>) {
         for Queued { job, handle, done, .. } in held {
             let cancelled = Failure::new("cancelled", NOT_BEGUN);
-            let ending = told_to_stop(&handle, cancelled).unwrap_or(Some(Ending::Release));
+            let ending = match handle.reason() {
+                Some(Stop::Lost | Stop::Cancelled) => told_to_stop(&handle, cancelled).flatten(),
+                Some(Stop::Leaving) | None => {
+                    counter!("reveille_jobs_given_back_total").increment(1);
+                    Some(Ending::Unbegun { run_at: job.run_at })
+                }
+            };
             self.end(&job, ending, done).await;
         }
     }
 
     async fn run(&self, queued: Queued) {
         let Queued { job, handle, waited, claimed_at, done } = queued;
-        if let Some(ending) = told_to_stop(&handle, Failure::new("cancelled", NOT_BEGUN)) {
-            return self.end(&job, ending, done).await;
+        if handle.reason().is_some() {
+            let queued = Queued { job, handle, waited, claimed_at, done };
+            return self.give_back(vec![queued]).await;
         }
         histogram!("reveille_job_wait_seconds")
             .record((waited + claimed_at.elapsed()).as_secs_f64());
         let begun = Instant::now();
         let ending = self.attempt(&job, &handle).await;
         let took = begun.elapsed();
-        self.slots.note(&job, took);
         histogram!("reveille_job_run_seconds", "task" => job.task.to_string())
             .record(took.as_secs_f64());
         if let Some(ending) = &ending {

@@ -4,12 +4,14 @@
 //! was lost, is given back, or it would be held for as long as this process lives.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
 use super::Identity;
 use super::running::{Key, Running, Stop};
+use super::slots::Slots;
 use crate::events::{Duties, Events};
 use crate::shutdown::Shutdown;
 use crate::store::lease::{Ending, Settlement};
@@ -21,6 +23,7 @@ pub(super) struct Heartbeat {
     pub(super) identity: Identity,
     pub(super) registration: Registration,
     pub(super) running: Running,
+    pub(super) slots: Arc<Slots>,
     pub(super) events: Events,
     pub(super) duties: Duties,
     pub(super) every: Duration,
@@ -66,7 +69,7 @@ impl Heartbeat {
         let draining = self.shutdown.draining.is_cancelled();
         let pulse = self
             .store
-            .worker_heartbeat(self.identity.worker(), self.running.len(), draining)
+            .worker_heartbeat(self.identity.worker(), self.slots.usage().0, draining)
             .await?;
         if !pulse.known {
             tracing::warn!(

@@ -114,7 +114,7 @@ impl Engine {
 
         let (claims, jobs, services) = (TaskTracker::new(), TaskTracker::new(), TaskTracker::new());
         let running = running::Running::default();
-        let slots = Arc::new(Slots::new(config.slots, &registry));
+        let slots = Arc::new(Slots::new(config.slots));
         let (duties, load) = (Duties::default(), Load(slots.clone()));
         let (settle, settlements) = mpsc::channel(completer::WAITING_MOST);
         let (reports, progress) = mpsc::channel(1024);
@@ -123,6 +123,7 @@ impl Engine {
         services.spawn(
             heartbeat::Heartbeat {
                 store: store.clone(),
+                slots: slots.clone(),
                 identity: identity.clone(),
                 registration,
                 running: running.clone(),

@@ -71,10 +71,6 @@ impl Running {
         self.lock().keys().copied().collect()
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.lock().len()
-    }
-
     pub(super) fn stop(&self, key: Key, stop: Stop) {
         if let Some(handle) = self.lock().get(&key) {
             handle.stop(stop);

@@ -78,6 +78,10 @@ pub enum Ending {
     },
     /// It was given back; the attempt is not spent.
     Release,
+    /// It was claimed and did not begin; it waits again where it stood.
+    Unbegun {
+        run_at: DateTime<Utc>,
+    },
 }
 
 impl Ending {
@@ -89,6 +93,7 @@ impl Ending {
             Self::Retry { .. } => "retry",
             Self::Snooze { .. } => "snooze",
             Self::Release => "release",
+            Self::Unbegun { .. } => "unbegun",
         }
     }
 
@@ -97,6 +102,10 @@ impl Ending {
             Self::Retry { seconds, .. } | Self::Snooze { seconds } => *seconds,
             _ => 0.0,
         }
+    }
+
+    fn run_at(&self) -> Option<DateTime<Utc>> {
+        if let Self::Unbegun { run_at } = self { Some(*run_at) } else { None }
     }
 
     fn failure(&self) -> Option<&Failure> {
@@ -209,6 +218,8 @@ impl Store {
         let places: Vec<i32> = each().map(|settlement| settlement.place).collect();
         let endings: Vec<&str> = each().map(|settlement| settlement.ending.as_str()).collect();
         let delays: Vec<f64> = each().map(|settlement| settlement.ending.seconds()).collect();
+        let run_ats: Vec<Option<DateTime<Utc>>> =
+            each().map(|settlement| settlement.ending.run_at()).collect();
         let results: Vec<Option<Jsonb>> = each()
             .map(|settlement| match &settlement.ending {
                 Ending::Completed(Some(result)) => Some(Jsonb(result.clone())),
@@ -227,13 +238,14 @@ impl Store {
         let keyed: Vec<bool> = each().map(|settlement| settlement.keyed).collect();
         let distinct: Vec<Uuid> =
             leases.iter().copied().collect::<HashSet<_>>().into_iter().collect();
-        let statement = sql!("lease/settle": UUID_ARRAY, UUID_ARRAY, INT4_ARRAY, TEXT_ARRAY, FLOAT8_ARRAY, JSONB_ARRAY, JSONB_ARRAY, BOOL_ARRAY, UUID_ARRAY, TEXT);
+        let statement = sql!("lease/settle": UUID_ARRAY, UUID_ARRAY, INT4_ARRAY, TEXT_ARRAY, FLOAT8_ARRAY, TIMESTAMPTZ_ARRAY, JSONB_ARRAY, JSONB_ARRAY,
+            BOOL_ARRAY, UUID_ARRAY, TEXT);
         let notify = if announce { "on" } else { "off" };
         let rows = self
             .hot(
                 statement,
                 &[
-                    &leases, &ids, &places, &endings, &delays, &results, &errors, &keyed,
+                    &leases, &ids, &places, &endings, &delays, &run_ats, &results, &errors, &keyed,
                     &distinct, &notify,
                 ],
             )

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::harness::look::{assert_one_place, becomes, value};
+use crate::harness::look::{assert_one_place, becomes, metric, value};
 use crate::harness::{self, Service, eventually};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -40,5 +40,29 @@ async fn what_waits_behind_a_slow_job_is_given_back_and_runs_elsewhere() {
     becomes(&client, slow, "processing", Duration::ZERO).await;
     let most: i32 = value(&client, "select max(attempt) from reveille.outcome").await;
     assert_eq!(most, 1, "waiting for a slot spent an attempt");
+    assert!(metric(&one, "reveille_jobs_given_back_total").await > 0.0, "nothing was held");
+    let tried: i64 = value(&client, "select count(*) from reveille.attempt").await;
+    assert_eq!(tried, 0, "what did not begin was an attempt");
+    assert_one_place(&client).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beside_long_jobs_little_is_held() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let service = Service::on(database.url()).env("REVEILLE_WORKERS", "8").start().await;
+    let http = service.http();
+    let sleep = |seconds: f64| json!({"task": "sleep", "payload": {"seconds": seconds}});
+    let long = http.post("/jobs/batch", &json!(vec![sleep(60.0); 7])).await;
+    for job in long.body["jobs"].as_array().unwrap() {
+        becomes(&client, job["job_id"].as_str().unwrap(), "processing", SOON).await;
+    }
+    http.post("/jobs/batch", &json!(vec![sleep(0.01); 300])).await;
+    eventually("one slot runs the quick ones", SOON * 3, async || {
+        value::<i64>(&client, "select count(*) from reveille.outcome").await == 300
+    })
+    .await;
+    let given_back = metric(&service, "reveille_jobs_given_back_total").await;
+    assert!(given_back < 100.0, "{given_back} jobs were claimed in vain");
     assert_one_place(&client).await;
 }

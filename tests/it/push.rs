@@ -229,3 +229,15 @@ async fn an_open_transaction_that_submitted_mutes_nobody() {
     becomes(&client, &own, "completed", SOON).await;
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_failed_is_tried_again_soon() {
+    let database = harness::database().await;
+    let (holder, client) = (database.client().await, database.client().await);
+    let job = submit(&client, "payload => '1'").await;
+    holder.batch_execute("begin; lock table reveille.lease").await.unwrap();
+    let service = unpolled(&database).await;
+    service.logged("jobs cannot be claimed", SOON).await;
+    holder.batch_execute("commit").await.unwrap();
+    becomes(&client, &job, "completed", SOON).await;
+}

@@ -86,6 +86,11 @@ const METRICS: &[(&str, Kind, &str)] = &[
         Gauge,
         "How far the database's clock is ahead of this machine's.",
     ),
+    (
+        "reveille_jobs_given_back_total",
+        Counter,
+        "Jobs that were claimed ahead of a free slot and given back, because none came free soon or the service left.",
+    ),
     ("reveille_rescues_total", Counter, "Lost workers whose jobs this instance took back."),
     (
         "reveille_jobs_rescued_total",
