@@ -219,12 +219,12 @@ create view reveille.jobs as
      LEFT JOIN reveille.progress p ON (((p.id = j.id) AND (r.id IS NULL))));
 
 create view reveille.partition as
- SELECT c.oid,
-    (c.relname)::text AS name,
-    "substring"((c.relname)::text, '^[a-z]+'::text) AS parent,
-    to_date("right"((c.relname)::text, 7), 'IYYY"w"IW'::text) AS week
+ SELECT oid,
+    (relname)::text AS name,
+    "substring"((relname)::text, '^[a-z]+'::text) AS parent,
+    to_date("right"((relname)::text, 7), 'IYYY"w"IW'::text) AS week
    FROM pg_class c
-  WHERE ((c.relnamespace = ('reveille'::regnamespace)::oid) AND (c.relkind = 'r'::"char") AND (c.relname ~ '^(job|outcome|attempt)_\d{4}w\d\d$'::text));
+  WHERE ((relnamespace = ('reveille'::regnamespace)::oid) AND (relkind = 'r'::"char") AND (relname ~ '^(job|outcome|attempt)_\d{4}w\d\d$'::text));
 
 CREATE OR REPLACE FUNCTION reveille.insert_rows(ids uuid[], queues text[], tasks text[], priorities smallint[], run_ats timestamp with time zone[], payloads jsonb[], max_attemptss integer[], timeouts double precision[], tagss jsonb[], keys text[], wanteds boolean[])
  RETURNS void

@@ -34,7 +34,10 @@ with object as (
   from object o join pg_index i on i.indrelid = o.oid join pg_class c on c.oid = i.indexrelid
   where not exists (select from pg_constraint x where x.conindid = i.indexrelid and x.contype in ('p', 'u', 'x'))
   union all
-  select 4, o.relname, format(E'create view reveille.%s as\n%s', o.relname, pg_get_viewdef(o.oid))
+  -- Before version 16, the columns of a view's only table are written with its name.
+  select 4, o.relname, format(E'create view reveille.%s as\n%s', o.relname, case
+    when pg_get_viewdef(o.oid) ~ 'JOIN' then pg_get_viewdef(o.oid)
+    else regexp_replace(pg_get_viewdef(o.oid), '\m[a-z_0-9]+\.(?=[a-z_"])', '', 'g') end)
   from object o where o.relkind = 'v'
   union all
   select 5, r.name, rtrim(pg_get_functiondef(r.oid), E'\n') || ';' from routine r where r.prokind in ('f', 'p')
