@@ -92,7 +92,7 @@ create table reveille.progress (
 ) with (fillfactor=70);
 
 create table reveille.queue (
-  name text not null,
+  name text collate "C" not null,
   created_at timestamp with time zone not null default now(),
   paused_at timestamp with time zone,
   constraint queue_pkey PRIMARY KEY (name),
@@ -216,7 +216,7 @@ create view reveille.jobs as
          LIMIT 1) l ON (true))
      LEFT JOIN reveille.worker w ON ((w.id = COALESCE(o.worker, l.worker))))
      LEFT JOIN reveille.task t ON ((t.name = j.task)))
-     LEFT JOIN reveille.progress p ON (((p.id = j.id) AND (r.id IS NULL))));
+     LEFT JOIN reveille.progress p ON (((p.id = j.id) AND (r.id IS NULL) AND (p.updated_at >= COALESCE(o.claimed_at, l.claimed_at)))));
 
 create view reveille.partition as
  SELECT oid,

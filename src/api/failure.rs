@@ -1,5 +1,7 @@
 //! What the levels below report, as problems.
 
+use http::StatusCode;
+
 use super::problem::Problem;
 use crate::job::JobId;
 use crate::job::submission::FieldError;
@@ -36,6 +38,16 @@ impl From<Error> for Problem {
             }
         }
     }
+}
+
+/// Of a change that was made, and of which the answer could not be read after it: to be told that nothing was changed would
+/// have it made twice.
+pub fn after_change(problem: Problem) -> Problem {
+    if problem.status() != StatusCode::SERVICE_UNAVAILABLE {
+        return problem;
+    }
+    let detail = "This was carried out, but the database could not be asked how things stand now. Look before you repeat it.";
+    Problem::unavailable("outcome_unknown", detail, 1)
 }
 
 /// Of one submission; [`of_batch`] is for many.

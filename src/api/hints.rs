@@ -22,8 +22,8 @@ pub struct Hints {
     read: Arc<Mutex<Option<Read>>>,
 }
 
-/// What was read, and when.
-type Read = (Instant, Arc<Known>);
+/// What was read, and when; nothing if it could not be.
+type Read = (Instant, Option<Arc<Known>>);
 
 /// What was known a moment ago.
 #[derive(Debug)]
@@ -62,19 +62,23 @@ impl Hints {
         *self.read.lock().await = None;
     }
 
-    /// `None`: it could not be read.
+    /// `None`: it could not be read, or not in time.
     async fn known(&self) -> Option<Arc<Known>> {
+        tokio::time::timeout(PATIENCE, self.fresh()).await.ok().flatten()
+    }
+
+    async fn fresh(&self) -> Option<Arc<Known>> {
         let mut read = self.read.lock().await;
         if let Some((at, known)) = &*read
             && at.elapsed() < FRESH
         {
-            return Some(known.clone());
+            return known.clone();
         }
-        *read = match tokio::time::timeout(PATIENCE, self.look()).await {
-            Ok(Ok(known)) => Some((Instant::now(), Arc::new(known))),
-            _ => None,
-        };
-        read.as_ref().map(|(_, known)| known.clone())
+        // Nobody looks again soon if this look fails, or is given up on while it waits.
+        *read = Some((Instant::now(), None));
+        let known = self.look().await.ok().map(Arc::new);
+        *read = Some((Instant::now(), known.clone()));
+        known
     }
 
     async fn look(&self) -> Result<Known> {

@@ -44,6 +44,15 @@ macro_rules! text {
             fn parse_from_parameter(value: &str) -> ParseResult<Self> {
                 Ok(Self(value.to_owned()))
             }
+
+            // Several lines of a header are one with commas (RFC 9110).
+            fn parse_from_parameters<I: IntoIterator<Item = A>, A: AsRef<str>>(
+                values: I,
+            ) -> ParseResult<Self> {
+                let values: Vec<A> = values.into_iter().collect();
+                let values: Vec<&str> = values.iter().map(AsRef::as_ref).collect();
+                Self::parse_from_parameter(&values.join(", "))
+            }
         }
     };
 }
@@ -58,6 +67,21 @@ text!(
         ..MetaSchema::new("string")
     }
 );
+text!(
+    /// Preferences as they stand in `Prefer` (RFC 7240).
+    PreferText, "string_prefer", MetaSchema::new("string")
+);
+
+impl PreferText {
+    /// The value of the first preference of this name: by the standard, the others do not count.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let value = self.0.split(',').find_map(|preference| {
+            let (known, value) = preference.split(';').next()?.split_once('=')?;
+            known.trim().eq_ignore_ascii_case(name).then_some(value)
+        })?;
+        Some(value.trim().trim_matches('"'))
+    }
+}
 
 impl IdText {
     pub fn job(&self) -> Result<JobId, Problem> {

@@ -1,4 +1,5 @@
-//! Query parameters that no operation has are refused: a filter that is misspelt would else be no filter at all.
+//! Query parameters that no operation has are refused: a filter that is misspelt would else be no filter at all. So is U+0000,
+//! in the path too, which PostgreSQL knows no text with.
 //!
 //! What an operation has is read from the specification. One that never answers 400 takes whatever comes: health checks are
 //! asked by machines that add parameters of their own.
@@ -58,6 +59,10 @@ impl KnownQuery {
             .filter(|operation| operation.fits(&segments))
             .max_by_key(|operation| operation.literals());
         let Some(operation) = found else { return Ok(()) };
+        if [path, query].iter().any(|part| part.contains("%00")) {
+            let detail = "The path or the query holds the character U+0000 (%00), which PostgreSQL cannot keep. Nothing here has it in its name.";
+            return Err(Problem::bad_request("nul_character", detail));
+        }
         for (name, _) in form_urlencoded::parse(query.as_bytes()) {
             if !operation.names.iter().any(|known| *known == name) {
                 return Err(unknown(&name, &operation.names));
@@ -116,9 +121,8 @@ impl<E: Endpoint> Endpoint for Checked<E> {
     type Output = E::Output;
 
     async fn call(&self, request: Request) -> poem::Result<Self::Output> {
-        if let Some(query) = request.uri().query() {
-            self.known.check(request.method(), request.uri().path(), query)?;
-        }
+        let uri = request.uri();
+        self.known.check(request.method(), uri.path(), uri.query().unwrap_or_default())?;
         self.inner.call(request).await
     }
 }
@@ -143,6 +147,8 @@ mod tests {
             ("GET", "/jobs", "stauts=failed", "Did you mean `status`?"),
             ("POST", "/jobs", "q=1", "Known: wait."),
             ("POST", "/jobs/batch", "wait=1", "It has none."),
+            ("GET", "/jobs", "queue=%00", "nul_character"),
+            ("GET", "/tasks/a%00", "", "nul_character"),
         ] {
             let error = check(method, path, query).unwrap_err();
             assert!(error.contains(said), "{error}");

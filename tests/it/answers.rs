@@ -47,13 +47,46 @@ async fn a_submission_that_waits_answers_with_the_end_or_with_the_state_of_then(
     assert_eq!(body["status"], "processing");
 
     for request in [
-        submission(&http, &echo).header("prefer", "wait=61"),
         http.request("POST", "/jobs?wait=61").json(&echo),
         http.request("GET", &format!("/jobs/{job}?wait=61")),
     ] {
         let (status, _, body) = full(request).await;
         assert_eq!((status, &body["code"]), (400, &json!("invalid_wait")));
     }
+}
+
+/// RFC 7240: a preference that cannot be followed is no error, and preferences may come in several lines.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preference_is_followed_wherever_it_stands_or_ignored() {
+    let database = harness::database().await;
+    let service = Service::start(database.url()).await;
+    let http = service.http();
+    let echo = json!({"payload": 1});
+    let lines =
+        submission(&http, &echo).header("prefer", "respond-async").header("prefer", "wait=20");
+    let (status, headers, _) = full(lines).await;
+    assert_eq!((status, headers["preference-applied"].to_str().unwrap()), (201, "wait=20"));
+    for prefer in ["wait=61", "wait=soon"] {
+        let (status, headers, body) = full(submission(&http, &echo).header("prefer", prefer)).await;
+        assert_eq!((status, headers.get("preference-applied")), (201, None), "{body}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_character_that_postgresql_does_not_have_is_refused_in_paths_and_queries() {
+    let database = harness::database().await;
+    let service = Service::start(database.url()).await;
+    for path in [
+        "/jobs?queue=%00",
+        "/jobs?task=a%00",
+        "/jobs?tag=%00",
+        "/jobs?unique_key=%00",
+        "/tasks/a%00",
+    ] {
+        let answer = service.http().get(path).await;
+        assert_eq!((answer.status, &answer.body["code"]), (400, &json!("nul_character")), "{path}");
+    }
+    assert_eq!(service.http().get("/jobs?unique_key=%2500").await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,3 +34,4 @@ mod structure;
 mod tasks;
 mod together;
 mod tokens;
+mod unseen;

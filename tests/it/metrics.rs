@@ -127,3 +127,17 @@ async fn queues_beyond_a_hundred_share_a_label_and_an_emptied_one_says_so() {
     .await;
     assert_eq!(labels(&Scrape::of(&service).await), 101);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_queues_are_only_said_to_be_read_when_they_could_be() {
+    let database = harness::database().await;
+    let service = Service::on(database.url()).env("REVEILLE_WORKERS", "0").start().await;
+    let client = database.client().await;
+    client.batch_execute("begin; lock table reveille.ready").await.unwrap();
+    let read_at = async || Scrape::of(&service).await.value("reveille_queues_read_at_seconds");
+    assert_eq!(read_at().await, 0.0);
+    let now = "select extract(epoch from clock_timestamp())::float8";
+    let before: f64 = client.query_one(now, &[]).await.unwrap().get(0);
+    client.batch_execute("rollback").await.unwrap();
+    eventually("they are read", SOON, async || read_at().await >= before).await;
+}

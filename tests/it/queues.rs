@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::proxy::Mode;
 use crate::harness::service::ServiceBuilder;
-use crate::harness::{self, Service, TestDatabase};
+use crate::harness::{self, Cluster, Service, TestDatabase};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -159,4 +159,29 @@ async fn the_command_line_lists_pauses_and_resumes_and_wrong_names_are_told() {
     assert_eq!(http.post("/queues/Mail/pause", &json!({})).await.status, 400);
     assert_eq!(http.get("/queues?cursor=A").await.body["code"], "invalid_cursor");
     assert_eq!(http.get("/queues?limit=0").await.body["code"], "invalid_limit");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_queue_is_listed_once_whatever_the_language_of_the_database() {
+    let Some(database) = Cluster::shared().await.database_of_words().await else { return };
+    let service = Service::on(database.url()).env("REVEILLE_WORKERS", "0").start().await;
+    let http = service.http();
+    // By turns those that are known by their jobs, and those that were paused.
+    let mut names = ["a-b", "a_b", "a1b", "a.b", "aab", "a-c", "a_c"];
+    for (nth, name) in names.iter().enumerate() {
+        if nth % 2 == 0 {
+            submitted(&service, json!({"payload": 1, "queue": name})).await;
+        } else {
+            http.post(&format!("/queues/{name}/pause"), &json!({})).await;
+        }
+    }
+    let (mut listed, mut path) = (Vec::new(), "/queues?limit=1".to_owned());
+    for _ in 0..2 * names.len() {
+        let page = http.get(&path).await.body;
+        listed.push(page["data"][0]["name"].clone());
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        path = format!("/queues?limit=1&cursor={cursor}");
+    }
+    names.sort_unstable();
+    assert_eq!(json!(listed), json!(names));
 }

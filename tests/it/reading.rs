@@ -189,3 +189,37 @@ async fn a_retry_that_waited_for_its_key_says_who_took_it() {
     assert_eq!((retried.status, &retried.body["code"]), (409, &json!("unique_key_conflict")));
     assert_eq!(retried.body["job_id"], json!(holder));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_has_ended_is_not_called_unfinished_while_its_week_is_removed() {
+    let database = harness::database().await;
+    let service = Service::on(database.url()).env("REVEILLE_WORKERS", "0").start().await;
+    let http = service.http();
+    let id = submitted(&service, json!({"payload": 1})).await;
+    http.post(&format!("/jobs/{id}/cancel"), &json!({})).await;
+    let client = database.client().await;
+    let lock =
+        format!("select pg_advisory_lock(79, reveille.week_number(reveille.uuid7_time('{id}')))");
+    client.batch_execute(&lock).await.unwrap();
+    let retry = async || http.post(&format!("/jobs/{id}/retry"), &json!({})).await;
+    let busy = retry().await;
+    assert_eq!((busy.status, &busy.body["code"]), (503, &json!("database_busy")));
+    client.batch_execute("select pg_advisory_unlock_all()").await.unwrap();
+    assert_eq!(retry().await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_progress_of_an_earlier_attempt_is_not_that_of_the_present_one() {
+    let database = harness::database().await;
+    let service = Service::start(database.url()).await;
+    let (http, client) = (service.http(), database.client().await);
+    http.post("/queues/q/pause", &json!({})).await;
+    let id = submitted(&service, json!({"payload": 1, "queue": "q"})).await;
+    let said = format!(
+        "insert into reveille.progress (id, fraction, updated_at) values ('{id}', 0.9, now() - interval '1 minute')"
+    );
+    client.batch_execute(&said).await.unwrap();
+    http.post("/queues/q/resume", &json!({})).await;
+    let job = http.get(&format!("/jobs/{id}?wait=10")).await.body;
+    assert_eq!((&job["status"], job.get("progress")), (&json!("completed"), None));
+}

@@ -24,7 +24,7 @@ use super::Services;
 use super::answers::{BODY, Refused};
 use super::body::{Body, Read};
 use super::failure::of_batch;
-use super::params::{invalid_cursor, next_link, page_limit};
+use super::params::{PreferText, invalid_cursor, next_link, page_limit};
 use super::problem::Problem;
 use super::security::Bearer;
 use super::submission::{BatchBody, SubmissionBody};
@@ -56,19 +56,20 @@ impl JobsApi {
         services: Data<&Services>,
         /// Answer when the job has ended, or after so many seconds (at most 60) with status 202.
         wait: Query<Option<u32>>,
-        /// `wait=N` is the same as the query parameter.
+        /// `wait=N` is the same as the query parameter. One that cannot be followed is ignored.
         #[oai(name = "Prefer")]
-        prefer: Header<Option<String>>,
+        prefer: Header<Option<PreferText>>,
         job: Read<SubmissionBody>,
         _token: Bearer,
     ) -> Result<SubmitAnswer, Refused<SubmitJob>> {
-        let Patience { wait, applied } = Patience::of(wait.0, prefer.0.as_deref())?;
+        let Patience { wait, applied } = Patience::of(wait.0, prefer.0.as_ref())?;
         let (queue, task) = (job.0.0.queue.clone(), job.0.0.task.clone());
         let written = services.submitter.submit(job.0.0).await?;
         let (id, existing) = (written.job_id, written.outcome == Outcome::Existing);
         let mut submitted = Submitted::from(written);
+        // It is kept, whether or not it can be looked at.
         if let Some(wait) = wait
-            && let Some(job) = services.wait_for(id, wait).await?
+            && let Ok(Some(job)) = services.wait_for(id, wait).await
         {
             submitted.take(job);
         } else if !existing {

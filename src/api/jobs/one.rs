@@ -10,7 +10,8 @@ use super::super::Services;
 use super::super::answers::Refused;
 use super::super::body::Body;
 use super::super::etag;
-use super::super::params::{IdText, no_job};
+use super::super::failure::after_change;
+use super::super::params::{IdText, PreferText, no_job};
 use super::super::problem::Problem;
 use super::super::security::Bearer;
 use super::answers::{CancelAnswer, DeleteAnswer, GetAnswer};
@@ -18,6 +19,7 @@ use super::attempts::{Attempt, Attempts};
 use super::view::Job;
 use super::wait::Patience;
 use crate::job::JobId;
+use crate::job::state::Status;
 use crate::refusals;
 use crate::store::job::{Cancelled, Deleted, Retried};
 
@@ -48,16 +50,16 @@ impl JobApi {
         job_id: Path<IdText>,
         /// Answer when the job has ended, or after so many seconds (at most 60) as it stands then.
         wait: Query<Option<u32>>,
-        /// `wait=N` is the same as the query parameter.
+        /// `wait=N` is the same as the query parameter. One that cannot be followed is ignored.
         #[oai(name = "Prefer")]
-        prefer: Header<Option<String>>,
+        prefer: Header<Option<PreferText>>,
         /// The `ETag` of an earlier answer: if the job is still so, the answer is 304 and empty.
         #[oai(name = "If-None-Match")]
         if_none_match: Header<Option<String>>,
         _token: Bearer,
     ) -> Result<GetAnswer, Refused<GetJob>> {
         let id = job_id.0.job()?;
-        let Patience { wait, applied } = Patience::of(wait.0, prefer.0.as_deref())?;
+        let Patience { wait, applied } = Patience::of(wait.0, prefer.0.as_ref())?;
         let job = services.wait_for(id, wait.unwrap_or_default()).await?;
         let job = job.ok_or_else(|| no_job(id))?;
         let tag = etag::tag(&job);
@@ -88,11 +90,11 @@ impl JobApi {
             );
             return Err(Problem::conflict("job_already_final", detail).job(id.0).into());
         }
-        let job = services.wait_for(id, Duration::ZERO).await?.ok_or_else(|| no_job(id))?;
         if cancelled == Cancelled::Ended {
             services.tell_ended(id).await;
-            return Ok(CancelAnswer::Cancelled(Body(job)));
+            return Ok(CancelAnswer::Cancelled(Body(services.changed(id).await?)));
         }
+        let job = services.changed(id).await?;
         Ok(CancelAnswer::Told(Body(job)))
     }
 
@@ -109,9 +111,13 @@ impl JobApi {
     ) -> Result<Body<Job>, Refused<RetryJob>> {
         let id = job_id.0.job()?;
         let retried = services.store.job_retry(id).await?;
-        let job = services.wait_for(id, Duration::ZERO).await?.ok_or_else(|| no_job(id))?;
+        let job = services.changed(id).await?;
         match retried {
             Retried::Queued => Ok(Body(job)),
+            Retried::NotFinal if Status::from(job.status).is_final() => {
+                let detail = "The job is being removed, or has only just ended. Nothing was changed. Try again.";
+                Err(Problem::unavailable("database_busy", detail, 1).into())
+            }
             Retried::NotFinal => {
                 let detail = "The job has not ended, so there is nothing to run once more. Cancel it first, or wait.";
                 Err(Problem::conflict("job_not_final", detail).job(id.0).into())
@@ -169,6 +175,12 @@ impl JobApi {
 }
 
 impl Services {
+    /// The job after something was done to it.
+    async fn changed(&self, id: JobId) -> Result<Job, Problem> {
+        let job = self.wait_for(id, Duration::ZERO).await.map_err(after_change)?;
+        job.ok_or_else(|| no_job(id))
+    }
+
     /// Whoever waits for the end of this job looks again, at the other instances too.
     async fn tell_ended(&self, id: JobId) {
         self.events.ends.ended([id]);

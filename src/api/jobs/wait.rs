@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::super::Services;
+use super::super::params::PreferText;
 use super::super::problem::Problem;
 use super::view::{Job, JobStatus};
 use crate::job::JobId;
@@ -19,25 +20,21 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// From the query parameter, or without it from `Prefer: wait=N` (RFC 7240).
-    pub fn of(query: Option<u32>, prefer: Option<&str>) -> Result<Self, Problem> {
-        let preferred = prefer.and_then(preferred_wait).transpose()?;
-        let seconds = query.or(preferred);
-        if seconds.is_some_and(|seconds| seconds > WAIT_MOST_SECONDS) {
+    /// From the query parameter, or without it from `Prefer: wait=N`.
+    pub fn of(query: Option<u32>, prefer: Option<&PreferText>) -> Result<Self, Problem> {
+        let preferred = prefer.and_then(preferred_wait);
+        if query.is_some_and(|seconds| seconds > WAIT_MOST_SECONDS) {
             return Err(invalid_wait());
         }
+        let seconds = query.or(preferred);
         let applied = preferred.and(seconds).map(|seconds| format!("wait={seconds}"));
         Ok(Self { wait: seconds.map(|seconds| Duration::from_secs(seconds.into())), applied })
     }
 }
 
-/// The `wait` among preferences; `None` if it is not there.
-fn preferred_wait(prefer: &str) -> Option<Result<u32, Problem>> {
-    prefer.split(',').find_map(|preference| {
-        let (name, value) = preference.split(';').next()?.split_once('=')?;
-        let value = value.trim().trim_matches('"');
-        name.trim().eq_ignore_ascii_case("wait").then(|| value.parse().map_err(|_| invalid_wait()))
-    })
+/// The `wait` that is preferred; `None` if it cannot be followed, too.
+fn preferred_wait(prefer: &PreferText) -> Option<u32> {
+    prefer.get("wait")?.parse().ok().filter(|seconds| *seconds <= WAIT_MOST_SECONDS)
 }
 
 fn invalid_wait() -> Problem {
@@ -72,22 +69,44 @@ impl Services {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use poem_openapi::types::ParseFromParameter;
+
     use super::*;
 
     #[test]
     fn patience_comes_from_the_query_or_the_preference() {
-        let of = |query, prefer| Patience::of(query, prefer).map(|it| (it.wait, it.applied)).ok();
+        let of = |query, prefer: Option<&[&str]>| {
+            let prefer = prefer
+                .map(|lines| PreferText::parse_from_parameters(lines).map_err(|_| ()).unwrap());
+            Patience::of(query, prefer.as_ref()).map(|it| (it.wait, it.applied))
+        };
+        let known = |query, prefer| of(query, prefer).unwrap();
         let seconds = |seconds| Some(Duration::from_secs(seconds));
-        assert_eq!(of(None, None), Some((None, None)));
-        assert_eq!(of(Some(5), None), Some((seconds(5), None)));
+        assert_eq!(known(None, None), (None, None));
+        assert_eq!(known(Some(5), None), (seconds(5), None));
         let applied = Some("wait=7".to_owned());
-        for prefer in ["wait=7", "respond-async, Wait = \"7\"; x=1"] {
-            assert_eq!(of(None, Some(prefer)), Some((seconds(7), applied.clone())), "{prefer}");
+        let spelt: [&[&str]; 4] = [
+            &["wait=7"],
+            &["respond-async, Wait = \"7\"; x=1"],
+            &["respond-async", "wait=7"],
+            &["wait=7", "wait=a"],
+        ];
+        for lines in spelt {
+            assert_eq!(known(None, Some(lines)), (seconds(7), applied.clone()), "{lines:?}");
         }
-        assert_eq!(of(Some(5), Some("wait=7")), Some((seconds(5), Some("wait=5".into()))));
-        assert_eq!(of(None, Some("return=minimal")), Some((None, None)));
-        for (query, prefer) in [(Some(61), None), (None, Some("wait=61")), (None, Some("wait=a"))] {
-            assert_eq!(Patience::of(query, prefer).unwrap_err().code(), "invalid_wait");
+        assert_eq!(known(Some(5), Some(&["wait=7"])), (seconds(5), Some("wait=5".into())));
+        let ignored: [&[&str]; 6] = [
+            &["return=minimal"],
+            &["wait"],
+            &["wait=61"],
+            &["wait=a"],
+            &["wait=-1"],
+            &["wait=a", "wait=7"],
+        ];
+        for lines in ignored {
+            assert_eq!(known(None, Some(lines)), (None, None), "{lines:?}");
+            assert_eq!(known(Some(5), Some(lines)), (seconds(5), None), "{lines:?}");
         }
+        assert_eq!(of(Some(61), None).unwrap_err().code(), "invalid_wait");
     }
 }

@@ -12,6 +12,7 @@ use view::{ListAnswer, Queue, QueuePage};
 use super::Services;
 use super::answers::Refused;
 use super::body::Body;
+use super::failure::after_change;
 use super::params::{QueueText, invalid_cursor, next_link, page_limit};
 use super::problem::Problem;
 use super::security::Bearer;
@@ -90,7 +91,8 @@ impl QueuesApi {
         services.store.queue_pause(&name).await?;
         services.hints.forget().await;
         // It is known from now on.
-        Ok(Body(services.queue(&name).await?.ok_or_else(Problem::internal)?))
+        let queue = services.queue(&name).await.map_err(after_change)?;
+        Ok(Body(queue.ok_or_else(Problem::internal)?))
     }
 
     /// Resume a queue
@@ -108,7 +110,8 @@ impl QueuesApi {
         services.store.queue_resume(&name).await?;
         services.hints.forget().await;
         services.wake_for(&name).await;
-        Ok(Body(services.queue(&name).await?.ok_or_else(|| no_queue(&name))?))
+        let queue = services.queue(&name).await.map_err(after_change)?;
+        Ok(Body(queue.ok_or_else(|| no_queue(&name))?))
     }
 }
 

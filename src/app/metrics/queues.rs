@@ -1,7 +1,8 @@
 //! How the queues stand, for `/metrics`: read when somebody asks, and not again for some seconds.
+//! While the database does not answer they stay as they were, and the time of the last reading tells how old they are.
 
 use std::collections::HashSet;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use metrics::gauge;
 use tokio::sync::Mutex;
@@ -40,7 +41,11 @@ impl Queues {
             return;
         }
         match tokio::time::timeout(PATIENCE, self.store.queue_depths()).await {
-            Ok(Ok(depths)) => state.set(depths),
+            Ok(Ok(depths)) => {
+                state.set(depths);
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                gauge!("reveille_queues_read_at_seconds").set(now.as_secs_f64());
+            }
             Ok(Err(error)) => tracing::debug!(%error, "the queues could not be measured"),
             Err(_) => tracing::debug!("the queues could not be measured in time"),
         }

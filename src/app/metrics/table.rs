@@ -58,6 +58,11 @@ const METRICS: &[(&str, Kind, &str)] = &[
         Gauge,
         "For how long the job that has waited longest in a queue has been due.",
     ),
+    (
+        "reveille_queues_read_at_seconds",
+        Gauge,
+        "When the queues were last read, as seconds since 1970. While that fails, what is said of them stays as it was then.",
+    ),
     ("reveille_submit_batch_size", Histogram(ROWS), "Submissions written by one statement."),
     (
         "reveille_claim_batch_size",

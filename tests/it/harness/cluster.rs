@@ -67,6 +67,24 @@ impl Cluster {
         TestDatabase { name, url, admin: self.admin.clone(), checked: AtomicBool::new(true) }
     }
 
+    /// A new database that sorts text as words and not as bytes; none on a PostgreSQL that cannot: 14, or one without ICU.
+    pub(crate) async fn database_of_words(&self) -> Option<TestDatabase> {
+        let can = "SELECT current_setting('server_version_num')::integer >= 150000
+            AND EXISTS (SELECT FROM pg_collation WHERE collprovider = 'i')";
+        let can = self.admin().await.query_one(can, &[]).await.expect("the server answers");
+        if !can.get::<_, bool>(0) {
+            return None;
+        }
+        let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        self.execute(&format!(
+            "CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'en'"
+        ))
+        .await;
+        let url = self.url_of(&name);
+        template::prepare(&url).await;
+        Some(TestDatabase { name, url, admin: self.admin.clone(), checked: AtomicBool::new(true) })
+    }
+
     /// Kills the postmaster with SIGKILL, and waits for its end.
     pub(crate) async fn kill9(&self) {
         let mut server = self.server.lock().await;
@@ -89,11 +107,14 @@ impl Cluster {
         self.url.replace("dbname=reveille", &format!("dbname={database}"))
     }
 
-    async fn execute(&self, statement: &str) {
+    async fn admin(&self) -> &Client {
         let url = self.url.clone();
-        let admin =
-            self.admin.get_or_init(|| on_background(async move { connect(&url).await })).await;
-        admin
+        self.admin.get_or_init(|| on_background(async move { connect(&url).await })).await
+    }
+
+    async fn execute(&self, statement: &str) {
+        self.admin()
+            .await
             .batch_execute(statement)
             .await
             .unwrap_or_else(|error| panic!("{statement}: {error:?}"));
