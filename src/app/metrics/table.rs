@@ -40,7 +40,7 @@ const METRICS: &[(&str, Kind, &str)] = &[
     (
         "reveille_job_outcomes_total",
         Counter,
-        "Ends of attempts: completed, failed, cancelled, retry, snooze, release, and those that came too late (lease_lost, already_final).",
+        "Ends of attempts: completed, failed, cancelled, retry, snooze, release, unbegun (given back before it began), and those that came too late (lease_lost, already_final).",
     ),
     ("reveille_job_timeouts_total", Counter, "Attempts that took longer than they may."),
     ("reveille_job_wait_seconds", Histogram(WAITS), "From the time a job was due to its start."),
