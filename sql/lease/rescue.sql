@@ -1,4 +1,5 @@
 -- worker uuid, crash budget int. Takes back what a lost worker held; its row must be locked. A crash spends no attempt.
+-- Jobs go back to where they stood, not behind what came later.
 -- From its second crash on a job is a suspect and runs alone, and only a crash there counts towards the budget.
 with l as materialized (
   delete from reveille.lease where lease = any (array(select lease from reveille.lease where worker = $1::uuid order by lease for update)) returning *
@@ -22,7 +23,7 @@ with l as materialized (
   from h where state is null
 ), back as (
   insert into reveille.ready (queue, task, priority, run_at, id, attempt, crashes, wakes)
-  select j.queue, j.task, j.priority, now(), h.id, h.attempt - 1, h.crashes + 1,
+  select j.queue, j.task, j.priority, j.run_at, h.id, h.attempt - 1, h.crashes + 1,
     (row_number() over (partition by j.queue order by h.id) = 1)::integer * 2
   from h cross join lateral (select * from reveille.job j where j.id = h.id limit 1) j
   where h.state is null

@@ -1,9 +1,9 @@
 -- Outcomes, each (lease, id) once: leases uuid[], ids uuid[], places int[] (where the claim put the id in the lease, from 1),
 -- endings text[] (completed, failed, cancelled, retry, snooze, release, unbegun), delays float8[] (seconds until the next
--- attempt), run_ats timestamptz[] (instead of a delay: where a job that did not begin stood before, which leaves no trace of
--- its claim), results jsonb[], errors jsonb[], keyed boolean[] (whether the job was submitted with a unique key); the leases
--- without repetition, uuid[]; and whether to notify of jobs that go back to wait (on or off). Answers those that were
--- accepted, with what became of them; the others are stale.
+-- attempt), run_ats timestamptz[] (where a job that did not begin stood before, which leaves no trace of its claim),
+-- results jsonb[], errors jsonb[], keyed boolean[] (whether the job was submitted with a unique key); the leases without
+-- repetition, uuid[]; and whether to notify of jobs that go back to wait (on or off). Answers those that were accepted, with
+-- what became of them; the others are stale.
 --
 -- Everything derives from the lease rows as they are once locked; reading the table again would accept stale ids. Whoever
 -- was cancelled meanwhile does not go back to `ready`. The place is a guess that spares the search: it holds until a part of
@@ -52,8 +52,9 @@ with o as materialized (
   from ok where state is null and ending <> 'unbegun'
 ), back as (
   insert into reveille.ready (queue, task, priority, run_at, id, attempt, crashes, wakes)
-  select j.queue, j.task, j.priority, coalesce(ok.run_at, now() + ok.delay * interval '1 second'), ok.id, ok.attempt - (ok.ending <> 'retry')::integer,
-    ok.crashes, (ok.delay < 120)::integer
+  select j.queue, j.task, j.priority,
+    case ok.ending when 'unbegun' then ok.run_at when 'release' then j.run_at else now() + ok.delay * interval '1 second' end,
+    ok.id, ok.attempt - (ok.ending <> 'retry')::integer, ok.crashes, (ok.delay < 120)::integer
   from ok cross join lateral (select * from reveille.job j where j.id = ok.id limit 1) j
   where ok.state is null
 )
