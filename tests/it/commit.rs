@@ -47,7 +47,7 @@ async fn concurrent_submissions_share_commits() {
     client
         .batch_execute(
             "create function public.dawdle() returns trigger language plpgsql as $$ begin
-               perform pg_sleep(0.1);
+               perform pg_sleep(0.4);
                return null;
              end $$;
              create trigger dawdle after insert on reveille.job for each statement execute function public.dawdle();",
