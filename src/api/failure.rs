@@ -70,7 +70,7 @@ impl From<SubmitError> for Problem {
                 Self::unavailable("outcome_unknown", detail, 1)
             }
             SubmitError::KeyBusy => {
-                let detail = "An open database transaction holds this unique_key. Nothing was submitted. Try again when it has ended.";
+                let detail = "An open database transaction holds this unique_key, or locks a table of jobs. Nothing was submitted. Try again when it has ended.";
                 Self::unavailable("unique_key_busy", detail, 1)
             }
             SubmitError::Refused(cause) => {

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
+use uuid::Uuid;
 
 use super::Identity;
 use super::running::{Key, Running, Stop};
 use super::slots::Slots;
 use crate::events::{Duties, Events};
+use crate::job::WorkerId;
 use crate::shutdown::Shutdown;
 use crate::store::lease::{Ending, Settlement};
 use crate::store::worker::{Pulse, Registration};
@@ -76,8 +78,10 @@ impl Heartbeat {
                 "this instance was taken for lost; what it was running is given up, and it registers anew"
             );
             self.running.stop_all(Stop::Lost);
-            self.identity.renew();
-            self.store.worker_register(self.identity.worker(), &self.registration).await?;
+            // Registered first: the leases of a worker that nobody knows are rescued at once.
+            let anew = WorkerId(Uuid::now_v7());
+            self.store.worker_register(anew, &self.registration).await?;
+            self.identity.renew(anew);
             return Ok(false);
         }
         if self.duties.set_leads(pulse.leads) {

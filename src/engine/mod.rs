@@ -52,9 +52,8 @@ impl Identity {
         *self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    fn renew(&self) {
-        *self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner) =
-            WorkerId(Uuid::now_v7());
+    fn renew(&self, worker: WorkerId) {
+        *self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner) = worker;
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use refinery::Runner;
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 use super::connect::{CONNECT_WITHIN, Target};
 use super::error::{Error, with_sources};
@@ -39,6 +40,10 @@ pub enum MigrateError {
         "the schema is not up to date: it has {applied} of {known} migrations. Run `reveille migrate`, or set migrate = true"
     )]
     Behind { applied: u32, known: u32 },
+    #[error(
+        "the schema lacks the migrations {0:?}, which are older than its newest one and are not applied any more. It was made by a build between two releases: make it anew, or restore it from before that build"
+    )]
+    Hole(Vec<u32>),
     #[error("PostgreSQL {0} is too old: 14 or newer is needed")]
     OldServer(String),
     #[error(
@@ -60,13 +65,12 @@ pub struct Version {
 
 /// The number of the last migration that this release knows.
 pub fn known() -> u32 {
-    runner()
-        .get_migrations()
-        .iter()
-        .map(refinery::Migration::version)
-        .max()
-        .and_then(|version| u32::try_from(version).ok())
-        .unwrap_or(0)
+    versions().max().unwrap_or(0)
+}
+
+fn versions() -> impl Iterator<Item = u32> {
+    let all: Vec<_> = runner().get_migrations().iter().map(refinery::Migration::version).collect();
+    all.into_iter().filter_map(|version| u32::try_from(version).ok())
 }
 
 /// Brings the schema up to date. Waits while another instance does so.
@@ -85,7 +89,8 @@ pub async fn migrate(target: &Target) -> Result<Version, MigrateError> {
     run(&client, "set search_path = reveille").await?;
     let before = applied(&client).await?;
     check_age(&client, before).await?;
-    runner().run_async(&mut client).await.map_err(failed)?;
+    apply(&mut client).await?;
+    check_complete(&client).await?;
     let now = applied(&client).await?;
     if now > before {
         tracing::info!(before, now, "the schema was brought up to date");
@@ -102,7 +107,39 @@ pub async fn check(target: &Target) -> Result<(), MigrateError> {
     if applied < known() {
         return Err(MigrateError::Behind { applied, known: known() });
     }
+    check_complete(&client).await
+}
+
+/// Applies what is missing. A migration that waits for a lock makes everybody wait who comes after it, so it gives way soon,
+/// and tries again for as long as it takes.
+async fn apply(client: &mut Client) -> Result<(), MigrateError> {
+    run(client, "set lock_timeout = '2s'").await?;
+    while let Err(error) = runner().run_async(client).await {
+        if !gave_way(&error) {
+            return Err(failed(error));
+        }
+        tracing::warn!(
+            error = with_sources(&error),
+            "a migration gave way to an open transaction; it tries again"
+        );
+        tokio::time::sleep(AGAIN).await;
+    }
     Ok(())
+}
+
+/// Whether a migration failed because of a lock that somebody else holds.
+fn gave_way(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let code = error.downcast_ref::<tokio_postgres::Error>().and_then(|error| error.code());
+        if code.is_some_and(|code| {
+            [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED].contains(code)
+        }) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 fn runner() -> Runner {
@@ -168,6 +205,15 @@ async fn applied(client: &Client) -> Result<u32, Error> {
         .query_one("select coalesce(max(version), 0)::integer from reveille.migration", &[])
         .await?;
     Ok(u32::try_from(row.get::<_, i32>(0)).unwrap_or_default())
+}
+
+/// Fails if a migration was left out because a newer one had been applied before it was known.
+async fn check_complete(client: &Client) -> Result<(), MigrateError> {
+    let rows = client.query("select version from reveille.migration", &[]).await;
+    let applied: Vec<i32> = rows.map_err(Error::from)?.iter().map(|row| row.get(0)).collect();
+    let is_applied = |version: &u32| applied.iter().any(|it| u32::try_from(*it) == Ok(*version));
+    let missing: Vec<u32> = versions().filter(|version| !is_applied(version)).collect();
+    if missing.is_empty() { Ok(()) } else { Err(MigrateError::Hole(missing)) }
 }
 
 async fn check_age(client: &Client, applied: u32) -> Result<(), MigrateError> {

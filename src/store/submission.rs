@@ -1,6 +1,7 @@
 //! Writing submissions: many in one statement.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -174,6 +175,7 @@ impl Store {
         }
         let keyed = Keyed::new(jobs, announce, key_wait);
         let mut session = self.take_hot_by(deadline).await?;
+        let committing = AtomicBool::new(false);
         let work = async {
             let transaction = session.client.transaction().await?;
             let rows = typed(&transaction, SUBMIT_KEYED, &keyed.parameters()).await?;
@@ -181,13 +183,18 @@ impl Store {
             if all.iter().any(std::result::Result::is_err) {
                 transaction.rollback().await?;
             } else {
+                committing.store(true, Ordering::Relaxed);
                 transaction.commit().await?;
             }
             Ok(all)
         };
         match tokio::time::timeout_at(deadline, work).await {
             Ok(result) => result,
-            Err(_) => Err(session.abandon()),
+            Err(_) => {
+                let unknown = session.abandon();
+                let sent = committing.load(Ordering::Relaxed);
+                Err(if sent { unknown } else { Error::Unavailable("no answer in time".into()) })
+            }
         }
     }
 
@@ -292,7 +299,7 @@ struct Marks {
 
 /// The first of each lane that is due soon, or of each queue if there are many lanes.
 fn marks(jobs: &[(JobId, Submission)], now: DateTime<Utc>) -> Marks {
-    let soon = || jobs.iter().filter(|(_, job)| seconds_until(job, now) < ANNOUNCED_WITHIN_SECONDS);
+    let soon = || jobs.iter().filter(|(_, job)| is_due_soon(job, now));
     let mut lanes: Vec<(&str, &str, i16)> = Vec::new();
     let mut ids = Vec::new();
     for (id, job) in soon() {
@@ -320,6 +327,11 @@ pub fn seconds_until(job: &Submission, now: DateTime<Utc>) -> f64 {
         Start::After(seconds) => seconds,
         Start::At(at) => (at - now).as_seconds_f64(),
     }
+}
+
+/// Whether a job is announced when it is submitted; the poll finds the others.
+pub fn is_due_soon(job: &Submission, now: DateTime<Utc>) -> bool {
+    seconds_until(job, now) < ANNOUNCED_WITHIN_SECONDS
 }
 
 /// The lane that a submission goes to.

@@ -2,7 +2,7 @@
 //! submissions of that key: a round gives up on it soon, its others are written one by one, and the key leaves the rounds
 //! until its submissions, which go on alone and take turns at one connection, are answered.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,8 +23,8 @@ type Key = (QueueName, String);
 #[derive(Clone)]
 pub(super) struct Keyed {
     writer: Writer,
-    /// Keys whose submissions go alone.
-    busy: Arc<Mutex<HashSet<Key>>>,
+    /// How many submissions of a key go alone.
+    busy: Arc<Mutex<HashMap<Key, usize>>>,
     turn: Arc<Semaphore>,
 }
 
@@ -45,7 +45,7 @@ impl Keyed {
                 gather_more(&mut requests, &mut waiting);
             }
             let busy = self.busy().clone();
-            for request in waiting.extract_if(.., |request| busy.contains(&key(&request.job))) {
+            for request in waiting.extract_if(.., |request| busy.contains_key(&key(&request.job))) {
                 self.go_alone(request);
             }
             self.write(take_round(&mut waiting)).await;
@@ -60,10 +60,7 @@ impl Keyed {
                 continue;
             }
             match self.try_one(&request).await {
-                Err(SubmitError::KeyBusy) => {
-                    self.busy().insert(key(&request.job));
-                    self.go_alone(request);
-                }
+                Err(SubmitError::KeyBusy) => self.go_alone(request),
                 answer => drop(request.answer.send(answer)),
             }
         }
@@ -99,9 +96,11 @@ impl Keyed {
         all.pop().ok_or_else(|| SubmitError::Refused("the database gave no answer".into()))
     }
 
-    /// Tries until the key is free or the deadline has come.
+    /// Tries until the key is free or the deadline has come. The key stays out of the rounds until the last of its
+    /// submissions is answered.
     fn go_alone(&self, request: Request) {
-        let keyed = self.clone();
+        let (keyed, held) = (self.clone(), key(&request.job));
+        *self.busy().entry(held.clone()).or_default() += 1;
         tokio::spawn(async move {
             // A try that the deadline cuts off would leave its caller in doubt.
             let last = request.deadline - 2 * KEY_WAIT;
@@ -120,12 +119,22 @@ impl Keyed {
                 }
                 answer => answer,
             };
-            keyed.busy().remove(&key(&request.job));
+            keyed.leave(&held);
             let _ = request.answer.send(answer);
         });
     }
 
-    fn busy(&self) -> std::sync::MutexGuard<'_, HashSet<Key>> {
+    fn leave(&self, key: &Key) {
+        let mut busy = self.busy();
+        if let Some(alone) = busy.get_mut(key) {
+            *alone -= 1;
+            if *alone == 0 {
+                busy.remove(key);
+            }
+        }
+    }
+
+    fn busy(&self) -> std::sync::MutexGuard<'_, HashMap<Key, usize>> {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

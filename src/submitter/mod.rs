@@ -29,6 +29,8 @@ use writer::Writer;
 
 /// How long a submission may take before its caller is told that the database is not there.
 const PATIENCE: Duration = Duration::from_millis(1_900);
+/// How long a list waits for a key that an open transaction holds: not so long that its deadline comes first.
+const LIST_KEY_WAIT: Duration = Duration::from_millis(1_400);
 /// Submissions on their way; beyond, callers wait for a place.
 const WAITING_MOST: usize = 10_000;
 
@@ -47,8 +49,10 @@ pub enum SubmitError {
     /// It was sent to the database, and nobody knows whether it was kept.
     #[error("the database did not confirm the submission: {0}")]
     Unknown(String),
-    /// Somebody's open transaction holds the unique key.
-    #[error("an open transaction holds the unique key; nothing was submitted")]
+    /// Somebody's open transaction holds the unique key, or a lock on a table that the submission needs.
+    #[error(
+        "an open transaction holds the unique key or locks a table of jobs; nothing was submitted"
+    )]
     KeyBusy,
     /// The database refused it.
     #[error("the database refused the submission: {0}")]
@@ -147,7 +151,7 @@ impl Submitter {
             let inserted = writer.insert(&jobs, deadline).await;
             inserted.map(|()| jobs.iter().map(created).collect())
         } else {
-            writer.insert_keyed(&jobs, false, PATIENCE, deadline).await
+            writer.insert_keyed(&jobs, false, LIST_KEY_WAIT, deadline).await
         };
         self.count(answer.as_deref());
         if answer.is_ok() {

@@ -12,7 +12,7 @@ use crate::events::{Source, Wakes};
 use crate::job::JobId;
 use crate::job::state::Status;
 use crate::job::submission::Submission;
-use crate::store::submission::{Outcome, Written, lane_of, seconds_until};
+use crate::store::submission::{Outcome, Written, is_due_soon, lane_of, seconds_until};
 use crate::store::{Error, Result as StoreResult, Store};
 
 /// Rows and payload bytes of one INSERT.
@@ -142,7 +142,7 @@ impl Writer {
             let mut last = None;
             for (_, job) in jobs {
                 let lane = lane_of(job);
-                if last.as_ref() == Some(&lane) || seconds_until(job, now) > 120.0 {
+                if last.as_ref() == Some(&lane) || !is_due_soon(job, now) {
                     continue;
                 }
                 pending.lanes.entry(lane.clone()).or_insert(Source::Local);

@@ -251,6 +251,22 @@ async fn an_open_transaction_that_holds_a_key_holds_up_that_key_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_told_of_a_key_that_an_open_transaction_holds() {
+    let database = harness::database().await;
+    let service = Service::on(database.url()).env("REVEILLE_WORKERS", "0").start().await;
+    let mut holder = harness::cluster::connect(database.url()).await;
+    let open = holder.transaction().await.unwrap();
+    open.batch_execute("select reveille.submit(payload => '1', unique_key => 'held')")
+        .await
+        .unwrap();
+    let batch = json!([{"payload": 1}, {"payload": 2, "unique_key": "held"}]);
+    let answer = service.http().post("/jobs/batch", &batch).await;
+    assert_eq!((answer.status, &answer.body["code"]), (503, &json!("unique_key_busy")));
+    open.commit().await.unwrap();
+    assert_eq!(jobs(&database.client().await).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_batch_of_which_one_is_rejected_inserts_nothing() {
     let database = harness::database().await;
     let service = Service::on(database.url()).env("REVEILLE_WORKERS", "0").start().await;

@@ -42,6 +42,14 @@ impl Source {
     }
 }
 
+impl Source {
+    /// How many modules deep it lies below the crate.
+    fn depth(&self) -> usize {
+        let folders = self.path.iter().count() - 2;
+        folders + usize::from(self.path.file_stem().is_some_and(|stem| stem != "mod"))
+    }
+}
+
 fn sources(folder: &str) -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let (mut folders, mut found) = (vec![root.join(folder)], Vec::new());
@@ -78,6 +86,22 @@ fn named(code: &str) -> Vec<String> {
         match rest.strip_prefix('{') {
             Some(list) => names.extend(branches(list)),
             None => names.extend(first_word(rest)),
+        }
+    }
+    names
+}
+
+/// What a text names by so many `super::` that they lead out of its module.
+fn climbed(code: &str, depth: usize) -> Vec<String> {
+    let (marker, mut names, mut rest) = ("super::", Vec::new(), code);
+    while let Some(at) = rest.find(marker) {
+        let chain = &rest[at..];
+        rest = chain.trim_start_matches(marker);
+        if (chain.len() - rest.len()) / marker.len() >= depth {
+            match rest.strip_prefix('{') {
+                Some(list) => names.extend(branches(list)),
+                None => names.extend(first_word(rest)),
+            }
         }
     }
     names
@@ -126,7 +150,8 @@ fn imports_run_downward() {
             faults.push(format!("src/{module} has no level: give it a place in ROWS of {file}"));
             continue;
         };
-        for other in named(&source.code) {
+        let climbed = climbed(&source.code, source.depth());
+        for other in named(&source.code).into_iter().chain(climbed) {
             // What is no module is a macro or an export of `lib.rs`.
             if other != module && row_of(&other).is_some_and(|below| below >= row) {
                 faults.push(format!("{} uses {other}", source.path.display()));
@@ -203,5 +228,7 @@ fn http_statuses_stay_at_the_edge() {
 fn the_scan_sees_what_it_looks_for() {
     let code = "use crate::{events, store::{Store, lease}, tasks};\nlet x = crate::api::f(); impl $crate::job::X";
     assert_eq!(named(code), ["events", "store", "tasks", "api", "job"]);
+    let code = "use super::super::{app, cli::x};\nuse super::lanes;";
+    assert_eq!(climbed(code, 2), ["app", "cli"]);
     assert!(sources("src").len() > 50);
 }

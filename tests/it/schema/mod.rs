@@ -1,5 +1,6 @@
 //! The schema is what was committed, and every statement fits it.
 
+mod migrating;
 mod statements;
 
 use std::path::{Path, PathBuf};
