@@ -110,12 +110,17 @@ impl JobApi {
         _token: Bearer,
     ) -> Result<Body<Job>, Refused<RetryJob>> {
         let id = job_id.0.job()?;
-        let retried = services.store.job_retry(id).await?;
-        let job = services.changed(id).await?;
+        let mut retried = services.store.job_retry(id).await?;
+        let mut job = services.changed(id).await?;
+        if retried == Retried::NotFinal && Status::from(job.status).is_final() {
+            // It ended between the two.
+            retried = services.store.job_retry(id).await?;
+            job = services.changed(id).await?;
+        }
         match retried {
             Retried::Queued => Ok(Body(job)),
             Retried::NotFinal if Status::from(job.status).is_final() => {
-                let detail = "The job is being removed, or has only just ended. Nothing was changed. Try again.";
+                let detail = "The job is being removed. Nothing was changed. Try again.";
                 Err(Problem::unavailable("database_busy", detail, 1).into())
             }
             Retried::NotFinal => {
