@@ -243,14 +243,10 @@ impl Dispatcher {
     async fn look_at(&mut self, queue: Option<&QueueName>, source: Source) -> Result<()> {
         let lanes = self.store.ready_lanes(queue).await?;
         let now = self.store.clock.now();
-        let unseen: HashSet<QueueName> = lanes
-            .iter()
-            .map(|(lane, _)| lane.queue.clone())
-            .filter(|queue| !self.queues_seen.contains(queue))
-            .collect();
         if queue.is_none() {
             self.due.clear();
         }
+        self.register(lanes.iter().map(|(lane, _)| &lane.queue)).await?;
         for (lane, at) in lanes {
             if !self.serves(&lane) {
                 continue;
@@ -261,6 +257,13 @@ impl Dispatcher {
                 self.due.insert(lane, at);
             }
         }
+        Ok(())
+    }
+
+    /// Makes queues known, once each, so that they are listed when they are empty again.
+    async fn register(&mut self, queues: impl Iterator<Item = &QueueName>) -> Result<()> {
+        let unseen: HashSet<QueueName> =
+            queues.filter(|queue| !self.queues_seen.contains(*queue)).cloned().collect();
         if !unseen.is_empty() {
             let names: Vec<&str> = unseen.iter().map(QueueName::as_str).collect();
             self.store.queue_register(&names).await?;
@@ -297,7 +300,7 @@ impl Dispatcher {
         for (_, job) in claim.jobs {
             self.take(job, None);
         }
-        Ok(())
+        self.register(asked.iter().map(|claim| &claim.lane.queue)).await
     }
 
     /// What a claim says of its lanes: which are empty, where the next claim begins, and when more is due.

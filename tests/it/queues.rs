@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::proxy::Mode;
 use crate::harness::service::ServiceBuilder;
-use crate::harness::{self, Cluster, Service, TestDatabase};
+use crate::harness::{self, Cluster, Service, TestDatabase, eventually};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -41,7 +41,7 @@ async fn a_paused_queue_starts_nothing_and_resuming_it_wakes_every_instance() {
     let running =
         submitted(&steers, json!({"task": "sleep", "payload": {"seconds": 2}, "queue": "mail"}))
             .await;
-    harness::eventually("a job of the queue runs", SOON, async || {
+    eventually("a job of the queue runs", SOON, async || {
         status(&steers, &running).await == "processing"
     })
     .await;
@@ -184,4 +184,18 @@ async fn every_queue_is_listed_once_whatever_the_language_of_the_database() {
     }
     names.sort_unstable();
     assert_eq!(json!(listed), json!(names));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_is_listed_though_its_jobs_ran_before_anybody_looked() {
+    let database = harness::database().await;
+    let service = slow_poll(&database).start().await;
+    let http = service.http();
+    let done = http.post("/jobs?wait=10", &json!({"payload": 1, "queue": "brief"})).await;
+    assert_eq!(done.body["status"], "completed");
+    eventually("the queue is listed", SOON, async || {
+        let queues = http.get("/queues").await.body;
+        queues["data"].as_array().is_some_and(|data| data.iter().any(|it| it["name"] == "brief"))
+    })
+    .await;
 }
