@@ -142,18 +142,3 @@ fn value() -> impl Strategy<Value = serde_json::Value> {
         ]
     })
 }
-
-/// `cargo test --release json_speed -- --ignored --nocapture`
-#[test]
-#[ignore = "a measurement"]
-fn json_speed() {
-    let item = r#"{"task":"resize_image","data":"the quick brown fox jumps over the lazy dog, twice a day","n":12345,"tags":["a","b"]},"#;
-    let text = format!("[{}1]", item.repeat(80_000));
-    let plain = format!("\"{}\"", "the quick brown fox ".repeat(500_000));
-    for (name, text) in [("objects", text), ("plain text", plain)] {
-        let start = std::time::Instant::now();
-        check(text.as_bytes()).unwrap();
-        let speed = text.len() as f64 / start.elapsed().as_secs_f64() / 1e6;
-        eprintln!("{name}: {speed:.0} MB/s");
-    }
-}
