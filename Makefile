@@ -56,14 +56,10 @@ openapi: ## Write openapi/openapi.json and openapi/openapi.yaml anew
 schema: ## Write sql/schema.sql anew
 	WRITE_SCHEMA=1 $(CARGO) test --locked --quiet --test it the_committed_schema
 
-# Needs wrk for the scenario over HTTP (Debian: apt-get install wrk), and Python 3.11.
-bench: ## Measure every scenario on a throw-away PostgreSQL: make bench BENCH="--quick --reps 1"
+# Needs wrk for the scenarios over HTTP (Debian: apt-get install wrk), and Python 3.11; benches/README.md says more.
+bench: ## Measure every scenario beside its ceilings: make bench BENCH="--quick", or BENCH="--against COMMIT"
 	@sh .ci/postgres
-	$(CARGO) build --locked --release --example rivals-adapter
-	rm -f target/bench.jsonl
-	benches/rivals/bench run --peers "" --adapter reveille=target/release/examples/rivals-adapter --adapter limit=benches/limit \
-		--out target/bench.jsonl $(BENCH)
-	benches/rivals/bench table target/bench.jsonl
+	benches/measure $(BENCH)
 
 clean: ## Remove what was built (never data)
 	$(CARGO) clean

@@ -1,5 +1,5 @@
 -- What PostgreSQL itself can do with the plan of this queue: an immutable job row, a ready row, one lease row for each claim,
--- an outcome row. No priorities, retries, partial outcomes or notifications, and nothing leaves the server.
+-- an outcome row. No priorities, retries, partial outcomes or notifications, and no job leaves the server to be run.
 create schema bare;
 
 -- The table of the single-row INSERT that everybody measures against: two indexes, one commit for each row.
@@ -15,22 +15,6 @@ create table bare.lease (lease uuid primary key, claimed_at timestamptz not null
 create table bare.outcome (
   id uuid primary key, state text not null, attempt int not null, claimed_at timestamptz, ended_at timestamptz not null default now()
 );
-
-create function bare.uuid7(at timestamptz, nth bigint) returns uuid language sql volatile parallel safe as $$
-  select (lpad(to_hex(floor(extract(epoch from at) * 1000)::bigint), 12, '0') || '7' || lpad(to_hex(nth & 4095), 3, '0')
-    || '8' || right(replace(gen_random_uuid()::text, '-', ''), 15))::uuid
-$$;
-
-create procedure bare.insert_many(jobs int, chunk int) language plpgsql as $$
-begin
-  for i in 1 .. jobs / chunk loop
-    with j as (
-      insert into bare.job select bare.uuid7(clock_timestamp(), n), 'default', 'noop', '{"tag": 0}' from generate_series(1, chunk) n returning id
-    )
-    insert into bare.ready select 'default', now(), id, 0 from j;
-    commit;
-  end loop;
-end $$;
 
 create procedure bare.run(jobs int, chunk int) language plpgsql as $$
 declare

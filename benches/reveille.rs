@@ -8,12 +8,13 @@
 mod peers;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use peers::{Info, Peer, Result, Tally, WorkerOptions};
 use reveille::store::{Target, migrate};
 use reveille::{Client, Context, Handler, JsonSchema, NewJob, Reveille, TaskError};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_postgres::NoTls;
 
@@ -21,6 +22,7 @@ use tokio_postgres::NoTls;
 struct Service {
     url: String,
     client: Client,
+    plain: Arc<tokio_postgres::Client>,
 }
 
 #[derive(Serialize, Deserialize, JsonSchema)]
@@ -45,26 +47,42 @@ fn job(tag: u64) -> NewJob {
     NewJob::new(Noop::NAME, &Payload { tag })
 }
 
+/// A job as HTTP and SQL take it.
+fn one(tag: u64) -> Value {
+    json!({"task": Noop::NAME, "payload": {"tag": tag}})
+}
+
+fn many(tags: Range<u64>) -> Value {
+    tags.map(one).collect()
+}
+
+async fn connection(url: &str) -> Result<tokio_postgres::Client> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
 impl Peer for Service {
     type Worker = Reveille;
 
     const INFO: Info = Info {
         name: "reveille",
         version: env!("CARGO_PKG_VERSION"),
-        notes: "as it comes everywhere, `--tuned` changes nothing; bulk: submit_many; http: POST /jobs",
+        notes: "as it comes everywhere, `--tuned` changes nothing; bulk: submit_many of the library, POST /jobs/batch, or reveille.submit_many; http: POST /jobs",
     };
 
-    const HTTP: bool = true;
+    const MORE: &[&str] = &["http-64", "bulk-http", "bulk-sql"];
 
-    async fn serve(url: &str) -> Result<()> {
+    async fn serve(url: &str, batch: Option<u64>) -> Result<()> {
         let mut terminated = signal(SignalKind::terminate())?;
         let builder = Reveille::builder().database_url(url).listen(([127, 0, 0, 1], 0));
         let service = builder.workers(0).start().await?;
         let address = service.address().ok_or("no address")?;
-        println!(
-            r#"ready http://{address}/jobs {}"#,
-            json!({"body": r#"{"payload":{"tag":0},"task":"bench"}"#})
-        );
+        let (path, body) = match batch {
+            None => ("jobs", one(0).to_string()),
+            Some(jobs) => ("jobs/batch", many(0..jobs).to_string()),
+        };
+        println!("ready http://{address}/{path} {}", json!({"body": body}));
         terminated.recv().await;
         service.shutdown().await;
         Ok(())
@@ -73,7 +91,8 @@ impl Peer for Service {
     async fn connect(url: &str, _: u32) -> Result<Self> {
         // A client refuses a database without the schema.
         migrate::migrate(&Target::parse(url)?).await?;
-        Ok(Self { url: url.into(), client: Client::connect(url).await? })
+        let plain = Arc::new(connection(url).await?);
+        Ok(Self { url: url.into(), client: Client::connect(url).await?, plain })
     }
 
     async fn migrate(&self) -> Result<()> {
@@ -87,6 +106,12 @@ impl Peer for Service {
 
     async fn submit_bulk(&self, tags: Range<u64>) -> Result<()> {
         self.client.submit_many(tags.map(job)).await?;
+        Ok(())
+    }
+
+    async fn submit_sql(&self, tags: Range<u64>) -> Result<()> {
+        let submit = "select job_id from reveille.submit_many($1)";
+        self.plain.query(submit, &[&many(tags)]).await?;
         Ok(())
     }
 
@@ -105,17 +130,14 @@ impl Peer for Service {
     }
 
     async fn tally(&self) -> Result<Tally> {
-        let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await?;
-        let connection = tokio::spawn(connection);
-        let row = client
+        let row = self
+            .plain
             .query_one(
                 "select (select count(*) from reveille.outcome where state = 'completed'),
                    (select count(*) from reveille.job) - (select count(*) from reveille.outcome where state = 'completed')",
                 &[],
             )
             .await?;
-        drop(client);
-        connection.await??;
         Ok(Tally { done: row.get(0), left: row.get(1) })
     }
 }

@@ -77,11 +77,12 @@ pub trait Peer: Clone + Send + Sync + 'static {
     /// Connections for a worker process.
     const WORKER_CONNECTIONS: u32 = 20;
 
-    /// Whether it has an HTTP server.
-    const HTTP: bool = false;
+    /// Scenarios that not every rival can do: `http-64`, `bulk-http`, `bulk-sql`.
+    const MORE: &[&str] = &[];
 
-    /// Runs its HTTP server until SIGTERM; prints the ready line of the contract.
-    fn serve(_url: &str) -> impl Future<Output = Result<()>> {
+    /// Runs its HTTP server until SIGTERM; prints the ready line of the contract, with a
+    /// request that submits one job, or a batch of that many.
+    fn serve(_url: &str, _batch: Option<u64>) -> impl Future<Output = Result<()>> {
         async { Err("no HTTP server".into()) }
     }
 
@@ -97,6 +98,12 @@ pub trait Peer: Clone + Send + Sync + 'static {
     /// Submits a job for each tag through the best bulk interface, in one
     /// commit.
     fn submit_bulk(&self, tags: Range<u64>) -> impl Future<Output = Result<()>>;
+
+    /// Submits a job for each tag through a function of its schema, in one
+    /// statement of plain SQL.
+    fn submit_sql(&self, _tags: Range<u64>) -> impl Future<Output = Result<()>> {
+        async { Err("no bulk interface in SQL".into()) }
+    }
 
     /// Starts a worker, and returns about when it sends its first claim.
     fn start(&self, options: WorkerOptions) -> impl Future<Output = Result<Self::Worker>>;
@@ -229,13 +236,17 @@ async fn enqueue<P: Peer>(url: &str, clients: u32, seconds: f64) -> Result<Value
     Ok(json!({"jobs": jobs, "seconds": began.elapsed().as_secs_f64()}))
 }
 
-async fn enqueue_bulk<P: Peer>(url: &str, jobs: u64, chunk: u64) -> Result<Value> {
+async fn enqueue_bulk<P: Peer>(url: &str, jobs: u64, chunk: u64, sql: bool) -> Result<Value> {
     let peer = P::connect(url, 2).await?;
     let began = Instant::now();
     let mut next = 0;
     while next < jobs {
         let end = (next + chunk).min(jobs);
-        peer.submit_bulk(next..end).await?;
+        if sql {
+            peer.submit_sql(next..end).await?;
+        } else {
+            peer.submit_bulk(next..end).await?;
+        }
         next = end;
     }
     Ok(json!({"jobs": jobs, "seconds": began.elapsed().as_secs_f64()}))
@@ -318,7 +329,7 @@ async fn idle<P: Peer>(url: &str, seconds: f64) -> Result<Value> {
     Ok(answer)
 }
 
-/// `--name value` pairs and `--tuned`.
+/// `--name value` pairs and flags.
 struct Arguments(Vec<String>);
 
 impl Arguments {
@@ -344,7 +355,7 @@ async fn run<P: Peer>() -> Result<Value> {
     let arguments = Arguments(words.collect());
     if verb == "info" {
         let mut scenarios = SCENARIOS.to_vec();
-        scenarios.extend(P::HTTP.then_some("http-64"));
+        scenarios.extend(P::MORE);
         return Ok(json!({
             "name": P::INFO.name,
             "version": P::INFO.version,
@@ -363,7 +374,8 @@ async fn run<P: Peer>() -> Result<Value> {
             enqueue::<P>(&url, arguments.get("--clients")?, arguments.get("--seconds")?).await
         }
         "enqueue-bulk" => {
-            enqueue_bulk::<P>(&url, arguments.get("--jobs")?, arguments.get("--chunk")?).await
+            let (jobs, chunk) = (arguments.get("--jobs")?, arguments.get("--chunk")?);
+            enqueue_bulk::<P>(&url, jobs, chunk, arguments.has("--sql")).await
         }
         "work" => {
             let slots = arguments.get("--concurrency")?;
@@ -376,7 +388,10 @@ async fn run<P: Peer>() -> Result<Value> {
             latency::<P>(&url, arguments.get("--jobs")?, Duration::from_secs_f64(interval)).await
         }
         "idle" => idle::<P>(&url, arguments.get("--seconds")?).await,
-        "serve" => P::serve(&url).await.map(|()| json!({})),
+        "serve" => {
+            let batch = arguments.has("--batch").then(|| arguments.get("--batch")).transpose()?;
+            P::serve(&url, batch).await.map(|()| json!({}))
+        }
         "done" => {
             let tally = P::connect(&url, 1).await?.tally().await?;
             Ok(json!({"done": tally.done, "left": tally.left}))
