@@ -1,6 +1,7 @@
 -- Lanes (queues text[], tasks text[], priorities smallint[]), in the order that fairness gives, each with its lower bound
--- (run_ats timestamptz[], ids uuid[]) and the most it may give (int[]); worker uuid; the most in all, bigint.
--- Answers the claimed jobs, and a row without a lease for each lane that has a job to come: when it is due.
+-- (run_ats timestamptz[], ids uuid[]) and the most it may give (int[]); worker uuid; the most in all, bigint; the most of one
+-- lease, int. Answers the claimed jobs in the order of their leases, then the leases with their ids, and if the lanes gave
+-- less than the most, a row with neither payload nor lease for each that has a job to come: when it is due.
 with b as materialized (
   select * from unnest($1::text[], $2::text[], $3::smallint[], $4::timestamptz[], $5::uuid[], $6::integer[]) with ordinality
     b (queue, task, priority, run_at, id, most, nth)
@@ -16,18 +17,24 @@ with b as materialized (
   limit $8::bigint
 ), d as (
   delete from reveille.ready x using c where x.ctid = c.place returning c.nth, x.id, x.run_at, x.attempt + 1 as attempt, x.crashes
+), a as (
+  select array_agg(id) as ids, array_agg(attempt) as attempts, array_agg(crashes) as crashes from d
 ), l as (
   insert into reveille.lease (lease, worker, ids, attempts, crashes)
-  select gen_random_uuid(), $7::uuid, array_agg(id), array_agg(attempt), array_agg(crashes) from d having count(*) > 0
-  returning lease
+  select gen_random_uuid(), $7::uuid, a.ids[n:n + $9 - 1], a.attempts[n:n + $9 - 1], a.crashes[n:n + $9 - 1]
+  from a cross join generate_series(1, cardinality(a.ids), $9::integer) n
+  returning lease, ids
 )
-select d.nth, l.lease, d.run_at, d.id, d.attempt, d.crashes, j.queue, j.task, j.priority, j.payload, j.max_attempts,
-  j.timeout_seconds, j.unique_key is not null as keyed
-from d cross join l cross join lateral (select * from reveille.job j where j.id = d.id limit 1) j
+select d.nth, d.run_at, d.id, d.attempt, d.crashes, j.payload, j.max_attempts, j.timeout_seconds, j.unique_key is not null as keyed,
+  null::uuid as lease, null::uuid[] as ids
+from d cross join lateral (select * from reveille.job j where j.id = d.id limit 1) j
 union all
-select b.nth, null, n.run_at, null, null, null, null, null, null, null, null, null, null
+select null, null, null, null, null, null, null, null, null, lease, ids from l
+union all
+select b.nth, n.run_at, null, null, null, null, null, null, null, null, null
 from b cross join lateral (
   select x.run_at from reveille.ready x
   where x.queue = b.queue and x.task = b.task and x.priority = b.priority and x.run_at > now()
   order by x.run_at limit 1
 ) n
+where (select count(*) from d) < $8::bigint

@@ -12,6 +12,6 @@ with c as materialized (
   select gen_random_uuid(), $3::uuid, array[id], array[attempt], array[crashes] from d
   returning lease
 )
-select 1::bigint as nth, l.lease, d.run_at, d.id, d.attempt, d.crashes, j.queue, j.task, j.priority, j.payload, j.max_attempts,
-  j.timeout_seconds, j.unique_key is not null as keyed
+select 1::bigint as nth, d.run_at, d.id, d.attempt, d.crashes, j.payload, j.max_attempts, j.timeout_seconds,
+  j.unique_key is not null as keyed, l.lease, j.queue, j.task, j.priority
 from d cross join l cross join lateral (select * from reveille.job j where j.id = d.id limit 1) j

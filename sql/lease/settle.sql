@@ -2,8 +2,9 @@
 -- endings text[] (completed, failed, cancelled, retry, snooze, release, unbegun), delays float8[] (seconds until the next
 -- attempt), run_ats timestamptz[] (where a job that did not begin stood before, which leaves no trace of its claim),
 -- results jsonb[], errors jsonb[], keyed boolean[] (whether the job was submitted with a unique key); the leases without
--- repetition, uuid[]; and whether to notify of jobs that go back to wait (on or off). Answers those that were accepted, with
--- what became of them; the others are stale.
+-- repetition, uuid[]; and whether to notify of jobs that go back to wait (on or off). From the delays on an array may be empty,
+-- if it would say nothing. Answers those that were accepted, with what became of them; the others are stale. One row of nulls
+-- says that all were, and became what was asked for: it spares a row for each.
 --
 -- Everything derives from the lease rows as they are once locked; reading the table again would accept stale ids. Whoever
 -- was cancelled meanwhile does not go back to `ready`. The place is a guess that spares the search: it holds until a part of
@@ -53,9 +54,12 @@ with o as materialized (
 ), back as (
   insert into reveille.ready (queue, task, priority, run_at, id, attempt, crashes, wakes)
   select j.queue, j.task, j.priority,
-    case ok.ending when 'unbegun' then ok.run_at when 'release' then j.run_at else now() + ok.delay * interval '1 second' end,
-    ok.id, ok.attempt - (ok.ending <> 'retry')::integer, ok.crashes, (ok.delay < 120)::integer
+    case ok.ending when 'unbegun' then ok.run_at when 'release' then j.run_at else now() + coalesce(ok.delay, 0) * interval '1 second' end,
+    ok.id, ok.attempt - (ok.ending <> 'retry')::integer, ok.crashes, (coalesce(ok.delay, 0) < 120)::integer
   from ok cross join lateral (select * from reveille.job j where j.id = ok.id limit 1) j
   where ok.state is null
 )
-select lease, id, coalesce(state, ending) from ok
+select ok.lease, ok.id, coalesce(ok.state, ok.ending)
+from (select count(*) = cardinality($2::uuid[]) and bool_and(coalesce(state, ending) = ending) as whole from ok) a
+left join ok on not a.whole
+where a.whole or ok.id is not null

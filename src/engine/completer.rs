@@ -18,7 +18,7 @@ use crate::store::{Error, Store};
 /// Outcomes that wait to be settled.
 pub(super) const WAITING_MOST: usize = 10_000;
 /// Outcomes of one statement.
-const BATCH_MOST: usize = 500;
+const BATCH_MOST: usize = 1000;
 const PAUSE_MOST: Duration = Duration::from_secs(1);
 /// News of outcomes is gathered for so long: NOTIFY takes a database-wide lock.
 const NEWS_EVERY: Duration = Duration::from_millis(10);
@@ -41,9 +41,7 @@ pub(super) async fn run(
             events.ends.ended(ended.iter().copied());
             let _ = tell.send(ended);
         }
-        for settlement in batch.drain(..) {
-            running.end((settlement.lease, settlement.id));
-        }
+        running.end_all(batch.drain(..).map(|settlement| (settlement.lease, settlement.id)));
     }
     drop(tell);
     let _ = teller.await;
@@ -94,7 +92,8 @@ async fn refused(store: &Store, batch: &[Settlement], error: &Error) -> Vec<JobI
 }
 
 fn note(batch: &[Settlement], settled: &[Settled]) -> Vec<JobId> {
-    let mut ended = Vec::new();
+    let mut ended = Vec::with_capacity(batch.len());
+    let mut counts: HashMap<&'static str, u64> = HashMap::new();
     for (settlement, settled) in batch.iter().zip(settled) {
         let outcome = match settled {
             Settled::Applied(Some(status)) => {
@@ -112,7 +111,10 @@ fn note(batch: &[Settlement], settled: &[Settled]) -> Vec<JobId> {
         if matches!(settled, Settled::LeaseLost | Settled::AlreadyFinal) {
             tracing::warn!(job.id = %settlement.id, why = outcome, "a late outcome changes nothing");
         }
-        counter!("reveille_job_outcomes_total", "outcome" => outcome).increment(1);
+        *counts.entry(outcome).or_default() += 1;
+    }
+    for (outcome, count) in counts {
+        counter!("reveille_job_outcomes_total", "outcome" => outcome).increment(count);
     }
     ended
 }

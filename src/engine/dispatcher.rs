@@ -24,7 +24,7 @@ use super::{EngineConfig, Identity};
 use crate::events::{Events, Pending, Source};
 use crate::queue::{Lane, QueueName};
 use crate::shutdown::Shutdown;
-use crate::store::lease::{Claim, Claimed, LEASE_MOST, LaneClaim};
+use crate::store::lease::{CLAIM_MOST, Claim, Claimed, LaneClaim};
 use crate::store::{Result, Store};
 use crate::tasks::Registry;
 
@@ -48,7 +48,7 @@ pub(super) struct Dispatcher {
     events: Events,
     identity: Identity,
     slots: Arc<Slots>,
-    executor: Executor,
+    executor: Arc<Executor>,
     known: HashMap<Lane, Known>,
     /// When the next job of a lane is due.
     due: HashMap<Lane, DateTime<Utc>>,
@@ -70,7 +70,7 @@ impl Dispatcher {
         events: Events,
         identity: Identity,
         slots: Arc<Slots>,
-        executor: Executor,
+        executor: Arc<Executor>,
     ) -> Self {
         let tasks = registry.iter().map(|(name, _)| name.to_string()).collect();
         Self {
@@ -134,7 +134,7 @@ impl Dispatcher {
         }
         let room = self.slots.room();
         if !self.known.is_empty() && room > 0 {
-            self.claim(room.min(LEASE_MOST)).await?;
+            self.claim(room.min(CLAIM_MOST)).await?;
         }
         Ok(())
     }

@@ -1,17 +1,19 @@
 //! One attempt: look up the handler, run it within its time, and make an outcome of whatever comes of it.
 
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use metrics::{counter, histogram};
+use metrics::{Histogram, counter, histogram};
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 use super::running::{Handle, Running, Stop};
 use super::slots::{Queued, Slots};
 use crate::job::json::Json;
+use crate::queue::TaskName;
 use crate::store::Failure;
 use crate::store::lease::{Claimed, Ending, Settlement};
 use crate::store::worker::Progress;
@@ -25,8 +27,26 @@ const NOT_BEGUN: &str = "the job was cancelled before its attempt began";
 
 type Ran = Result<Result<Json, RunError>, String>;
 
+/// How long jobs wait and run. The handles are kept, since a metric that is looked up by its labels is hashed anew each time.
+pub(super) struct Times {
+    wait: Histogram,
+    run: HashMap<TaskName, Histogram>,
+}
+
+impl Times {
+    pub(super) fn of(registry: &Registry) -> Self {
+        let run = |name: &TaskName| {
+            let times = histogram!("reveille_job_run_seconds", "task" => name.to_string());
+            (name.clone(), times)
+        };
+        Self {
+            wait: histogram!("reveille_job_wait_seconds"),
+            run: registry.iter().map(|(name, _)| run(name)).collect(),
+        }
+    }
+}
+
 /// Runs claimed jobs.
-#[derive(Clone)]
 pub(super) struct Executor {
     pub(super) registry: Registry,
     pub(super) running: Running,
@@ -35,13 +55,14 @@ pub(super) struct Executor {
     pub(super) reports: mpsc::Sender<Progress>,
     pub(super) default_timeout: Duration,
     pub(super) tracker: TaskTracker,
+    pub(super) times: Times,
 }
 
 impl Executor {
     /// Takes a claimed job: runs it at once if a slot is free, else when one comes free. `done` is called when it has left
     /// this process.
     pub(super) fn take(
-        &self,
+        self: &Arc<Self>,
         job: Claimed,
         waited: Duration,
         done: Option<Box<dyn FnOnce() + Send>>,
@@ -81,13 +102,13 @@ impl Executor {
             let queued = Queued { job, handle, waited, claimed_at, done };
             return self.give_back(vec![queued]).await;
         }
-        histogram!("reveille_job_wait_seconds")
-            .record((waited + claimed_at.elapsed()).as_secs_f64());
+        self.times.wait.record((waited + claimed_at.elapsed()).as_secs_f64());
         let begun = Instant::now();
         let ending = self.attempt(&job, &handle).await;
         let took = begun.elapsed();
-        histogram!("reveille_job_run_seconds", "task" => job.task.to_string())
-            .record(took.as_secs_f64());
+        if let Some(times) = self.times.run.get(&job.task) {
+            times.record(took.as_secs_f64());
+        }
         if let Some(ending) = &ending {
             tracing::debug!(job.id = %job.id, task.name = %job.task, queue.name = %job.queue, job.attempt = job.attempt,
                 outcome = ending.as_str(), duration_ms = took.as_secs_f64() * 1e3, "job ended");
@@ -141,7 +162,9 @@ impl Executor {
             .catch_unwind();
         let work = async { work.await.map_err(|panic| words_of(&*panic)) };
         tokio::pin!(work);
+        // In this order: a handler that ends at once needs no timer.
         let ran = tokio::select! {
+            biased;
             ran = &mut work => Some(ran),
             () = tokio::time::sleep(limit) => {
                 handle.token.cancel();

@@ -134,7 +134,7 @@ impl Engine {
             }
             .run(),
         );
-        let executor = executor::Executor {
+        let executor = Arc::new(executor::Executor {
             registry: registry.clone(),
             running: running.clone(),
             slots: slots.clone(),
@@ -142,7 +142,8 @@ impl Engine {
             reports,
             default_timeout: config.default_timeout,
             tracker: jobs.clone(),
-        };
+            times: executor::Times::of(&registry),
+        });
         services.spawn(running.clone().obey(events.clone(), shutdown.clone()));
         claims.spawn(
             dispatcher::Dispatcher::new(

@@ -67,6 +67,13 @@ impl Running {
         self.lock().remove(&key);
     }
 
+    pub(super) fn end_all(&self, keys: impl Iterator<Item = Key>) {
+        let mut running = self.lock();
+        for key in keys {
+            running.remove(&key);
+        }
+    }
+
     pub(super) fn keys(&self) -> HashSet<Key> {
         self.lock().keys().copied().collect()
     }

@@ -18,7 +18,7 @@ use crate::store::lease::Claimed;
 /// The work that may be held ahead.
 const AHEAD_FOR: Duration = Duration::from_millis(50);
 /// The most jobs and payload bytes that are held ahead.
-const AHEAD_MOST: usize = 250;
+const AHEAD_MOST: usize = 1000;
 const AHEAD_BYTES: usize = 8 << 20;
 /// A job held longer is given back.
 const HELD_MOST: Duration = Duration::from_millis(200);

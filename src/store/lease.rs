@@ -16,7 +16,9 @@ use crate::queue::{Lane, QueueName, TaskName};
 
 /// The most jobs that one lease may hold: a lease row of more would leave its page and be rewritten as a TOAST value at each
 /// partial outcome.
-pub const LEASE_MOST: usize = 250;
+const LEASE_MOST: i32 = 250;
+/// The most jobs of one claim, in two leases: what a statement costs whatever it claims was a fifth of a claim of 250.
+pub const CLAIM_MOST: usize = 500;
 
 /// What a claim asks of one lane.
 #[derive(Clone, Debug)]
@@ -108,10 +110,14 @@ impl Ending {
         if let Self::Unbegun { run_at } = self { Some(*run_at) } else { None }
     }
 
-    fn failure(&self) -> Option<&Failure> {
+    fn result(&self) -> Option<Jsonb> {
+        if let Self::Completed(Some(result)) = self { Some(Jsonb(result.clone())) } else { None }
+    }
+
+    fn error(&self) -> Option<Jsonb> {
         match self {
             Self::Failed(failure) | Self::Cancelled(failure) | Self::Retry { failure, .. } => {
-                Some(failure)
+                Json::from_serialize(failure).ok().map(Jsonb)
             }
             _ => None,
         }
@@ -150,7 +156,7 @@ pub struct Rescued {
 }
 
 impl Store {
-    /// Claims up to `most` jobs from `lanes`, taken in their order, into one lease.
+    /// Claims up to `most` jobs from `lanes`, taken in their order, into as few leases as hold them.
     pub async fn lease_claim(
         &self,
         worker: WorkerId,
@@ -168,26 +174,25 @@ impl Store {
             lanes.iter().map(|claim| claim.bound.map_or(Uuid::nil(), |bound| bound.1)).collect();
         let mosts: Vec<i32> =
             lanes.iter().map(|claim| i32::try_from(claim.most).unwrap_or(i32::MAX)).collect();
-        let statement = sql!("lease/claim": TEXT_ARRAY, TEXT_ARRAY, INT2_ARRAY, TIMESTAMPTZ_ARRAY, UUID_ARRAY, INT4_ARRAY, UUID, INT8);
+        let statement = sql!("lease/claim": TEXT_ARRAY, TEXT_ARRAY, INT2_ARRAY, TIMESTAMPTZ_ARRAY, UUID_ARRAY, INT4_ARRAY, UUID, INT8, INT4);
         let limit = i64::try_from(most).unwrap_or(i64::MAX);
         let rows = self
             .relaxed(
                 statement,
-                &[&queues, &tasks, &priorities, &run_ats, &ids, &mosts, &worker.0, &limit],
+                &[
+                    &queues,
+                    &tasks,
+                    &priorities,
+                    &run_ats,
+                    &ids,
+                    &mosts,
+                    &worker.0,
+                    &limit,
+                    &LEASE_MOST,
+                ],
             )
             .await?;
-        let mut claim = Claim::default();
-        for row in &rows {
-            let nth = usize::try_from(row.get::<_, i64>(0) - 1).unwrap_or_default();
-            match row.get::<_, Option<Uuid>>(1) {
-                Some(_) => claim.jobs.push((nth, claimed(row, claim.jobs.len()))),
-                None => claim.due.push((nth, row.get(2))),
-            }
-        }
-        claim.jobs.sort_by(|(left_lane, left), (right_lane, right)| {
-            (left_lane, left.run_at, left.id).cmp(&(right_lane, right.run_at, right.id))
-        });
-        Ok(claim)
+        Ok(claim_of(&rows, lanes))
     }
 
     /// Claims the suspect that is due first, alone in its lease.
@@ -198,11 +203,14 @@ impl Store {
         tasks: &[&str],
     ) -> Result<Option<Claimed>> {
         let statement = sql!("lease/claim_suspect": TEXT_ARRAY, TEXT_ARRAY, UUID);
-        Ok(self
-            .relaxed(statement, &[&queues, &tasks, &worker.0])
-            .await?
-            .first()
-            .map(|row| claimed(row, 0)))
+        Ok(self.relaxed(statement, &[&queues, &tasks, &worker.0]).await?.first().map(|row| {
+            let lane = Lane {
+                queue: QueueName::trusted(row.get("queue")),
+                task: TaskName::trusted(row.get("task")),
+                priority: row.get("priority"),
+            };
+            claimed(row, &lane, LeaseId(row.get("lease")), 1)
+        }))
     }
 
     /// Settles outcomes, each lease and job once; jobs that go back to wait are announced, or not. The answers are in the
@@ -217,25 +225,11 @@ impl Store {
         let ids: Vec<Uuid> = each().map(|settlement| settlement.id.0).collect();
         let places: Vec<i32> = each().map(|settlement| settlement.place).collect();
         let endings: Vec<&str> = each().map(|settlement| settlement.ending.as_str()).collect();
-        let delays: Vec<f64> = each().map(|settlement| settlement.ending.seconds()).collect();
-        let run_ats: Vec<Option<DateTime<Utc>>> =
-            each().map(|settlement| settlement.ending.run_at()).collect();
-        let results: Vec<Option<Jsonb>> = each()
-            .map(|settlement| match &settlement.ending {
-                Ending::Completed(Some(result)) => Some(Jsonb(result.clone())),
-                _ => None,
-            })
-            .collect();
-        let errors: Vec<Option<Jsonb>> = each()
-            .map(|settlement| {
-                settlement
-                    .ending
-                    .failure()
-                    .and_then(|failure| Json::from_serialize(failure).ok())
-                    .map(Jsonb)
-            })
-            .collect();
-        let keyed: Vec<bool> = each().map(|settlement| settlement.keyed).collect();
+        let delays = unless_all(each().map(|one| one.ending.seconds()), |delay| *delay == 0.0);
+        let run_ats = unless_all(each().map(|one| one.ending.run_at()), Option::is_none);
+        let results = unless_all(each().map(|one| one.ending.result()), Option::is_none);
+        let errors = unless_all(each().map(|one| one.ending.error()), Option::is_none);
+        let keyed = unless_all(each().map(|one| one.keyed), |keyed| !keyed);
         let distinct: Vec<Uuid> =
             leases.iter().copied().collect::<HashSet<_>>().into_iter().collect();
         let statement = sql!("lease/settle": UUID_ARRAY, UUID_ARRAY, INT4_ARRAY, TEXT_ARRAY, FLOAT8_ARRAY, TIMESTAMPTZ_ARRAY, JSONB_ARRAY, JSONB_ARRAY,
@@ -250,6 +244,10 @@ impl Store {
                 ],
             )
             .await?;
+        if rows.first().is_some_and(|row| row.get::<_, Option<Uuid>>(0).is_none()) {
+            let whole = |one: &Settlement| Settled::Applied(Status::parse(one.ending.as_str()));
+            return Ok(each().map(whole).collect());
+        }
         let accepted: HashMap<(Uuid, Uuid), Option<Status>> =
             rows.iter().map(|row| ((row.get(0), row.get(1)), Status::parse(row.get(2)))).collect();
         let stale: Vec<Uuid> = each()
@@ -273,21 +271,52 @@ impl Store {
     }
 }
 
-/// The rows come in the order of the lease.
-fn claimed(row: &Row, nth: usize) -> Claimed {
-    Claimed {
-        lease: LeaseId(row.get(1)),
-        run_at: row.get(2),
-        id: JobId(row.get(3)),
-        attempt: u32::try_from(row.get::<_, i32>(4)).unwrap_or_default(),
-        crashes: u16::try_from(row.get::<_, i16>(5)).unwrap_or_default(),
-        queue: QueueName::trusted(row.get(6)),
-        task: TaskName::trusted(row.get(7)),
-        priority: row.get(8),
-        payload: row.get::<_, Jsonb>(9).0,
-        max_attempts: row.get::<_, Option<i32>>(10).and_then(|count| u32::try_from(count).ok()),
-        timeout_seconds: row.get(11),
-        keyed: row.get(12),
-        place: i32::try_from(nth + 1).unwrap_or_default(),
+/// Reads what a claim answers: the jobs in the order of their leases, the leases, and when lanes have more.
+fn claim_of(rows: &[Row], lanes: &[LaneClaim]) -> Claim {
+    let leases: Vec<(Uuid, Vec<Uuid>)> =
+        rows.iter().filter_map(|row| Some((row.get::<_, Option<Uuid>>(9)?, row.get(10)))).collect();
+    let mut places = leases.iter().flat_map(|(lease, ids)| {
+        (1..).zip(ids).map(move |(place, id)| (LeaseId(*lease), *id, place))
+    });
+    let mut claim = Claim::default();
+    for row in rows {
+        let Some(nth) = row.get::<_, Option<i64>>(0) else { continue };
+        let nth = usize::try_from(nth - 1).unwrap_or_default();
+        match (row.get::<_, Option<Uuid>>(2), lanes.get(nth)) {
+            (Some(id), Some(asked)) => {
+                if let Some((lease, _, place)) = places.find(|held| held.1 == id) {
+                    claim.jobs.push((nth, claimed(row, &asked.lane, lease, place)));
+                }
+            }
+            _ => claim.due.push((nth, row.get(1))),
+        }
     }
+    claim.jobs.sort_by(|(left_lane, left), (right_lane, right)| {
+        (left_lane, left.run_at, left.id).cmp(&(right_lane, right.run_at, right.id))
+    });
+    claim
+}
+
+fn claimed(row: &Row, lane: &Lane, lease: LeaseId, place: i32) -> Claimed {
+    Claimed {
+        lease,
+        run_at: row.get(1),
+        id: JobId(row.get(2)),
+        attempt: u32::try_from(row.get::<_, i32>(3)).unwrap_or_default(),
+        crashes: u16::try_from(row.get::<_, i16>(4)).unwrap_or_default(),
+        queue: lane.queue.clone(),
+        task: lane.task.clone(),
+        priority: lane.priority,
+        payload: row.get::<_, Jsonb>(5).0,
+        max_attempts: row.get::<_, Option<i32>>(6).and_then(|count| u32::try_from(count).ok()),
+        timeout_seconds: row.get(7),
+        keyed: row.get(8),
+        place,
+    }
+}
+
+/// An array for the database, which takes an empty one for one that says nothing.
+fn unless_all<T>(values: impl Iterator<Item = T>, idle: impl Fn(&T) -> bool) -> Vec<T> {
+    let values: Vec<T> = values.collect();
+    if values.iter().all(idle) { Vec::new() } else { values }
 }
