@@ -1,6 +1,6 @@
 -- How many jobs wait in each queue, due and to come, and for how many seconds the first has been due; queues that are known and
--- empty too. Its price has a bound whatever waits: it reads the first 1,000 lanes, shares 20,000 rows to be counted among them,
--- and beyond takes the planner's word.
+-- empty too. Its price has a bound whatever waits: it reads the first 1,000 lanes, shares 5,000 rows to be counted among them,
+-- and beyond takes the word of the statistics.
 with recursive lane as (
   (select queue, task, priority, run_at from reveille.ready order by queue, task, priority, run_at limit 1)
   union all
@@ -12,7 +12,7 @@ with recursive lane as (
 ), lanes as materialized (
   select * from lane limit 1000
 ), share as materialized (
-  select greatest(20, 20000 / greatest(count(*), 1)) as rows from lanes
+  select greatest(5, 5000 / greatest(count(*), 1)) as rows from lanes
 ), counted as materialized (
   select l.queue, l.run_at, d.jobs as due, s.jobs as later, d.jobs > share.rows as many_due, s.jobs > share.rows as many_later
   from lanes l cross join share
@@ -32,12 +32,12 @@ with recursive lane as (
   select queue, sum(due)::bigint as due, sum(later)::bigint as later, bool_or(many_due) as many_due, bool_or(many_later) as many_later,
     greatest(extract(epoch from now() - min(run_at)), 0)::double precision as oldest_seconds
   from counted group by queue
+), estimate as materialized (
+  select e.* from reveille.waiting_estimates(array(select s.queue from summed s where s.many_due or s.many_later)) e
 )
-select queue,
-  case when many_due then greatest(due, reveille.waiting_estimate(queue, true)) else due end::double precision as due,
-  case when many_later then greatest(later, reveille.waiting_estimate(queue, false)) else later end::double precision as later,
-  oldest_seconds
-from summed
+select s.queue, case when s.many_due then greatest(s.due, e.due) else s.due end as due,
+  case when s.many_later then greatest(s.later, e.later) else s.later end as later, s.oldest_seconds
+from summed s left join estimate e on e.queue = s.queue
 union all
 select k.name, 0, 0, 0
 from (select q.name from reveille.queue q order by q.name limit 100) k

@@ -74,7 +74,7 @@ pub(super) async fn execute(args: &Args) -> anyhow::Result<ExitCode> {
             (false, _) => print_rows(&mut table, &page)?,
         }
         match page.next_cursor {
-            Some(next) if args.all => cursor = Some(next),
+            Some(next) if args.all || !args.json && page.data.is_empty() => cursor = Some(next),
             Some(next) => {
                 if !args.json {
                     output::note(format!("more: --cursor {next}, or --all"));

@@ -17,6 +17,7 @@ pub mod doctor;
 mod error;
 mod health;
 pub mod job;
+pub mod job_list;
 pub mod lease;
 pub mod listen;
 pub mod migrate;

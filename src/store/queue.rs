@@ -6,7 +6,7 @@ use super::session::sql;
 use super::{Result, Store};
 use crate::queue::QueueName;
 
-/// A count, exact up to 10,000.
+/// A count, exact up to 10,000, or a share of that where many queues are asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Count {
     pub jobs: i64,

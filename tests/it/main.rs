@@ -19,6 +19,7 @@ mod fencing;
 mod instances;
 mod leaving;
 mod library;
+mod lists;
 mod metrics;
 mod outage;
 mod payloads;

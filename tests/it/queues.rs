@@ -125,6 +125,32 @@ async fn queues_are_counted_up_to_ten_thousand_and_estimated_beyond() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_list_counts_fewer_jobs_of_each_queue_than_one_that_is_asked_for() {
+    let database = harness::database().await;
+    database.holds_rows_without_jobs();
+    let service = Service::on(database.url()).env("REVEILLE_WORKERS", "0").start().await;
+    let client = database.client().await;
+    client
+        .batch_execute(
+            "insert into reveille.ready (queue, task, priority, run_at, id)
+             select 'q' || n % 30, 'echo', n % 10, now(), gen_random_uuid() from generate_series(0, 11999) n;
+             analyze reveille.ready",
+        )
+        .await
+        .unwrap();
+    let http = service.http();
+    let listed = http.get("/queues").await.body;
+    let listed = listed["data"].as_array().unwrap();
+    assert_eq!(listed.len(), 30);
+    for queue in listed {
+        assert_eq!(queue["estimated"], json!(["queued"]));
+        assert!((350..450).contains(&queue["counts"]["queued"].as_i64().unwrap()), "{queue}");
+    }
+    let one = http.get("/queues/q7").await.body;
+    assert_eq!((&one["counts"]["queued"], &one["estimated"]), (&json!(400), &json!([])));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_command_line_lists_pauses_and_resumes_and_wrong_names_are_told() {
     let database = harness::database().await;
     let service = Service::start(database.url()).await;

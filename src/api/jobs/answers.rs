@@ -144,7 +144,7 @@ pub enum BatchAnswer {
 #[derive(Debug, Clone, Object, Serialize)]
 #[oai(example, skip_serializing_if_is_none)]
 pub struct JobPage {
-    /// The jobs, the newest first.
+    /// The jobs, the newest first; perhaps fewer than `limit` although more follow.
     pub data: Vec<Job>,
     /// Where the next page begins: pass it as `cursor`. Absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]

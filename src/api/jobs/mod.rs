@@ -32,7 +32,7 @@ use crate::job::JobId;
 use crate::job::json::Json;
 use crate::job::state::Status;
 use crate::refusals;
-use crate::store::job::JobFilter;
+use crate::store::job_list::JobFilter;
 use crate::store::submission::Outcome;
 
 refusals! {
@@ -112,6 +112,8 @@ impl JobsApi {
     /// List jobs
     ///
     /// The newest first, and stable while jobs arrive. Payloads and results are left out unless `include` asks for them.
+    /// A page may have fewer jobs than `limit`, even none, although more follow: one call looks at some thousands, and the next
+    /// goes on where it stopped. Only a page without `next_cursor` is the last.
     #[oai(path = "/jobs", method = "get", operation_id = "list_jobs")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn list_jobs(
@@ -165,15 +167,12 @@ impl JobsApi {
             below: cursor.0.as_deref().map(read_cursor).transpose()?,
             payloads: include.contains(&Include::Payload),
             results: include.contains(&Include::Result),
-            // One more tells whether there is a next page.
-            limit: limit + 1,
+            limit,
         };
-        let mut rows = services.store.job_list(&filter).await?;
-        let more = rows.len() > limit as usize;
-        rows.truncate(limit as usize);
-        let next_cursor = rows.last().filter(|_| more).map(|row| row.job_id.0.simple().to_string());
+        let page = services.store.job_list(&filter).await?;
+        let next_cursor = page.next.map(|id| id.0.simple().to_string());
         let link = next_link(request, next_cursor.as_deref());
-        let data = rows.into_iter().map(Job::from).collect();
+        let data = page.jobs.into_iter().map(Job::from).collect();
         Ok(ListAnswer::Page(Body(JobPage { data, next_cursor }), link))
     }
 }

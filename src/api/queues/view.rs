@@ -47,9 +47,9 @@ pub struct Queue {
     /// Since when it is paused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused_at: Option<DateTime<Utc>>,
-    // How many jobs it has, exact up to 10,000.
+    // How many jobs it has, exact up to 10,000; in a list, up to its share of that.
     pub counts: QueueCounts,
-    /// Which counts are above 10,000, and so estimates of the planner.
+    /// Which counts go beyond that, and so are estimates from the statistics of the database.
     pub estimated: Vec<QueueCount>,
     /// Since when the job that has waited longest could have started. Absent when none could.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -8,7 +8,7 @@ use crate::harness;
 
 const LIST: &str = include_str!("../../../sql/job/list.sql");
 
-/// The parameters of the list but for the last four (no payload to contain, no payloads, no results, a page of 50).
+/// The parameters of the list but for the last five (no payload to contain, no payloads, no results, a page of 50, 5,000 to look at).
 const FILTERS: &[(&str, [&str; 7])] = &[
     ("nothing", ["null", "null", "null", "null", "null", LAST, FIRST]),
     ("status=queued", ["'queued'", "null", "null", "null", "null", LAST, FIRST]),
@@ -72,5 +72,5 @@ async fn what_is_rare_has_an_index_of_its_own() {
 }
 
 fn page<'a>(filter: &[&'a str; 7]) -> Vec<&'a str> {
-    [&filter[..], &["null", "false", "false", "50"]].concat()
+    [&filter[..], &["null", "false", "false", "50", "5000"]].concat()
 }

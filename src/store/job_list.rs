@@ -1,0 +1,116 @@
+//! Lists of jobs. A filter that no index serves would have to walk past all the others, which took seconds with ten million. So
+//! one call looks at so many at most, and the next goes on where it stopped.
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::job::{JobRow, job_row};
+use super::session::sql;
+use super::value::Jsonb;
+use super::{Result, Store};
+use crate::job::JobId;
+use crate::job::json::Json;
+use crate::job::state::Status;
+
+/// Which jobs a list is to have; what is `None` does not matter.
+#[derive(Clone, Debug, Default)]
+pub struct JobFilter {
+    pub status: Option<Status>,
+    pub queue: Option<String>,
+    pub task: Option<String>,
+    pub tag: Option<String>,
+    pub unique_key: Option<String>,
+    pub created_after: Option<DateTime<Utc>>,
+    pub created_before: Option<DateTime<Utc>>,
+    /// JSON that the payload contains.
+    pub payload_contains: Option<Json>,
+    /// Only jobs before this one: the last of the page before.
+    pub below: Option<JobId>,
+    pub payloads: bool,
+    pub results: bool,
+    pub limit: u32,
+}
+
+/// Some of the jobs of a list.
+#[derive(Debug)]
+pub struct JobPage {
+    /// At most as many as were asked for, and fewer, even none, where one call would have had to look at too many others.
+    pub jobs: Vec<JobRow>,
+    /// Below which job to go on; nothing where there are no more.
+    pub next: Option<JobId>,
+}
+
+/// How many jobs one call looks at, so that it takes some milliseconds whatever the filter and however many there are: in the
+/// table that holds those of a status, which it walks in order.
+const LOOKED_AT: i64 = 5_000;
+/// Where each of them needs a look into another table, too.
+const LOOKED_AT_TWICE: i64 = 500;
+/// Where the index of tags or keys leads to jobs scattered over the table.
+const LOOKED_UP: i64 = 250;
+
+impl JobFilter {
+    fn looks(&self) -> i64 {
+        let by_job = self.payload_contains.is_some()
+            || self.status.is_some_and(Status::is_final)
+                && (self.queue.is_some() || self.task.is_some());
+        if self.tag.is_some() || self.unique_key.is_some() {
+            LOOKED_UP
+        } else if self.status.is_some() && by_job {
+            LOOKED_AT_TWICE
+        } else {
+            LOOKED_AT
+        }
+    }
+}
+
+impl Store {
+    /// Jobs, the newest first.
+    pub async fn job_list(&self, filter: &JobFilter) -> Result<JobPage> {
+        let before = filter.created_before.map_or(Uuid::max(), first_id);
+        let below = filter.below.map_or(before, |id| id.0.min(before));
+        let least = filter.created_after.map_or(Uuid::nil(), first_id);
+        let status = filter.status.map(Status::as_str);
+        let payload = filter.payload_contains.clone().map(Jsonb);
+        // One more tells whether there is a next page.
+        let (limit, looks) = (i64::from(filter.limit) + 1, filter.looks());
+        let statement = sql!("job/list": TEXT, TEXT, TEXT, TEXT, TEXT, UUID, UUID, JSONB, BOOL, BOOL, INT8, INT8);
+        let rows = self
+            .cold(
+                statement,
+                &[
+                    &status,
+                    &filter.queue,
+                    &filter.task,
+                    &filter.tag,
+                    &filter.unique_key,
+                    &below,
+                    &least,
+                    &payload,
+                    &filter.payloads,
+                    &filter.results,
+                    &limit,
+                    &looks,
+                ],
+            )
+            .await?;
+        page(&rows, filter.limit as usize)
+    }
+}
+
+/// What the rows of a list say: jobs, and how far it was looked.
+fn page(rows: &[Row], limit: usize) -> Result<JobPage> {
+    let found: Vec<&Row> = rows.iter().filter(|row| row.get("fits")).collect();
+    let next = match found.get(limit) {
+        Some(_) => found[limit - 1].get("id"),
+        None => rows.last().filter(|row| row.get("cut")).map(|row| row.get("id")),
+    };
+    let jobs = found.into_iter().take(limit).map(job_row).collect::<Result<_>>()?;
+    Ok(JobPage { jobs, next: next.map(JobId) })
+}
+
+/// The least id of a moment.
+fn first_id(at: DateTime<Utc>) -> Uuid {
+    let millis = u128::try_from(at.timestamp_millis()).unwrap_or_default();
+    Uuid::from_u128(millis << 80)
+}

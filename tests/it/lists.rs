@@ -1,0 +1,97 @@
+//! Lists of more jobs than one call looks at.
+
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::harness::{self, Service, TestDatabase, within};
+
+/// Nine thousand jobs: the first wait, some of them for tomorrow, the last have ended. A few are of a queue of their own, among
+/// them the oldest of each kind, and a quarter has a tag.
+const FILL: &str = "
+create temp table made as
+  select n, reveille.uuid7(now() - interval '1 hour', n * 5000) as id, case when n % 1500 = 1 or n = 5501 then 'few' else 'many' end as queue,
+    case when n % 1750 = 0 then now() + interval '1 day' else now() - interval '1 hour' end as run_at
+  from generate_series(1, 9000) n;
+insert into reveille.job (id, run_at, priority, queue, task, payload, tags)
+  select id, run_at, 5, queue, 'echo', jsonb_build_object('n', n), case when n % 4 = 1 then array['quarter'] end from made;
+insert into reveille.ready (queue, task, priority, run_at, id)
+  select queue, 'echo', 5, run_at, id from made where n <= 5500;
+insert into reveille.outcome (id, attempt, state)
+  select id, 1, case when n % 3 = 0 then 'failed' else 'completed' end::reveille.end_state from made where n > 5500;
+";
+
+/// Filters, each as the query of a list and in SQL.
+const FILTERS: &[(&str, &str)] = &[
+    ("limit=200", "true"),
+    ("queue=few", "queue = 'few'"),
+    ("queue=nothing", "false"),
+    ("payload_contains=%7B%22n%22:1%7D", "payload @> '{\"n\":1}'"),
+    ("status=queued&queue=few", "status = 'queued' and queue = 'few'"),
+    ("status=scheduled", "status = 'scheduled'"),
+    (
+        "status=queued&payload_contains=%7B%22n%22:2%7D",
+        "status = 'queued' and payload @> '{\"n\":2}'",
+    ),
+    ("status=completed&queue=few", "status = 'completed' and queue = 'few'"),
+    ("status=failed&task=echo&limit=200", "status = 'failed' and task = 'echo'"),
+    ("status=failed&queue=nothing", "false"),
+    ("tag=quarter&limit=200", "tags @> '{quarter}'"),
+    ("tag=quarter&status=completed", "tags @> '{quarter}' and status = 'completed'"),
+    ("tag=quarter&status=scheduled&queue=many", "tags @> '{quarter}' and status = 'scheduled'"),
+];
+
+async fn filled() -> TestDatabase {
+    let database = harness::database().await;
+    database.client().await.batch_execute(FILL).await.unwrap();
+    database
+}
+
+/// The ids on all pages, and how many pages there were.
+async fn walk(service: &Service, filter: &str) -> (Vec<String>, usize) {
+    let (mut ids, mut pages, mut cursor) = (Vec::new(), 0, String::new());
+    loop {
+        let page = service.http().get(&format!("/jobs?{filter}{cursor}")).await;
+        assert_eq!(page.status, 200, "{filter}: {}", page.body);
+        let jobs = page.body["data"].as_array().unwrap();
+        ids.extend(jobs.iter().map(|job| job["job_id"].as_str().unwrap().to_owned()));
+        pages += 1;
+        match page.body.get("next_cursor").and_then(Value::as_str) {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return (ids, pages),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_filter_finds_all_of_its_jobs_however_far_apart_they_lie() {
+    let database = filled().await;
+    let service = Service::on(database.url()).env("REVEILLE_WORKERS", "0").start().await;
+    let client = database.client().await;
+    for (filter, condition) in FILTERS {
+        let sql = format!(
+            "select job_id::text from reveille.jobs where {condition} order by job_id desc"
+        );
+        let rows = client.query(&sql, &[]).await.unwrap();
+        let expected: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        let (found, pages) = walk(&service, filter).await;
+        assert_eq!(found, expected, "{filter}");
+        assert!(pages > 1, "{filter} looks at everything in one call");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_goes_on_until_it_has_something_to_show() {
+    let database = filled().await;
+    let service = Service::on(database.url()).env("REVEILLE_WORKERS", "0").start().await;
+    let url = service.url().to_owned();
+    let list = tokio::task::spawn_blocking(move || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_reveille"));
+        let line = ["list", "--payload-contains", "{\"n\": 1}", "--url", &url];
+        let output = command.args(line).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    });
+    let shown = within("the list", Duration::from_secs(30), list).await.unwrap();
+    assert_eq!(shown.lines().count(), 2, "{shown}");
+}
