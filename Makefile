@@ -14,7 +14,7 @@ PG_DIR = $(CURDIR)/target/pg-$(PG)
 PG_HOME = $(PG_DIR)/node_modules/$(PG_PACKAGE)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-pg lint fmt openapi schema bench clean
+.PHONY: help run test test-pg lint fmt openapi schema bench growth clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,11 @@ schema: ## Write sql/schema.sql anew
 bench: ## Measure every scenario beside its ceilings: make bench BENCH="--quick", or BENCH="--against COMMIT"
 	@sh .ci/postgres
 	benches/measure $(BENCH)
+
+growth: ## Measure how it grows with what waits, payloads, queues, instances, load, readers: benches/growth/README.md
+	@sh .ci/postgres
+	$(CARGO) build --locked --release --bin reveille --example rivals-adapter --example growth-load
+	benches/growth/growth $(or $(GROWTH),all)
 
 clean: ## Remove what was built (never data)
 	$(CARGO) clean

@@ -11,7 +11,7 @@ ROUND = 10_000
 
 def depth(world):
     """Claims and submissions with ever more jobs waiting or ended, in turns: each database gets a round, then all again."""
-    middle, deep = world.size(1_000_000, 100_000), world.size(10_000_000, 300_000)
+    middle, deep = world.size(1_000_000, 100_000), world.size(world.deep, 300_000)
     sizes = {"10 k wait": (ROUND, 0), label(middle, "wait"): (middle, 0), label(deep, "wait"): (deep, 0),
              label(deep, "ended"): (ROUND, deep)}
     for name, (waiting, ended) in sizes.items():
@@ -78,8 +78,8 @@ def drain(world, jobs, instances=1, **filled):
 
 def lanes(world, name, values):
     """A backlog that lies in so many lanes, and submissions to as many."""
-    jobs = world.size(200_000, 20_000)
-    for _ in range(world.size(3, 1)):
+    jobs = world.size(100_000, 20_000)
+    for _ in range(world.size(2, 1)):
         for value in values:
             rate = drain(world, jobs, **{name: value})
             world.database("submit")
@@ -98,8 +98,8 @@ def queues(world):
 
 def instances(world):
     """More instances on one database, and the whole of what they do."""
-    jobs = world.size(200_000, 20_000)
-    for _ in range(world.size(3, 1)):
+    jobs = world.size(100_000, 20_000)
+    for _ in range(world.size(2, 1)):
         for count in (1, 2, 4, 8):
             rate = drain(world, jobs, instances=count)
             world.database("submit")
@@ -110,7 +110,7 @@ def instances(world):
 
 def payloads(world):
     """Payloads that cannot be compressed: submitted through one instance while its queue is paused, and then run."""
-    for _ in range(world.size(3, 1)):
+    for _ in range(world.size(2, 1)):
         for size in (100, 1_000, 10_000, 100_000):
             world.database("payloads")
             with world.services("payloads") as [service], world.session("payloads") as session:

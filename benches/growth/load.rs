@@ -69,7 +69,8 @@ struct Load {
     /// Until the handler began.
     begun: Times,
     room: Semaphore,
-    faults: AtomicU64,
+    /// Submissions that were refused, which they are where too many wait.
+    refused: AtomicU64,
 }
 
 impl Load {
@@ -82,7 +83,7 @@ impl Load {
             Ok(_) => self.kept.add(self.since(at)),
             Err(_) if self.room.is_closed() => {}
             Err(_) => {
-                self.faults.fetch_add(1, Ordering::Relaxed);
+                self.refused.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
@@ -156,7 +157,7 @@ async fn measure(load: &Load, seconds: f64) {
     let ((kept, submit), (started, start)) = (load.kept.take(), load.begun.take());
     let line = json!({
         "at_seconds": load.epoch.elapsed().as_secs_f64(), "seconds": begun.elapsed().as_secs_f64(),
-        "submitted": kept, "started": started, "submit": submit, "start": start,
+        "submitted": kept, "started": started, "refused": load.refused.swap(0, Ordering::Relaxed), "submit": submit, "start": start,
     });
     println!("{line}");
 }
@@ -172,7 +173,7 @@ async fn main() -> Result<()> {
         kept: Times::default(),
         begun: Times::default(),
         room: Semaphore::new(AHEAD),
-        faults: AtomicU64::new(0),
+        refused: AtomicU64::new(0),
     });
     let builder = Reveille::from_environment()?.without_http().workers(slots);
     let service = builder.task(Timed(load.clone())).start().await?;
@@ -181,14 +182,13 @@ async fn main() -> Result<()> {
         None => press(&load, &service.client()),
     }
     tokio::time::sleep(Duration::from_secs_f64(warmup)).await;
-    (load.kept.take(), load.begun.take());
+    load.kept.take();
+    load.begun.take();
+    load.refused.store(0, Ordering::Relaxed);
     for _ in 0..(seconds / slice).round().max(1.0) as usize {
         measure(&load, slice).await;
     }
     load.room.close();
     service.shutdown().await;
-    match load.faults.load(Ordering::Relaxed) {
-        0 => Ok(()),
-        faults => Err(format!("{faults} submissions failed").into()),
-    }
+    Ok(())
 }

@@ -31,7 +31,7 @@ LISTS = {
 
 def reads(world):
     """Times of each list with ten million jobs, a third of them waiting, on one connection."""
-    jobs = world.size(10_000_000, 300_000)
+    jobs = world.size(world.deep, 300_000)
     world.database("reads", waiting=jobs // 3, ended=jobs * 2 // 3, queues=10, priorities=10)
     with world.services("reads", REVEILLE_WORKERS=0) as [service], world.session("reads") as session:
         job = session("select id from reveille.job order by id desc offset 1000 limit 1")
@@ -39,13 +39,21 @@ def reads(world):
         for name, path in LISTS.items():
             times = timed(service.url, path.format(job=job, day_ago=day_ago), world.size(300, 20))
             yield {"x": name, "p50_ms": percentile(times, 0.5), "p99_ms": percentile(times, 0.99)}
+        # What stands there is fresh for five seconds, so every scrape that is not more frequent pays for a reading.
+        times = [apart(service.url) for _ in range(world.size(8, 2))]
+        yield {"x": "GET /metrics anew", "p50_ms": percentile(times, 0.5), "p99_ms": max(times)}
 
 
-def timed(url, path, count, method="GET", body=None):
-    """How long each of so many requests took, in milliseconds; the first few, which prepare statements, do not count."""
+def apart(url):
+    time.sleep(5.2)
+    return timed(url, "/metrics", 1, warm=0)[0]
+
+
+def timed(url, path, count, method="GET", body=None, warm=5):
+    """How long each of so many requests took, in milliseconds, behind some that prepare statements."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
     times = []
-    for _ in range(count + 5):
+    for _ in range(count + warm):
         begun = time.perf_counter()
         connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
         answer = connection.getresponse()
@@ -54,7 +62,7 @@ def timed(url, path, count, method="GET", body=None):
             raise Failure(f"{path}: {answer.status} {text[:200]}")
         times.append((time.perf_counter() - begun) * 1000)
     connection.close()
-    return times[5:]
+    return times[warm:]
 
 
 def percentile(values, share):

@@ -33,14 +33,13 @@ def most(world):
 
 def mixed(world):
     """From the moment at which a job is to be submitted to the start of its handler, at shares of the most there can be."""
-    for _ in range(world.size(2, 1)):
-        rate = most(world)
-        yield {"x": 100, "per_s": rate}
-        for percent in (25, 50, 75, 90):
-            answer = once(world, "--rate", rate * percent / 100, "--seconds", world.size(15, 2), "--warmup", world.size(4, 1))
-            yield {"x": percent, "per_s": answer["started"] / answer["seconds"],
-                   **{f"start_{key}": value for key, value in answer["start"].items()},
-                   **{f"submit_{key}": value for key, value in answer["submit"].items()}}
+    rate = most(world)
+    yield {"x": 100, "per_s": rate}
+    for percent in (25, 50, 75, 90):
+        answer = once(world, "--rate", rate * percent / 100, "--seconds", world.size(20, 2), "--warmup", world.size(4, 1))
+        yield {"x": percent, "per_s": answer["started"] / answer["seconds"], "refused": answer["refused"],
+               **{f"start_{key}": value for key, value in answer["start"].items()},
+               **{f"submit_{key}": value for key, value in answer["submit"].items()}}
 
 
 def hour(world):

@@ -78,6 +78,9 @@ class Service:
         found = re.search(r'^reveille_job_outcomes_total\{[^}]*"completed"[^}]*\} (\d+)', self.get("/metrics"), re.MULTILINE)
         return int(found[1]) if found else 0
 
+    def memory_mb(self):
+        return memory_mb(self.process.pid)
+
     def stop(self):
         self.process.terminate()
         try:
@@ -104,6 +107,7 @@ class World:
         self.adapter = Path(options.adapter).resolve()
         self.load = Path(options.load).resolve()
         self.minutes = options.minutes
+        self.deep = options.deep
         self.folder = Path(tempfile.mkdtemp(prefix="growth-"))
         self.databases = []
 
