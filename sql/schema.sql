@@ -32,14 +32,7 @@ create table reveille.job (
   payload jsonb not null,
   tags text[],
   unique_key text,
-  constraint job_pkey PRIMARY KEY (id),
-  constraint job_max_attempts_check CHECK ((max_attempts > 0)),
-  constraint job_priority_check CHECK (((priority >= 0) AND (priority <= 9))),
-  constraint job_queue_check CHECK (((octet_length(queue) >= 1) AND (octet_length(queue) <= 64))),
-  constraint job_tags_check CHECK (((cardinality(tags) >= 1) AND (cardinality(tags) <= 20))),
-  constraint job_task_check CHECK (((octet_length(task) >= 1) AND (octet_length(task) <= 100))),
-  constraint job_timeout_seconds_check CHECK ((timeout_seconds > (0)::double precision)),
-  constraint job_unique_key_check CHECK (((length(unique_key) >= 1) AND (length(unique_key) <= 255)))
+  constraint job_pkey PRIMARY KEY (id)
 ) partition by RANGE (id);
 
 create table reveille.leader (
@@ -108,9 +101,7 @@ create table reveille.ready (
   attempt integer not null default 0,
   crashes smallint not null default 0,
   wakes smallint not null default 0,
-  constraint ready_pkey PRIMARY KEY (queue, task, priority, run_at, id),
-  constraint ready_attempt_check CHECK ((attempt >= 0)),
-  constraint ready_crashes_check CHECK ((crashes >= 0))
+  constraint ready_pkey PRIMARY KEY (queue, task, priority, run_at, id)
 ) with (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_insert_threshold=-1, vacuum_truncate=off);
 
 create table reveille.task (

@@ -64,15 +64,19 @@ impl Hints {
 
     /// `None`: it could not be read, or not in time.
     async fn known(&self) -> Option<Arc<Known>> {
-        tokio::time::timeout(PATIENCE, self.fresh()).await.ok().flatten()
+        if let Ok(read) = self.read.try_lock()
+            && let Some(known) = recent(&read)
+        {
+            return known;
+        }
+        // In a box, or every submission would carry the room for a look at the database.
+        Box::pin(tokio::time::timeout(PATIENCE, self.fresh())).await.ok().flatten()
     }
 
     async fn fresh(&self) -> Option<Arc<Known>> {
         let mut read = self.read.lock().await;
-        if let Some((at, known)) = &*read
-            && at.elapsed() < FRESH
-        {
-            return known.clone();
+        if let Some(known) = recent(&read) {
+            return known;
         }
         // Nobody looks again soon if this look fails, or is given up on while it waits.
         *read = Some((Instant::now(), None));
@@ -86,6 +90,10 @@ impl Hints {
             tokio::try_join!(self.store.worker_serving(), self.store.queue_paused())?;
         Ok(Known { serving, paused })
     }
+}
+
+fn recent(read: &Option<Read>) -> Option<Option<Arc<Known>>> {
+    read.as_ref().filter(|(at, _)| at.elapsed() < FRESH).map(|(_, known)| known.clone())
 }
 
 impl Known {

@@ -5,11 +5,12 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Method};
+use metrics::{Counter, Histogram, counter, histogram};
 use poem::{Endpoint, IntoResponse, Middleware, PathPattern, Request, Response};
 use poem_openapi::error as openapi;
 
@@ -100,7 +101,7 @@ impl<E: Endpoint> Middleware<E> for Observe {
     type Output = Observed<E>;
 
     fn transform(&self, inner: E) -> Self::Output {
-        Observed { inner, routes: self.0.clone() }
+        Observed { inner, routes: self.0.clone(), figures: RwLock::default() }
     }
 }
 
@@ -108,6 +109,27 @@ impl<E: Endpoint> Middleware<E> for Observe {
 pub struct Observed<E> {
     inner: E,
     routes: Arc<Routes>,
+    figures: RwLock<HashMap<(&'static str, Arc<str>, u16), Arc<Figures>>>,
+}
+
+/// The metrics of one method and route with one status.
+struct Figures {
+    route: String,
+    requests: Counter,
+    seconds: Histogram,
+}
+
+impl Figures {
+    fn new(method: &'static str, route: String, status: u16) -> Self {
+        let requests = counter!(
+            "reveille_http_requests_total", "method" => method, "route" => route.clone(),
+            "status" => status.to_string()
+        );
+        let seconds = histogram!(
+            "reveille_http_request_duration_seconds", "method" => method, "route" => route.clone()
+        );
+        Self { route, requests, seconds }
+    }
 }
 
 impl<E: Endpoint> Endpoint for Observed<E> {
@@ -151,29 +173,38 @@ impl<E> Observed<E> {
         response
     }
 
-    /// Labels are bounded: the route rather than the path, and no methods that a client invents.
     fn record(&self, info: &RequestInfo, method: &Method, response: &Response, start: Instant) {
         let duration = start.elapsed();
-        let route = self.label(response);
         let status = response.status().as_u16();
+        let figures = self.figures(method_label(method), response.data(), status);
         tracing::debug!(
-            http.method = %method, http.route = route, http.path = %info.path, http.status = status,
+            http.method = %method, http.route = figures.route, http.path = %info.path, http.status = status,
             duration_ms = duration.as_secs_f64() * 1e3, request.id = %info.id, "request"
         );
-        let method = method_label(method);
-        metrics::counter!(
-            "reveille_http_requests_total", "method" => method, "route" => route.clone(),
-            "status" => status.to_string()
-        )
-        .increment(1);
-        metrics::histogram!(
-            "reveille_http_request_duration_seconds", "method" => method, "route" => route
-        )
-        .record(duration.as_secs_f64());
+        figures.requests.increment(1);
+        figures.seconds.record(duration.as_secs_f64());
     }
 
-    fn label(&self, response: &Response) -> String {
-        match response.data::<PathPattern>() {
+    /// Labels are bounded: the route rather than the path, and no methods that a client invents. Looking a metric up by its
+    /// labels costs several allocations, so that is done once for each combination.
+    fn figures(
+        &self,
+        method: &'static str,
+        route: Option<&PathPattern>,
+        status: u16,
+    ) -> Arc<Figures> {
+        let pattern = route.map(|pattern| pattern.0.clone()).unwrap_or_default();
+        let key = (method, pattern, status);
+        let known = self.figures.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        known.unwrap_or_else(|| {
+            let figures = Arc::new(Figures::new(method, self.label(route), status));
+            let mut all = self.figures.write().unwrap_or_else(PoisonError::into_inner);
+            all.entry(key).or_insert(figures).clone()
+        })
+    }
+
+    fn label(&self, route: Option<&PathPattern>) -> String {
+        match route {
             Some(pattern) if !pattern.0.is_empty() => self
                 .routes
                 .get(pattern)

@@ -1,6 +1,6 @@
 //! Writing submissions: many in one statement.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -24,6 +24,8 @@ use crate::queue::Lane;
 /// How long before its time a job is still announced: a poll interval is at most a minute, and later ones are found by the
 /// poll after next.
 const ANNOUNCED_WITHIN_SECONDS: f64 = 120.0;
+/// The state of a submission whose ids are there already: it was kept.
+pub const DOUBLED: &str = "23505";
 /// In how many lanes a statement announces jobs one by one; beyond, one of each queue says that the queue is to be looked at.
 const LANES_MOST: usize = 16;
 
@@ -74,7 +76,7 @@ impl Outcome {
     }
 }
 
-/// Rows on their way into the database, column by column.
+/// Rows on their way into the database, column by column. What no row has is an empty column: fewer values to send and to read.
 struct Columns<'a> {
     ids: Vec<Uuid>,
     queues: Vec<&'a str>,
@@ -96,39 +98,47 @@ impl<'a> Columns<'a> {
             queues: each().map(|job| job.queue.as_str()).collect(),
             tasks: each().map(|job| job.task.as_str()).collect(),
             priorities: each().map(|job| job.priority).collect(),
-            run_ats: each()
-                .map(|job| if let Start::At(at) = job.start { Some(at) } else { None })
-                .collect(),
-            delays: each()
-                .map(|job| if let Start::After(seconds) = job.start { Some(seconds) } else { None })
-                .collect(),
+            run_ats: sparse(each().map(run_at)),
+            delays: sparse(each().map(delay)),
             payloads: each().map(|job| Jsonb(job.payload.clone())).collect(),
-            max_attempts: each().map(|job| job.max_attempts).collect(),
-            timeouts: each().map(|job| job.timeout_seconds).collect(),
-            tags: each()
-                .map(|job| {
-                    if job.tags.is_empty() {
-                        None
-                    } else {
-                        Json::from_serialize(&job.tags).ok().map(Jsonb)
-                    }
-                })
-                .collect(),
+            max_attempts: sparse(each().map(|job| job.max_attempts)),
+            timeouts: sparse(each().map(|job| job.timeout_seconds)),
+            tags: sparse(each().map(tags)),
         }
     }
 }
 
+fn sparse<T>(column: impl Iterator<Item = Option<T>>) -> Vec<Option<T>> {
+    let column: Vec<_> = column.collect();
+    if column.iter().all(Option::is_none) { Vec::new() } else { column }
+}
+
+fn run_at(job: &Submission) -> Option<DateTime<Utc>> {
+    if let Start::At(at) = job.start { Some(at) } else { None }
+}
+
+fn delay(job: &Submission) -> Option<f64> {
+    if let Start::After(seconds) = job.start { Some(seconds) } else { None }
+}
+
+fn tags(job: &Submission) -> Option<Jsonb> {
+    (!job.tags.is_empty()).then(|| Json::from_serialize(&job.tags).ok().map(Jsonb)).flatten()
+}
+
 impl Store {
-    /// Inserts jobs without unique keys in one statement, and answers by `deadline`. Repeating the call with the same ids
-    /// inserts nothing twice.
+    /// Inserts jobs without unique keys in one statement, and answers by `deadline`. Repeating a call that was kept is refused
+    /// as [`DOUBLED`].
     pub async fn job_submit(
         &self,
         jobs: &[(JobId, Submission)],
         announce: bool,
         deadline: Instant,
     ) -> Result<()> {
+        let wakes = if announce { wakes(jobs, self.clock.now()) } else { vec![0; jobs.len()] };
+        if let ([(id, job)], [wakes]) = (jobs, &wakes[..]) {
+            return self.job_submit_one(*id, job, *wakes, deadline).await;
+        }
         let c = Columns::new(jobs);
-        let marks = if announce { marks(jobs, self.clock.now()) } else { Marks::default() };
         let parameters: Parameters<'_> = &[
             &c.ids,
             &c.queues,
@@ -140,11 +150,34 @@ impl Store {
             &c.max_attempts,
             &c.timeouts,
             &c.tags,
-            &marks.ids,
-            &marks.kind,
+            &wakes,
         ];
         let statement = sql!("job/submit": UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT2_ARRAY, TIMESTAMPTZ_ARRAY, FLOAT8_ARRAY,
-            JSONB_ARRAY, INT4_ARRAY, FLOAT8_ARRAY, JSONB_ARRAY, UUID_ARRAY, INT2);
+            JSONB_ARRAY, INT4_ARRAY, FLOAT8_ARRAY, JSONB_ARRAY, INT2_ARRAY);
+        self.hot_by(deadline, statement, parameters).await.map(drop)
+    }
+
+    async fn job_submit_one(
+        &self,
+        id: JobId,
+        job: &Submission,
+        wakes: i16,
+        deadline: Instant,
+    ) -> Result<()> {
+        let parameters: Parameters<'_> = &[
+            &id.0,
+            &job.queue.as_str(),
+            &job.task.as_str(),
+            &job.priority,
+            &run_at(job),
+            &delay(job),
+            &Jsonb(job.payload.clone()),
+            &job.max_attempts,
+            &job.timeout_seconds,
+            &tags(job),
+            &wakes,
+        ];
+        let statement = sql!("job/submit_one": UUID, TEXT, TEXT, INT2, TIMESTAMPTZ, FLOAT8, JSONB, INT4, FLOAT8, JSONB, INT2);
         self.hot_by(deadline, statement, parameters).await.map(drop)
     }
 
@@ -289,35 +322,28 @@ fn written(row: &Row) -> Result<Kept> {
     Ok(Ok(Written { job_id, status, outcome }))
 }
 
-/// Which rows of a statement notify, and of what.
-#[derive(Default)]
-struct Marks {
-    ids: Vec<Uuid>,
-    /// 1: of their lane. 2: of their queue.
-    kind: i16,
-}
-
-/// The first of each lane that is due soon, or of each queue if there are many lanes.
-fn marks(jobs: &[(JobId, Submission)], now: DateTime<Utc>) -> Marks {
-    let soon = || jobs.iter().filter(|(_, job)| is_due_soon(job, now));
+/// What each row announces: 1 its lane, if it is the first there that is due soon; 2 its queue, if there are many lanes; else 0.
+fn wakes(jobs: &[(JobId, Submission)], now: DateTime<Utc>) -> Vec<i16> {
+    let soon = || jobs.iter().enumerate().filter(|(_, (_, job))| is_due_soon(job, now));
+    let mut wakes = vec![0; jobs.len()];
     let mut lanes: Vec<(&str, &str, i16)> = Vec::new();
-    let mut ids = Vec::new();
-    for (id, job) in soon() {
+    for (nth, (_, job)) in soon() {
         let lane = (job.queue.as_str(), job.task.as_str(), job.priority);
-        if !lanes.contains(&lane) {
-            if lanes.len() == LANES_MOST {
-                let mut queues = std::collections::HashSet::new();
-                let ids = soon()
-                    .filter(|(_, job)| queues.insert(job.queue.as_str()))
-                    .map(|(id, _)| id.0)
-                    .collect();
-                return Marks { ids, kind: 2 };
-            }
-            lanes.push(lane);
-            ids.push(id.0);
+        if lanes.contains(&lane) {
+            continue;
         }
+        if lanes.len() == LANES_MOST {
+            let mut queues = HashSet::new();
+            wakes.fill(0);
+            for (nth, (_, job)) in soon() {
+                wakes[nth] = if queues.insert(job.queue.as_str()) { 2 } else { 0 };
+            }
+            return wakes;
+        }
+        lanes.push(lane);
+        wakes[nth] = 1;
     }
-    Marks { ids, kind: 1 }
+    wakes
 }
 
 /// How long until a job may start, in seconds; negative if it might have started already.

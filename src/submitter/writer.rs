@@ -4,20 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::histogram;
-use tokio::sync::{Mutex, mpsc};
-use tokio::time::Instant;
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit, mpsc};
+use tokio::time::{Instant, timeout};
 
 use super::{Request, SubmitError};
 use crate::events::{Source, Wakes};
 use crate::job::JobId;
 use crate::job::state::Status;
 use crate::job::submission::Submission;
-use crate::store::submission::{Outcome, Written, is_due_soon, lane_of, seconds_until};
+use crate::store::submission::{DOUBLED, Outcome, Written, is_due_soon, lane_of, seconds_until};
 use crate::store::{Error, Result as StoreResult, Store};
 
 /// Rows and payload bytes of one INSERT.
 const ROWS_MOST: usize = 500;
 const BYTES_MOST: usize = 4 << 20;
+/// How long an INSERT may be in flight alone.
+const BESIDE_AFTER: Duration = Duration::from_millis(3);
 const PAUSE: Duration = Duration::from_millis(50);
 
 #[derive(Clone)]
@@ -28,11 +30,10 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Writes jobs without unique keys, as they come.
-    pub(super) async fn run(self, requests: Arc<Mutex<mpsc::Receiver<Request>>>) {
-        loop {
-            // Whoever holds the lock gathers; the other one's INSERT is in flight meanwhile.
-            let Some(batch) = gather(&mut *requests.lock().await).await else { return };
+    pub(super) async fn run(self, plain: Arc<Plain>) {
+        while let Some((batch, alone)) = plain.gather().await {
             self.write(batch).await;
+            drop(alone);
         }
     }
 
@@ -68,8 +69,11 @@ impl Writer {
         jobs: &[(JobId, Submission)],
         deadline: Instant,
     ) -> Result<(), SubmitError> {
-        self.persist(false, false, deadline, |announce, _| {
-            self.store.job_submit(jobs, announce, deadline)
+        self.persist(false, false, deadline, |announce, sent| async move {
+            match self.store.job_submit(jobs, announce, deadline).await {
+                Err(error) if sent && error.state() == Some(DOUBLED) => Ok(()),
+                result => result,
+            }
         })
         .await
     }
@@ -156,6 +160,28 @@ impl Writer {
         let waits = seconds_until(job, self.store.clock.now()) > 0.0;
         let status = if waits { Status::Scheduled } else { Status::Queued };
         Written { job_id: id, status, outcome: Outcome::Created }
+    }
+}
+
+/// Where submissions without a unique key gather, for two writers that take turns.
+pub(super) struct Plain {
+    requests: Mutex<mpsc::Receiver<Request>>,
+    alone: Semaphore,
+}
+
+impl Plain {
+    pub(super) fn new(requests: mpsc::Receiver<Request>) -> Self {
+        Self { requests: Mutex::new(requests), alone: Semaphore::new(1) }
+    }
+
+    /// What has gathered. While an INSERT is in flight the next one waits for its end, and grows: two that take half each cost
+    /// PostgreSQL and this process more. One that takes long holds nobody up, though: the next one flies beside it then.
+    async fn gather(&self) -> Option<(Vec<Request>, Option<SemaphorePermit<'_>>)> {
+        let mut requests = self.requests.lock().await;
+        let mut batch = gather(&mut requests).await?;
+        let alone = timeout(BESIDE_AFTER, self.alone.acquire()).await.ok().and_then(Result::ok);
+        gather_more(&mut requests, &mut batch);
+        Some((batch, alone))
     }
 }
 

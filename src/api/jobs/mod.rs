@@ -69,7 +69,7 @@ impl JobsApi {
         let mut submitted = Submitted::from(written);
         // It is kept, whether or not it can be looked at.
         if let Some(wait) = wait
-            && let Ok(Some(job)) = services.wait_for(id, wait).await
+            && let Ok(Some(job)) = Box::pin(services.wait_for(id, wait)).await
         {
             submitted.take(job);
         } else if !existing {

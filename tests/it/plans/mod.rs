@@ -28,6 +28,7 @@ const HOT: &[(&str, &str, Purpose)] = &[
     statement!("lease/rescue", Hot),
     statement!("ready/lanes", Relaxed),
     statement!("job/submit", Hot),
+    statement!("job/submit_one", Hot),
     statement!("job/submit_keyed", Hot),
     statement!("job/cancel", Hot),
     statement!("job/retry", Hot),

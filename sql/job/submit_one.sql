@@ -1,0 +1,9 @@
+-- As submit.sql, of one job, which costs less for a single row: id uuid, queue text, task text, priority smallint, run_at timestamptz
+-- and delay float8 (seconds; both null: now), payload jsonb, max_attempts int, timeout float8, tags jsonb, wakes smallint.
+with j as (
+  insert into reveille.job (id, queue, task, priority, run_at, payload, max_attempts, timeout_seconds, tags)
+  values ($1, $2, $3, $4, coalesce($5::timestamptz, now() + coalesce($6::double precision, 0) * interval '1 second'), $7, $8, $9,
+    reveille.tag_array($10))
+)
+insert into reveille.ready (queue, task, priority, run_at, id, wakes)
+values ($2, $3, $4, coalesce($5::timestamptz, now() + coalesce($6::double precision, 0) * interval '1 second'), $1, $11)
