@@ -6,6 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use futures_util::future::{Either, ready};
 use http::{HeaderValue, StatusCode, header};
 use poem::error::ResponseError;
 use poem::{Endpoint, Middleware, Request, Response};
@@ -141,12 +142,14 @@ pub struct Guarded<E> {
 impl<E: Endpoint> Endpoint for Guarded<E> {
     type Output = E::Output;
 
-    async fn call(&self, request: Request) -> poem::Result<Self::Output> {
-        if !OPEN.contains(&request.uri().path()) {
-            self.tokens
-                .check(request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes))?;
+    // Not an `async fn`: each of those around a request holds a copy of it.
+    fn call(&self, request: Request) -> impl Future<Output = poem::Result<Self::Output>> + Send {
+        let authorization = request.headers().get(header::AUTHORIZATION);
+        let open = OPEN.contains(&request.uri().path());
+        match self.tokens.check(authorization.map(HeaderValue::as_bytes)) {
+            Err(refused) if !open => Either::Right(ready(Err(refused.into()))),
+            _ => Either::Left(self.inner.call(request)),
         }
-        self.inner.call(request).await
     }
 }
 

@@ -109,8 +109,11 @@ impl<E: Endpoint> Middleware<E> for Observe {
 pub struct Observed<E> {
     inner: E,
     routes: Arc<Routes>,
-    figures: RwLock<HashMap<(&'static str, Arc<str>, u16), Arc<Figures>>>,
+    figures: RwLock<HashMap<Labels, Arc<Figures>>>,
 }
+
+/// Method, pattern of the route, and status.
+type Labels = (&'static str, Arc<str>, u16);
 
 /// The metrics of one method and route with one status.
 struct Figures {
@@ -139,8 +142,10 @@ impl<E: Endpoint> Endpoint for Observed<E> {
         let start = Instant::now();
         let info = RequestInfo { id: request_id(&request), path: request.uri().path().into() };
         let method = request.method().clone();
+        // In a box, because whatever holds a future holds room for all of it.
+        let inner = Box::pin(AssertUnwindSafe(self.inner.call(request)).catch_unwind());
         let answer = async {
-            match AssertUnwindSafe(self.inner.call(request)).catch_unwind().await {
+            match inner.await {
                 Ok(Ok(output)) => output.into_response(),
                 Ok(Err(error)) => self.explain(error),
                 Err(panic) => {

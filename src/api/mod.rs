@@ -26,6 +26,7 @@ mod submission;
 mod tasks;
 mod types;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -39,9 +40,25 @@ use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::submitter::Submitter;
 
-/// What the operations work with.
+/// What the operations work with. Each request has a clone.
 #[derive(Clone)]
-pub struct Services {
+pub struct Services(Arc<Parts>);
+
+impl Services {
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for Services {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+pub struct Parts {
     pub store: Store,
     pub submitter: Submitter,
     pub events: Events,

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use futures_util::future::{Either, ready};
 use http::Method;
 use poem::{Endpoint, Middleware, Request};
 
@@ -123,10 +124,13 @@ pub struct Checked<E> {
 impl<E: Endpoint> Endpoint for Checked<E> {
     type Output = E::Output;
 
-    async fn call(&self, request: Request) -> poem::Result<Self::Output> {
+    // Not an `async fn`: each of those around a request holds a copy of it.
+    fn call(&self, request: Request) -> impl Future<Output = poem::Result<Self::Output>> + Send {
         let uri = request.uri();
-        self.known.check(request.method(), uri.path(), uri.query().unwrap_or_default())?;
-        self.inner.call(request).await
+        match self.known.check(request.method(), uri.path(), uri.query().unwrap_or_default()) {
+            Ok(()) => Either::Left(self.inner.call(request)),
+            Err(problem) => Either::Right(ready(Err(problem.into()))),
+        }
     }
 }
 

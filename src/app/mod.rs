@@ -128,14 +128,14 @@ impl Service {
         services.spawn(maintenance::lead(pruner, duties(), shutdown.clone()));
         let sight = metrics::Sight::new(store.clone(), engine.load.clone());
         services.spawn(sight.clone().keep(shutdown.clone()));
-        let behind = api::Services {
+        let behind = api::Services::new(api::Parts {
             store: store.clone(),
             submitter: submitter.clone(),
             events,
             hints: api::hints::Hints::new(store.clone()),
             shutdown: shutdown.clone(),
             metrics: sight.writer(),
-        };
+        });
         let grace = config.shutdown_grace;
         let client = Client::new(submitter);
         let mut service =

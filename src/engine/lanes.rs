@@ -10,6 +10,9 @@ use crate::queue::Lane;
 
 /// The most lanes that one claim names: one index probe each.
 const LANES_MOST: usize = 100;
+/// So many queues share one claim, and more only if each of them can get as many jobs: an index probe that gives one job costs
+/// several times what the job does.
+const QUEUES_SHARING: usize = 16;
 /// In one of so many claims the last priority of a queue goes first.
 const LOW_TURN: u64 = 10;
 
@@ -20,11 +23,14 @@ pub(super) fn plan(lanes: &[Lane], free: usize, turn: u64) -> Vec<(usize, usize)
         queues.entry(lane.queue.as_str()).or_default().push(index);
     }
     let mut queues: Vec<Vec<usize>> = queues.into_values().collect();
-    rotate(&mut queues, turn);
+    let sharing = queues.len().min(QUEUES_SHARING.max(free / QUEUES_SHARING));
+    // The next ones are those that got nothing in this turn.
+    let step = if sharing < queues.len() { sharing.min(free) } else { 1 };
+    rotate(&mut queues, turn.wrapping_mul(step as u64));
     let (mut first, mut rest) = (Vec::new(), Vec::new());
-    let count = queues.len().max(1);
     for (nth, mut queue) in queues.into_iter().enumerate() {
-        let quota = free / count + usize::from(nth < free % count);
+        let quota =
+            if nth < sharing { free / sharing + usize::from(nth < free % sharing) } else { 0 };
         queue.sort_by_key(|&index| (lanes[index].priority, &lanes[index].task));
         if turn % LOW_TURN == LOW_TURN - 1 {
             queue.reverse();
@@ -86,6 +92,19 @@ mod tests {
         let lanes = [lane(0, 0, 5), lane(1, 0, 5), lane(2, 0, 5)];
         let first: HashSet<usize> = (0..3).map(|turn| plan(&lanes, 1, turn)[0].0).collect();
         assert_eq!(first.len(), 3);
+    }
+
+    #[test]
+    fn many_queues_take_turns_at_shares_worth_a_probe() {
+        let lanes: Vec<Lane> = (0..200).map(|queue| lane(queue, 0, 5)).collect();
+        let mut served = HashSet::new();
+        for turn in 0..13 {
+            let planned = plan(&lanes, 250, turn);
+            let shares: Vec<_> = planned.iter().filter(|&&(_, most)| most < 250).collect();
+            assert!(shares.iter().all(|&&(_, most)| most >= 15), "{shares:?}");
+            served.extend(shares.iter().map(|&&(index, _)| index));
+        }
+        assert_eq!(served.len(), 200);
     }
 
     proptest! {
