@@ -7,6 +7,7 @@ mod harness;
 mod ahead;
 mod answers;
 mod bad_input;
+mod claims;
 mod cli;
 mod commit;
 mod contract;
