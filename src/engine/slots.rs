@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use super::running::Handle;
-use crate::store::lease::Claimed;
+use crate::store::lease::{CLAIM_MOST, Claimed};
 
 /// The work that may be held ahead.
 const AHEAD_FOR: Duration = Duration::from_millis(50);
 /// The most jobs and payload bytes that are held ahead.
-const AHEAD_MOST: usize = 1000;
+const AHEAD_MOST: usize = 2 * CLAIM_MOST;
 const AHEAD_BYTES: usize = 8 << 20;
 /// A job held longer is given back.
 const HELD_MOST: Duration = Duration::from_millis(200);
@@ -188,5 +188,23 @@ mod tests {
         assert_eq!(pace.at(start + 2 * AHEAD_FOR).before, 0, "nothing has ended since");
         pace.count = 9;
         assert_eq!(pace.at(start + 9 * AHEAD_FOR).before, 0, "that was long ago");
+    }
+    #[test]
+    fn work_held_ahead_is_bounded_by_pace_count_and_bytes() {
+        let room = |before, bytes| {
+            let slots = Slots::new(10);
+            let mut state = slots.lock();
+            // In a window that does not end while this looks.
+            let since = Instant::now() + Duration::from_secs(60);
+            state.pace = Pace { since, count: 0, before };
+            state.bytes = bytes;
+            drop(state);
+            slots.room() - 10
+        };
+        assert_eq!(room(0, 100), 0, "nothing has ended of late");
+        assert_eq!(room(70, 100), 70);
+        assert_eq!(room(1_000_000, 100), AHEAD_MOST);
+        assert_eq!(room(1_000_000, AHEAD_BYTES / 8), 8);
+        assert_eq!(room(1_000_000, 2 * AHEAD_BYTES), 0);
     }
 }

@@ -17,8 +17,9 @@ use crate::queue::{Lane, QueueName, TaskName};
 /// The most jobs that one lease may hold: a lease row of more would leave its page and be rewritten as a TOAST value at each
 /// partial outcome.
 const LEASE_MOST: i32 = 250;
-/// The most jobs of one claim, in two leases: what a statement costs whatever it claims was a fifth of a claim of 250.
-pub const CLAIM_MOST: usize = 500;
+/// The most jobs of one claim, in several leases: what a statement costs whatever it claims made a job of a claim of 250 a third
+/// dearer than one of 1,000.
+pub const CLAIM_MOST: usize = 1000;
 
 /// What a claim asks of one lane.
 #[derive(Clone, Debug)]
