@@ -12,7 +12,7 @@ from rivals import HERE
 
 # Sizes of the scenarios; the second of each pair is for warming up and for --quick.
 SIZES = {
-    "enqueue_seconds": (4, 1),
+    "enqueue_seconds": (3, 1),
     "bulk_jobs": (50_000, 3_000),
     "drain_jobs": (30_000, 500),
     "tuned_jobs": (100_000, 2_000),
@@ -21,18 +21,20 @@ SIZES = {
     "idle_seconds": (12, 4),
     "http_seconds": (5, 1),
 }
-DRAINS = ("drain_jobs", "tuned_jobs", "held_jobs")
-DRAIN_SECONDS = 5  # a rival that is slower gets fewer jobs to drain
+COUNTED = ("bulk_jobs", "drain_jobs", "tuned_jobs", "held_jobs")
+SECONDS = 4  # who would need longer for a count of jobs gets fewer,
+LEAST = 500  # but these
+UNWARMED = ("idle",)
 CHUNK = 1_000
 GROUP = 32  # half of 64 callers: a group that commits while the other half waits
 IDLE_SETTLE = 4  # seconds a worker gets to start before the idle window
 
 
 def sizes(quick, jobs_per_s=None):
-    """What a run is given to do; drains as much as takes DRAIN_SECONDS at the rate that warming up has shown."""
+    """What a run is given to do; of jobs as many as take SECONDS at the rate that warming up has shown."""
     chosen = {name: pair[quick] for name, pair in SIZES.items()}
-    for name in DRAINS if jobs_per_s else ():
-        chosen[name] = min(chosen[name], max(SIZES[name][1], round(jobs_per_s * DRAIN_SECONDS, -2)))
+    for name in COUNTED if jobs_per_s else ():
+        chosen[name] = min(chosen[name], max(LEAST, round(int(jobs_per_s) * SECONDS, -3)))
     return chosen
 
 
