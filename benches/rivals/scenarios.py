@@ -27,7 +27,7 @@ LEAST = 500  # but these
 UNWARMED = ("idle",)
 CHUNK = 1_000
 GROUP = 32  # half of 64 callers: a group that commits while the other half waits
-IDLE_SETTLE = 4  # seconds a worker gets to start before the idle window
+IDLE_SETTLE = 13  # seconds: a server process that idles reports the transactions of its start after ten
 
 
 def sizes(quick, jobs_per_s=None):
