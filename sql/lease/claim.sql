@@ -1,7 +1,7 @@
 -- Lanes (queues text[], tasks text[], priorities smallint[]), in the order that fairness gives, each with its lower bound
 -- (run_ats timestamptz[], ids uuid[]) and the most it may give (int[]); worker uuid; the most in all, bigint; the most of one
--- lease, int. Answers the claimed jobs in the order of their leases, then the leases with their ids, and if the lanes gave
--- less than the most, a row with neither payload nor lease for each that has a job to come: when it is due.
+-- lease, int. Answers the claimed jobs in the order of their leases, then the leases with their ids, and a row with
+-- neither payload nor lease for each lane that has a job to come and was read to its end: when it is due.
 with b as materialized (
   select * from unnest($1::text[], $2::text[], $3::smallint[], $4::timestamptz[], $5::uuid[], $6::integer[]) with ordinality
     b (queue, task, priority, run_at, id, most, nth)
@@ -38,3 +38,4 @@ from b cross join lateral (
   order by x.run_at limit 1
 ) n
 where (select count(*) from d) < $8::bigint
+  or b.nth < (select max(d.nth) from d) and (select count(*) from d where d.nth = b.nth) < b.most

@@ -143,7 +143,8 @@ impl<E: Endpoint> Endpoint for Observed<E> {
         let info = RequestInfo { id: request_id(&request), path: request.uri().path().into() };
         let method = request.method().clone();
         // In a box, because whatever holds a future holds room for all of it.
-        let inner = Box::pin(AssertUnwindSafe(self.inner.call(request)).catch_unwind());
+        let inner =
+            Box::pin(AssertUnwindSafe(async { self.inner.call(request).await }).catch_unwind());
         let answer = async {
             match inner.await {
                 Ok(Ok(output)) => output.into_response(),

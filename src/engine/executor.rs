@@ -166,7 +166,7 @@ impl Executor {
         let ran = tokio::select! {
             biased;
             ran = &mut work => Some(ran),
-            () = tokio::time::sleep(limit) => {
+            () = tokio::task::unconstrained(tokio::time::sleep(limit)) => {
                 handle.token.cancel();
                 counter!("reveille_job_timeouts_total").increment(1);
                 let _ = tokio::time::timeout(Duration::from_secs(1), &mut work).await;

@@ -24,22 +24,26 @@ pub(super) fn plan(lanes: &[Lane], free: usize, turn: u64) -> Vec<(usize, usize)
     }
     let mut queues: Vec<Vec<usize>> = queues.into_values().collect();
     let sharing = queues.len().min(QUEUES_SHARING.max(free / QUEUES_SHARING));
-    // The next ones are those that got nothing in this turn.
-    let step = if sharing < queues.len() { sharing.min(free) } else { 1 };
-    rotate(&mut queues, turn.wrapping_mul(step as u64));
+    // The next ones are those that got nothing in this turn. What a queue does in turns goes by how often it was served, or it
+    // would always meet the same turn.
+    let (step, count) = (sharing.min(free).max(1), queues.len());
+    let some = step < count;
+    let served = if some { turn.wrapping_mul(step as u64) } else { turn };
+    rotate(&mut queues, served);
     let (mut first, mut rest) = (Vec::new(), Vec::new());
     for (nth, mut queue) in queues.into_iter().enumerate() {
+        let round = if some { served.wrapping_add(nth as u64) / count as u64 } else { turn };
         let quota =
             if nth < sharing { free / sharing + usize::from(nth < free % sharing) } else { 0 };
         queue.sort_by_key(|&index| (lanes[index].priority, &lanes[index].task));
-        if turn % LOW_TURN == LOW_TURN - 1 {
+        if round % LOW_TURN == LOW_TURN - 1 {
             queue.reverse();
         }
         let Some(&top) = queue.first() else { continue };
         let level =
             queue.iter().take_while(|&&index| lanes[index].priority == lanes[top].priority).count();
         let (level, lower) = queue.split_at_mut(level);
-        rotate(level, turn);
+        rotate(level, round);
         let share = level.len();
         for (nth, &mut index) in level.iter_mut().enumerate() {
             match quota / share + usize::from(nth < quota % share) {
@@ -105,6 +109,31 @@ mod tests {
             served.extend(shares.iter().map(|&&(index, _)| index));
         }
         assert_eq!(served.len(), 200);
+    }
+
+    #[test]
+    fn every_lane_of_many_queues_has_its_turn() {
+        for queues in [3_u8, 20, 32, 100, 200] {
+            let each = |queue| {
+                [(0, 0), (1, 0), (0, 9)].map(|(task, priority)| lane(queue, task, priority))
+            };
+            let lanes: Vec<Lane> = (0..queues).flat_map(each).collect();
+            for free in [1, 16, 250] {
+                let mut first = HashSet::new();
+                for turn in 0..u64::from(queues) * 21 {
+                    let planned = plan(&lanes, free, turn);
+                    let mut left = free;
+                    for (index, most) in planned {
+                        first.insert(index);
+                        left = left.saturating_sub(most);
+                        if left == 0 {
+                            break;
+                        }
+                    }
+                }
+                assert_eq!(first.len(), lanes.len(), "{queues} queues, {free} slots");
+            }
+        }
     }
 
     proptest! {

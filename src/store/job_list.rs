@@ -56,7 +56,7 @@ impl JobFilter {
                 && (self.queue.is_some() || self.task.is_some());
         if self.tag.is_some() || self.unique_key.is_some() {
             LOOKED_UP
-        } else if self.status.is_some() && by_job {
+        } else if by_job {
             LOOKED_AT_TWICE
         } else {
             LOOKED_AT

@@ -122,7 +122,7 @@ impl Writer {
                 Ok(written) => return Ok(written),
                 Err(error) => error,
             };
-            sent |= matches!(error, Error::Unknown(_));
+            sent |= matches!(error, Error::Unknown(_) | Error::Unexpected(_));
             match error.state() {
                 Some("55P03") if keyed && !sent => return Err(SubmitError::KeyBusy),
                 // The queue of notifications is full. The jobs matter more than their announcement; the poll finds them.

@@ -138,6 +138,8 @@ async fn a_parameter_that_is_misspelt_is_told_and_a_batch_is_warned_of_what_wait
     let http = service.http();
     let refused = http.get("/jobs?stauts=failed").await;
     assert_eq!((refused.status, &refused.body["code"]), (400, &json!("unknown_parameter")));
+    assert!(refused.body["request_id"].is_string(), "{}", refused.body);
+    assert_eq!(refused.body["instance"], "/jobs");
     let detail = refused.body["detail"].as_str().unwrap();
     assert!(detail.contains("`stauts`") && detail.contains("`status`"), "{detail}");
     assert_eq!(http.get("/health?from=balancer").await.status, 200);

@@ -165,6 +165,26 @@ async fn a_delayed_job_starts_at_its_time_and_never_before() {
 const BACKLOG: &str = "select count(*) from generate_series(1, 400) nth
     cross join lateral reveille.submit(task => 'sleep', payload => jsonb_build_object('seconds', 0.1, 'nth', nth))";
 
+/// Every claim comes back full here, and that of the lane with the timer comes back short.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_timer_is_exact_beside_a_backlog() {
+    let database = harness::database().await;
+    let service = Service::on(database.url())
+        .env("REVEILLE_POLL_INTERVAL_SECONDS", "60")
+        .env("REVEILLE_WORKERS", "2")
+        .start()
+        .await;
+    listens(&service).await;
+    let client = database.client().await;
+    client.batch_execute(BACKLOG).await.unwrap();
+    submit(&client, "payload => '1', queue => 'other'").await;
+    submit(&client, "payload => '1', queue => 'other', delay_seconds => 1").await;
+    let query = "select count(*) from reveille.outcome o join reveille.job j using (id) where j.queue = 'other'";
+    eventually("both have ended", SOON, async || value::<i64>(&client, query).await == 2).await;
+    let waiting = "select count(*) from reveille.ready where queue = 'default'";
+    assert!(value::<i64>(&client, waiting).await > 0, "the backlog has gone by");
+}
+
 /// Claims of a saturated lane pass by what the last one took; what comes up before that must not starve.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_committer_starts_while_its_lane_is_saturated() {
