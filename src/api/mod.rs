@@ -58,6 +58,7 @@ impl Deref for Services {
     }
 }
 
+/// What [`Services`] share.
 pub struct Parts {
     pub store: Store,
     pub submitter: Submitter,

@@ -44,7 +44,7 @@ pub(super) struct Args {
     /// Only jobs whose payload contains this JSON.
     #[arg(long, value_name = "JSON")]
     payload_contains: Option<Box<str>>,
-    /// How many jobs a page has; at most 200.
+    /// How many jobs a page has at most, up to 200; with filters it may have fewer and still not be the last.
     #[arg(long, value_name = "NUMBER")]
     limit: Option<u32>,
     /// Where to go on: the cursor that a former page ended with.

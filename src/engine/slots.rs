@@ -17,7 +17,7 @@ use crate::store::lease::{CLAIM_MOST, Claimed};
 
 /// The work that may be held ahead.
 const AHEAD_FOR: Duration = Duration::from_millis(50);
-/// The most jobs and payload bytes that are held ahead.
+/// The most jobs and payload bytes that are held ahead, if payloads stay as large as those of the claim before.
 const AHEAD_MOST: usize = 2 * CLAIM_MOST;
 const AHEAD_BYTES: usize = 8 << 20;
 /// A job held longer is given back.
@@ -189,6 +189,7 @@ mod tests {
         pace.count = 9;
         assert_eq!(pace.at(start + 9 * AHEAD_FOR).before, 0, "that was long ago");
     }
+
     #[test]
     fn work_held_ahead_is_bounded_by_pace_count_and_bytes() {
         let room = |before, bytes| {

@@ -1,5 +1,5 @@
-//! Lists of jobs. A filter that no index serves would have to walk past all the others, which took seconds with ten million. So
-//! one call looks at so many at most, and the next goes on where it stopped.
+//! Lists of jobs. A filter that no index serves has to walk past all the others, which takes seconds where there are millions. So
+//! one call looks at so many at most, and the next goes on where it stopped. Only a tag can cost more: its index has no order.
 
 use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
@@ -25,7 +25,7 @@ pub struct JobFilter {
     pub created_before: Option<DateTime<Utc>>,
     /// JSON that the payload contains.
     pub payload_contains: Option<Json>,
-    /// Only jobs before this one: the last of the page before.
+    /// Only jobs before this one: where the call before stopped.
     pub below: Option<JobId>,
     pub payloads: bool,
     pub results: bool,
@@ -44,7 +44,7 @@ pub struct JobPage {
 /// How many jobs one call looks at, so that it takes some milliseconds whatever the filter and however many there are: in the
 /// table that holds those of a status, which it walks in order.
 const LOOKED_AT: i64 = 5_000;
-/// Where each of them needs a look into another table, too.
+/// Where each of them needs a look into another table or into its payload, too.
 const LOOKED_AT_TWICE: i64 = 500;
 /// Where the index of tags or keys leads to jobs scattered over the table.
 const LOOKED_UP: i64 = 250;

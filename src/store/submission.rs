@@ -24,7 +24,7 @@ use crate::queue::Lane;
 /// How long before its time a job is still announced: a poll interval is at most a minute, and later ones are found by the
 /// poll after next.
 const ANNOUNCED_WITHIN_SECONDS: f64 = 120.0;
-/// The state of a submission whose ids are there already: it was kept.
+/// The state of a submission whose ids are there already: a try before it was kept.
 pub const DOUBLED: &str = "23505";
 /// In how many lanes a statement announces jobs one by one; beyond, one of each queue says that the queue is to be looked at.
 const LANES_MOST: usize = 16;

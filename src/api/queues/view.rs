@@ -49,7 +49,7 @@ pub struct Queue {
     pub paused_at: Option<DateTime<Utc>>,
     // How many jobs it has, exact up to 10,000; in a list, up to its share of that.
     pub counts: QueueCounts,
-    /// Which counts go beyond that, and so are estimates from the statistics of the database.
+    /// Which counts are estimates from the statistics of the database: those beyond 10,000, in a list beyond a queue's share of that.
     pub estimated: Vec<QueueCount>,
     /// Since when the job that has waited longest could have started. Absent when none could.
     #[serde(skip_serializing_if = "Option::is_none")]
