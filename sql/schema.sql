@@ -746,18 +746,6 @@ AS $function$
   select to_timestamp((('x' || translate(left(id::text, 13), '-', ''))::bit(48)::bigint) / 1000.0)
 $function$;
 
-CREATE OR REPLACE FUNCTION reveille.waiting_estimate(queue text, due boolean)
- RETURNS bigint
- LANGUAGE plpgsql
-AS $function$
-declare
-  plan jsonb;
-begin
-  execute format('explain (format json) select from reveille.ready where queue = %L and run_at %s now()',
-    queue, case when due then '<=' else '>' end) into plan;
-  return (plan -> 0 -> 'Plan' ->> 'Plan Rows')::numeric::bigint;
-end $function$;
-
 CREATE OR REPLACE FUNCTION reveille.waiting_estimates(queues text[])
  RETURNS TABLE(queue text, due double precision, later double precision)
  LANGUAGE sql

@@ -1,6 +1,6 @@
 -- Lanes (queues text[], tasks text[], priorities smallint[]), in the order that fairness gives, each with its lower bound
 -- (run_ats timestamptz[], ids uuid[]) and the most it may give (int[]); worker uuid; the most in all, bigint; the most of one
--- lease, int. Answers the claimed jobs in the order of their leases, then the leases with their ids, and a row with
+-- lease, int. Answers the claimed jobs, the leases with their ids, and a row with
 -- neither payload nor lease for each lane that has a job to come and was read to its end: when it is due.
 with b as materialized (
   select * from unnest($1::text[], $2::text[], $3::smallint[], $4::timestamptz[], $5::uuid[], $6::integer[]) with ordinality
@@ -17,6 +17,8 @@ with b as materialized (
   limit $8::bigint
 ), d as (
   delete from reveille.ready x using c where x.ctid = c.place returning c.nth, x.id, x.run_at, x.attempt + 1 as attempt, x.crashes
+), g as materialized (
+  select nth, count(*) as got from d group by nth
 ), a as (
   select array_agg(id) as ids, array_agg(attempt) as attempts, array_agg(crashes) as crashes from d
 ), l as (
@@ -37,5 +39,5 @@ from b cross join lateral (
   where x.queue = b.queue and x.task = b.task and x.priority = b.priority and x.run_at > now()
   order by x.run_at limit 1
 ) n
-where (select count(*) from d) < $8::bigint
-  or b.nth < (select max(d.nth) from d) and (select count(*) from d where d.nth = b.nth) < b.most
+where coalesce((select sum(got) from g), 0) < $8::bigint
+  or b.nth < (select max(nth) from g) and coalesce((select got from g where g.nth = b.nth), 0) < b.most

@@ -19,6 +19,8 @@ use crate::store::{Error, Store};
 pub(super) const WAITING_MOST: usize = 10_000;
 /// Outcomes of one statement.
 const BATCH_MOST: usize = 1000;
+/// Bytes of results and errors in one statement.
+const BYTES_MOST: usize = 16 << 20;
 const PAUSE_MOST: Duration = Duration::from_secs(1);
 /// News of outcomes is gathered for so long: NOTIFY takes a database-wide lock.
 const NEWS_EVERY: Duration = Duration::from_millis(10);
@@ -36,15 +38,30 @@ pub(super) async fn run(
     while settlements.recv_many(&mut batch, BATCH_MOST).await > 0 {
         histogram!("reveille_settle_batch_size")
             .record(u32::try_from(batch.len()).unwrap_or(u32::MAX));
-        let ended = settle(&store, &batch).await;
-        if !ended.is_empty() {
-            events.ends.ended(ended.iter().copied());
-            let _ = tell.send(ended);
+        let mut rest = &batch[..];
+        while !rest.is_empty() {
+            let (part, more) = rest.split_at(fitting(rest));
+            let ended = settle(&store, part).await;
+            if !ended.is_empty() {
+                events.ends.ended(ended.iter().copied());
+                let _ = tell.send(ended);
+            }
+            rest = more;
         }
         running.end_all(batch.drain(..).map(|settlement| (settlement.lease, settlement.id)));
     }
     drop(tell);
     let _ = teller.await;
+}
+
+/// How many of the first outcomes go into one statement: one at least.
+fn fitting(batch: &[Settlement]) -> usize {
+    let mut bytes = 0;
+    let fits = |settlement: &&Settlement| {
+        bytes += settlement.ending.bytes();
+        bytes <= BYTES_MOST
+    };
+    batch.iter().take_while(fits).count().max(1)
 }
 
 /// Settles a batch, however long it takes. Answers the jobs that have ended now.
@@ -146,5 +163,29 @@ pub(super) async fn report(store: Store, mut reports: mpsc::Receiver<Progress>) 
         if !reports.is_closed() {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::job::LeaseId;
+    use crate::store::Failure;
+    use crate::store::lease::Ending;
+
+    #[test]
+    fn a_statement_is_bounded_by_bytes_and_takes_one_at_least() {
+        let outcome = |bytes: usize| Settlement {
+            lease: LeaseId(Uuid::nil()),
+            id: JobId(Uuid::nil()),
+            place: 1,
+            ending: Ending::Failed(Failure::new("permanent", "x".repeat(bytes))),
+            keyed: false,
+        };
+        let half = BYTES_MOST / 2;
+        assert_eq!(fitting(&[outcome(half), outcome(half), outcome(1)]), 2);
+        assert_eq!(fitting(&[outcome(BYTES_MOST + 1), outcome(0)]), 1);
     }
 }

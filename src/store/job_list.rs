@@ -98,12 +98,17 @@ impl Store {
     }
 }
 
-/// What the rows of a list say: jobs, and how far it was looked.
+/// What the rows of a list say: jobs, and how far it was looked. An outcome can be without its job for a moment, while an old
+/// week is given up.
 fn page(rows: &[Row], limit: usize) -> Result<JobPage> {
-    let found: Vec<&Row> = rows.iter().filter(|row| row.get("fits")).collect();
+    let is_job = |row: &&Row| row.get("fits") && row.get::<_, Option<Uuid>>("job_id").is_some();
+    let found: Vec<&Row> = rows.iter().filter(is_job).collect();
     let next = match found.get(limit) {
         Some(_) => found[limit - 1].get("id"),
-        None => rows.last().filter(|row| row.get("cut")).map(|row| row.get("id")),
+        None => {
+            let more = |row: &&Row| rows.len() > limit || row.get("cut");
+            rows.last().filter(more).map(|row| row.get("id"))
+        }
     };
     let jobs = found.into_iter().take(limit).map(job_row).collect::<Result<_>>()?;
     Ok(JobPage { jobs, next: next.map(JobId) })

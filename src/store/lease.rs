@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::session::sql;
-use super::value::{Failure, Jsonb};
+use super::value::{Failure, Jsonb, unless_all};
 use super::{Result, Store};
 use crate::job::json::Json;
 use crate::job::state::Status;
@@ -109,6 +109,17 @@ impl Ending {
 
     fn run_at(&self) -> Option<DateTime<Utc>> {
         if let Self::Unbegun { run_at } = self { Some(*run_at) } else { None }
+    }
+
+    /// About how much room its result or error takes.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Completed(Some(result)) => result.as_str().len(),
+            Self::Failed(failure) | Self::Cancelled(failure) | Self::Retry { failure, .. } => {
+                failure.message.len()
+            }
+            _ => 0,
+        }
     }
 
     fn result(&self) -> Option<Jsonb> {
@@ -272,20 +283,21 @@ impl Store {
     }
 }
 
-/// Reads what a claim answers: the jobs in the order of their leases, the leases, and when lanes have more.
+/// Reads what a claim answers: jobs, the leases that hold them, and when lanes have more.
 fn claim_of(rows: &[Row], lanes: &[LaneClaim]) -> Claim {
-    let leases: Vec<(Uuid, Vec<Uuid>)> =
-        rows.iter().filter_map(|row| Some((row.get::<_, Option<Uuid>>(9)?, row.get(10)))).collect();
-    let mut places = leases.iter().flat_map(|(lease, ids)| {
-        (1..).zip(ids).map(move |(place, id)| (LeaseId(*lease), *id, place))
+    let leases = rows.iter().filter_map(|row| {
+        Some((LeaseId(row.get::<_, Option<Uuid>>(9)?), row.get::<_, Vec<Uuid>>(10)))
     });
+    let places: HashMap<Uuid, (LeaseId, i32)> = leases
+        .flat_map(|(lease, ids)| ids.into_iter().zip((1..).map(move |place| (lease, place))))
+        .collect();
     let mut claim = Claim::default();
     for row in rows {
         let Some(nth) = row.get::<_, Option<i64>>(0) else { continue };
         let nth = usize::try_from(nth - 1).unwrap_or_default();
         match (row.get::<_, Option<Uuid>>(2), lanes.get(nth)) {
             (Some(id), Some(asked)) => {
-                if let Some((lease, _, place)) = places.find(|held| held.1 == id) {
+                if let Some(&(lease, place)) = places.get(&id) {
                     claim.jobs.push((nth, claimed(row, &asked.lane, lease, place)));
                 }
             }
@@ -314,10 +326,4 @@ fn claimed(row: &Row, lane: &Lane, lease: LeaseId, place: i32) -> Claimed {
         keyed: row.get(8),
         place,
     }
-}
-
-/// An array for the database, which takes an empty one for one that says nothing.
-fn unless_all<T>(values: impl Iterator<Item = T>, idle: impl Fn(&T) -> bool) -> Vec<T> {
-    let values: Vec<T> = values.collect();
-    if values.iter().all(idle) { Vec::new() } else { values }
 }

@@ -12,7 +12,7 @@ use tokio_postgres::types::ToSql;
 use uuid::{ContextV7, Timestamp, Uuid};
 
 use super::session::{Parameters, Sql, sql};
-use super::value::Jsonb;
+use super::value::{Jsonb, unless_all};
 use super::worker::typed;
 use super::{Clock, Error, Result, Store};
 use crate::job::JobId;
@@ -76,7 +76,7 @@ impl Outcome {
     }
 }
 
-/// Rows on their way into the database, column by column. What no row has is an empty column: fewer values to send and to read.
+/// Rows on their way into the database, column by column; what no row has is an empty column.
 struct Columns<'a> {
     ids: Vec<Uuid>,
     queues: Vec<&'a str>,
@@ -98,19 +98,14 @@ impl<'a> Columns<'a> {
             queues: each().map(|job| job.queue.as_str()).collect(),
             tasks: each().map(|job| job.task.as_str()).collect(),
             priorities: each().map(|job| job.priority).collect(),
-            run_ats: sparse(each().map(run_at)),
-            delays: sparse(each().map(delay)),
+            run_ats: unless_all(each().map(run_at), Option::is_none),
+            delays: unless_all(each().map(delay), Option::is_none),
             payloads: each().map(|job| Jsonb(job.payload.clone())).collect(),
-            max_attempts: sparse(each().map(|job| job.max_attempts)),
-            timeouts: sparse(each().map(|job| job.timeout_seconds)),
-            tags: sparse(each().map(tags)),
+            max_attempts: unless_all(each().map(|job| job.max_attempts), Option::is_none),
+            timeouts: unless_all(each().map(|job| job.timeout_seconds), Option::is_none),
+            tags: unless_all(each().map(tags), Option::is_none),
         }
     }
-}
-
-fn sparse<T>(column: impl Iterator<Item = Option<T>>) -> Vec<Option<T>> {
-    let column: Vec<_> = column.collect();
-    if column.iter().all(Option::is_none) { Vec::new() } else { column }
 }
 
 fn run_at(job: &Submission) -> Option<DateTime<Utc>> {

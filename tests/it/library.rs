@@ -41,6 +41,21 @@ impl Handler for Stay {
     }
 }
 
+/// Never ends, and always has something to do: it gives way to others only because the runtime makes it.
+struct Busy;
+
+impl Handler for Busy {
+    const NAME: &'static str = "busy";
+    type Payload = Json;
+    type Output = ();
+
+    async fn run(&self, _: Context, _: Json) -> Result<(), TaskError> {
+        loop {
+            tokio::task::consume_budget().await;
+        }
+    }
+}
+
 fn on(database: &TestDatabase) -> Builder {
     Reveille::builder().database_url(database.url()).listen(([127, 0, 0, 1], 0)).workers(4)
 }
@@ -97,6 +112,18 @@ async fn a_running_job_is_given_back_when_the_program_shuts_the_service_down() {
     assert_eq!(count(&database, "lease").await, 0);
     assert_eq!(count(&database, "ready where attempt = 0 and task = 'stay'").await, 1);
     assert_eq!(count(&database, "task").await, 1, "no task but its own");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_is_always_busy_is_ended_by_its_time_limit() {
+    let database = harness::database().await;
+    let service = on(&database).task(Busy).start().await.unwrap();
+    let limit = Duration::from_millis(100);
+    let job = NewJob::new(Busy::NAME, &()).timeout(limit).max_attempts(1);
+    let id = service.submit(job).await.unwrap().job_id;
+    let job = ended(&service, id).await;
+    assert_eq!((&job["status"], &job["error"]["code"]), (&json!("failed"), &json!("timed_out")));
+    within("it leaves", SOON, service.shutdown()).await;
 }
 
 /// Runs itself in a process of its own, since what is installed there cannot be taken away.

@@ -8,18 +8,22 @@ use serde_json::Value;
 use crate::harness::{self, Service, TestDatabase, within};
 
 /// Nine thousand jobs: the first wait, some of them for tomorrow, the last have ended. A few are of a queue of their own, among
-/// them the oldest of each kind, and a quarter has a tag.
+/// them the oldest of each kind, and a quarter has a tag. Many outcomes have lost their jobs, as while an old week is given up.
 const FILL: &str = "
 create temp table made as
   select n, reveille.uuid7(now() - interval '1 hour', n * 5000) as id, case when n % 1500 = 1 or n = 5501 then 'few' else 'many' end as queue,
     case when n % 1750 = 0 then now() + interval '1 day' else now() - interval '1 hour' end as run_at
   from generate_series(1, 9000) n;
-insert into reveille.job (id, run_at, priority, queue, task, payload, tags)
-  select id, run_at, 5, queue, 'echo', jsonb_build_object('n', n), case when n % 4 = 1 then array['quarter'] end from made;
+insert into reveille.job (id, run_at, priority, queue, task, payload, tags, unique_key)
+  select id, run_at, 5, queue, 'echo', jsonb_build_object('n', n), case when n % 4 = 1 then array['quarter'] end,
+    case when n % 20 = 3 then 'again' end from made;
 insert into reveille.ready (queue, task, priority, run_at, id)
   select queue, 'echo', 5, run_at, id from made where n <= 5500;
 insert into reveille.outcome (id, attempt, state)
-  select id, 1, case when n % 3 = 0 then 'failed' else 'completed' end::reveille.end_state from made where n > 5500;
+  select id, 1, case when n % 3 = 0 then 'failed' else 'completed' end::reveille.end_state from made where n > 5600;
+insert into reveille.lease (lease, worker, ids, attempts, crashes)
+  select gen_random_uuid(), gen_random_uuid(), array_agg(id), array_agg(1), array_agg(0::smallint) from made where n between 5501 and 5600;
+delete from reveille.job using made where job.id = made.id and made.n between 7001 and 8000;
 ";
 
 /// Filters, each as the query of a list and in SQL.
@@ -40,10 +44,14 @@ const FILTERS: &[(&str, &str)] = &[
     ("tag=quarter&limit=200", "tags @> '{quarter}'"),
     ("tag=quarter&status=completed", "tags @> '{quarter}' and status = 'completed'"),
     ("tag=quarter&status=scheduled&queue=many", "tags @> '{quarter}' and status = 'scheduled'"),
+    ("status=processing&limit=30", "status = 'processing'"),
+    ("unique_key=again", "unique_key = 'again'"),
+    ("unique_key=again&status=queued&queue=few", "false"),
 ];
 
 async fn filled() -> TestDatabase {
     let database = harness::database().await;
+    database.holds_rows_without_jobs();
     database.client().await.batch_execute(FILL).await.unwrap();
     database
 }

@@ -161,6 +161,14 @@ async fn a_delayed_job_starts_at_its_time_and_never_before() {
     assert!(metric(&service, &claims("timer")).await >= 2.0);
 }
 
+async fn two_slots(database: &TestDatabase) -> Service {
+    Service::on(database.url())
+        .env("REVEILLE_POLL_INTERVAL_SECONDS", "60")
+        .env("REVEILLE_WORKERS", "2")
+        .start()
+        .await
+}
+
 /// A backlog of so many jobs of a tenth of a second, for a service with two slots.
 const BACKLOG: &str = "select count(*) from generate_series(1, 400) nth
     cross join lateral reveille.submit(task => 'sleep', payload => jsonb_build_object('seconds', 0.1, 'nth', nth))";
@@ -169,11 +177,7 @@ const BACKLOG: &str = "select count(*) from generate_series(1, 400) nth
 #[tokio::test(flavor = "multi_thread")]
 async fn a_timer_is_exact_beside_a_backlog() {
     let database = harness::database().await;
-    let service = Service::on(database.url())
-        .env("REVEILLE_POLL_INTERVAL_SECONDS", "60")
-        .env("REVEILLE_WORKERS", "2")
-        .start()
-        .await;
+    let service = two_slots(&database).await;
     listens(&service).await;
     let client = database.client().await;
     client.batch_execute(BACKLOG).await.unwrap();
@@ -189,11 +193,7 @@ async fn a_timer_is_exact_beside_a_backlog() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_committer_starts_while_its_lane_is_saturated() {
     let database = harness::database().await;
-    let service = Service::on(database.url())
-        .env("REVEILLE_POLL_INTERVAL_SECONDS", "60")
-        .env("REVEILLE_WORKERS", "2")
-        .start()
-        .await;
+    let service = two_slots(&database).await;
     listens(&service).await;
     let (client, mut late) = (database.client().await, connect(database.url()).await);
     let transaction = late.transaction().await.unwrap();

@@ -88,23 +88,26 @@ async fn a_queue_can_be_paused_before_its_first_job_and_resumed_without_a_listen
     assert_eq!(ended(&service, &job).await["status"], "completed");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn queues_are_counted_up_to_ten_thousand_and_estimated_beyond() {
+/// A service that runs nothing, on a database with these rows.
+async fn holding(rows: &str) -> (TestDatabase, Service) {
     let database = harness::database().await;
     database.holds_rows_without_jobs();
-    let service = Service::on(database.url()).env("REVEILLE_WORKERS", "0").start().await;
     let client = database.client().await;
-    client
-        .batch_execute(
-            "insert into reveille.ready (queue, task, priority, run_at, id)
+    client.batch_execute(&format!("{rows}; analyze reveille.ready")).await.unwrap();
+    let service = Service::on(database.url()).env("REVEILLE_WORKERS", "0").start().await;
+    (database, service)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queues_are_counted_up_to_ten_thousand_and_estimated_beyond() {
+    let (_database, service) = holding(
+        "insert into reveille.ready (queue, task, priority, run_at, id)
              select 'large', 'echo', n % 10, now(), gen_random_uuid() from generate_series(1, 10050) n;
              insert into reveille.ready (queue, task, priority, run_at, id)
              select 'small', 'echo', n % 2, now() + interval '1 hour', gen_random_uuid() from generate_series(1, 7) n;
-             insert into reveille.queue (name) values ('empty');
-             analyze reveille.ready",
-        )
-        .await
-        .unwrap();
+             insert into reveille.queue (name) values ('empty')",
+    )
+    .await;
     let http = service.http();
     let first = http.get("/queues?limit=2").await.body;
     let cursor = first["next_cursor"].as_str().unwrap();
@@ -126,18 +129,11 @@ async fn queues_are_counted_up_to_ten_thousand_and_estimated_beyond() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_counts_fewer_jobs_of_each_queue_than_one_that_is_asked_for() {
-    let database = harness::database().await;
-    database.holds_rows_without_jobs();
-    let service = Service::on(database.url()).env("REVEILLE_WORKERS", "0").start().await;
-    let client = database.client().await;
-    client
-        .batch_execute(
-            "insert into reveille.ready (queue, task, priority, run_at, id)
-             select 'q' || n % 30, 'echo', n % 10, now(), gen_random_uuid() from generate_series(0, 11999) n;
-             analyze reveille.ready",
-        )
-        .await
-        .unwrap();
+    let (_database, service) = holding(
+        "insert into reveille.ready (queue, task, priority, run_at, id)
+             select 'q' || n % 30, 'echo', n % 10, now(), gen_random_uuid() from generate_series(0, 11999) n",
+    )
+    .await;
     let http = service.http();
     let listed = http.get("/queues").await.body;
     let listed = listed["data"].as_array().unwrap();

@@ -47,6 +47,8 @@ pub(crate) async fn assert_one_place(client: &Client) {
     let row = row.unwrap_or_else(|error| panic!("{error:?}"));
     let wrong: [i64; 3] = [row.get("nowhere"), row.get("several"), row.get("strangers")];
     assert_eq!(wrong, [0; 3], "jobs nowhere, in several places, and rows without a job");
+    let odd = "select count(*) from reveille.ready where attempt < 0 or crashes < 0";
+    assert_eq!(value::<i64>(client, odd).await, 0, "jobs that wait with less than no attempts");
 }
 
 /// The value of a metric (with its labels, as `/metrics` writes it); 0 if it is not there yet.
