@@ -219,21 +219,32 @@ create view reveille.partition as
 
 CREATE OR REPLACE FUNCTION reveille.insert_rows(ids uuid[], queues text[], tasks text[], priorities smallint[], run_ats timestamp with time zone[], payloads jsonb[], max_attemptss integer[], timeouts double precision[], tagss jsonb[], keys text[], wanteds boolean[])
  RETURNS void
- LANGUAGE sql
+ LANGUAGE plpgsql
 AS $function$
-  with j as (
-    insert into reveille.job (id, queue, task, priority, run_at, payload, max_attempts, timeout_seconds, tags, unique_key)
-    select u.id, u.queue, u.task, u.priority, u.run_at, u.payload, u.max_attempts, u.timeout, reveille.tag_array(u.tags), u.key
+begin
+  with u as materialized (
+    select *, row_number() over (partition by u.queue, u.task, u.priority order by u.run_at, u.id) as nth
     from unnest(ids, queues, tasks, priorities, run_ats, payloads, max_attemptss, timeouts, tagss, keys, wanteds)
       u (id, queue, task, priority, run_at, payload, max_attempts, timeout, tags, key, wanted)
     where u.wanted
-    returning queue, task, priority, run_at, id
+  ), j as (
+    insert into reveille.job (id, queue, task, priority, run_at, payload, max_attempts, timeout_seconds, tags, unique_key)
+    select u.id, u.queue, u.task, u.priority, u.run_at, u.payload, u.max_attempts, u.timeout, reveille.tag_array(u.tags), u.key from u
   )
   insert into reveille.ready (queue, task, priority, run_at, id, wakes)
-  select queue, task, priority, run_at, id,
-    (run_at < now() + interval '2 minutes'
-      and row_number() over (partition by queue, task, priority order by run_at, id) = 1)::integer
-  from j
+  select u.queue, u.task, u.priority, u.run_at, u.id, (u.run_at < now() + interval '2 minutes' and u.nth = 1)::integer from u;
+end $function$;
+
+CREATE OR REPLACE FUNCTION reveille.integer_is_sound(value jsonb, low numeric, high numeric)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select case jsonb_typeof(value)
+    when 'number' then value::numeric between low and high and value::numeric % 1 = 0
+    when 'null' then true
+    else value is null
+  end
 $function$;
 
 CREATE OR REPLACE FUNCTION reveille.job_faults(job jsonb)
@@ -306,6 +317,57 @@ AS $function$
   where jsonb_typeof(job) = 'object'
 $function$;
 
+CREATE OR REPLACE FUNCTION reveille.job_is_sound(job jsonb)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$
+  select case
+    when jsonb_typeof(job) <> 'object' or not job ? 'payload' or not reveille.payload_is_sound(job -> 'payload') then false
+    when not reveille.text_is_sound(job -> 'task') or job ->> 'task' ~ '[^a-zA-Z0-9_.:-]'
+      or not octet_length(job ->> 'task') between 1 and 100 then false
+    when not reveille.text_is_sound(job -> 'queue') or job ->> 'queue' ~ '[^a-z0-9_.-]'
+      or not octet_length(job ->> 'queue') between 1 and 64 then false
+    when job - '{payload,task,queue}'::text[] = '{}' then true
+    when job - '{payload,task,queue,priority,run_at,delay_seconds,max_attempts,timeout_seconds,tags,unique_key,on_conflict}'::text[]
+      <> '{}' then false
+    when not reveille.integer_is_sound(job -> 'priority', 0, 9)
+      or not reveille.integer_is_sound(job -> 'max_attempts', 1, 1000)
+      or not reveille.number_is_sound(job -> 'delay_seconds', 0, 315360000)
+      or not reveille.number_is_sound(job -> 'timeout_seconds', 0.001, 604800)
+      or not reveille.tags_are_sound(job -> 'tags')
+      or not reveille.text_is_sound(job -> 'unique_key') or not length(job ->> 'unique_key') between 1 and 255
+      or not reveille.text_is_sound(job -> 'run_at')
+      or job ->> 'run_at' is not null and job ->> 'delay_seconds' is not null then false
+    when job ->> 'run_at' is not null and coalesce(not reveille.moment(job ->> 'run_at')
+      between '1970-01-01 00:00:00+00' and now() + interval '315360000 seconds', true) then false
+    when job ->> 'on_conflict' is not null then job ->> 'unique_key' is not null and jsonb_typeof(job -> 'on_conflict') = 'string'
+      and job ->> 'on_conflict' in ('keep', 'reject', 'replace')
+    else true
+  end
+$function$;
+
+CREATE OR REPLACE FUNCTION reveille.job_rows(jobs jsonb, moment timestamp with time zone, ticks bigint, seed bigint)
+ RETURNS TABLE(nth bigint, id uuid, queue text, task text, priority smallint, run_at timestamp with time zone, payload jsonb, max_attempts integer, timeout double precision, tags jsonb, key text, policy text)
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select e.nth, reveille.uuid7(ticks, seed, e.nth),
+    coalesce(e.job ->> 'queue', 'default'),
+    coalesce(e.job ->> 'task',
+      case when jsonb_typeof(e.job -> 'payload' -> 'task') = 'string' then substring(e.job -> 'payload' ->> 'task' from '^[a-zA-Z0-9_.:-]{1,100}$') end,
+      'echo'),
+    coalesce((e.job ->> 'priority')::numeric, 5)::smallint,
+    coalesce(reveille.moment(e.job ->> 'run_at'), moment + (e.job ->> 'delay_seconds')::double precision * interval '1 second', moment),
+    e.job -> 'payload',
+    (e.job ->> 'max_attempts')::numeric::integer,
+    (e.job ->> 'timeout_seconds')::double precision,
+    case jsonb_typeof(e.job -> 'tags') when 'array' then e.job -> 'tags' end,
+    e.job ->> 'unique_key',
+    coalesce(e.job ->> 'on_conflict', 'keep')
+  from jsonb_array_elements(jobs) with ordinality e (job, nth)
+$function$;
+
 CREATE OR REPLACE FUNCTION reveille.job_status(id uuid)
  RETURNS text
  LANGUAGE sql
@@ -319,7 +381,7 @@ $function$;
 CREATE OR REPLACE FUNCTION reveille.moment(value text)
  RETURNS timestamp with time zone
  LANGUAGE plpgsql
- IMMUTABLE
+ IMMUTABLE STRICT
 AS $function$
 declare
   part text[] := regexp_match(value,
@@ -330,6 +392,14 @@ begin
 exception when datetime_field_overflow or invalid_datetime_format then
   return null;
 end $function$;
+
+CREATE OR REPLACE FUNCTION reveille.number_is_sound(value jsonb, low numeric, high numeric)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select case jsonb_typeof(value) when 'number' then value::numeric between low and high when 'null' then true else value is null end
+$function$;
 
 CREATE OR REPLACE FUNCTION reveille.partition_ensure(weeks integer DEFAULT 3)
  RETURNS void
@@ -432,6 +502,18 @@ begin
   end if;
 end $function$;
 
+CREATE OR REPLACE FUNCTION reveille.payload_is_sound(payload jsonb)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$
+  select octet_length(payload::text) < 130
+    or pg_column_size(payload) <= 170000
+      and (octet_length(payload::text) <= 1400 or payload::text !~ '[0-9.]{250}')
+      and (pg_column_size(payload) <= 250
+        or not jsonb_path_exists(payload, 'strict $.**{64 to last} ? (@.type() == "object" || @.type() == "array")'))
+$function$;
+
 CREATE OR REPLACE FUNCTION reveille.payload_walk(payload jsonb)
  RETURNS TABLE(pointer text, value jsonb, depth integer)
  LANGUAGE sql
@@ -531,6 +613,7 @@ CREATE OR REPLACE FUNCTION reveille.submit(task text DEFAULT NULL::text, payload
  LANGUAGE sql
  SECURITY DEFINER
  SET search_path TO 'reveille', 'pg_temp'
+ SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
   select s.job_id, s.status, s.outcome
   from reveille.submit_checked(jsonb_build_array(
@@ -548,41 +631,55 @@ declare
   faults jsonb;
   summary text;
   moment timestamptz := clock_timestamp();
+  ticks bigint := reveille.uuid7_ticks(moment);
+  seed bigint := reveille.uuid7_seed();
+  a record;
   answers jsonb;
 begin
-  select jsonb_agg(jsonb_build_object('pointer', f.pointer, 'code', f.code, 'message', f.message) order by f.nth, f.pointer),
-         string_agg(f.pointer || ' ' || f.message, '; ' order by f.nth, f.pointer) filter (where f.rank <= 10)
-  into faults, summary
-  from (
-    select e.nth, case when listed then '/' || e.nth - 1 else '' end || f.pointer as pointer, f.code, f.message, row_number() over () as rank
-    from jsonb_array_elements(jobs) with ordinality e (job, nth) cross join lateral reveille.job_faults(e.job) f
-  ) f;
-  if faults is not null then
-    raise exception using errcode = 'invalid_parameter_value', message = 'nothing was submitted: ' || summary,
-      detail = faults::text, hint = 'Mend the fields that the message names, and submit again.';
+  if exists (select from jsonb_array_elements(jobs) e (job) where not reveille.job_is_sound(e.job)) then
+    select jsonb_agg(jsonb_build_object('pointer', f.pointer, 'code', f.code, 'message', f.message) order by f.nth, f.pointer),
+           string_agg(f.pointer || ' ' || f.message, '; ' order by f.nth, f.pointer) filter (where f.rank <= 10)
+    into faults, summary
+    from (
+      select e.nth, case when listed then '/' || e.nth - 1 else '' end || f.pointer as pointer, f.code, f.message, row_number() over () as rank
+      from jsonb_array_elements(jobs) with ordinality e (job, nth) cross join lateral reveille.job_faults(e.job) f
+      where not reveille.job_is_sound(e.job)
+    ) f;
+    if faults is not null then
+      raise exception using errcode = 'invalid_parameter_value', message = 'nothing was submitted: ' || summary,
+        detail = faults::text, hint = 'Mend the fields that the message names, and submit again.';
+    end if;
   end if;
 
-  select jsonb_agg(to_jsonb(r) order by r.nth) into answers
-  from (
-    select array_agg(reveille.uuid7(moment, e.nth)) as ids,
-      array_agg(coalesce(e.job ->> 'queue', 'default')) as queues,
-      array_agg(coalesce(e.job ->> 'task',
-        case when jsonb_typeof(e.job -> 'payload' -> 'task') = 'string' then substring(e.job -> 'payload' ->> 'task' from '^[a-zA-Z0-9_.:-]{1,100}$') end,
-        'echo')) as tasks,
-      array_agg(coalesce((e.job ->> 'priority')::numeric, 5)::smallint) as priorities,
-      array_agg(coalesce(reveille.moment(e.job ->> 'run_at'),
-        moment + coalesce((e.job ->> 'delay_seconds')::double precision, 0) * interval '1 second')) as run_ats,
-      array_agg(e.job -> 'payload') as payloads,
-      array_agg((e.job ->> 'max_attempts')::numeric::integer) as max_attemptss,
-      array_agg((e.job ->> 'timeout_seconds')::double precision) as timeouts,
-      array_agg(case jsonb_typeof(e.job -> 'tags') when 'array' then e.job -> 'tags' end) as tagss,
-      array_agg(e.job ->> 'unique_key') as keys,
-      array_agg(coalesce(e.job ->> 'on_conflict', 'keep')) as policies
-    from (select * from jsonb_array_elements(jobs) with ordinality e (job, nth) order by nth) e
-  ) a
-  cross join lateral reveille.submit_rows(a.ids, a.queues, a.tasks, a.priorities, a.run_ats, a.payloads, a.max_attemptss,
-    a.timeouts, a.tagss, a.keys, a.policies) r;
+  -- Without keys nothing can be in the way, and one statement writes it all.
+  if not exists (select from jsonb_array_elements(jobs) e (job) where e.job ->> 'unique_key' is not null) then
+    if to_regclass('reveille.' || reveille.partition_name('job', moment)) is null then
+      perform reveille.partition_ensure();
+    end if;
+    return query
+      with e as materialized (
+        select * from reveille.job_rows(jobs, moment, ticks, seed)
+      ), first as materialized (
+        select min(e.nth) as nth from e where e.run_at < moment + interval '2 minutes' group by e.queue, e.task, e.priority
+      ), j as (
+        insert into reveille.job (id, queue, task, priority, run_at, payload, max_attempts, timeout_seconds, tags)
+        select e.id, e.queue, e.task, e.priority, e.run_at, e.payload, e.max_attempts, e.timeout, reveille.tag_array(e.tags) from e
+      ), r as (
+        insert into reveille.ready (queue, task, priority, run_at, id, wakes)
+        select e.queue, e.task, e.priority, e.run_at, e.id, (e.nth in (select f.nth from first f))::integer from e
+      )
+      select e.nth, e.id, case when e.run_at > clock_timestamp() then 'scheduled' else 'queued' end, 'created' from e;
+    return;
+  end if;
 
+  select array_agg(e.id) as ids, array_agg(e.queue) as queues, array_agg(e.task) as tasks, array_agg(e.priority) as priorities,
+    array_agg(e.run_at) as run_ats, array_agg(e.payload) as payloads, array_agg(e.max_attempts) as max_attemptss,
+    array_agg(e.timeout) as timeouts, array_agg(e.tags) as tagss, array_agg(e.key) as keys, array_agg(e.policy) as policies
+  into a
+  from reveille.job_rows(jobs, moment, ticks, seed) e;
+  select jsonb_agg(to_jsonb(r) order by r.nth) into answers
+  from reveille.submit_rows(a.ids, a.queues, a.tasks, a.priorities, a.run_ats, a.payloads, a.max_attemptss,
+    a.timeouts, a.tagss, a.keys, a.policies) r;
   select jsonb_agg(jsonb_build_object('pointer', case when listed then '/' || r.nth - 1 else '' end || '/unique_key',
            'code', 'unique_key_conflict', 'message', 'job ' || r.job_id || ' holds this key', 'job_id', r.job_id) order by r.nth)
   into faults
@@ -600,6 +697,7 @@ CREATE OR REPLACE FUNCTION reveille.submit_many(jobs jsonb)
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'reveille', 'pg_temp'
+ SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
 begin
   if jsonb_typeof(jobs) is distinct from 'array' then
@@ -711,23 +809,42 @@ end $function$;
 
 CREATE OR REPLACE FUNCTION reveille.tag_array(tags jsonb)
  RETURNS text[]
- LANGUAGE sql
+ LANGUAGE plpgsql
  IMMUTABLE STRICT
 AS $function$
-  select nullif(array(select jsonb_array_elements_text(tags)), '{}')
+begin
+  return nullif(array(select jsonb_array_elements_text(tags)), '{}');
+end $function$;
+
+CREATE OR REPLACE FUNCTION reveille.tags_are_sound(value jsonb)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select case jsonb_typeof(value)
+    when 'array' then jsonb_array_length(value) <= 20 and not value ? ''
+      and not jsonb_path_exists(value, '$[*] ? (@.type() <> "string")')
+      and (octet_length(value::text) <= 66 or not jsonb_path_exists(value, '$[*] ? (@ like_regex ".{65}" flag "s")'))
+    when 'null' then true
+    else value is null
+  end
 $function$;
 
-CREATE OR REPLACE FUNCTION reveille.uuid7(at timestamp with time zone, nth bigint DEFAULT 0)
+CREATE OR REPLACE FUNCTION reveille.text_is_sound(value jsonb)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select case jsonb_typeof(value) when 'string' then true when 'null' then true else value is null end
+$function$;
+
+CREATE OR REPLACE FUNCTION reveille.uuid7(ticks bigint, seed bigint, nth bigint)
  RETURNS uuid
  LANGUAGE sql
- PARALLEL SAFE
+ IMMUTABLE PARALLEL SAFE
 AS $function$
-  select encode(
-    overlay(overlay(uuid_send(gen_random_uuid())
-      placing substring(int8send(ticks / 4096) from 3) from 1 for 6)
-      placing substring(int8send((7 << 12) | (ticks % 4096)) from 7) from 7 for 2),
-    'hex')::uuid
-  from (select floor(extract(epoch from at) * 1000 * 4096)::bigint + nth) t (ticks)
+  select encode(int8send(((ticks + nth) >> 12 << 16) | (7 << 12) | ((ticks + nth) & 4095))
+    || int8send((hashint8extended(nth, seed) & 4611686018427387903) | (-9223372036854775808)), 'hex')::uuid
 $function$;
 
 CREATE OR REPLACE FUNCTION reveille.uuid7_floor(at timestamp with time zone)
@@ -736,6 +853,22 @@ CREATE OR REPLACE FUNCTION reveille.uuid7_floor(at timestamp with time zone)
  IMMUTABLE PARALLEL SAFE
 AS $function$
   select (lpad(to_hex(floor(extract(epoch from at) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
+$function$;
+
+CREATE OR REPLACE FUNCTION reveille.uuid7_seed()
+ RETURNS bigint
+ LANGUAGE sql
+ PARALLEL SAFE
+AS $function$
+  select ('x' || encode(substring(uuid_send(gen_random_uuid()) from 9), 'hex'))::bit(64)::bigint
+$function$;
+
+CREATE OR REPLACE FUNCTION reveille.uuid7_ticks(at timestamp with time zone)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$
+  select floor(extract(epoch from at) * 4096000)::bigint
 $function$;
 
 CREATE OR REPLACE FUNCTION reveille.uuid7_time(id uuid)

@@ -63,7 +63,7 @@ def claim_round(world, name, service, session):
 def refill(session, jobs):
     session(
         "with j as (insert into reveille.job (id, run_at, priority, queue, task, payload) "
-        "select reveille.uuid7(now(), n), now(), 5, 'default', 'noop', '{\"n\": 0}' "
+        "select reveille.uuid7(reveille.uuid7_ticks(now()), 0, n), now(), 5, 'default', 'noop', '{\"n\": 0}' "
         f"from generate_series(1, {jobs}) n returning *) "
         "insert into reveille.ready (queue, task, priority, run_at, id) select queue, task, priority, run_at, id from j")
 

@@ -11,7 +11,7 @@ use crate::harness::{self, Service, TestDatabase, within};
 /// them the oldest of each kind, and a quarter has a tag. Many outcomes have lost their jobs, as while an old week is given up.
 const FILL: &str = "
 create temp table made as
-  select n, reveille.uuid7(now() - interval '1 hour', n * 5000) as id, case when n % 1500 = 1 or n = 5501 then 'few' else 'many' end as queue,
+  select n, reveille.uuid7(reveille.uuid7_ticks(now() - interval '1 hour'), 0, n * 5000) as id, case when n % 1500 = 1 or n = 5501 then 'few' else 'many' end as queue,
     case when n % 1750 = 0 then now() + interval '1 day' else now() - interval '1 hour' end as run_at
   from generate_series(1, 9000) n;
 insert into reveille.job (id, run_at, priority, queue, task, payload, tags, unique_key)

@@ -25,7 +25,7 @@ const RETRY: &str = include_str!("../../sql/job/retry.sql");
 async fn job(client: &Client, created_ago: &str) -> Uuid {
     let sql = format!(
         "insert into reveille.job (id, run_at, priority, queue, task, payload, unique_key)
-         values (reveille.uuid7(now() - interval '{created_ago}'), now(), 5, 'default', 'unserved', '1', 'k' || random())
+         values (reveille.uuid7(reveille.uuid7_ticks(now() - interval '{created_ago}'), reveille.uuid7_seed(), 0), now(), 5, 'default', 'unserved', '1', 'k' || random())
          returning id"
     );
     client.query_one(&sql, &[]).await.unwrap().get(0)

@@ -4,7 +4,7 @@ use crate::harness::TestDatabase;
 
 const FILL: &str = "
 create temp table made as
-  select n, reveille.uuid7(now() - interval '1 hour', n * 5000) as id from generate_series(1, 140000) n;
+  select n, reveille.uuid7(reveille.uuid7_ticks(now() - interval '1 hour'), 0, n * 5000) as id from generate_series(1, 140000) n;
 insert into reveille.job (id, run_at, priority, queue, task, payload, tags, unique_key)
   select id, reveille.uuid7_time(id), n % 10, 'q' || n % 5, 'task_' || n % 10, jsonb_build_object('n', n),
     case when n % 5000 = 0 then array['rare'] end, case when n % 100 = 0 then 'k' || n end
