@@ -91,6 +91,20 @@ struct Request {
     answer: oneshot::Sender<Answer>,
 }
 
+/// Has a writer write it, and waits for its answer.
+async fn hand_over(
+    writer: &mpsc::Sender<Request>,
+    id: JobId,
+    job: Submission,
+    deadline: Instant,
+) -> Answer {
+    let (answer, answered) = oneshot::channel();
+    let ended = || SubmitError::Unavailable("the service is stopping".into());
+    let request = Request { id, job, deadline, sent: false, answer };
+    writer.send(request).await.map_err(|_| ended())?;
+    answered.await.map_err(|_| ended())?
+}
+
 /// Takes submissions. Clones share the writers.
 #[derive(Clone)]
 pub struct Submitter {
@@ -100,6 +114,7 @@ pub struct Submitter {
     /// How these submissions come in, for the metrics.
     door: &'static str,
     plain: mpsc::Sender<Request>,
+    gathering: Arc<Plain>,
     keyed: mpsc::Sender<Request>,
 }
 
@@ -109,10 +124,10 @@ impl Submitter {
         let (plain, plain_requests) = mpsc::channel(WAITING_MOST);
         let (keyed, keyed_requests) = mpsc::channel(WAITING_MOST);
         let ids = Ids::new(store.clock.clone());
-        let submitter = Self { ids, door: "http", store, wakes, plain, keyed };
-        let plain_requests = Arc::new(Plain::new(plain_requests));
+        let gathering = Arc::new(Plain::new(plain_requests));
+        let submitter = Self { ids, door: "http", store, wakes, plain, gathering, keyed };
         for _ in 0..2 {
-            tracker.spawn(submitter.writer().run(plain_requests.clone()));
+            tracker.spawn(submitter.writer().run(submitter.gathering.clone()));
         }
         tracker.spawn(Keyed::new(submitter.writer()).run(keyed_requests));
         submitter
@@ -130,13 +145,15 @@ impl Submitter {
 
     /// Submits one job. Answers after its COMMIT is flushed.
     pub async fn submit(&self, job: Submission) -> Answer {
-        let (answer, answered) = oneshot::channel();
-        let channel = if job.unique.is_some() { &self.keyed } else { &self.plain };
-        let deadline = Instant::now() + PATIENCE;
-        let request = Request { id: self.ids.next(), job, deadline, sent: false, answer };
-        let ended = || SubmitError::Unavailable("the service is stopping".into());
-        channel.send(request).await.map_err(|_| ended())?;
-        let answer = answered.await.map_err(|_| ended())?;
+        let (id, deadline) = (self.ids.next(), Instant::now() + PATIENCE);
+        let answer = if job.unique.is_some() {
+            hand_over(&self.keyed, id, job, deadline).await
+        } else if let Some(_alone) = self.gathering.try_alone() {
+            // Nothing is in flight: without the two hand-overs between tasks.
+            self.writer().write_one(&(id, job), deadline).await
+        } else {
+            hand_over(&self.plain, id, job, deadline).await
+        };
         self.count(answer.as_ref().map(std::slice::from_ref));
         answer
     }

@@ -7,7 +7,7 @@ use metrics::histogram;
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit, mpsc};
 use tokio::time::{Instant, timeout};
 
-use super::{Request, SubmitError};
+use super::{Answer, Request, SubmitError};
 use crate::events::{Source, Wakes};
 use crate::job::JobId;
 use crate::job::state::Status;
@@ -47,11 +47,7 @@ impl Writer {
         if let (Err(SubmitError::Refused(_)), true) = (&result, jobs.len() > 1) {
             // One bad row must not fail its neighbours.
             for (job, answer) in jobs.into_iter().zip(answers) {
-                let result = self.insert(std::slice::from_ref(&job), deadline).await;
-                if result.is_ok() {
-                    self.announce(std::slice::from_ref(&job));
-                }
-                let _ = answer.send(result.map(|()| self.created(job.0, &job.1)));
+                let _ = answer.send(self.write_one(&job, deadline).await);
             }
             return;
         }
@@ -61,6 +57,12 @@ impl Writer {
         for ((id, job), answer) in jobs.iter().zip(answers) {
             let _ = answer.send(result.clone().map(|()| self.created(*id, job)));
         }
+    }
+
+    pub(super) async fn write_one(&self, job: &(JobId, Submission), deadline: Instant) -> Answer {
+        self.insert(std::slice::from_ref(job), deadline).await?;
+        self.announce(std::slice::from_ref(job));
+        Ok(self.created(job.0, &job.1))
     }
 
     /// Inserts jobs without unique keys, all or none.
@@ -172,6 +174,11 @@ pub(super) struct Plain {
 impl Plain {
     pub(super) fn new(requests: mpsc::Receiver<Request>) -> Self {
         Self { requests: Mutex::new(requests), alone: Semaphore::new(1) }
+    }
+
+    /// The right to write alone, if nobody has it or waits for it.
+    pub(super) fn try_alone(&self) -> Option<SemaphorePermit<'_>> {
+        self.alone.try_acquire().ok()
     }
 
     /// What has gathered. While an INSERT is in flight the next one waits for its end, and grows: two that take half each cost
