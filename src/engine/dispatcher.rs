@@ -4,7 +4,7 @@
 //! it come back full. Claimed entries stay in the index until vacuum, so a claim starts where the last one of its lane
 //! ended; without that bound a loop fell from 43,000 to 20,000 jobs/s within 600,000 jobs. The bound is a guess: late
 //! committers, retries and changed priorities lie before it. So it lives only in memory, only while claims come back full,
-//! and at most [`BOUND_FOR`].
+//! and until reading from the front again is a [`FRONT_SHARE`] of the time, or [`BOUND_MOST`] has passed.
 //!
 //! A gated notification can be skipped while the notifier commits a moment earlier, so a lane that was notified is looked at
 //! again a few times. Timers are exact: a claim tells when the next job of its lanes is due, and the loop sleeps until then.
@@ -28,8 +28,11 @@ use crate::store::lease::{CLAIM_MOST, Claim, Claimed, LaneClaim};
 use crate::store::{Result, Store};
 use crate::tasks::Registry;
 
-/// After so long a lane is read from its front again.
-const BOUND_FOR: Duration = Duration::from_millis(250);
+/// A lane is read from its front again after so long, and after so many times as long as that took the last time: behind an old
+/// snapshot nothing is vacuumed, and each such reading passes all that was ever claimed.
+const BOUND_LEAST: Duration = Duration::from_millis(250);
+const FRONT_SHARE: u32 = 50;
+const BOUND_MOST: Duration = Duration::from_secs(2);
 /// When a notified lane is looked at again.
 const LOOKS: [Duration; 3] =
     [Duration::from_millis(5), Duration::from_millis(50), Duration::from_millis(250)];
@@ -39,6 +42,7 @@ struct Known {
     source: Source,
     bound: Option<(DateTime<Utc>, Uuid)>,
     front_read: Instant,
+    bound_for: Duration,
 }
 
 pub(super) struct Dispatcher {
@@ -204,6 +208,7 @@ impl Dispatcher {
             source,
             bound: None,
             front_read: Instant::now(),
+            bound_for: BOUND_LEAST,
         });
     }
 
@@ -280,7 +285,7 @@ impl Dispatcher {
                 let lane = lanes[index].clone();
                 let known = self.known.get_mut(&lane);
                 let bound = known.and_then(|known| {
-                    if known.front_read.elapsed() >= BOUND_FOR {
+                    if known.front_read.elapsed() >= known.bound_for {
                         known.bound = None;
                     }
                     known.bound
@@ -321,6 +326,7 @@ impl Dispatcher {
             }
             if lane_claim.bound.is_none() && nth <= read {
                 known.front_read = begun;
+                known.bound_for = (begun.elapsed() * FRONT_SHARE).clamp(BOUND_LEAST, BOUND_MOST);
             }
             let short = nth < read && got[nth] < lane_claim.most;
             if short && lane_claim.bound.is_none() {
