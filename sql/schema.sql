@@ -232,7 +232,7 @@ begin
     select u.id, u.queue, u.task, u.priority, u.run_at, u.payload, u.max_attempts, u.timeout, reveille.tag_array(u.tags), u.key from u
   )
   insert into reveille.ready (queue, task, priority, run_at, id, wakes)
-  select u.queue, u.task, u.priority, u.run_at, u.id, (u.run_at < now() + interval '2 minutes' and u.nth = 1)::integer from u;
+  select u.queue, u.task, u.priority, u.run_at, u.id, (u.run_at < clock_timestamp() + interval '2 minutes' and u.nth = 1)::integer from u;
 end $function$;
 
 CREATE OR REPLACE FUNCTION reveille.integer_is_sound(value jsonb, low numeric, high numeric)
@@ -320,7 +320,7 @@ $function$;
 CREATE OR REPLACE FUNCTION reveille.job_is_sound(job jsonb)
  RETURNS boolean
  LANGUAGE sql
- STABLE PARALLEL SAFE
+ STABLE
 AS $function$
   select case
     when jsonb_typeof(job) <> 'object' or not job ? 'payload' or not reveille.payload_is_sound(job -> 'payload') then false
@@ -358,7 +358,7 @@ AS $function$
       case when jsonb_typeof(e.job -> 'payload' -> 'task') = 'string' then substring(e.job -> 'payload' ->> 'task' from '^[a-zA-Z0-9_.:-]{1,100}$') end,
       'echo'),
     coalesce((e.job ->> 'priority')::numeric, 5)::smallint,
-    coalesce(reveille.moment(e.job ->> 'run_at'), moment + (e.job ->> 'delay_seconds')::double precision * interval '1 second', moment),
+    coalesce(reveille.moment(e.job ->> 'run_at'), moment + round((e.job ->> 'delay_seconds')::numeric, 6)::double precision * interval '1 second', moment),
     e.job -> 'payload',
     (e.job ->> 'max_attempts')::numeric::integer,
     (e.job ->> 'timeout_seconds')::double precision,
@@ -823,8 +823,8 @@ CREATE OR REPLACE FUNCTION reveille.tags_are_sound(value jsonb)
 AS $function$
   select case jsonb_typeof(value)
     when 'array' then jsonb_array_length(value) <= 20 and not value ? ''
-      and not jsonb_path_exists(value, '$[*] ? (@.type() <> "string")')
-      and (octet_length(value::text) <= 66 or not jsonb_path_exists(value, '$[*] ? (@ like_regex ".{65}" flag "s")'))
+      and not jsonb_path_exists(value, 'strict $[*] ? (@.type() <> "string")')
+      and (octet_length(value::text) <= 66 or not jsonb_path_exists(value, 'strict $[*] ? (@ like_regex ".{65}" flag "s")'))
     when 'null' then true
     else value is null
   end

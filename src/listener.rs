@@ -1,7 +1,7 @@
 //! The listener: a connection of its own that hears what was committed, and hands it on. It never awaits work, since a
 //! listener that stops reading holds back vacuum and at last every COMMIT.
 //!
-//! A listener can be dead without an error, and then the poll hides it. So it notifies itself every few seconds and takes
+//! A listener can be dead without an error, and then the poll hides it. So it notifies itself every ten seconds and takes
 //! silence for death. After every (re)connect everything is looked at once, for what was said meanwhile.
 
 use std::sync::atomic::Ordering;
@@ -76,6 +76,7 @@ async fn listen(mut listening: Listening, events: &Events) -> &'static str {
         tokio::pin!(silent, round_ends);
         loop {
             tokio::select! {
+                biased; // What came while this process did not run has come in time.
                 payload = listening.next() => match payload {
                     Some(payload) if payload == canary => {
                         heard = true;

@@ -1,6 +1,6 @@
 -- The SQL door at nearly the price of the others. What is done for each job is an expression that PostgreSQL puts into the
 -- statement (no subquery, nothing volatile, or it would run as a function of its own), and statements stand in plpgsql, which keeps
--- their plans for the session where sql plans them anew for each call.
+-- their plans for the session where sql, before PostgreSQL 18, plans them anew for each call.
 
 -- A UUIDv7 is cheap if its randomness is drawn once for a call: `ticks` are 1/4096 ms since 1970, `seed` has the random bits.
 -- The ids of one call differ by `nth`, and those of two by their seeds.
@@ -52,8 +52,8 @@ create function reveille.tags_are_sound(value jsonb) returns boolean
 language sql immutable parallel safe as $$
   select case jsonb_typeof(value)
     when 'array' then jsonb_array_length(value) <= 20 and not value ? ''
-      and not jsonb_path_exists(value, '$[*] ? (@.type() <> "string")')
-      and (octet_length(value::text) <= 66 or not jsonb_path_exists(value, '$[*] ? (@ like_regex ".{65}" flag "s")'))
+      and not jsonb_path_exists(value, 'strict $[*] ? (@.type() <> "string")')
+      and (octet_length(value::text) <= 66 or not jsonb_path_exists(value, 'strict $[*] ? (@ like_regex ".{65}" flag "s")'))
     when 'null' then true
     else value is null
   end
@@ -69,7 +69,7 @@ language sql stable parallel safe as $$
 $$;
 
 create function reveille.job_is_sound(job jsonb) returns boolean
-language sql stable parallel safe as $$
+language sql stable as $$
   select case
     when jsonb_typeof(job) <> 'object' or not job ? 'payload' or not reveille.payload_is_sound(job -> 'payload') then false
     when not reveille.text_is_sound(job -> 'task') or job ->> 'task' ~ '[^a-zA-Z0-9_.:-]'
@@ -107,7 +107,7 @@ language sql stable as $$
       case when jsonb_typeof(e.job -> 'payload' -> 'task') = 'string' then substring(e.job -> 'payload' ->> 'task' from '^[a-zA-Z0-9_.:-]{1,100}$') end,
       'echo'),
     coalesce((e.job ->> 'priority')::numeric, 5)::smallint,
-    coalesce(reveille.moment(e.job ->> 'run_at'), moment + (e.job ->> 'delay_seconds')::double precision * interval '1 second', moment),
+    coalesce(reveille.moment(e.job ->> 'run_at'), moment + round((e.job ->> 'delay_seconds')::numeric, 6)::double precision * interval '1 second', moment),
     e.job -> 'payload',
     (e.job ->> 'max_attempts')::numeric::integer,
     (e.job ->> 'timeout_seconds')::double precision,
@@ -133,7 +133,7 @@ begin
     select u.id, u.queue, u.task, u.priority, u.run_at, u.payload, u.max_attempts, u.timeout, reveille.tag_array(u.tags), u.key from u
   )
   insert into reveille.ready (queue, task, priority, run_at, id, wakes)
-  select u.queue, u.task, u.priority, u.run_at, u.id, (u.run_at < now() + interval '2 minutes' and u.nth = 1)::integer from u;
+  select u.queue, u.task, u.priority, u.run_at, u.id, (u.run_at < clock_timestamp() + interval '2 minutes' and u.nth = 1)::integer from u;
 end $$;
 
 -- A plan made for one call's arrays would be thrown away, and cost more than the call.

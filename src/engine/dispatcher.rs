@@ -4,7 +4,7 @@
 //! it come back full. Claimed entries stay in the index until vacuum, so a claim starts where the last one of its lane
 //! ended; without that bound a loop fell from 43,000 to 20,000 jobs/s within 600,000 jobs. The bound is a guess: late
 //! committers, retries and changed priorities lie before it. So it lives only in memory, only while claims come back full,
-//! and until reading from the front again is a [`FRONT_SHARE`] of the time, or [`BOUND_MOST`] has passed.
+//! and no longer than `Known::bound_for`.
 //!
 //! A gated notification can be skipped while the notifier commits a moment earlier, so a lane that was notified is looked at
 //! again a few times. Timers are exact: a claim tells when the next job of its lanes is due, and the loop sleeps until then.
@@ -28,10 +28,11 @@ use crate::store::lease::{CLAIM_MOST, Claim, Claimed, LaneClaim};
 use crate::store::{Result, Store};
 use crate::tasks::Registry;
 
-/// A lane is read from its front again after so long, and after so many times as long as that took the last time: behind an old
-/// snapshot nothing is vacuumed, and each such reading passes all that was ever claimed.
+/// A lane of which something was heard is read from its front again after so long.
 const BOUND_LEAST: Duration = Duration::from_millis(250);
-const FRONT_SHARE: u32 = 50;
+/// One of which nothing was heard: after so many times as long as that took the last time, and this long at most. Behind an old
+/// snapshot nothing is vacuumed, and each such reading passes all that was ever claimed.
+const BOUND_TIMES: u32 = 50;
 const BOUND_MOST: Duration = Duration::from_secs(2);
 /// When a notified lane is looked at again.
 const LOOKS: [Duration; 3] =
@@ -42,6 +43,7 @@ struct Known {
     source: Source,
     bound: Option<(DateTime<Utc>, Uuid)>,
     front_read: Instant,
+    /// How long after that the bound may be used.
     bound_for: Duration,
 }
 
@@ -204,12 +206,9 @@ impl Dispatcher {
     }
 
     fn know(&mut self, lane: Lane, source: Source) {
-        self.known.entry(lane).or_insert_with(|| Known {
-            source,
-            bound: None,
-            front_read: Instant::now(),
-            bound_for: BOUND_LEAST,
-        });
+        let new =
+            || Known { source, bound: None, front_read: Instant::now(), bound_for: BOUND_LEAST };
+        self.known.entry(lane).or_insert_with(new).bound_for = BOUND_LEAST;
     }
 
     fn look_again(&mut self, lane: &Lane, nth: usize) {
@@ -326,7 +325,7 @@ impl Dispatcher {
             }
             if lane_claim.bound.is_none() && nth <= read {
                 known.front_read = begun;
-                known.bound_for = (begun.elapsed() * FRONT_SHARE).clamp(BOUND_LEAST, BOUND_MOST);
+                known.bound_for = (begun.elapsed() * BOUND_TIMES).clamp(BOUND_LEAST, BOUND_MOST);
             }
             let short = nth < read && got[nth] < lane_claim.most;
             if short && lane_claim.bound.is_none() {

@@ -41,14 +41,15 @@ pub(crate) struct Session {
     pub(crate) client: Client,
     prepared: HashMap<&'static str, Statement>,
     pooler: bool,
-    abandoned: bool,
+    /// Something was sent, and nobody has read the answer. Such a connection is closed instead of going back to its pool, where
+    /// whoever took it next would wait for the same answer.
+    unanswered: bool,
 }
 
 impl Session {
-    /// Gives up waiting for an answer. The connection is closed instead of going back to its pool, where whoever took it next
-    /// would wait for the same answer.
+    /// Gives up waiting for an answer.
     pub(crate) fn abandon(&mut self) -> Error {
-        self.abandoned = true;
+        self.unanswered = true;
         Error::Unknown("no answer in time".into())
     }
 
@@ -59,6 +60,14 @@ impl Session {
         sql: &'static Sql,
         parameters: Parameters<'_>,
     ) -> Result<Vec<Row>> {
+        // Stays so if this future is dropped: its caller may be an HTTP request whose client went away.
+        self.unanswered = true;
+        let result = self.ask(sql, parameters).await;
+        self.unanswered = false;
+        result
+    }
+
+    async fn ask(&mut self, sql: &'static Sql, parameters: Parameters<'_>) -> Result<Vec<Row>> {
         debug_assert_eq!(sql.types.len(), parameters.len(), "{}", sql.name);
         if self.client.is_closed() {
             return Err(Error::Unavailable("the connection was closed".into()));
@@ -96,7 +105,7 @@ impl ManageConnection for Manager {
             .await
             .map_err(|_| Error::Unavailable("no connection within four seconds".into()))?
             .map_err(|error| refused_connection(&error))?;
-        Ok(Session { client, prepared: HashMap::new(), pooler: self.pooler, abandoned: false })
+        Ok(Session { client, prepared: HashMap::new(), pooler: self.pooler, unanswered: false })
     }
 
     async fn is_valid(&self, session: &mut Session) -> Result<()> {
@@ -104,7 +113,7 @@ impl ManageConnection for Manager {
     }
 
     fn has_broken(&self, session: &mut Session) -> bool {
-        session.abandoned || session.client.is_closed()
+        session.unanswered || session.client.is_closed()
     }
 }
 

@@ -168,17 +168,13 @@ impl Writer {
 /// Where submissions without a unique key gather, for two writers that take turns.
 pub(super) struct Plain {
     requests: Mutex<mpsc::Receiver<Request>>,
-    alone: Semaphore,
+    alone: Arc<Semaphore>,
 }
 
 impl Plain {
-    pub(super) fn new(requests: mpsc::Receiver<Request>) -> Self {
-        Self { requests: Mutex::new(requests), alone: Semaphore::new(1) }
-    }
-
-    /// The right to write alone, if nobody has it or waits for it.
-    pub(super) fn try_alone(&self) -> Option<SemaphorePermit<'_>> {
-        self.alone.try_acquire().ok()
+    /// `alone` has one permit, which whoever writes has, unless the one before takes long.
+    pub(super) fn new(requests: mpsc::Receiver<Request>, alone: Arc<Semaphore>) -> Self {
+        Self { requests: Mutex::new(requests), alone }
     }
 
     /// What has gathered. While an INSERT is in flight the next one waits for its end, and grows: two that take half each cost

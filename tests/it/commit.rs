@@ -154,6 +154,27 @@ async fn a_commit_that_cannot_be_settled_in_time_is_said_to_be_unknown() {
     }
 }
 
+/// A submission is written for whoever sent it. If they give up, their statement stays behind in its session.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_behind_the_statements_of_callers_who_went_away() {
+    let database = harness::database().await;
+    let service = Service::start(database.url()).await;
+    let (client, mut locker) =
+        (database.client().await, harness::cluster::connect(database.url()).await);
+    let job = submit(&client, r#"task => 'sleep', payload => '{"seconds": 3}'"#).await;
+    becomes(&client, &job, "processing", SOON).await;
+    let lock = locker.transaction().await.unwrap();
+    let partition: String = value(&client, "select reveille.partition_name('job', now())").await;
+    lock.batch_execute(&format!("lock table reveille.{partition} in share mode")).await.unwrap();
+    for nth in 1..=6 {
+        let sent = submission(&service, &json!({"payload": nth}));
+        statements_wait(&client, nth, "insert into reveille.job").await;
+        sent.abort();
+        assert!(sent.await.unwrap_err().is_cancelled());
+    }
+    becomes(&client, &job, "completed", SOON).await;
+}
+
 /// What the database was told of durability, as its triggers saw it.
 #[tokio::test(flavor = "multi_thread")]
 async fn submissions_and_outcomes_are_flushed_and_claims_are_not() {

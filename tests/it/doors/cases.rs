@@ -294,6 +294,12 @@ pub(super) fn cases() -> Vec<Case> {
         Refused(&[("/tags/0", "invalid_length"), ("/tags/2", "wrong_type")]),
     );
     case(
+        "tags within tags",
+        &with(r#""tags": [["t"], [], "t"]"#),
+        Refused(&[("/tags/0", "wrong_type"), ("/tags/1", "wrong_type")]),
+    );
+    case("hardly a delay", &with(r#""delay_seconds": 1e-330"#), Kept("queued", "{}", "1"));
+    case(
         "tags of a wrong length",
         &with(&format!(r#""tags": ["", "t", "{}"]"#, "é".repeat(65))),
         Refused(&[("/tags/0", "invalid_length"), ("/tags/2", "invalid_length")]),
