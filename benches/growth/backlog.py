@@ -104,7 +104,7 @@ def instances(world):
             rate = drain(world, jobs, instances=count)
             world.database("submit")
             with world.services("submit", count, REVEILLE_WORKERS=0) as services:
-                submitted = world.submit(services, world.size(4, 1))
+                submitted = world.submit(services, world.size(4, 1), connections=64 * count)
             yield {"x": count, "claim_per_s": rate, "submit_per_s": submitted}
 
 
