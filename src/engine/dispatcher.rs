@@ -1,10 +1,10 @@
 //! The dispatcher: one loop that is woken, and claims for all free slots, and a little ahead of them, in one statement.
 //!
 //! It knows which lanes have jobs: from wakes, and from a loose index scan at each poll. A lane stays known while claims from
-//! it come back full. Claimed entries stay in the index until vacuum, so a claim starts where the last one of its lane
-//! ended; without that bound a loop fell from 43,000 to 20,000 jobs/s within 600,000 jobs. The bound is a guess: late
-//! committers, retries and changed priorities lie before it. So it lives only in memory, only while claims come back full,
-//! and no longer than `Known::bound_for`.
+//! it come back full.
+//!
+//! Claimed entries stay in the index until vacuum, which comes once a minute, so a claim starts where the last one of its lane
+//! ended ([`fronts`](super::fronts)); without that a loop fell from 43,000 to 20,000 jobs/s within 600,000 jobs.
 //!
 //! A gated notification can be skipped while the notifier commits a moment earlier, so a lane that was notified is looked at
 //! again a few times. Timers are exact: a claim tells when the next job of its lanes is due, and the loop sleeps until then.
@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use metrics::{counter, histogram};
-use uuid::Uuid;
 
 use super::executor::Executor;
+use super::fronts::{Fronts, Reading};
 use super::lanes::plan;
 use super::slots::Slots;
 use super::{EngineConfig, Identity};
@@ -28,24 +28,9 @@ use crate::store::lease::{CLAIM_MOST, Claim, Claimed, LaneClaim};
 use crate::store::{Result, Store};
 use crate::tasks::Registry;
 
-/// A lane of which something was heard is read from its front again after so long.
-const BOUND_LEAST: Duration = Duration::from_millis(250);
-/// One of which nothing was heard: after so many times as long as that took the last time, and this long at most. Behind an old
-/// snapshot nothing is vacuumed, and each such reading passes all that was ever claimed.
-const BOUND_TIMES: u32 = 50;
-const BOUND_MOST: Duration = Duration::from_secs(2);
 /// When a notified lane is looked at again.
 const LOOKS: [Duration; 3] =
     [Duration::from_millis(5), Duration::from_millis(50), Duration::from_millis(250)];
-
-/// What is known of a lane that has jobs.
-struct Known {
-    source: Source,
-    bound: Option<(DateTime<Utc>, Uuid)>,
-    front_read: Instant,
-    /// How long after that the bound may be used.
-    bound_for: Duration,
-}
 
 pub(super) struct Dispatcher {
     config: EngineConfig,
@@ -55,7 +40,9 @@ pub(super) struct Dispatcher {
     identity: Identity,
     slots: Arc<Slots>,
     executor: Arc<Executor>,
-    known: HashMap<Lane, Known>,
+    /// Lanes that have jobs, and how that was heard.
+    known: HashMap<Lane, Source>,
+    fronts: Fronts,
     /// When the next job of a lane is due.
     due: HashMap<Lane, DateTime<Utc>>,
     /// Lanes to be looked at again: at what time, and which look it is.
@@ -88,6 +75,7 @@ impl Dispatcher {
             slots,
             executor,
             known: HashMap::new(),
+            fronts: Fronts::default(),
             due: HashMap::new(),
             looks: HashMap::new(),
             queues_seen: HashSet::new(),
@@ -154,6 +142,9 @@ impl Dispatcher {
         if let Some(&(at, _)) = self.looks.values().min_by_key(|look| look.0) {
             next = next.min(at);
         }
+        if let Some(at) = self.fronts.next() {
+            next = next.min(at);
+        }
         if let Some(at) = self.slots.give_back_at() {
             next = next.min(at);
         }
@@ -196,7 +187,7 @@ impl Dispatcher {
         }
         self.suspects |= suspects;
         if everything {
-            self.known.values_mut().for_each(|known| known.bound = None);
+            self.fronts = Fronts::default();
         }
         // Rarely more than one or two: a statement that submitted to many lanes, or a queue that was resumed.
         self.to_scan.extend(queues.into_iter().map(Some));
@@ -206,9 +197,7 @@ impl Dispatcher {
     }
 
     fn know(&mut self, lane: Lane, source: Source) {
-        let new =
-            || Known { source, bound: None, front_read: Instant::now(), bound_for: BOUND_LEAST };
-        self.known.entry(lane).or_insert_with(new).bound_for = BOUND_LEAST;
+        self.known.entry(lane).or_insert(source);
     }
 
     fn look_again(&mut self, lane: &Lane, nth: usize) {
@@ -222,7 +211,7 @@ impl Dispatcher {
         }
     }
 
-    /// Makes known what is due by now, by a timer or by a look.
+    /// Makes known what is due by now, by a timer, by a look, or because only its end was read.
     fn wake_due(&mut self) {
         let (now, here) = (self.store.clock.now(), Instant::now());
         let due: Vec<Lane> =
@@ -240,6 +229,9 @@ impl Dispatcher {
         for (lane, nth) in looks {
             self.look_again(&lane, nth + 1);
             self.know(lane, Source::Notify);
+        }
+        for lane in self.fronts.take_due(here) {
+            self.know(lane, Source::Drain);
         }
     }
 
@@ -278,25 +270,18 @@ impl Dispatcher {
 
     async fn claim(&mut self, limit: usize) -> Result<()> {
         let lanes: Vec<Lane> = self.known.keys().cloned().collect();
+        let (begun, clock) = (Instant::now(), self.store.clock.now());
         let asked: Vec<LaneClaim> = plan(&lanes, limit, self.turn)
             .into_iter()
             .map(|(index, most)| {
                 let lane = lanes[index].clone();
-                let known = self.known.get_mut(&lane);
-                let bound = known.and_then(|known| {
-                    if known.front_read.elapsed() >= known.bound_for {
-                        known.bound = None;
-                    }
-                    known.bound
-                });
-                LaneClaim { lane, bound, most }
+                LaneClaim { bound: self.fronts.bound(&lane, begun), lane, most }
             })
             .collect();
         self.turn = self.turn.wrapping_add(1);
-        let begun = Instant::now();
         let claim = self.store.lease_claim(self.identity.worker(), &asked, limit).await?;
         histogram!("reveille_claim_duration_seconds").record(begun.elapsed().as_secs_f64());
-        self.learn(&asked, &claim, limit, begun);
+        self.learn(&asked, &claim, limit, &Reading { begun, clock, took: begun.elapsed() });
         if !claim.jobs.is_empty() {
             histogram!("reveille_claim_batch_size")
                 .record(u32::try_from(claim.jobs.len()).unwrap_or(u32::MAX));
@@ -308,7 +293,7 @@ impl Dispatcher {
     }
 
     /// What a claim says of its lanes: which are empty, where the next claim begins, and when more is due.
-    fn learn(&mut self, asked: &[LaneClaim], claim: &Claim, limit: usize, begun: Instant) {
+    fn learn(&mut self, asked: &[LaneClaim], claim: &Claim, limit: usize, reading: &Reading) {
         let mut got = vec![0_usize; asked.len()];
         for (nth, _) in &claim.jobs {
             got[*nth] += 1;
@@ -318,25 +303,23 @@ impl Dispatcher {
         let read = if full { claim.jobs.last().map_or(0, |(nth, _)| *nth) } else { asked.len() };
         for (nth, lane_claim) in asked.iter().enumerate() {
             let lane = &lane_claim.lane;
-            let Some(known) = self.known.get_mut(lane) else { continue };
+            let Some(source) = self.known.get_mut(lane) else { continue };
             if got[nth] > 0 {
-                counter!("reveille_claims_total", "source" => known.source.as_str())
+                counter!("reveille_claims_total", "source" => source.as_str())
                     .increment(got[nth] as u64);
             }
-            if lane_claim.bound.is_none() && nth <= read {
-                known.front_read = begun;
-                known.bound_for = (begun.elapsed() * BOUND_TIMES).clamp(BOUND_LEAST, BOUND_MOST);
+            if nth > read {
+                continue;
             }
-            let short = nth < read && got[nth] < lane_claim.most;
-            if short && lane_claim.bound.is_none() {
+            let last = claim.jobs.iter().rfind(|(index, _)| *index == nth);
+            let last = last.map(|(_, job)| (job.run_at, job.id.0));
+            if nth < read && got[nth] < lane_claim.most {
                 self.known.remove(lane);
                 self.due.remove(lane);
-            } else if short {
-                // Nothing behind the bound; what lies before it shows when it is read from its front.
-                known.bound = None;
-            } else if let Some((_, last)) = claim.jobs.iter().rfind(|(index, _)| *index == nth) {
-                known.bound = Some((last.run_at, last.id.0));
-                known.source = Source::Drain;
+                self.fronts.read_to_the_end(lane_claim, last, reading);
+            } else {
+                *source = Source::Drain;
+                self.fronts.read_in_part(lane_claim, last, reading);
             }
         }
         for (nth, at) in &claim.due {

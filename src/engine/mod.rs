@@ -3,6 +3,7 @@
 mod completer;
 mod dispatcher;
 mod executor;
+mod fronts;
 mod heartbeat;
 mod lanes;
 mod running;
