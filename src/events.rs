@@ -17,7 +17,7 @@ pub enum Source {
     Notify,
     /// A submission through this very process.
     Local,
-    /// The claim before came back full.
+    /// The claim before came back full, or began behind the front.
     Drain,
     /// The time of a delayed job came.
     Timer,

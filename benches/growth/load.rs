@@ -7,10 +7,11 @@
 
 #![allow(clippy::print_stdout, reason = "its answers go there")]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use hdrhistogram::Histogram;
 use reveille::{Client, Context, Handler, JsonSchema, NewJob, Reveille, TaskError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -22,43 +23,33 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>
 const AHEAD: usize = 1000;
 const CLIENTS: usize = 256;
 
-/// Counts of times, in buckets that grow with them: within 3 %.
-struct Times(Vec<AtomicU64>);
-
-impl Default for Times {
-    fn default() -> Self {
-        Self((0..1024).map(|_| AtomicU64::new(0)).collect())
-    }
-}
+/// Times in microseconds, within 1 %, up to an hour.
+struct Times(Mutex<Histogram<u64>>);
 
 impl Times {
+    fn new() -> Result<Self> {
+        Ok(Self(Mutex::new(Histogram::new_with_max(3_600_000_000, 2)?)))
+    }
+
     fn add(&self, time: Duration) {
-        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX).min((1 << 36) - 1);
-        let shift = (64 - micros.leading_zeros()).saturating_sub(6);
-        let bucket = u64::from(shift) * 32 + (micros >> shift);
-        self.0[usize::try_from(bucket).unwrap_or(1023)].fetch_add(1, Ordering::Relaxed);
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.times().saturating_record(micros);
     }
 
     /// How many there were since the last call, and the times at p50, p99, p99.9 and of the last, in milliseconds.
     fn take(&self) -> (u64, Value) {
-        let counts: Vec<u64> = self.0.iter().map(|it| it.swap(0, Ordering::Relaxed)).collect();
-        let all: u64 = counts.iter().sum();
-        let at = |share: f64| {
-            let rank = ((all as f64 * share).ceil() as u64).max(1);
-            let mut seen = 0;
-            let bucket = counts.iter().position(|count| {
-                seen += count;
-                seen >= rank
-            });
-            bucket.map(|bucket| {
-                let shift = (bucket / 32).saturating_sub(1);
-                (((bucket - shift * 32) as f64 + 0.5) * (1_u64 << shift) as f64) / 1e3
-            })
-        };
-        (
-            all,
-            json!({"p50_ms": at(0.5), "p99_ms": at(0.99), "p999_ms": at(0.999), "max_ms": at(1.0)}),
-        )
+        let mut times = self.times();
+        let at =
+            |share: f64| (!times.is_empty()).then(|| times.value_at_quantile(share) as f64 / 1e3);
+        let answer =
+            json!({"p50_ms": at(0.5), "p99_ms": at(0.99), "p999_ms": at(0.999), "max_ms": at(1.0)});
+        let count = times.len();
+        times.reset();
+        (count, answer)
+    }
+
+    fn times(&self) -> MutexGuard<'_, Histogram<u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -170,8 +161,8 @@ async fn main() -> Result<()> {
     let slots = number("--slots")?.unwrap_or(64.0) as usize;
     let load = Arc::new(Load {
         epoch: Instant::now(),
-        kept: Times::default(),
-        begun: Times::default(),
+        kept: Times::new()?,
+        begun: Times::new()?,
         room: Semaphore::new(AHEAD),
         refused: AtomicU64::new(0),
     });

@@ -294,32 +294,27 @@ impl Dispatcher {
 
     /// What a claim says of its lanes: which are empty, where the next claim begins, and when more is due.
     fn learn(&mut self, asked: &[LaneClaim], claim: &Claim, limit: usize, reading: &Reading) {
-        let mut got = vec![0_usize; asked.len()];
-        for (nth, _) in &claim.jobs {
-            got[*nth] += 1;
+        let mut got = vec![(0_usize, None); asked.len()];
+        for (nth, job) in &claim.jobs {
+            got[*nth] = (got[*nth].0 + 1, Some((job.run_at, job.id.0)));
         }
         let full = claim.jobs.len() >= limit;
         // A full claim stopped reading in its last lane; those behind it were not read at all.
         let read = if full { claim.jobs.last().map_or(0, |(nth, _)| *nth) } else { asked.len() };
-        for (nth, lane_claim) in asked.iter().enumerate() {
+        for (nth, (lane_claim, (got, last))) in asked.iter().zip(got).enumerate().take(read + 1) {
             let lane = &lane_claim.lane;
             let Some(source) = self.known.get_mut(lane) else { continue };
-            if got[nth] > 0 {
+            if got > 0 {
                 counter!("reveille_claims_total", "source" => source.as_str())
-                    .increment(got[nth] as u64);
+                    .increment(got as u64);
             }
-            if nth > read {
-                continue;
-            }
-            let last = claim.jobs.iter().rfind(|(index, _)| *index == nth);
-            let last = last.map(|(_, job)| (job.run_at, job.id.0));
-            if nth < read && got[nth] < lane_claim.most {
+            let to_the_end = nth < read && got < lane_claim.most;
+            self.fronts.read(lane_claim, last, to_the_end, reading);
+            if to_the_end {
                 self.known.remove(lane);
                 self.due.remove(lane);
-                self.fronts.read_to_the_end(lane_claim, last, reading);
             } else {
                 *source = Source::Drain;
-                self.fronts.read_in_part(lane_claim, last, reading);
             }
         }
         for (nth, at) in &claim.due {

@@ -21,11 +21,13 @@ use crate::store::lease::LaneClaim;
 const SLACK: TimeDelta = TimeDelta::milliseconds(250);
 /// A lane that is read to its end within this needs no place to begin at.
 const NO_TIME: Duration = Duration::from_millis(2);
-/// A front is read again after so many times as long as that took the last time: a twentieth of the time goes there at most.
+/// A front is read again after so many times as long as that took the last time, so that a twentieth of the time goes there,
 const TIMES: u32 = 20;
-const LEAST: Duration = Duration::from_millis(250);
-/// Behind an old snapshot nothing is vacuumed, and reading the front takes ever longer.
+const LEAST: Duration = Duration::from_millis(100);
+/// or more: behind an old snapshot nothing is vacuumed, and reading the front takes ever longer.
 const MOST: Duration = Duration::from_secs(2);
+/// So long after a front was to be read again its place tells how far to read at least.
+const KEPT: Duration = Duration::from_secs(10);
 
 type Place = (DateTime<Utc>, Uuid);
 
@@ -34,6 +36,7 @@ pub(super) struct Reading {
     pub(super) begun: Instant,
     /// The database's time then.
     pub(super) clock: DateTime<Utc>,
+    /// All of it, also of other lanes and of what was claimed.
     pub(super) took: Duration,
 }
 
@@ -55,42 +58,30 @@ impl Fronts {
         self.0.get(lane).filter(|front| now < front.good_until)?.place
     }
 
-    /// A claim came back with less of the lane than it might have.
-    pub(super) fn read_to_the_end(
+    /// A claim came back with jobs of the lane up to `last`, after which there are none if it was read `to_the_end`.
+    pub(super) fn read(
         &mut self,
         asked: &LaneClaim,
         last: Option<Place>,
+        to_the_end: bool,
         reading: &Reading,
     ) {
-        if asked.bound.is_none() && reading.took < NO_TIME {
+        let whole = asked.bound.is_none();
+        if whole && to_the_end && reading.took < NO_TIME {
             self.0.remove(&asked.lane);
-        } else {
-            self.read(asked, last, reading).passed_by = asked.bound.is_some();
+            return;
         }
-    }
-
-    /// A claim came back with as much of the lane as it might have.
-    pub(super) fn read_in_part(
-        &mut self,
-        asked: &LaneClaim,
-        last: Option<Place>,
-        reading: &Reading,
-    ) {
-        self.read(asked, last, reading);
-    }
-
-    fn read(&mut self, asked: &LaneClaim, last: Option<Place>, reading: &Reading) -> &mut Front {
-        let front = self.0.entry(asked.lane.clone()).or_insert(Front {
-            place: None,
-            good_until: reading.begun,
-            passed_by: false,
-        });
-        if asked.bound.is_none() {
-            front.good_until = reading.begun + (reading.took * TIMES).clamp(LEAST, MOST);
-        }
+        let end = reading.begun + reading.took;
+        let new = || Front { place: None, good_until: end, passed_by: false };
+        let front = self.0.entry(asked.lane.clone()).or_insert_with(new);
+        // What lay before the old place was read, too, unless the claim stopped on its way there.
+        let before = if whole && !to_the_end { None } else { front.place };
         let recent = (reading.clock - SLACK, Uuid::nil());
-        front.place = last.map(|last| last.min(recent)).or(front.place);
-        front
+        front.place = last.max(before).map(|place| place.min(recent));
+        if whole {
+            front.good_until = end + (reading.took * TIMES).clamp(LEAST, MOST);
+        }
+        front.passed_by = !whole && (to_the_end || front.passed_by);
     }
 
     /// When a front is to be read that only was passed by.
@@ -99,10 +90,17 @@ impl Fronts {
         passed_by.map(|front| front.good_until).min()
     }
 
-    /// Lanes whose fronts are to be read by now. Forgets what may not be used any more.
+    /// Lanes whose fronts were passed by, and are to be read by now.
     pub(super) fn take_due(&mut self, now: Instant) -> Vec<Lane> {
-        let old = self.0.extract_if(|_, front| front.good_until <= now);
-        old.filter(|(_, front)| front.passed_by).map(|(lane, _)| lane).collect()
+        let mut due = Vec::new();
+        self.0.retain(|lane, front| {
+            if front.passed_by && front.good_until <= now {
+                front.passed_by = false;
+                due.push(lane.clone());
+            }
+            now < front.good_until + KEPT
+        });
+        due
     }
 }
 
@@ -118,12 +116,13 @@ mod tests {
         Lane { queue: QueueName::default(), task: TaskName::new("t").unwrap(), priority: 5 }
     }
 
+    /// A claim that took so long.
     fn reading(begun: Instant, took: Duration) -> Reading {
-        Reading { begun, clock: DateTime::UNIX_EPOCH + TimeDelta::hours(1), took }
+        Reading { begun, clock: at(60), took }
     }
 
-    fn place(fronts: &Fronts, now: Instant) -> Option<Place> {
-        fronts.bound(&lane(), now)
+    fn at(minutes: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::minutes(minutes)
     }
 
     fn claim(bound: Option<Place>) -> LaneClaim {
@@ -133,34 +132,66 @@ mod tests {
     #[test]
     fn a_claim_begins_where_the_last_one_ended_or_a_little_before_now() {
         let (now, mut fronts) = (Instant::now(), Fronts::default());
-        let reading = reading(now, SLOW);
-        let old = (DateTime::UNIX_EPOCH, Uuid::max());
-        fronts.read_in_part(&claim(None), Some(old), &reading);
-        assert_eq!(place(&fronts, now), Some(old));
-        let new = (reading.clock, Uuid::max());
-        fronts.read_to_the_end(&claim(Some(old)), Some(new), &reading);
-        assert_eq!(place(&fronts, now), Some((reading.clock - SLACK, Uuid::nil())));
+        let old = Some((at(1), Uuid::max()));
+        fronts.read(&claim(None), old, false, &reading(now, SLOW));
+        assert_eq!(fronts.bound(&lane(), now), old);
+        fronts.read(&claim(old), Some((at(60), Uuid::max())), true, &reading(now, SLOW));
+        assert_eq!(fronts.bound(&lane(), now), Some((at(60) - SLACK, Uuid::nil())));
     }
 
     #[test]
     fn a_front_that_is_read_in_no_time_is_read_each_time() {
         let (now, mut fronts) = (Instant::now(), Fronts::default());
-        let last = Some((DateTime::UNIX_EPOCH, Uuid::nil()));
-        fronts.read_to_the_end(&claim(None), last, &reading(now, NO_TIME / 2));
-        assert_eq!(place(&fronts, now), None);
+        fronts.read(&claim(None), Some((at(1), Uuid::nil())), true, &reading(now, NO_TIME / 2));
+        assert_eq!(fronts.bound(&lane(), now), None);
     }
 
     #[test]
     fn a_front_that_was_passed_by_is_read_unasked_when_its_time_has_come() {
         let (now, mut fronts) = (Instant::now(), Fronts::default());
-        let last = Some((DateTime::UNIX_EPOCH, Uuid::nil()));
-        fronts.read_to_the_end(&claim(None), last, &reading(now, SLOW));
+        let last = Some((at(1), Uuid::nil()));
+        fronts.read(&claim(None), last, true, &reading(now, SLOW));
         assert_eq!(fronts.next(), None);
-        fronts.read_to_the_end(&claim(last), None, &reading(now + LEAST, SLOW));
-        let due = now + SLOW * TIMES;
+        fronts.read(&claim(last), None, true, &reading(now, SLOW));
+        let due = now + SLOW + SLOW * TIMES;
         assert_eq!(fronts.next(), Some(due));
         assert!(fronts.take_due(due - Duration::from_millis(1)).is_empty());
         assert_eq!(fronts.take_due(due), [lane()]);
-        assert_eq!((place(&fronts, now), fronts.next()), (None, None));
+        assert_eq!((fronts.bound(&lane(), due), fronts.next()), (None, None));
+    }
+
+    #[test]
+    fn a_front_is_read_again_after_a_tenth_of_a_second_to_two() {
+        for (took, after) in [(NO_TIME, LEAST), (SLOW, SLOW * TIMES), (MOST * 2, MOST)] {
+            let (now, mut fronts) = (Instant::now(), Fronts::default());
+            let last = Some((at(1), Uuid::nil()));
+            fronts.read(&claim(None), last, true, &reading(now, took));
+            let until = now + took + after;
+            assert_eq!(fronts.bound(&lane(), until - Duration::from_nanos(1)), last, "{took:?}");
+            assert_eq!(fronts.bound(&lane(), until), None, "{took:?}");
+        }
+    }
+
+    #[test]
+    fn a_place_is_kept_where_the_front_has_nothing_or_only_what_is_older() {
+        let (now, last) = (Instant::now(), Some((at(50), Uuid::nil())));
+        for found in [None, Some((at(1), Uuid::nil()))] {
+            let mut fronts = Fronts::default();
+            fronts.read(&claim(None), last, true, &reading(now, SLOW));
+            let later = now + KEPT;
+            fronts.take_due(later);
+            fronts.read(&claim(None), found, true, &reading(later, SLOW));
+            assert_eq!(fronts.bound(&lane(), later), last);
+            fronts.read(&claim(None), found, false, &reading(later, SLOW));
+            assert_eq!(fronts.bound(&lane(), later), found);
+        }
+    }
+
+    #[test]
+    fn what_may_not_be_used_any_more_is_forgotten() {
+        let (now, mut fronts) = (Instant::now(), Fronts::default());
+        fronts.read(&claim(None), Some((at(1), Uuid::nil())), true, &reading(now, SLOW));
+        fronts.take_due(now + MOST + KEPT);
+        assert!(fronts.0.is_empty());
     }
 }

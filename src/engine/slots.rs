@@ -4,7 +4,7 @@
 //! no time, did a third of what a hundred did. So a claim takes more than can run at once, as long as that is little work: as
 //! many jobs as have ended here within the last [`AHEAD_FOR`]. What a wrong guess holds longer than [`HELD_MOST`] is given
 //! back for the others, and so is everything when the service leaves. The price: a job that is more urgent than these
-//! comes up to that time later.
+//! comes up to that time later, and one that is given back where a front is seldom read, until it is read again.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -25,7 +25,7 @@ pub const CLAIM_MOST: usize = 1000;
 #[derive(Clone, Debug)]
 pub struct LaneClaim {
     pub lane: Lane,
-    /// Where the last claim of the lane ended, to pass by what it took; `None`: from the front.
+    /// Where to begin, to pass by what earlier claims took; `None`: at the front.
     pub bound: Option<(DateTime<Utc>, Uuid)>,
     /// The most jobs it may give.
     pub most: usize,

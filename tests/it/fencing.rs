@@ -76,8 +76,10 @@ async fn the_late_outcomes_of_a_stopped_instance_change_nothing() {
     assert!(second.terminate(SOON).await.success());
     let job = submit(&client, "payload => '1'").await;
     becomes(&client, &job, "completed", SOON).await;
-    let known = "select count(*) from reveille.worker where name = 'first'";
-    assert_eq!(value::<i64>(&client, known).await, 1);
+    let known = format!(
+        "select count(*) from reveille.outcome o join reveille.worker w on w.id = o.worker where w.name = 'first' and o.id = '{job}'"
+    );
+    assert_eq!(value::<i64>(&client, &known).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

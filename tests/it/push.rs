@@ -220,6 +220,22 @@ async fn a_late_committer_starts_while_its_lane_is_saturated() {
     assert_saturated(&client).await;
 }
 
+/// Where reading a lane takes long, it is not read from its front each time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_before_what_was_claimed_starts_though_nothing_else_comes() {
+    let database = harness::database().await;
+    let proxy = database.proxy().await;
+    let service =
+        Service::on(proxy.url()).env("REVEILLE_POLL_INTERVAL_SECONDS", "60").start().await;
+    listens(&service).await;
+    let client = database.client().await;
+    proxy.set(Mode::Delay(Duration::from_millis(50)));
+    let job = submit(&client, "payload => '1'").await;
+    becomes(&client, &job, "completed", SOON).await;
+    let before = submit(&client, "payload => '1', run_at => now() - interval '1 hour'").await;
+    becomes(&client, &before, "completed", SOON).await;
+}
+
 async fn assert_saturated(client: &tokio_postgres::Client) {
     let waiting: i64 = value(client, "select count(*) from reveille.ready").await;
     assert!(waiting > 50, "only {waiting} jobs wait: this proves nothing");
