@@ -21,12 +21,12 @@ use crate::store::lease::LaneClaim;
 const SLACK: TimeDelta = TimeDelta::milliseconds(250);
 /// A lane that is read to its end within this needs no place to begin at.
 const NO_TIME: Duration = Duration::from_millis(2);
-/// A front is read again after so many times as long as that took the last time, so that a twentieth of the time goes there,
+/// A front is read again after so many times as long as that took the last time, which is a twentieth of the time,
 const TIMES: u32 = 20;
 const LEAST: Duration = Duration::from_millis(100);
-/// or more: behind an old snapshot nothing is vacuumed, and reading the front takes ever longer.
+/// or more than that: behind an old snapshot nothing is vacuumed, and reading the front takes ever longer.
 const MOST: Duration = Duration::from_secs(2);
-/// So long after a front was to be read again its place tells how far to read at least.
+/// So long after it may be used a place still counts: a reading of the front that finds only what is older leaves it.
 const KEPT: Duration = Duration::from_secs(10);
 
 type Place = (DateTime<Utc>, Uuid);
@@ -41,7 +41,7 @@ pub(super) struct Reading {
 }
 
 struct Front {
-    /// Nothing that is known of lies before it.
+    /// Where the next claim may begin.
     place: Option<Place>,
     good_until: Instant,
     /// Whether a claim that passed the front by found the end.
@@ -152,7 +152,7 @@ mod tests {
         let last = Some((at(1), Uuid::nil()));
         fronts.read(&claim(None), last, true, &reading(now, SLOW));
         assert_eq!(fronts.next(), None);
-        fronts.read(&claim(last), None, true, &reading(now, SLOW));
+        fronts.read(&claim(last), None, true, &reading(now + LEAST, SLOW));
         let due = now + SLOW + SLOW * TIMES;
         assert_eq!(fronts.next(), Some(due));
         assert!(fronts.take_due(due - Duration::from_millis(1)).is_empty());
