@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::histogram;
-use tokio::sync::{Mutex, Semaphore, SemaphorePermit, mpsc};
-use tokio::time::{Instant, timeout};
+use tokio::sync::{Mutex, Notify, Semaphore, SemaphorePermit, mpsc};
+use tokio::time::{Instant, sleep};
 
 use super::{Answer, Request, SubmitError};
 use crate::events::{Source, Wakes};
@@ -18,6 +18,8 @@ use crate::store::{Error, Result as StoreResult, Store};
 /// Rows and payload bytes of one INSERT.
 const ROWS_MOST: usize = 500;
 const BYTES_MOST: usize = 4 << 20;
+/// How many gathered jobs are worth an INSERT of their own beside the one in flight.
+const MANY: usize = 24;
 /// How long an INSERT may be in flight alone.
 const BESIDE_AFTER: Duration = Duration::from_millis(3);
 const PAUSE: Duration = Duration::from_millis(50);
@@ -134,7 +136,7 @@ impl Writer {
                     let _ = self.store.partition_ensure().await;
                 }
                 _ if error.is_passing() && Instant::now() + PAUSE < deadline => {
-                    tokio::time::sleep(PAUSE).await;
+                    sleep(PAUSE).await;
                 }
                 _ => return Err(refusal(&error, sent)),
             }
@@ -168,23 +170,61 @@ impl Writer {
 /// Where submissions without a unique key gather, for two writers that take turns.
 pub(super) struct Plain {
     requests: Mutex<mpsc::Receiver<Request>>,
-    alone: Arc<Semaphore>,
+    turns: Arc<Turns>,
 }
 
 impl Plain {
-    /// `alone` has one permit, which whoever writes has, unless the one before takes long.
-    pub(super) fn new(requests: mpsc::Receiver<Request>, alone: Arc<Semaphore>) -> Self {
-        Self { requests: Mutex::new(requests), alone }
+    pub(super) fn new(requests: mpsc::Receiver<Request>, turns: Arc<Turns>) -> Self {
+        Self { requests: Mutex::new(requests), turns }
     }
 
-    /// What has gathered. While an INSERT is in flight the next one waits for its end, and grows: two that take half each cost
-    /// PostgreSQL and this process more. One that takes long holds nobody up, though: the next one flies beside it then.
     async fn gather(&self) -> Option<(Vec<Request>, Option<SemaphorePermit<'_>>)> {
         let mut requests = self.requests.lock().await;
         let mut batch = gather(&mut requests).await?;
-        let alone = timeout(BESIDE_AFTER, self.alone.acquire()).await.ok().and_then(Result::ok);
+        let alone = self.turns.next(|| batch.len() + requests.len()).await;
         gather_more(&mut requests, &mut batch);
         Some((batch, alone))
+    }
+}
+
+/// When the next INSERT may fly. While one is in flight the next waits for its end, and grows: two that take half each cost
+/// PostgreSQL and this process more. It flies beside the other if [`MANY`] jobs have gathered, each of which costs hardly more than
+/// among twice as many; or if the other takes long, so that it holds nobody up.
+pub(super) struct Turns {
+    /// One permit, which whoever writes has, unless it flies beside.
+    alone: Semaphore,
+    many: Notify,
+}
+
+impl Turns {
+    pub(super) fn new() -> Self {
+        Self { alone: Semaphore::new(1), many: Notify::new() }
+    }
+
+    /// A turn, if nobody writes or waits to.
+    pub(super) fn at_once(&self) -> Option<SemaphorePermit<'_>> {
+        self.alone.try_acquire().ok()
+    }
+
+    /// To be told when a request was sent.
+    pub(super) fn sent(&self, requests: &mpsc::Sender<Request>) {
+        if requests.max_capacity() - requests.capacity() + 1 >= MANY {
+            self.many.notify_one();
+        }
+    }
+
+    async fn next(&self, gathered: impl Fn() -> usize) -> Option<SemaphorePermit<'_>> {
+        let many = async {
+            while gathered() < MANY {
+                self.many.notified().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            alone = self.alone.acquire() => alone.ok(),
+            () = many => None,
+            () = sleep(BESIDE_AFTER) => None,
+        }
     }
 }
 
