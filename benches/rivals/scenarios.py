@@ -26,7 +26,6 @@ SECONDS = 4  # who would need longer for a count of jobs gets fewer,
 LEAST = 500  # but these
 UNWARMED = ("idle",)
 CHUNK = 1_000
-GROUP = 32  # half of 64 callers: a group that commits while the other half waits
 IDLE_SETTLE = 20  # seconds: a server process that idles reports what it did ten seconds ago, and the start of a worker takes some
 
 
@@ -195,7 +194,8 @@ SCENARIOS = {
 # What PostgreSQL and HTTP give at best; only adapters that are ceilings know these.
 CEILINGS = {
     "bulk-plain": lambda run: run.bulk("--plain"),
-    "group-32": lambda run: run.bulk("--sessions", 2, chunk=GROUP),
+    "group-16x1": lambda run: run.bulk(chunk=16),
+    "group-32x2": lambda run: run.bulk("--sessions", 2, chunk=32),
     "loop-100x1": lambda run: run.loop(100, 1),
     "loop-100x2": lambda run: run.loop(100, 2),
     "loop-500x1": lambda run: run.loop(500, 1),
