@@ -29,7 +29,14 @@ const LOG_LIMIT: u64 = 16 << 20;
 #[derive(Debug)]
 pub(super) struct Directory {
     root: PathBuf,
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Directory {
+    /// Closing the file is not enough: a process that this one forks meanwhile shares the lock until its exec.
+    fn drop(&mut self) {
+        let _ = self.lock.unlock();
+    }
 }
 
 impl Directory {
@@ -49,7 +56,7 @@ impl Directory {
             return Err(EmbeddedError::Io { doing: "use the directory", path: root, source });
         }
         let lock = lock(&root)?;
-        Ok(Self { root, _lock: lock })
+        Ok(Self { root, lock })
     }
 
     pub(super) fn root(&self) -> &Path {

@@ -19,8 +19,8 @@ use crate::store::{Error, Result as StoreResult, Store};
 const ROWS_MOST: usize = 500;
 const BYTES_MOST: usize = 4 << 20;
 /// How many gathered jobs are worth an INSERT of their own beside the one in flight.
-const MANY: usize = 24;
-/// How long an INSERT may be in flight alone.
+const MANY: usize = 32;
+/// How long a group waits for the INSERT in flight.
 const BESIDE_AFTER: Duration = Duration::from_millis(3);
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -180,18 +180,18 @@ impl Plain {
 
     async fn gather(&self) -> Option<(Vec<Request>, Option<SemaphorePermit<'_>>)> {
         let mut requests = self.requests.lock().await;
-        let mut batch = gather(&mut requests).await?;
-        let alone = self.turns.next(|| batch.len() + requests.len()).await;
+        let mut batch = vec![requests.recv().await?];
+        let alone = self.turns.next(|| 1 + requests.len()).await;
         gather_more(&mut requests, &mut batch);
         Some((batch, alone))
     }
 }
 
 /// When the next INSERT may fly. While one is in flight the next waits for its end, and grows: two that take half each cost
-/// PostgreSQL and this process more. It flies beside the other if [`MANY`] jobs have gathered, each of which costs hardly more than
-/// among twice as many; or if the other takes long, so that it holds nobody up.
+/// PostgreSQL and this process more. It flies beside the other if [`MANY`] jobs have gathered, each of which costs hardly more
+/// than among twice as many, or if the other takes long.
 pub(super) struct Turns {
-    /// One permit, which whoever writes has, unless it flies beside.
+    /// One permit for who writes. One that flies beside has none, so that the next may fly beside it in turn.
     alone: Semaphore,
     many: Notify,
 }
@@ -201,13 +201,13 @@ impl Turns {
         Self { alone: Semaphore::new(1), many: Notify::new() }
     }
 
-    /// A turn, if nobody writes or waits to.
+    /// A turn, if nobody has it or waits for it.
     pub(super) fn at_once(&self) -> Option<SemaphorePermit<'_>> {
         self.alone.try_acquire().ok()
     }
 
-    /// To be told when a request was sent.
-    pub(super) fn sent(&self, requests: &mpsc::Sender<Request>) {
+    /// To be told when a request has come.
+    pub(super) fn arrived(&self, requests: &mpsc::Sender<Request>) {
         if requests.max_capacity() - requests.capacity() + 1 >= MANY {
             self.many.notify_one();
         }
