@@ -9,7 +9,7 @@ use crate::events::Wakes;
 use crate::job::submission::{BATCH_MOST, FieldError, NewJob, Submission};
 use crate::store::submission::Written;
 use crate::store::{Store, Target, migrate};
-use crate::submitter::{SubmitError, Submitter};
+use crate::submitter::{LIBRARY, SubmitError, Submitter};
 
 /// Submits jobs. Clones share their connections.
 #[derive(Clone)]
@@ -17,7 +17,7 @@ pub struct Client(Arc<RwLock<Option<Submitter>>>);
 
 impl Client {
     pub(crate) fn new(submitter: Submitter) -> Self {
-        Self(Arc::new(RwLock::new(Some(submitter.through("library")))))
+        Self(Arc::new(RwLock::new(Some(submitter.through(LIBRARY)))))
     }
 
     /// A client without a service in its process, on a database whose schema is up to date. Its role needs what that of a

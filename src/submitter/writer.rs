@@ -189,7 +189,8 @@ impl Plain {
 
 /// When the next INSERT may fly. While one is in flight the next waits for its end, and grows: two that take half each cost
 /// PostgreSQL and this process more. It flies beside the other if [`MANY`] jobs have gathered, each of which costs hardly more
-/// than among twice as many, or if the other takes long.
+/// than among twice as many, or if the other takes long. Over HTTP the processor is never idle, and the first costs more there
+/// than it gives.
 pub(super) struct Turns {
     /// One permit for who writes. One that flies beside has none, so that the next may fly beside it in turn.
     alone: Semaphore,
@@ -206,7 +207,7 @@ impl Turns {
         self.alone.try_acquire().ok()
     }
 
-    /// To be told when a request has come.
+    /// To be told when a request of the library has come.
     pub(super) fn arrived(&self, requests: &mpsc::Sender<Request>) {
         if requests.max_capacity() - requests.capacity() + 1 >= MANY {
             self.many.notify_one();
@@ -215,6 +216,7 @@ impl Turns {
 
     async fn next(&self, gathered: impl Fn() -> usize) -> Option<SemaphorePermit<'_>> {
         let many = async {
+            self.many.notified().await;
             while gathered() < MANY {
                 self.many.notified().await;
             }
