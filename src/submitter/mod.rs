@@ -2,9 +2,9 @@
 //! is written in its caller's own task. A caller who goes away meanwhile does not know whether it was.
 //!
 //! Two writers take turns at one channel, and fly together only when many jobs of the library have gathered or an INSERT takes
-//! long. Two that are always in flight halve small batches, which costs more than it gains; one alone leaves the processor idle during its flush
-//! (64 callers of the library, measured alternately: 37,000 durable jobs/s, and 54,000 so). Jobs with a unique key go by a channel
-//! of their own ([`keyed`]), or one open SQL transaction that holds a key would stall everybody.
+//! long. Two that are always in flight halve small batches, which costs more than it gains; one alone leaves the processor idle
+//! during its flush (64 callers of the library, measured alternately: 37,000 durable jobs/s, and 54,000 so). Jobs with a unique
+//! key go by a channel of their own ([`keyed`]), or one open SQL transaction that holds a key would stall everybody.
 //!
 //! An answer is given after a flushed COMMIT and never before. Ids are made first, so a COMMIT whose answer was lost is
 //! repeated, and inserts nothing twice.
