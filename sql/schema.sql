@@ -101,6 +101,7 @@ create table reveille.ready (
   attempt integer not null default 0,
   crashes smallint not null default 0,
   wakes smallint not null default 0,
+  payload jsonb,
   constraint ready_pkey PRIMARY KEY (queue, task, priority, run_at, id)
 ) with (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_insert_threshold=-1, vacuum_truncate=off);
 
@@ -947,6 +948,8 @@ comment on view reveille.partition is 'The tables of each week, by the Monday it
 comment on column reveille.ready.attempt is 'Attempts already spent.';
 
 comment on column reveille.ready.crashes is 'How often its worker was lost. From 2 on the job is a suspect and runs alone.';
+
+comment on column reveille.ready.payload is 'That of the job, if it is small and the claim needs nothing else of the job: no max_attempts, timeout_seconds or unique_key of its own. Null: look there. Only a first wait has it; whoever changes the payload of a waiting job sets it to null.';
 
 comment on column reveille.ready.wakes is 'Whether this row announces its statement: 0 no, 1 its own lane, 2 its whole queue.';
 

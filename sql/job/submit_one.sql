@@ -5,5 +5,6 @@ with j as (
   values ($1, $2, $3, $4, coalesce($5::timestamptz, now() + coalesce($6::double precision, 0) * interval '1 second'), $7, $8, $9,
     reveille.tag_array($10))
 )
-insert into reveille.ready (queue, task, priority, run_at, id, wakes)
-values ($2, $3, $4, coalesce($5::timestamptz, now() + coalesce($6::double precision, 0) * interval '1 second'), $1, $11)
+insert into reveille.ready (queue, task, priority, run_at, id, wakes, payload)
+values ($2, $3, $4, coalesce($5::timestamptz, now() + coalesce($6::double precision, 0) * interval '1 second'), $1, $11,
+  case when pg_column_size($7::jsonb) <= 128 and $8::integer is null and $9::double precision is null then $7 end)

@@ -16,7 +16,7 @@ with b as materialized (
   ) r
   limit $8::bigint
 ), d as (
-  delete from reveille.ready x using c where x.ctid = c.place returning c.nth, x.id, x.run_at, x.attempt + 1 as attempt, x.crashes
+  delete from reveille.ready x using c where x.ctid = c.place returning c.nth, x.id, x.run_at, x.attempt + 1 as attempt, x.crashes, x.payload
 ), g as materialized (
   select nth, count(*) as got from d group by nth
 ), a as (
@@ -27,9 +27,13 @@ with b as materialized (
   from a cross join generate_series(1, cardinality(a.ids), $9::integer) n
   returning lease, ids
 )
-select d.nth, d.run_at, d.id, d.attempt, d.crashes, j.payload, j.max_attempts, j.timeout_seconds, j.unique_key is not null as keyed,
-  null::uuid as lease, null::uuid[] as ids
+select nth, run_at, id, attempt, crashes, payload, null::integer as max_attempts, null::double precision as timeout_seconds,
+  false as keyed, null::uuid as lease, null::uuid[] as ids
+from d where payload is not null
+union all
+select d.nth, d.run_at, d.id, d.attempt, d.crashes, j.payload, j.max_attempts, j.timeout_seconds, j.unique_key is not null, null, null
 from d cross join lateral (select * from reveille.job j where j.id = d.id limit 1) j
+where d.payload is null
 union all
 select null, null, null, null, null, null, null, null, null, lease, ids from l
 union all
