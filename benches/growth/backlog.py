@@ -65,14 +65,18 @@ def refill(session, jobs):
         "with j as (insert into reveille.job (id, run_at, priority, queue, task, payload) "
         "select reveille.uuid7(reveille.uuid7_ticks(now()), 0, n), now(), 5, 'default', 'noop', '{\"n\": 0}' "
         f"from generate_series(1, {jobs}) n returning *) "
-        "insert into reveille.ready (queue, task, priority, run_at, id) select queue, task, priority, run_at, id from j")
+        "insert into reveille.ready (queue, task, priority, run_at, id, payload) "
+        "select queue, task, priority, run_at, id, payload from j")
 
 
 def drain(world, jobs, instances=1, **filled):
-    """Jobs a second of services that start on a backlog."""
+    """Jobs a second of so many instances that begin on a backlog together, when all of them are there."""
     world.database("drain", waiting=jobs, **filled)
+    world.cluster.sql("update reveille.queue set paused_at = now()", "drain")
     with world.services("drain", instances) as services, world.session("drain") as session:
-        wait_completed(services, jobs)
+        session("with resumed as (update reveille.queue set paused_at = null returning name) "
+                "select pg_notify('reveille', 'queue ' || name) from resumed")
+        wait_completed(services, jobs, look_every=0.5)
         return drain_rate(session, jobs)
 
 

@@ -23,8 +23,8 @@ from reveille.job j
 cross join lateral (select case when right(j.id::text, 2) = '00' then 'failed' else 'completed' end as state) e
 where :ended > 0 and j.id < reveille.uuid7_floor(now() - interval '90 minutes');
 
-insert into reveille.ready (queue, task, priority, run_at, id)
-select queue, task, priority, run_at, id from reveille.job
+insert into reveille.ready (queue, task, priority, run_at, id, payload)
+select queue, task, priority, run_at, id, payload from reveille.job
 where :waiting > 0 and id >= reveille.uuid7_floor(now() - interval '90 minutes');
 
 insert into reveille.queue (name) select distinct queue from reveille.ready on conflict do nothing;
