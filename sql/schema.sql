@@ -949,7 +949,7 @@ comment on column reveille.ready.attempt is 'Attempts already spent.';
 
 comment on column reveille.ready.crashes is 'How often its worker was lost. From 2 on the job is a suspect and runs alone.';
 
-comment on column reveille.ready.payload is 'That of the job, if it is small and the claim needs nothing else of the job: no max_attempts, timeout_seconds or unique_key of its own. Null: look there. Only a first wait has it; whoever changes the payload of a waiting job sets it to null.';
+comment on column reveille.ready.payload is 'That of the job, if it is small and the claim needs nothing else of the job: no max_attempts, timeout_seconds or unique_key of its own. Null: look there. Only a first wait has it. Whoever changes any of these of a waiting job sets this to null.';
 
 comment on column reveille.ready.wakes is 'Whether this row announces its statement: 0 no, 1 its own lane, 2 its whole queue.';
 

@@ -1,17 +1,24 @@
 -- ids uuid[], queues text[], tasks text[], priorities smallint[], run_ats timestamptz[] and delays float8[] (seconds; both
--- null: now), payloads jsonb[], max_attempts int[], timeouts float8[], tags jsonb[], wakes smallint[]. A shorter array counts
+-- null: now), payloads jsonb[], max_attempts int[], timeouts float8[], tags jsonb[], what to notify text[]. A shorter array counts
 -- as nulls. The ids are made before, so that a repeated call after a lost answer fails rather than inserts anything twice.
+--
+-- A small payload also goes beside the row that waits, if a claim needs nothing else of the job (see ready.payload). The gate of
+-- the notifications is that of the trigger `wake`, and they are sent when all rows are there: this statement is a transaction of
+-- its own, and a deferred trigger costs it more.
 with u as materialized (
   select u.id, u.queue, u.task, u.priority, coalesce(u.run_at, now() + coalesce(u.delay, 0) * interval '1 second') as run_at, u.payload,
-    u.max_attempts, u.timeout, u.tags, u.wakes
+    u.max_attempts, u.timeout, u.tags
   from unnest($1::uuid[], $2::text[], $3::text[], $4::smallint[], $5::timestamptz[], $6::double precision[], $7::jsonb[],
-    $8::integer[], $9::double precision[], $10::jsonb[], $11::smallint[])
-    u (id, queue, task, priority, run_at, delay, payload, max_attempts, timeout, tags, wakes)
+    $8::integer[], $9::double precision[], $10::jsonb[]) u (id, queue, task, priority, run_at, delay, payload, max_attempts, timeout, tags)
 ), j as (
   insert into reveille.job (id, queue, task, priority, run_at, payload, max_attempts, timeout_seconds, tags)
   select id, queue, task, priority, run_at, payload, max_attempts, timeout, reveille.tag_array(tags) from u
+), r as (
+  insert into reveille.ready (queue, task, priority, run_at, id, payload)
+  select queue, task, priority, run_at, id,
+    case when pg_column_size(payload) <= 128 and max_attempts is null and timeout is null then payload end
+  from u
+  returning 1
 )
-insert into reveille.ready (queue, task, priority, run_at, id, wakes, payload)
-select queue, task, priority, run_at, id, wakes,
-  case when pg_column_size(payload) <= 128 and max_attempts is null and timeout is null then payload end
-from u
+select pg_notify('reveille', note) from unnest($11::text[]) note
+where (select count(*) from r) > 0 and pg_try_advisory_xact_lock(78, hashtext(substr(note, 6)))

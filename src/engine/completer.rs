@@ -1,9 +1,9 @@
 //! Outcomes, settled many in one statement: at once when none is in flight, and meanwhile they gather. The buffer is bounded
 //! and outlives an outage of the database; an outcome whose lease did not is answered as stale, and changes nothing.
 //!
-//! A second statement flies beside the first once a full batch waits: a quarter more jobs each second, since PostgreSQL works on
-//! one while the other is flushed. Both never have jobs of one lease, or the second would wait for its row until that flush.
-//! A third gave nothing.
+//! A second statement flies beside the first once a full batch waits, at least half of which can go: a quarter more jobs each second
+//! in a drain, since PostgreSQL works on one while the other is flushed. The two never have jobs of one lease, or the second would
+//! wait for its row until that flush. A third gave nothing.
 
 use std::collections::{HashMap, HashSet};
 use std::mem;
@@ -22,10 +22,12 @@ use crate::store::lease::{Settled, Settlement};
 use crate::store::worker::Progress;
 use crate::store::{Error, Store};
 
-/// Outcomes that wait to be settled.
+/// Outcomes that wait in the channel; a batch that gathers and two in flight come on top.
 pub(super) const WAITING_MOST: usize = 10_000;
 /// Outcomes of one statement.
 const BATCH_MOST: usize = 1000;
+/// Fewer do not fly beside others.
+const BESIDE_LEAST: usize = BATCH_MOST / 2;
 /// Bytes of results and errors in one statement.
 const BYTES_MOST: usize = 16 << 20;
 const PAUSE_MOST: Duration = Duration::from_secs(1);
@@ -76,17 +78,23 @@ impl Waiting {
         settlements.recv_many(&mut self.outcomes, room).await > 0
     }
 
-    /// What the next statement settles, if one may fly while so many do: all that waits if none does, and if one does a full
-    /// batch without its leases, whose rows it has locked until its flush.
+    /// What the next statement settles, if one may fly while so many do: all that waits if none does; if one does, what is not of
+    /// its leases, whose rows it has locked until its flush, provided that is worth a flush of its own.
     fn next(&mut self, flying: usize) -> Option<Vec<Settlement>> {
-        let batch = match flying {
+        let mut batch = match flying {
             0 => mem::take(&mut self.outcomes),
             1 if !self.has_room() => {
-                let free = |outcome: &mut Settlement| !self.busy.contains(&outcome.lease);
-                self.outcomes.extract_if(.., free).collect()
+                let free = |outcome: &Settlement| !self.busy.contains(&outcome.lease);
+                if self.outcomes.iter().filter(|outcome| free(outcome)).count() < BESIDE_LEAST {
+                    return None;
+                }
+                self.outcomes.extract_if(.., |outcome| free(outcome)).collect()
             }
             _ => return None,
         };
+        // Of two outcomes of one job the first counts; a statement that had both would end it and put it back.
+        let mut seen = HashSet::with_capacity(batch.len());
+        batch.retain(|outcome| seen.insert((outcome.lease, outcome.id)));
         self.busy.extend(batch.iter().map(|outcome| outcome.lease));
         (!batch.is_empty()).then_some(batch)
     }
@@ -259,21 +267,32 @@ mod tests {
     }
 
     #[test]
-    fn a_second_statement_flies_with_a_full_batch_and_without_leases_of_the_first() {
+    fn a_second_statement_flies_with_half_a_batch_or_more_and_without_leases_of_the_first() {
+        let many = |lease, count| std::iter::repeat_n(lease, count);
         let mut waiting = Waiting { outcomes: of([1, 2]), ..Waiting::default() };
         assert_eq!(leases(waiting.next(0)), Some(vec![1, 2]));
-        waiting.outcomes = of([2, 3]);
-        assert_eq!(leases(waiting.next(1)), None, "two are few");
-        waiting.outcomes = of([2, 3].into_iter().chain(std::iter::repeat_n(4, BATCH_MOST - 2)));
-        let second = leases(waiting.next(1)).expect("a full batch");
-        assert_eq!(second.len(), BATCH_MOST - 1);
-        assert!(!second.contains(&2), "it would wait for the first");
+        waiting.outcomes = of(many(3, BATCH_MOST - 1));
+        assert_eq!(leases(waiting.next(1)), None, "more may gather");
+        waiting.outcomes = of(many(2, BESIDE_LEAST + 1).chain(many(3, BESIDE_LEAST - 1)));
+        assert_eq!(leases(waiting.next(1)), None, "most of them would wait for the first");
+        waiting.outcomes = of(many(2, BESIDE_LEAST).chain(many(3, BESIDE_LEAST)));
+        assert_eq!(leases(waiting.next(1)), Some(vec![3; BESIDE_LEAST]));
         assert_eq!(leases(waiting.next(2)), None);
         // The first has landed, while the second still flies.
         waiting.landed([1, 2].map(|lease| LeaseId(Uuid::from_u128(lease))).to_vec());
-        waiting.outcomes.extend(of(std::iter::repeat_n(4, BATCH_MOST - 1)));
-        assert_eq!(leases(waiting.next(1)), Some(vec![2]));
+        waiting.outcomes.extend(of(many(3, BESIDE_LEAST)));
+        assert_eq!(leases(waiting.next(1)), Some(vec![2; BESIDE_LEAST]));
+        waiting.outcomes = of(many(3, BATCH_MOST));
         assert_eq!(leases(waiting.next(1)), None, "all of these are in flight");
+    }
+
+    #[test]
+    fn of_two_outcomes_of_one_job_in_a_batch_the_first_counts() {
+        let mut outcomes = of([1, 1]);
+        outcomes.insert(1, Settlement { ending: Ending::Release, ..outcomes[0].clone() });
+        let batch = Waiting { outcomes, ..Waiting::default() }.next(0).expect("a batch");
+        assert_eq!(batch.len(), 2);
+        assert!(batch.iter().all(|outcome| matches!(outcome.ending, Ending::Completed(_))));
     }
 
     #[test]

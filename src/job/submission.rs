@@ -354,3 +354,14 @@ pub struct Submission {
     pub tags: Vec<String>,
     pub unique: Option<Unique>,
 }
+
+impl Submission {
+    /// Whether it starts now and has nothing of its own but payload, task, queue and priority.
+    pub fn is_plain(&self) -> bool {
+        matches!(self.start, Start::Now)
+            && self.max_attempts.is_none()
+            && self.timeout_seconds.is_none()
+            && self.tags.is_empty()
+            && self.unique.is_none()
+    }
+}

@@ -129,11 +129,17 @@ impl Store {
         announce: bool,
         deadline: Instant,
     ) -> Result<()> {
-        let wakes = if announce { wakes(jobs, self.clock.now()) } else { vec![0; jobs.len()] };
-        if let ([(id, job)], [wakes]) = (jobs, &wakes[..]) {
-            return self.job_submit_one(*id, job, *wakes, deadline).await;
+        let notes = if announce { notes(jobs, self.clock.now()) } else { Vec::new() };
+        if let [(id, job)] = jobs {
+            return self.job_submit_one(*id, job, notes.first(), deadline).await;
         }
         let c = Columns::new(jobs);
+        if jobs.iter().all(|(_, job)| job.is_plain()) {
+            let statement = sql!("job/submit_plain": UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT2_ARRAY, JSONB_ARRAY, TEXT_ARRAY);
+            let parameters: Parameters<'_> =
+                &[&c.ids, &c.queues, &c.tasks, &c.priorities, &c.payloads, &notes];
+            return self.hot_by(deadline, statement, parameters).await.map(drop);
+        }
         let parameters: Parameters<'_> = &[
             &c.ids,
             &c.queues,
@@ -145,10 +151,10 @@ impl Store {
             &c.max_attempts,
             &c.timeouts,
             &c.tags,
-            &wakes,
+            &notes,
         ];
         let statement = sql!("job/submit": UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT2_ARRAY, TIMESTAMPTZ_ARRAY, FLOAT8_ARRAY,
-            JSONB_ARRAY, INT4_ARRAY, FLOAT8_ARRAY, JSONB_ARRAY, INT2_ARRAY);
+            JSONB_ARRAY, INT4_ARRAY, FLOAT8_ARRAY, JSONB_ARRAY, TEXT_ARRAY);
         self.hot_by(deadline, statement, parameters).await.map(drop)
     }
 
@@ -156,23 +162,31 @@ impl Store {
         &self,
         id: JobId,
         job: &Submission,
-        wakes: i16,
+        note: Option<&String>,
         deadline: Instant,
     ) -> Result<()> {
+        let (queue, task) = (job.queue.as_str(), job.task.as_str());
+        let payload = Jsonb(job.payload.clone());
+        if job.is_plain() {
+            let statement = sql!("job/submit_plain_one": UUID, TEXT, TEXT, INT2, JSONB, TEXT);
+            let parameters: Parameters<'_> =
+                &[&id.0, &queue, &task, &job.priority, &payload, &note];
+            return self.hot_by(deadline, statement, parameters).await.map(drop);
+        }
         let parameters: Parameters<'_> = &[
             &id.0,
-            &job.queue.as_str(),
-            &job.task.as_str(),
+            &queue,
+            &task,
             &job.priority,
             &run_at(job),
             &delay(job),
-            &Jsonb(job.payload.clone()),
+            &payload,
             &job.max_attempts,
             &job.timeout_seconds,
             &tags(job),
-            &wakes,
+            &note,
         ];
-        let statement = sql!("job/submit_one": UUID, TEXT, TEXT, INT2, TIMESTAMPTZ, FLOAT8, JSONB, INT4, FLOAT8, JSONB, INT2);
+        let statement = sql!("job/submit_one": UUID, TEXT, TEXT, INT2, TIMESTAMPTZ, FLOAT8, JSONB, INT4, FLOAT8, JSONB, TEXT);
         self.hot_by(deadline, statement, parameters).await.map(drop)
     }
 
@@ -317,28 +331,24 @@ fn written(row: &Row) -> Result<Kept> {
     Ok(Ok(Written { job_id, status, outcome }))
 }
 
-/// What each row announces: 1 its lane, if it is the first there that is due soon; 2 its queue, if there are many lanes; else 0.
-fn wakes(jobs: &[(JobId, Submission)], now: DateTime<Utc>) -> Vec<i16> {
-    let soon = || jobs.iter().enumerate().filter(|(_, (_, job))| is_due_soon(job, now));
-    let mut wakes = vec![0; jobs.len()];
+/// What to notify of: each lane with a job that is due soon, or their queues if there are many lanes. The listener reads them,
+/// and the trigger `wake` writes the same.
+fn notes(jobs: &[(JobId, Submission)], now: DateTime<Utc>) -> Vec<String> {
+    let soon = || jobs.iter().map(|(_, job)| job).filter(|job| is_due_soon(job, now));
     let mut lanes: Vec<(&str, &str, i16)> = Vec::new();
-    for (nth, (_, job)) in soon() {
+    for job in soon() {
         let lane = (job.queue.as_str(), job.task.as_str(), job.priority);
         if lanes.contains(&lane) {
             continue;
         }
         if lanes.len() == LANES_MOST {
-            let mut queues = HashSet::new();
-            wakes.fill(0);
-            for (nth, (_, job)) in soon() {
-                wakes[nth] = if queues.insert(job.queue.as_str()) { 2 } else { 0 };
-            }
-            return wakes;
+            let queues: HashSet<&str> = soon().map(|job| job.queue.as_str()).collect();
+            return queues.into_iter().map(|queue| format!("queue {queue}")).collect();
         }
         lanes.push(lane);
-        wakes[nth] = 1;
     }
-    wakes
+    let lane = |(queue, task, priority)| format!("lane {queue} {task} {priority}");
+    lanes.into_iter().map(lane).collect()
 }
 
 /// How long until a job may start, in seconds; negative if it might have started already.

@@ -32,6 +32,7 @@ mod rescue;
 mod retention;
 mod schema;
 mod service;
+mod settling;
 mod structure;
 mod tasks;
 mod together;

@@ -49,6 +49,10 @@ pub(crate) async fn assert_one_place(client: &Client) {
     assert_eq!(wrong, [0; 3], "jobs nowhere, in several places, and rows without a job");
     let odd = "select count(*) from reveille.ready where attempt < 0 or crashes < 0";
     assert_eq!(value::<i64>(client, odd).await, 0, "jobs that wait with less than no attempts");
+    let beside = "select count(*) from reveille.ready r join reveille.job j using (id)
+      where r.payload <> j.payload
+        or r.payload is not null and (j.max_attempts is not null or j.timeout_seconds is not null or j.unique_key is not null)";
+    assert_eq!(value::<i64>(client, beside).await, 0, "a claim would give another job");
 }
 
 /// The value of a metric (with its labels, as `/metrics` writes it); 0 if it is not there yet.

@@ -29,6 +29,8 @@ const HOT: &[(&str, &str, Purpose)] = &[
     statement!("ready/lanes", Relaxed),
     statement!("job/submit", Hot),
     statement!("job/submit_one", Hot),
+    statement!("job/submit_plain", Hot),
+    statement!("job/submit_plain_one", Hot),
     statement!("job/submit_keyed", Hot),
     statement!("job/cancel", Hot),
     statement!("job/retry", Hot),

@@ -1,0 +1,34 @@
+//! Outcomes that gather while the database takes long over others.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::harness::look::{assert_one_place, value};
+use crate::harness::{self, Service, eventually};
+
+const SOON: Duration = Duration::from_secs(20);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn outcomes_that_are_held_up_fly_in_two_statements_and_each_counts_once() {
+    let database = harness::database().await;
+    let (client, blocker) = (database.client().await, database.client().await);
+    let service = Service::start(database.url()).await;
+    blocker.batch_execute("begin; lock table reveille.outcome in share mode").await.unwrap();
+    let jobs = vec![json!({"task": "noop", "payload": 1}); 4000];
+    let answer = service.http().post("/jobs/batch", &json!(jobs)).await;
+    assert_eq!(answer.status, 201);
+    let held_up = "select count(*) from pg_locks
+      where relation = 'reveille.outcome'::regclass and mode = 'RowExclusiveLock' and not granted";
+    eventually("two statements wait for the table", SOON, async || {
+        value::<i64>(&client, held_up).await == 2
+    })
+    .await;
+
+    blocker.batch_execute("commit").await.unwrap();
+    let ended = "select count(*) from reveille.outcome where state = 'completed' and attempt = 1";
+    eventually("all have ended", SOON, async || value::<i64>(&client, ended).await == 4000).await;
+    let tried: i64 = value(&client, "select count(*) from reveille.attempt").await;
+    assert_eq!(tried, 0, "an outcome counted twice, or a job ran twice");
+    assert_one_place(&client).await;
+}
