@@ -92,6 +92,8 @@ struct Request {
     deadline: Instant,
     /// Whether an earlier try may have been kept.
     sent: bool,
+    /// How it came in.
+    door: &'static str,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -138,17 +140,12 @@ impl Submitter {
     pub async fn submit(&self, job: Submission) -> Answer {
         let (id, deadline) = (self.ids.next(), Instant::now() + PATIENCE);
         let answer = if job.unique.is_some() {
-            hand_over(&self.keyed, id, job, deadline, |_| ()).await
+            self.hand_over(&self.keyed, id, job, deadline).await
         } else if let Some(_turn) = self.turns.at_once() {
             // Nobody waits: it spares two hand-overs between tasks.
             self.writer().write_one(&(id, job), deadline).await
         } else {
-            let arrived = |plain: &_| {
-                if self.door == LIBRARY {
-                    self.turns.arrived(plain);
-                }
-            };
-            hand_over(&self.plain, id, job, deadline, arrived).await
+            self.hand_over(&self.plain, id, job, deadline).await
         };
         self.count(answer.as_ref().map(std::slice::from_ref));
         answer
@@ -185,23 +182,25 @@ impl Submitter {
         }
     }
 
+    /// Has one of the writers write it, and waits for its answer.
+    async fn hand_over(
+        &self,
+        writers: &mpsc::Sender<Request>,
+        id: JobId,
+        job: Submission,
+        deadline: Instant,
+    ) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        let ended = || SubmitError::Unavailable("the service is stopping".into());
+        let request = Request { id, job, deadline, sent: false, door: self.door, answer };
+        writers.send(request).await.map_err(|_| ended())?;
+        if self.door == LIBRARY {
+            self.turns.arrived(&self.plain);
+        }
+        answered.await.map_err(|_| ended())?
+    }
+
     fn writer(&self) -> Writer {
         Writer { store: self.store.clone(), wakes: self.wakes.clone() }
     }
-}
-
-/// Has one of the writers write it, and waits for its answer.
-async fn hand_over(
-    writers: &mpsc::Sender<Request>,
-    id: JobId,
-    job: Submission,
-    deadline: Instant,
-    arrived: impl FnOnce(&mpsc::Sender<Request>),
-) -> Answer {
-    let (answer, answered) = oneshot::channel();
-    let ended = || SubmitError::Unavailable("the service is stopping".into());
-    let request = Request { id, job, deadline, sent: false, answer };
-    writers.send(request).await.map_err(|_| ended())?;
-    arrived(writers);
-    answered.await.map_err(|_| ended())?
 }

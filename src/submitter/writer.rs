@@ -7,7 +7,7 @@ use metrics::histogram;
 use tokio::sync::{Mutex, Notify, Semaphore, SemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep};
 
-use super::{Answer, Request, SubmitError};
+use super::{Answer, LIBRARY, Request, SubmitError};
 use crate::events::{Source, Wakes};
 use crate::job::JobId;
 use crate::job::state::Status;
@@ -34,7 +34,13 @@ impl Writer {
     /// Writes jobs without unique keys, as they come.
     pub(super) async fn run(self, plain: Arc<Plain>) {
         while let Some((batch, alone)) = plain.gather().await {
+            let at_once = batch.iter().all(|request| request.door == LIBRARY);
             self.write(batch).await;
+            if at_once {
+                // Callers in this process who were just told come again before the next INSERT flies, and so share it: 15 of 16
+                // callers instead of 12. A client over HTTP takes longer, which would leave PostgreSQL idle.
+                tokio::task::yield_now().await;
+            }
             drop(alone);
         }
     }
