@@ -1,10 +1,12 @@
 -- ids uuid[], queues text[], tasks text[], priorities smallint[], run_ats timestamptz[] and delays float8[] (seconds; both
--- null: now), payloads jsonb[], max_attempts int[], timeouts float8[], tags jsonb[], what to notify text[]. A shorter array counts
--- as nulls. The ids are made before, so that a repeated call after a lost answer fails rather than inserts anything twice.
+-- null: now), payloads jsonb[], max_attempts int[], timeouts float8[], tags jsonb[]. A shorter array counts as nulls.
+-- And a list of its own, notes text[]: what to notify of, `lane QUEUE TASK PRIORITY` or `queue QUEUE`. The ids are made before, so that a repeated call after a lost answer fails rather than inserts anything twice.
 --
--- A small payload also goes beside the row that waits, if a claim needs nothing else of the job (see ready.payload). The gate of
--- the notifications is that of the trigger `wake`, and they are sent when all rows are there: this statement is a transaction of
--- its own, and a deferred trigger costs it more.
+-- A small payload also goes beside the row that waits, if a claim needs nothing else of the job (see ready.payload).
+--
+-- It notifies by itself, because it is a transaction of its own and the deferred trigger `wake` would cost more. The gate of a lane is
+-- the trigger's, without the word `lane`, and is taken when all rows are there: who finds it shut is soon done, too. A queue is
+-- not looked at again, so what tells of one passes no gate.
 with u as materialized (
   select u.id, u.queue, u.task, u.priority, coalesce(u.run_at, now() + coalesce(u.delay, 0) * interval '1 second') as run_at, u.payload,
     u.max_attempts, u.timeout, u.tags
@@ -13,6 +15,7 @@ with u as materialized (
 ), j as (
   insert into reveille.job (id, queue, task, priority, run_at, payload, max_attempts, timeout_seconds, tags)
   select id, queue, task, priority, run_at, payload, max_attempts, timeout, reveille.tag_array(tags) from u
+  returning 1
 ), r as (
   insert into reveille.ready (queue, task, priority, run_at, id, payload)
   select queue, task, priority, run_at, id,
@@ -21,4 +24,5 @@ with u as materialized (
   returning 1
 )
 select pg_notify('reveille', note) from unnest($11::text[]) note
-where (select count(*) from r) > 0 and pg_try_advisory_xact_lock(78, hashtext(substr(note, 6)))
+where (select count(*) from j) + (select count(*) from r) > 0
+  and (note like 'queue %' or pg_try_advisory_xact_lock(78, hashtext(substr(note, 6))))

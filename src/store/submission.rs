@@ -331,8 +331,7 @@ fn written(row: &Row) -> Result<Kept> {
     Ok(Ok(Written { job_id, status, outcome }))
 }
 
-/// What to notify of: each lane with a job that is due soon, or their queues if there are many lanes. The listener reads them,
-/// and the trigger `wake` writes the same.
+/// What to notify of: each lane with a job that is due soon, or their queues if there are many lanes.
 fn notes(jobs: &[(JobId, Submission)], now: DateTime<Utc>) -> Vec<String> {
     let soon = || jobs.iter().map(|(_, job)| job).filter(|job| is_due_soon(job, now));
     let mut lanes: Vec<(&str, &str, i16)> = Vec::new();

@@ -34,9 +34,9 @@ impl Writer {
     /// Writes jobs without unique keys, as they come.
     pub(super) async fn run(self, plain: Arc<Plain>) {
         while let Some((batch, alone)) = plain.gather().await {
-            let at_once = batch.iter().all(|request| request.door == LIBRARY);
+            let by_library = alone.is_some() && batch.iter().all(|request| request.door == LIBRARY);
             self.write(batch).await;
-            if at_once {
+            if by_library {
                 // Callers in this process who were just told come again before the next INSERT flies, and so share it: 15 of 16
                 // callers instead of 12. A client over HTTP takes longer, which would leave PostgreSQL idle.
                 tokio::task::yield_now().await;

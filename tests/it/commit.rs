@@ -238,34 +238,37 @@ async fn what_was_acknowledged_survives_the_death_of_the_server() {
 async fn a_full_queue_of_notifications_fails_nothing() {
     let database = harness::database().await;
     let client = database.client().await;
-    let service = Service::start(database.url()).await;
-    listens(&service).await;
     client
         .batch_execute(
-            "create or replace function reveille.wake() returns trigger language plpgsql as $$ begin
-               if current_setting('reveille.notify', true) is distinct from 'off' then
+            "create function public.pg_notify(channel text, payload text) returns void language plpgsql as $$ begin
+               if payload not like 'canary%' then
                  raise exception 'too many notifications in the NOTIFY queue' using errcode = '54000';
                end if;
-               return null;
+               perform pg_catalog.pg_notify(channel, payload);
+             end $$;
+             do $$ begin
+               execute format('alter database %I set search_path = public, pg_catalog', current_database());
              end $$",
         )
         .await
         .unwrap();
+    let service = Service::start(database.url()).await;
+    listens(&service).await;
     let http = service.http();
     for job in [
         json!({"payload": 1}),
+        json!({"payload": 1, "tags": ["a"]}),
         json!({"payload": 1, "unique_key": "k"}),
         json!({"task": "flaky", "payload": {"failures": 1}}),
     ] {
         let done = http.post("/jobs?wait=30", &job).await;
         assert_eq!((done.status, &done.body["status"]), (201, &json!("completed")), "{job}");
     }
-    assert_eq!(
-        http.post("/jobs/batch", &json!([{"payload": 1}, {"payload": 2, "unique_key": "b"}]))
-            .await
-            .status,
-        201
-    );
+    for second in [json!({}), json!({"tags": ["b"]}), json!({"unique_key": "b"})] {
+        let mut jobs = json!([{"payload": 1}, {"payload": 2}]);
+        jobs[1].as_object_mut().unwrap().extend(second.as_object().unwrap().clone());
+        assert_eq!(http.post("/jobs/batch", &jobs).await.status, 201, "{jobs}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

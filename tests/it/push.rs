@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use crate::harness::cluster::connect;
 use crate::harness::look::{becomes, listens, metric, submit, value};
 use crate::harness::proxy::Mode;
@@ -29,6 +31,34 @@ async fn a_notification_alone_wakes() {
     let job = submit(&client, "payload => '1', queue => 'other'").await;
     becomes(&client, &job, "completed", SOON).await;
     assert_eq!(metric(&service, &claims("notify")).await, before + 1.0);
+}
+
+/// A queue of its own for each submission, so that nothing is found because something else was told.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_submission_to_an_instance_wakes_the_others() {
+    let database = harness::database().await;
+    let api = Service::on(database.url()).env("REVEILLE_WORKERS", "0").start().await;
+    let worker = unpolled(&database).await;
+    listens(&worker).await;
+    let client = database.client().await;
+    let job = |queue: &str| json!({"payload": 1, "queue": queue});
+    let tagged = |queue: &str| json!({"payload": 1, "queue": queue, "tags": ["a"]});
+    let keyed = |queue: &str| json!({"payload": 1, "queue": queue, "unique_key": "a"});
+    let many: Vec<_> = (0..20).map(|nth| job(&format!("many-{nth}"))).collect();
+    for jobs in [
+        json!([job("plain")]),
+        json!([tagged("tagged")]),
+        json!([keyed("keyed")]),
+        json!([job("plains"), job("plains")]),
+        json!([job("mixed"), tagged("mixed")]),
+        json!([job("some-keyed"), keyed("some-keyed")]),
+        json!(many),
+    ] {
+        let answer = api.http().post("/jobs/batch", &jobs).await;
+        for job in answer.body["jobs"].as_array().unwrap() {
+            becomes(&client, job["job_id"].as_str().unwrap(), "completed", SOON).await;
+        }
+    }
 }
 
 /// A gated insert is not announced if somebody else holds the gate, who may have committed a moment earlier.

@@ -19,7 +19,8 @@ async fn outcomes_that_are_held_up_fly_in_two_statements_and_each_counts_once() 
     let answer = service.http().post("/jobs/batch", &json!(jobs)).await;
     assert_eq!(answer.status, 201);
     let held_up = "select count(*) from pg_locks
-      where relation = 'reveille.outcome'::regclass and mode = 'RowExclusiveLock' and not granted";
+      where database = (select oid from pg_database where datname = current_database())
+        and relation = 'reveille.outcome'::regclass and mode = 'RowExclusiveLock' and not granted";
     eventually("two statements wait for the table", SOON, async || {
         value::<i64>(&client, held_up).await == 2
     })
