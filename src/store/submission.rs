@@ -1,4 +1,8 @@
-//! Writing submissions: many in one statement.
+//! Writing submissions: many in one statement, and those without settings of their own by a cheaper one.
+//!
+//! What is inserted here is a transaction of its own, so the statement notifies by itself once its rows are there. The deferred
+//! trigger `wake`, which plain SQL and whatever goes back to wait rely on, would do the same for 30 µs more, a tenth of what one
+//! durable submission takes.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
