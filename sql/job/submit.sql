@@ -1,6 +1,7 @@
 -- ids uuid[], queues text[], tasks text[], priorities smallint[], run_ats timestamptz[] and delays float8[] (seconds; both
 -- null: now), payloads jsonb[], max_attempts int[], timeouts float8[], tags jsonb[]. A shorter array counts as nulls.
--- And a list of its own, notes text[]: what to notify of, `lane QUEUE TASK PRIORITY` or `queue QUEUE`. The ids are made before, so that a repeated call after a lost answer fails rather than inserts anything twice.
+-- And a list of its own, notes text[]: what to notify of, `lane QUEUE TASK PRIORITY` or `queue QUEUE`. The ids are made before, so
+-- that a repeated call after a lost answer fails rather than inserts anything twice.
 --
 -- A small payload also goes beside the row that waits, if a claim needs nothing else of the job (see ready.payload).
 --

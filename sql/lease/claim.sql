@@ -1,7 +1,8 @@
 -- Lanes (queues text[], tasks text[], priorities smallint[]), in the order that fairness gives, each with its lower bound
 -- (run_ats timestamptz[], ids uuid[]) and the most it may give (int[]); worker uuid; the most in all, bigint; the most of one
 -- lease, int. Answers the claimed jobs, the leases with their ids, and a row with
--- neither payload nor lease for each lane that has a job to come and was read to its end: when it is due.
+-- neither payload nor lease for each lane that has a job to come and was read to its end: when it is due. What has its payload
+-- beside it needs no look at `job`.
 with b as materialized (
   select * from unnest($1::text[], $2::text[], $3::smallint[], $4::timestamptz[], $5::uuid[], $6::integer[]) with ordinality
     b (queue, task, priority, run_at, id, most, nth)
