@@ -10,6 +10,7 @@
 //! repeated, and inserts nothing twice.
 
 mod keyed;
+mod together;
 mod writer;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::job::submission::{FieldError, Submission};
 use crate::store::Store;
 use crate::store::submission::{Ids, Written};
 use keyed::Keyed;
+use together::Together;
 use writer::{Plain, Turns, Writer};
 
 /// How long a submission may take before its caller is told that the database is not there.
@@ -192,11 +194,12 @@ impl Submitter {
     ) -> Answer {
         let (answer, answered) = oneshot::channel();
         let ended = || SubmitError::Unavailable("the service is stopping".into());
-        let plain = job.unique.is_none();
+        let grouped = job.unique.is_none() && self.door == LIBRARY;
         let request = Request { id, job, deadline, sent: false, door: self.door, answer };
         writers.send(request).await.map_err(|_| ended())?;
-        if plain && self.door == LIBRARY {
+        if grouped {
             self.turns.arrived(&self.plain);
+            return Together(answered).await.map_err(|_| ended())?;
         }
         answered.await.map_err(|_| ended())?
     }

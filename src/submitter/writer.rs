@@ -1,11 +1,13 @@
 //! Writing what has gathered, and telling this process's own dispatcher.
 
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::histogram;
 use tokio::sync::{Mutex, Notify, Semaphore, SemaphorePermit, mpsc};
-use tokio::time::{Instant, sleep};
+use tokio::task::yield_now;
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::{Answer, LIBRARY, Request, SubmitError};
 use crate::events::{Source, Wakes};
@@ -33,13 +35,16 @@ pub(super) struct Writer {
 impl Writer {
     /// Writes jobs without unique keys, as they come.
     pub(super) async fn run(self, plain: Arc<Plain>) {
-        while let Some((batch, alone)) = plain.gather().await {
+        let mut timer = pin!(sleep(Duration::ZERO));
+        while let Some((batch, alone)) = plain.gather(timer.as_mut()).await {
             let by_library = alone.is_some() && batch.iter().all(|request| request.door == LIBRARY);
             self.write(batch).await;
             if by_library {
                 // Callers in this process who were just told come again before the next INSERT flies, and so share it: 15 of 16
-                // callers instead of 12. A client over HTTP takes longer, which would leave PostgreSQL idle.
-                tokio::task::yield_now().await;
+                // callers instead of 12. The first time round they are woken ([`super::together`]), the second time they have run. A
+                // client over HTTP takes longer, which would leave PostgreSQL idle.
+                yield_now().await;
+                yield_now().await;
             }
             drop(alone);
         }
@@ -184,10 +189,13 @@ impl Plain {
         Self { requests: Mutex::new(requests), turns }
     }
 
-    async fn gather(&self) -> Option<(Vec<Request>, Option<SemaphorePermit<'_>>)> {
+    async fn gather(
+        &self,
+        timer: Pin<&mut Sleep>,
+    ) -> Option<(Vec<Request>, Option<SemaphorePermit<'_>>)> {
         let mut requests = self.requests.lock().await;
         let mut batch = vec![requests.recv().await?];
-        let alone = self.turns.next(|| 1 + requests.len()).await;
+        let alone = self.turns.next(timer, || 1 + requests.len()).await;
         gather_more(&mut requests, &mut batch);
         Some((batch, alone))
     }
@@ -220,7 +228,12 @@ impl Turns {
         }
     }
 
-    async fn next(&self, gathered: impl Fn() -> usize) -> Option<SemaphorePermit<'_>> {
+    async fn next(
+        &self,
+        timer: Pin<&mut Sleep>,
+        gathered: impl Fn() -> usize,
+    ) -> Option<SemaphorePermit<'_>> {
+        let late = Instant::now() + BESIDE_AFTER;
         let many = async {
             self.many.notified().await;
             while gathered() < MANY {
@@ -231,8 +244,19 @@ impl Turns {
             biased;
             alone = self.alone.acquire() => alone.ok(),
             () = many => None,
-            () = sleep(BESIDE_AFTER) => None,
+            () = wait_until(late, timer) => None,
         }
+    }
+}
+
+/// Waits with a timer that was used before. What it was set to then, always earlier, stays, because to set it may wake the thread
+/// that waits for all timers, and most INSERTs end before: once in [`BESIDE_AFTER`] is enough.
+async fn wait_until(late: Instant, mut timer: Pin<&mut Sleep>) {
+    while Instant::now() < late {
+        if timer.is_elapsed() {
+            timer.as_mut().reset(late);
+        }
+        timer.as_mut().await;
     }
 }
 
