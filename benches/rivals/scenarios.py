@@ -69,8 +69,8 @@ class Run:
         if counts["done"] != done or not left <= counts["left"] <= left + spare:
             raise Failure(f"its tables say {counts}, expected {done} done and {left} left")
 
-    def enqueue(self, clients):
-        result = self.measured("enqueue", "--clients", clients, "--seconds", self.sizes["enqueue_seconds"])
+    def enqueue(self, clients, *way):
+        result = self.measured("enqueue", "--clients", clients, "--seconds", self.sizes["enqueue_seconds"], *way)
         self.check(0, result["jobs"])
         return result
 
@@ -193,6 +193,7 @@ SCENARIOS = {
 
 # What PostgreSQL and HTTP give at best; only adapters that are ceilings know these.
 CEILINGS = {
+    "pair-1": lambda run: run.enqueue(1, "--pair"),
     "bulk-plain": lambda run: run.bulk("--plain"),
     "group-16x1": lambda run: run.bulk(chunk=16),
     "group-32x2": lambda run: run.bulk("--sessions", 2, chunk=32),

@@ -17,13 +17,14 @@ class Line(NamedTuple):
 
 
 INSERTS = {clients: (f"enqueue-{clients}", "jobs_per_s") for clients in (1, 16, 64)}
+PAIR = ("pair-1", "jobs_per_s")
 GROUPS = {16: ("group-16x1", "jobs_per_s"), 64: ("group-32x2", "jobs_per_s")}
 UNNEST = (("bulk", "jobs_per_s"), ("bulk-plain", "jobs_per_s"))
 LOOPS = tuple((f"loop-{way}", "jobs_per_s") for way in ("100x1", "500x2"))
 CPU_PARTS = (("worker_cpu_per_1000", "worker"), ("server_cpu_per_1000", "server"))
 
 LINES = [
-    Line("enqueue-1", "jobs_per_s", "jobs/s, 1 caller", (INSERTS[1],)),
+    Line("enqueue-1", "jobs_per_s", "jobs/s, 1 caller", (INSERTS[1], PAIR)),
     Line("enqueue-16", "jobs_per_s", "jobs/s, 16 callers", (INSERTS[16], GROUPS[16])),
     Line("enqueue-64", "jobs_per_s", "jobs/s, 64 callers", (INSERTS[64], GROUPS[64])),
     Line("http-64", "requests_per_s", "requests/s, 64 connections", (INSERTS[64], GROUPS[64], ("http-empty", "requests_per_s"))),
@@ -45,6 +46,7 @@ LINES = [
 # How a ceiling is called where it bounds another scenario.
 NAMES = {
     **{f"enqueue-{clients}": f"INSERT × {clients}" for clients in INSERTS},
+    "pair-1": "two INSERTs and NOTIFY × 1",
     "group-16x1": "INSERT of 16 × 1",
     "group-32x2": "INSERT of 32 × 2",
     "bulk": "UNNEST, job and ready",
