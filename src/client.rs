@@ -5,7 +5,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
-use crate::events::Wakes;
 use crate::job::submission::{BATCH_MOST, FieldError, NewJob, Submission};
 use crate::store::submission::Written;
 use crate::store::{Store, Target, migrate};
@@ -29,8 +28,8 @@ impl Client {
         let target = Target::parse(database_url)?;
         migrate::check(&target).await?;
         let store = Store::open(&Config::default(), &target).await?;
-        // Nobody in this process waits to be woken; the services hear of the jobs from PostgreSQL.
-        Ok(Self::new(Submitter::start(store, Wakes::default(), &TaskTracker::new())))
+        // The services hear of the jobs from PostgreSQL.
+        Ok(Self::new(Submitter::start(store, None, &TaskTracker::new())))
     }
 
     /// Submits one job. It exists once this returns: its commit was flushed.

@@ -96,7 +96,7 @@ impl Service {
             (Store::open(&config, &database.target).await?, Events::default(), Shutdown::default());
         store.partition_ensure().await?;
         let services = TaskTracker::new();
-        let submitter = Submitter::start(store.clone(), events.wakes.clone(), &services);
+        let submitter = Submitter::start(store.clone(), Some(events.wakes.clone()), &services);
         let engine = Engine::start(
             engine_config(&config),
             registry,

@@ -76,11 +76,14 @@ impl Session {
             let typed: Vec<_> = parameters.iter().copied().zip(sql.types.iter().cloned()).collect();
             return Ok(self.client.query_typed(sql.text, &typed).await?);
         }
-        if !self.prepared.contains_key(sql.name) {
+        let statement = if let Some(known) = self.prepared.get(sql.name) {
+            known.clone()
+        } else {
             let statement = self.client.prepare_typed(sql.text, sql.types).await?;
-            self.prepared.insert(sql.name, statement);
-        }
-        let result = self.client.query(&self.prepared[sql.name], parameters).await;
+            self.prepared.insert(sql.name, statement.clone());
+            statement
+        };
+        let result = self.client.query(&statement, parameters).await;
         if result.is_err() {
             // A migration may have changed what it returns; the next call prepares it anew.
             self.prepared.remove(sql.name);

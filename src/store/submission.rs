@@ -133,10 +133,10 @@ impl Store {
         announce: bool,
         deadline: Instant,
     ) -> Result<()> {
-        let notes = if announce { notes(jobs, self.clock.now()) } else { Vec::new() };
         if let [(id, job)] = jobs {
-            return self.job_submit_one(*id, job, notes.first(), deadline).await;
+            return self.job_submit_one(*id, job, announce, deadline).await;
         }
+        let notes = if announce { notes(jobs, &self.clock) } else { Vec::new() };
         let c = Columns::new(jobs);
         if jobs.iter().all(|(_, job)| job.is_plain()) {
             let statement = sql!("job/submit_plain": UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT2_ARRAY, JSONB_ARRAY, TEXT_ARRAY);
@@ -166,9 +166,10 @@ impl Store {
         &self,
         id: JobId,
         job: &Submission,
-        note: Option<&String>,
+        announce: bool,
         deadline: Instant,
     ) -> Result<()> {
+        let note = (announce && is_due_soon(job, &self.clock)).then(|| note_of(lane_parts(job)));
         let (queue, task) = (job.queue.as_str(), job.task.as_str());
         let payload = Jsonb(job.payload.clone());
         if job.is_plain() {
@@ -336,11 +337,11 @@ fn written(row: &Row) -> Result<Kept> {
 }
 
 /// What to notify of: each lane with a job that is due soon, or their queues if there are many lanes.
-fn notes(jobs: &[(JobId, Submission)], now: DateTime<Utc>) -> Vec<String> {
-    let soon = || jobs.iter().map(|(_, job)| job).filter(|job| is_due_soon(job, now));
+fn notes(jobs: &[(JobId, Submission)], clock: &Clock) -> Vec<String> {
+    let soon = || jobs.iter().map(|(_, job)| job).filter(|job| is_due_soon(job, clock));
     let mut lanes: Vec<(&str, &str, i16)> = Vec::new();
     for job in soon() {
-        let lane = (job.queue.as_str(), job.task.as_str(), job.priority);
+        let lane = lane_parts(job);
         if lanes.contains(&lane) {
             continue;
         }
@@ -350,22 +351,29 @@ fn notes(jobs: &[(JobId, Submission)], now: DateTime<Utc>) -> Vec<String> {
         }
         lanes.push(lane);
     }
-    let lane = |(queue, task, priority)| format!("lane {queue} {task} {priority}");
-    lanes.into_iter().map(lane).collect()
+    lanes.into_iter().map(note_of).collect()
+}
+
+fn lane_parts(job: &Submission) -> (&str, &str, i16) {
+    (job.queue.as_str(), job.task.as_str(), job.priority)
+}
+
+fn note_of((queue, task, priority): (&str, &str, i16)) -> String {
+    format!("lane {queue} {task} {priority}")
 }
 
 /// How long until a job may start, in seconds; negative if it might have started already.
-pub fn seconds_until(job: &Submission, now: DateTime<Utc>) -> f64 {
+pub fn seconds_until(job: &Submission, clock: &Clock) -> f64 {
     match job.start {
         Start::Now => 0.0,
         Start::After(seconds) => seconds,
-        Start::At(at) => (at - now).as_seconds_f64(),
+        Start::At(at) => (at - clock.now()).as_seconds_f64(),
     }
 }
 
 /// Whether a job is announced when it is submitted; the poll finds the others.
-pub fn is_due_soon(job: &Submission, now: DateTime<Utc>) -> bool {
-    seconds_until(job, now) < ANNOUNCED_WITHIN_SECONDS
+pub fn is_due_soon(job: &Submission, clock: &Clock) -> bool {
+    seconds_until(job, clock) < ANNOUNCED_WITHIN_SECONDS
 }
 
 /// The lane that a submission goes to.

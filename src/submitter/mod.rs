@@ -103,7 +103,7 @@ struct Request {
 #[derive(Clone)]
 pub struct Submitter {
     store: Store,
-    wakes: Wakes,
+    wakes: Option<Wakes>,
     ids: Ids,
     /// How these submissions come in, for the metrics.
     door: &'static str,
@@ -113,8 +113,9 @@ pub struct Submitter {
 }
 
 impl Submitter {
-    /// Starts the writers on `tracker`; they end when every clone is gone.
-    pub fn start(store: Store, wakes: Wakes, tracker: &TaskTracker) -> Self {
+    /// Starts the writers on `tracker`; they end when every clone is gone. `wakes` are of the dispatcher of this process, if it
+    /// has one.
+    pub fn start(store: Store, wakes: Option<Wakes>, tracker: &TaskTracker) -> Self {
         let (plain, plain_requests) = mpsc::channel(WAITING_MOST);
         let (keyed, keyed_requests) = mpsc::channel(WAITING_MOST);
         let ids = Ids::new(store.clock.clone());

@@ -29,7 +29,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 #[derive(Clone)]
 pub(super) struct Writer {
     pub(super) store: Store,
-    pub(super) wakes: Wakes,
+    /// `None`: nothing in this process runs jobs.
+    pub(super) wakes: Option<Wakes>,
 }
 
 impl Writer {
@@ -156,23 +157,24 @@ impl Writer {
 
     /// Wakes this process's own dispatcher at once; the others hear of it from PostgreSQL.
     pub(super) fn announce(&self, jobs: &[(JobId, Submission)]) {
-        let now = self.store.clock.now();
-        self.wakes.wake(|pending| {
-            let mut last = None;
-            for (_, job) in jobs {
-                let lane = lane_of(job);
-                if last.as_ref() == Some(&lane) || !is_due_soon(job, now) {
-                    continue;
+        if let Some(wakes) = &self.wakes {
+            wakes.wake(|pending| {
+                let mut last = None;
+                for (_, job) in jobs {
+                    let lane = lane_of(job);
+                    if last.as_ref() == Some(&lane) || !is_due_soon(job, &self.store.clock) {
+                        continue;
+                    }
+                    pending.lanes.entry(lane.clone()).or_insert(Source::Local);
+                    last = Some(lane);
                 }
-                pending.lanes.entry(lane.clone()).or_insert(Source::Local);
-                last = Some(lane);
-            }
-        });
+            });
+        }
         histogram!("reveille_submit_batch_size").record(as_f64(jobs.len()));
     }
 
     pub(super) fn created(&self, id: JobId, job: &Submission) -> Written {
-        let waits = seconds_until(job, self.store.clock.now()) > 0.0;
+        let waits = seconds_until(job, &self.store.clock) > 0.0;
         let status = if waits { Status::Scheduled } else { Status::Queued };
         Written { job_id: id, status, outcome: Outcome::Created }
     }
