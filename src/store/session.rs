@@ -142,7 +142,8 @@ pub(crate) fn refused_connection(error: &tokio_postgres::Error) -> Error {
 }
 
 /// A pool of at most `size` connections, opened when they are needed. A call waits `patience` for one, and takes the one that was
-/// used last, whose server process has its caches warm (draining takes 0.94 of the CPU that it takes if they go round).
+/// used last, whose server process has its caches warm (draining takes 0.94 of the CPU that it takes if they go round). The
+/// others are closed after ten minutes.
 pub(crate) async fn pool(
     target: Target,
     size: u32,

@@ -362,7 +362,8 @@ fn note_of((queue, task, priority): (&str, &str, i16)) -> String {
     format!("lane {queue} {task} {priority}")
 }
 
-/// How long until a job may start, in seconds; negative if it might have started already.
+/// How long until a job may start, in seconds; negative if it might have started already. Most jobs start now, and need no look
+/// at the clock.
 pub fn seconds_until(job: &Submission, clock: &Clock) -> f64 {
     match job.start {
         Start::Now => 0.0,

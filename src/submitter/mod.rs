@@ -9,8 +9,8 @@
 //! An answer is given after a flushed COMMIT and never before. Ids are made first, so a COMMIT whose answer was lost is
 //! repeated, and inserts nothing twice.
 
+mod answers;
 mod keyed;
-mod together;
 mod writer;
 
 use std::sync::Arc;
@@ -28,7 +28,6 @@ use crate::job::submission::{FieldError, Submission};
 use crate::store::Store;
 use crate::store::submission::{Ids, Written};
 use keyed::Keyed;
-use together::Together;
 use writer::{Plain, Turns, Writer};
 
 /// How long a submission may take before its caller is told that the database is not there.
@@ -113,8 +112,8 @@ pub struct Submitter {
 }
 
 impl Submitter {
-    /// Starts the writers on `tracker`; they end when every clone is gone. `wakes` are of the dispatcher of this process, if it
-    /// has one.
+    /// Starts the writers on `tracker`; they end when every clone is gone. `wakes` are those of the dispatcher beside
+    /// them, if there is one.
     pub fn start(store: Store, wakes: Option<Wakes>, tracker: &TaskTracker) -> Self {
         let (plain, plain_requests) = mpsc::channel(WAITING_MOST);
         let (keyed, keyed_requests) = mpsc::channel(WAITING_MOST);
@@ -195,12 +194,11 @@ impl Submitter {
     ) -> Answer {
         let (answer, answered) = oneshot::channel();
         let ended = || SubmitError::Unavailable("the service is stopping".into());
-        let grouped = job.unique.is_none() && self.door == LIBRARY;
+        let plain = job.unique.is_none();
         let request = Request { id, job, deadline, sent: false, door: self.door, answer };
         writers.send(request).await.map_err(|_| ended())?;
-        if grouped {
+        if plain && self.door == LIBRARY {
             self.turns.arrived(&self.plain);
-            return Together(answered).await.map_err(|_| ended())?;
         }
         answered.await.map_err(|_| ended())?
     }

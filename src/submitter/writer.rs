@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, Notify, Semaphore, SemaphorePermit, mpsc};
 use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::answers::Answers;
 use super::{Answer, LIBRARY, Request, SubmitError};
 use crate::events::{Source, Wakes};
 use crate::job::JobId;
@@ -29,7 +30,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 #[derive(Clone)]
 pub(super) struct Writer {
     pub(super) store: Store,
-    /// `None`: nothing in this process runs jobs.
+    /// `None`: there is no dispatcher to wake.
     pub(super) wakes: Option<Wakes>,
 }
 
@@ -39,19 +40,20 @@ impl Writer {
         let mut timer = pin!(sleep(Duration::ZERO));
         while let Some((batch, alone)) = plain.gather(timer.as_mut()).await {
             let by_library = alone.is_some() && batch.iter().all(|request| request.door == LIBRARY);
-            self.write(batch).await;
+            let answers = self.write(batch).await;
             if by_library {
-                // Callers in this process who were just told come again before the next INSERT flies, and so share it: 15 of 16
-                // callers instead of 12. The first time round they are woken ([`super::together`]), the second time they have run. A
-                // client over HTTP takes longer, which would leave PostgreSQL idle.
+                answers.tell_together().await;
+                // Callers in this process come again before the next INSERT flies, and so share it: 15 of 16 callers instead of 12.
+                // A client over HTTP takes longer, which would leave PostgreSQL idle.
                 yield_now().await;
-                yield_now().await;
+            } else {
+                drop(answers);
             }
             drop(alone);
         }
     }
 
-    async fn write(&self, batch: Vec<Request>) {
+    async fn write(&self, batch: Vec<Request>) -> Answers {
         // Nobody waits longer than was promised because others came first.
         let deadline =
             batch.iter().map(|request| request.deadline).min().unwrap_or_else(Instant::now);
@@ -63,14 +65,14 @@ impl Writer {
             for (job, answer) in jobs.into_iter().zip(answers) {
                 let _ = answer.send(self.write_one(&job, deadline).await);
             }
-            return;
+            return Answers::default();
         }
         if result.is_ok() {
             self.announce(&jobs);
         }
-        for ((id, job), answer) in jobs.iter().zip(answers) {
-            let _ = answer.send(result.clone().map(|()| self.created(*id, job)));
-        }
+        let answer =
+            |(id, job): &(JobId, Submission)| result.clone().map(|()| self.created(*id, job));
+        Answers::new(answers.into_iter().zip(jobs.iter().map(answer)).collect())
     }
 
     pub(super) async fn write_one(&self, job: &(JobId, Submission), deadline: Instant) -> Answer {
@@ -251,8 +253,8 @@ impl Turns {
     }
 }
 
-/// Waits with a timer that was used before. What it was set to then, always earlier, stays, because to set it may wake the thread
-/// that waits for all timers, and most INSERTs end before: once in [`BESIDE_AFTER`] is enough.
+/// Waits with a timer that is used again and again. It stays set to an earlier `late` and is set anew only when that has passed:
+/// setting it may wake the thread that waits for all timers, and most INSERTs end sooner.
 async fn wait_until(late: Instant, mut timer: Pin<&mut Sleep>) {
     while Instant::now() < late {
         if timer.is_elapsed() {

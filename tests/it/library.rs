@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use reveille::config::Config;
 use reveille::{
-    Builder, Client, Context, Handler, Json, NewJob, Outcome, Reveille, SubmitError, TaskError,
+    Builder, Client, Context, Handler, JobId, Json, NewJob, Outcome, Reveille, SubmitError,
+    TaskError,
 };
 use serde_json::{Value, json};
 use tokio::process::Command;
+use tokio::task::JoinSet;
 
 use crate::harness::http::Http;
 use crate::harness::{self, Service, TestDatabase, within};
@@ -165,6 +168,70 @@ async fn a_client_submits_without_a_service_in_its_process() {
         let path = format!("/jobs/{}?wait=10", written.job_id);
         assert_eq!(service.http().get(&path).await.body["result"], json!(nth));
     }
+}
+
+/// More submissions than one poll of a task may answer, all of them at once.
+async fn submit_at_once(client: Client) -> Vec<JobId> {
+    let submitted = join_all((0..300).map(|nth| client.submit(NewJob::new("echo", &nth))));
+    let answers = within("all are answered", SOON, submitted).await;
+    answers.into_iter().map(|answer| answer.unwrap().job_id).collect()
+}
+
+async fn assert_jobs(database: &TestDatabase, mut ids: Vec<JobId>) {
+    ids.sort();
+    ids.dedup();
+    assert_eq!(count(database, "job").await, i64::try_from(ids.len()).unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_who_submit_at_once_are_all_answered_wherever_they_run() {
+    let database = harness::database().await;
+    let client = Client::connect(database.url()).await.unwrap();
+    let mut callers = JoinSet::new();
+    callers.spawn(submit_at_once(client.clone()));
+    for _ in 0..64 {
+        let client = client.clone();
+        callers.spawn(async move {
+            let mut ids = Vec::new();
+            for nth in 0..20 {
+                ids.push(client.submit(NewJob::new("echo", &nth)).await.unwrap().job_id);
+            }
+            ids
+        });
+    }
+    let elsewhere = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(submit_at_once(client))
+    });
+    let mut ids = within("all are answered", SOON, callers.join_all()).await.concat();
+    ids.extend(elsewhere.join().unwrap());
+    assert_eq!(ids.len(), 300 + 64 * 20 + 300);
+    assert_jobs(&database, ids).await;
+}
+
+#[tokio::test]
+async fn callers_who_submit_at_once_are_all_answered_on_a_single_thread() {
+    let database = harness::database().await;
+    let client = Client::connect(database.url()).await.unwrap();
+    assert_jobs(&database, tokio::spawn(submit_at_once(client)).await.unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_goes_away_takes_no_answer_from_those_whose_group_it_was_in() {
+    let database = harness::database().await;
+    let client = Client::connect(database.url()).await.unwrap();
+    let mut callers = JoinSet::new();
+    for _ in 0..16 {
+        let client = client.clone();
+        callers.spawn(async move {
+            let going = tokio::spawn(submit_at_once(client.clone()));
+            client.submit(NewJob::new("echo", &0)).await.unwrap();
+            going.abort();
+            submit_at_once(client).await
+        });
+    }
+    let ids = within("all are answered", SOON, callers.join_all()).await.concat();
+    assert_eq!(ids.len(), 16 * 300);
 }
 
 #[tokio::test]
