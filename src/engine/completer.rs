@@ -13,6 +13,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use metrics::{counter, histogram};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 
 use super::running::Running;
 use crate::events::Events;
@@ -33,6 +34,7 @@ const BYTES_MOST: usize = 16 << 20;
 const PAUSE_MOST: Duration = Duration::from_secs(1);
 /// News of outcomes is gathered for so long: NOTIFY takes a database-wide lock.
 const NEWS_EVERY: Duration = Duration::from_millis(10);
+const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 /// Settles until the last sender is gone.
 pub(super) async fn run(
@@ -227,17 +229,25 @@ async fn tell_others(store: Store, mut told: mpsc::UnboundedReceiver<Vec<JobId>>
     }
 }
 
-/// Keeps the last report of each job, once a second.
+/// Keeps the last report of each job, once in [`REPORT_EVERY`].
 pub(super) async fn report(store: Store, mut reports: mpsc::Receiver<Progress>) {
-    let mut batch = Vec::new();
-    while reports.recv_many(&mut batch, 1024).await > 0 {
-        let last: HashMap<JobId, Progress> =
-            batch.drain(..).map(|report| (report.id, report)).collect();
-        if let Err(error) = store.progress_report(&last.into_values().collect::<Vec<_>>()).await {
-            tracing::debug!(%error, "progress was not kept");
-        }
-        if !reports.is_closed() {
-            tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut last = HashMap::new();
+    let mut next = Instant::now();
+    let mut open = true;
+    while open || !last.is_empty() {
+        // Whoever leaves waits for this, so it does not sleep on when no more reports can come.
+        tokio::select! {
+            report = reports.recv(), if open => match report {
+                Some(report) => drop(last.insert(report.id, report)),
+                None => (open, next) = (false, Instant::now()),
+            },
+            () = sleep_until(next), if !last.is_empty() => {
+                let reports: Vec<Progress> = last.drain().map(|(_, report)| report).collect();
+                if let Err(error) = store.progress_report(&reports).await {
+                    tracing::debug!(%error, "progress was not kept");
+                }
+                next = Instant::now() + REPORT_EVERY;
+            }
         }
     }
 }

@@ -30,7 +30,7 @@ impl Handler for Add {
     }
 }
 
-/// Ends when it is told to, and only then.
+/// Ends when it is told to, and only then. Until then it has something to report.
 struct Stay;
 
 impl Handler for Stay {
@@ -39,8 +39,16 @@ impl Handler for Stay {
     type Output = ();
 
     async fn run(&self, context: Context, _: Json) -> Result<(), TaskError> {
-        context.cancelled().await;
-        Err(TaskError::retry("told to stop"))
+        let reports = async {
+            loop {
+                context.progress(0.5, "it stays");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::select! {
+            () = context.cancelled() => Err(TaskError::retry("told to stop")),
+            () = reports => Ok(()),
+        }
     }
 }
 
@@ -112,6 +120,7 @@ async fn a_running_job_is_given_back_when_the_program_shuts_the_service_down() {
     service.submit(NewJob::new(Stay::NAME, &())).await.unwrap();
     harness::eventually("the job runs", SOON, async || count(&database, "lease").await == 1).await;
     within("it leaves", SOON, service.shutdown()).await;
+    assert_eq!(count(&database, "worker").await, 0, "it has said goodbye");
     assert_eq!(count(&database, "lease").await, 0);
     assert_eq!(count(&database, "ready where attempt = 0 and task = 'stay'").await, 1);
     assert_eq!(count(&database, "task").await, 1, "no task but its own");
