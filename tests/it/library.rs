@@ -40,9 +40,10 @@ impl Handler for Stay {
 
     async fn run(&self, context: Context, _: Json) -> Result<(), TaskError> {
         let reports = async {
+            let mut often = tokio::time::interval(Duration::from_millis(20));
             loop {
+                often.tick().await;
                 context.progress(0.5, "it stays");
-                tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
         tokio::select! {
