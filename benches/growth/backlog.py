@@ -69,11 +69,11 @@ def refill(session, jobs):
         "select queue, task, priority, run_at, id, payload from j")
 
 
-def drain(world, jobs, instances=1, **filled):
+def drain(world, jobs, instances=1, scheduled=(), **filled):
     """Jobs a second of so many instances that begin on a backlog together, when all of them are there."""
     world.database("drain", waiting=jobs, **filled)
     world.cluster.sql("update reveille.queue set paused_at = now()", "drain")
-    with world.services("drain", instances) as services, world.session("drain") as session:
+    with world.services("drain", instances, scheduled) as services, world.session("drain") as session:
         session("with resumed as (update reveille.queue set paused_at = null returning name) "
                 "select pg_notify('reveille', 'queue ' || name) from resumed")
         wait_completed(services, jobs, look_every=0.5)
@@ -101,15 +101,25 @@ def queues(world):
 
 
 def instances(world):
-    """More instances on one database, and the whole of what they do."""
+    """More instances on one database, and the whole of what they do: as it comes; started so that a thread that wakes does not
+    preempt another; one instance that has the callers of all; and as many sessions that claim within PostgreSQL."""
     jobs = world.size(100_000, 20_000)
-    for _ in range(world.size(2, 1)):
+    for _ in range(world.size(3, 1)):
         for count in (1, 2, 4, 8):
-            rate = drain(world, jobs, instances=count)
-            world.database("submit")
-            with world.services("submit", count, REVEILLE_WORKERS=0) as services:
-                submitted = world.submit(services, world.size(4, 1), connections=64 * count)
-            yield {"x": count, "claim_per_s": rate, "submit_per_s": submitted}
+            metrics = {"x": count}
+            for kind, scheduled in (("", ()), ("batch_", ("chrt", "--batch", "0"))):
+                metrics[f"claim_{kind}per_s"] = drain(world, jobs, count, scheduled)
+                metrics[f"submit_{kind}per_s"] = submit_many_callers(world, count, count, scheduled)
+            metrics["loop_per_s"] = world.loop_in_server(jobs, count)
+            metrics["submit_one_per_s"] = submit_many_callers(world, 1, count)
+            yield metrics
+
+
+def submit_many_callers(world, instances, loads, scheduled=()):
+    """Submissions a second of instances with so many load generators in all, 64 callers each."""
+    world.database("submit")
+    with world.services("submit", instances, scheduled, REVEILLE_WORKERS=0) as services:
+        return world.submit(services * (loads // instances), world.size(4, 1), connections=64 * loads)
 
 
 def payloads(world):

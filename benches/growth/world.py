@@ -14,6 +14,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 RIVALS = HERE.parent / "rivals"
+LIMIT = HERE.parent / "limit"
 sys.path.insert(0, str(RIVALS))
 
 from cluster import Failure  # noqa: E402
@@ -48,10 +49,10 @@ class Session:
 class Service:
     """One `reveille serve`."""
 
-    def __init__(self, world, database, environment):
+    def __init__(self, world, database, environment, scheduled=()):
         self.log = open(world.folder / f"{database}.log", "a")
         self.process = subprocess.Popen(
-            [world.reveille, "serve"],
+            [*scheduled, world.reveille, "serve"],
             env={
                 **os.environ, "DATABASE_URL": world.cluster.url(database), "REVEILLE_LISTEN": "127.0.0.1:0",
                 "REVEILLE_LOG": "warn", **environment,
@@ -109,19 +110,20 @@ class World:
         self.minutes = options.minutes
         self.deep = options.deep
         self.folder = Path(tempfile.mkdtemp(prefix="growth-"))
-        self.databases = []
 
     def size(self, full, quick):
         return quick if self.quick else full
 
     def database(self, name, **filled):
         """A fresh database with so many jobs in it."""
-        self.drop(name)
-        self.cluster.sql(f'create database "{name}" template template0')
-        self.databases.append(name)
+        self.create(name)
         environment = {**os.environ, "DATABASE_URL": self.cluster.url(name)}
         subprocess.run([self.reveille, "migrate"], env=environment, check=True, capture_output=True)
         self.fill(name, **filled)
+
+    def create(self, name):
+        self.drop(name)
+        self.cluster.sql(f'create database "{name}" template template0')
 
     def fill(self, database, waiting=0, ended=0, queues=1, priorities=1):
         values = {"waiting": waiting, "ended": ended, "queues": queues, "priorities": priorities}
@@ -143,18 +145,18 @@ class World:
             session.close()
 
     @contextmanager
-    def services(self, database, count=1, **environment):
-        """So many instances, all of them ready."""
+    def services(self, database, count=1, scheduled=(), **environment):
+        """So many instances, all of them ready; `scheduled` is the command that starts each with other ways of scheduling."""
         with ExitStack() as stack:
             services = []
             for _ in range(count):
-                service = Service(self, database, {name: str(value) for name, value in environment.items()})
+                service = Service(self, database, {name: str(value) for name, value in environment.items()}, scheduled)
                 stack.callback(service.stop)
                 services.append(service)
             yield services
 
     def submit(self, services, seconds, connections=64, queues=1, priorities=1, payload='{"n": 0}'):
-        """`POST /jobs` to all of the services at once: submissions a second in all."""
+        """`POST /jobs` to all of the services at once, each with a load generator: submissions a second in all."""
         body = self.folder / "payload"
         body.write_text(payload)
         environment = {
@@ -175,13 +177,26 @@ class World:
 
     def adapter_submit(self, database, seconds, clients=64):
         """Single submissions through the library: jobs a second."""
-        call = [self.adapter, "enqueue", "--clients", str(clients), "--seconds", str(seconds)]
-        environment = {**os.environ, "DATABASE_URL": self.cluster.url(database)}
-        result = subprocess.run(call, env=environment, capture_output=True, text=True, timeout=seconds + 60)
-        if result.returncode:
-            raise Failure(f"enqueue: {result.stderr}")
-        answer = json.loads(result.stdout.strip().splitlines()[-1])
+        answer = self.ask(self.adapter, database, "enqueue", clients=clients, seconds=seconds)
         return answer["jobs"] / answer["seconds"]
+
+    def loop_in_server(self, jobs, sessions):
+        """Jobs a second that so many sessions claim and end within PostgreSQL, in batches of 500: `limit.sql`."""
+        self.create("limit")
+        self.ask(LIMIT, "limit", "migrate")
+        self.ask(LIMIT, "limit", "enqueue-bulk", jobs=jobs, chunk=1000)
+        self.cluster.settle("limit")
+        answer = self.ask(LIMIT, "limit", "work", jobs=jobs, concurrency=500, sessions=sessions)
+        return answer["jobs"] / answer["seconds"]
+
+    def ask(self, adapter, database, verb, **options):
+        """What an adapter answers (`rivals/README.md`)."""
+        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        environment = {**os.environ, "DATABASE_URL": self.cluster.url(database)}
+        result = subprocess.run([adapter, verb, *words], env=environment, capture_output=True, text=True, timeout=120)
+        if result.returncode:
+            raise Failure(f"{verb}: {result.stderr}")
+        return json.loads(result.stdout.strip().splitlines()[-1])
 
 
 def wait_completed(services, jobs, timeout=600, look_every=0.1):

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::histogram;
-use tokio::sync::{Mutex, Notify, Semaphore, SemaphorePermit, mpsc};
+use tokio::sync::{Mutex, MutexGuard, Notify, mpsc};
 use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -25,6 +25,11 @@ const BYTES_MOST: usize = 4 << 20;
 const MANY: usize = 32;
 /// How long a group waits for the INSERT in flight.
 const BESIDE_AFTER: Duration = Duration::from_millis(3);
+/// Callers of fewer jobs are not expected to come again.
+const AGAIN_LEAST: usize = 8;
+/// For how long they are expected after their group ended, and how long the next group waits for them, at most.
+const AGAIN_WITHIN: Duration = Duration::from_millis(50);
+const AGAIN_WAIT: Duration = Duration::from_millis(10);
 const PAUSE: Duration = Duration::from_millis(50);
 
 #[derive(Clone)]
@@ -38,9 +43,13 @@ impl Writer {
     /// Writes jobs without unique keys, as they come.
     pub(super) async fn run(self, plain: Arc<Plain>) {
         let mut timer = pin!(sleep(Duration::ZERO));
-        while let Some((batch, alone)) = plain.gather(timer.as_mut()).await {
+        while let Some((batch, mut alone)) = plain.gather(timer.as_mut()).await {
             let by_library = alone.is_some() && batch.iter().all(|request| request.door == LIBRARY);
+            let (jobs, begun) = (batch.len(), Instant::now());
             let answers = self.write(batch).await;
+            if let Some(turn) = &mut alone {
+                turn.ended(jobs, begun);
+            }
             if by_library {
                 answers.tell_together().await;
                 // Callers in this process come again before the next INSERT flies, and so share it: 15 of 16 callers instead of 12.
@@ -193,14 +202,21 @@ impl Plain {
         Self { requests: Mutex::new(requests), turns }
     }
 
-    async fn gather(
-        &self,
-        timer: Pin<&mut Sleep>,
-    ) -> Option<(Vec<Request>, Option<SemaphorePermit<'_>>)> {
+    async fn gather(&self, mut timer: Pin<&mut Sleep>) -> Option<(Vec<Request>, Option<Turn<'_>>)> {
         let mut requests = self.requests.lock().await;
         let mut batch = vec![requests.recv().await?];
-        let alone = self.turns.next(timer, || 1 + requests.len()).await;
-        gather_more(&mut requests, &mut batch);
+        let alone = self.turns.next(timer.as_mut(), || 1 + requests.len()).await;
+        let mut room = gather_more(&mut requests, &mut batch);
+        let (least, wait) = alone.as_ref().map_or_else(Default::default, |turn| turn.expected());
+        let late = Instant::now() + wait;
+        while room && batch.len() < least {
+            tokio::select! {
+                biased;
+                Some(request) = requests.recv() => batch.push(request),
+                () = wait_until(late, timer.as_mut()) => break,
+            }
+            room = gather_more(&mut requests, &mut batch);
+        }
         Some((batch, alone))
     }
 }
@@ -210,19 +226,22 @@ impl Plain {
 /// than among twice as many, or if the other takes long. Over HTTP the processor is never idle, and the first costs more there
 /// than it gives.
 pub(super) struct Turns {
-    /// One permit for who writes. One that flies beside has none, so that the next may fly beside it in turn.
-    alone: Semaphore,
+    /// Held by whoever writes. One that flies beside does not, so that the next may fly beside it in turn.
+    alone: Mutex<Group>,
     many: Notify,
 }
 
 impl Turns {
     pub(super) fn new() -> Self {
-        Self { alone: Semaphore::new(1), many: Notify::new() }
+        Self {
+            alone: Mutex::new(Group { jobs: 0, took: Duration::ZERO, ended: Instant::now() }),
+            many: Notify::new(),
+        }
     }
 
-    /// A turn, if nobody has it or waits for it.
-    pub(super) fn at_once(&self) -> Option<SemaphorePermit<'_>> {
-        self.alone.try_acquire().ok()
+    /// A turn, if nobody has it or waits for it, and nobody is expected.
+    pub(super) fn at_once(&self) -> Option<Turn<'_>> {
+        self.alone.try_lock().ok().filter(|turn| turn.expected().0 == 0)
     }
 
     /// To be told when a request of the library has come.
@@ -232,11 +251,7 @@ impl Turns {
         }
     }
 
-    async fn next(
-        &self,
-        timer: Pin<&mut Sleep>,
-        gathered: impl Fn() -> usize,
-    ) -> Option<SemaphorePermit<'_>> {
+    async fn next(&self, timer: Pin<&mut Sleep>, gathered: impl Fn() -> usize) -> Option<Turn<'_>> {
         let late = Instant::now() + BESIDE_AFTER;
         let many = async {
             self.many.notified().await;
@@ -246,10 +261,37 @@ impl Turns {
         };
         tokio::select! {
             biased;
-            alone = self.alone.acquire() => alone.ok(),
+            alone = self.alone.lock() => Some(alone),
             () = many => None,
             () = wait_until(late, timer) => None,
         }
+    }
+}
+
+/// What a turn leaves to the next: how large its group was.
+///
+/// Those who are told come again one by one. Were the first of them written alone, all others would wait for that: with eight
+/// instances on a small machine every second INSERT had one job.
+pub(super) struct Group {
+    /// Of the largest group lately: each smaller one takes a quarter from it.
+    jobs: usize,
+    took: Duration,
+    ended: Instant,
+}
+
+pub(super) type Turn<'a> = MutexGuard<'a, Group>;
+
+impl Group {
+    fn ended(&mut self, jobs: usize, begun: Instant) {
+        let ended = Instant::now();
+        *self = Self { jobs: jobs.max(self.jobs * 3 / 4), took: ended - begun, ended };
+    }
+
+    /// How many jobs the next group should have: half as many, if they can still be expected; and how long it waits for them.
+    fn expected(&self) -> (usize, Duration) {
+        let gone = self.ended.elapsed() > AGAIN_WITHIN.min(4 * self.took);
+        let jobs = if gone || self.jobs < AGAIN_LEAST { 0 } else { self.jobs / 2 };
+        (jobs, AGAIN_WAIT.min(self.took / 2))
     }
 }
 
@@ -271,15 +313,19 @@ pub(super) async fn gather(requests: &mut mpsc::Receiver<Request>) -> Option<Vec
     Some(batch)
 }
 
-/// What has gathered meanwhile, as far as there is room in the batch.
-pub(super) fn gather_more(requests: &mut mpsc::Receiver<Request>, batch: &mut Vec<Request>) {
+/// What has gathered meanwhile, as far as there is room in the batch; whether there is more.
+pub(super) fn gather_more(
+    requests: &mut mpsc::Receiver<Request>,
+    batch: &mut Vec<Request>,
+) -> bool {
     let size = |request: &Request| request.job.payload.as_str().len();
     let mut bytes: usize = batch.iter().map(size).sum();
     while batch.len() < ROWS_MOST && bytes < BYTES_MOST {
-        let Ok(request) = requests.try_recv() else { return };
+        let Ok(request) = requests.try_recv() else { return true };
         bytes += size(&request);
         batch.push(request);
     }
+    false
 }
 
 fn refusal(error: &Error, sent: bool) -> SubmitError {

@@ -18,7 +18,7 @@ struct Scrape {
 
 impl Scrape {
     async fn of(service: &Service) -> Self {
-        let text = reqwest::get(format!("{}/metrics", service.url())).await.unwrap();
+        let text = service.http().request("GET", "/metrics").send().await.unwrap();
         let text = text.text().await.unwrap();
         let sample = |line: &str| {
             let (name, value) = line.rsplit_once(' ')?;
