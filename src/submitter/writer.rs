@@ -295,8 +295,8 @@ impl Group {
     }
 }
 
-/// Waits with a timer that is used again and again. It stays set to an earlier `late` and is set anew only when that has passed:
-/// setting it may wake the thread that waits for all timers, and most INSERTs end sooner.
+/// Waits with a timer that is used again and again. It stays as it was set before and is set anew only when that has passed, so a
+/// wait may end some milliseconds late: setting it may wake the thread that waits for all timers, and most INSERTs end sooner.
 async fn wait_until(late: Instant, mut timer: Pin<&mut Sleep>) {
     while Instant::now() < late {
         if timer.is_elapsed() {
