@@ -1,6 +1,6 @@
-//! Submissions, group-committed: while one INSERT is in flight the next ones gather, and none waits when none is in flight, but
-//! is written in its caller's own task. A caller who goes away meanwhile does not know whether it was. Only after a group of many
-//! does the next wait a moment until half as many have come again.
+//! Submissions, group-committed: while one INSERT is in flight the next ones gather. When none is, a submission is written at once, in
+//! its caller's own task, but for the moment after a group of many, when the next waits until half as many have come again. A
+//! caller who goes away meanwhile does not know whether it was written.
 //!
 //! Two writers take turns at one channel, and fly together only when many jobs of the library have gathered or an INSERT takes
 //! long. Two that are always in flight halve small batches, which costs more than it gains; one alone leaves the processor idle

@@ -27,7 +27,8 @@ const MANY: usize = 32;
 const BESIDE_AFTER: Duration = Duration::from_millis(3);
 /// Callers of fewer jobs are not expected to come again.
 const AGAIN_LEAST: usize = 8;
-/// For how long they are expected after their group ended, and how long the next group waits for them, at most.
+/// For how long they are expected after their group ended, and how long the next group waits for them, at most but for what
+/// [`wait_until`] is late.
 const AGAIN_WITHIN: Duration = Duration::from_millis(50);
 const AGAIN_WAIT: Duration = Duration::from_millis(10);
 const PAUSE: Duration = Duration::from_millis(50);
@@ -296,7 +297,7 @@ impl Group {
 }
 
 /// Waits with a timer that is used again and again. It stays as it was set before and is set anew only when that has passed, so a
-/// wait may end some milliseconds late: setting it may wake the thread that waits for all timers, and most INSERTs end sooner.
+/// wait may end as late as the longest of the waits that share it would: setting it may wake the thread that waits for all timers, and most INSERTs end sooner.
 async fn wait_until(late: Instant, mut timer: Pin<&mut Sleep>) {
     while Instant::now() < late {
         if timer.is_elapsed() {
@@ -313,7 +314,7 @@ pub(super) async fn gather(requests: &mut mpsc::Receiver<Request>) -> Option<Vec
     Some(batch)
 }
 
-/// What has gathered meanwhile, as far as there is room in the batch; whether there is more.
+/// What has gathered meanwhile, as far as there is room in the batch; whether there is room for more.
 pub(super) fn gather_more(
     requests: &mut mpsc::Receiver<Request>,
     batch: &mut Vec<Request>,
