@@ -296,8 +296,9 @@ impl Group {
     }
 }
 
-/// Waits with a timer that is used again and again. It stays as it was set before and is set anew only when that has passed, so a
-/// wait may end as late as the longest of the waits that share it would: setting it may wake the thread that waits for all timers, and most INSERTs end sooner.
+/// Waits with a timer that is used again and again. It stays as it was set before and is set anew only when that has passed, since
+/// setting it may wake the thread that waits for all timers, and most waits end sooner. So one may last as long as the longest
+/// of those that share the timer.
 async fn wait_until(late: Instant, mut timer: Pin<&mut Sleep>) {
     while Instant::now() < late {
         if timer.is_elapsed() {
