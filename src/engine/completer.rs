@@ -97,7 +97,7 @@ impl Waiting {
         // Of two outcomes of one job the first counts; a statement that had both would end it and put it back.
         let mut seen = HashSet::with_capacity(batch.len());
         batch.retain(|outcome| seen.insert((outcome.lease, outcome.id)));
-        self.busy.extend(batch.iter().map(|outcome| outcome.lease));
+        self.busy.extend(leases_of(&batch));
         (!batch.is_empty()).then_some(batch)
     }
 
@@ -127,8 +127,15 @@ async fn settle_all(
         }
         rest = more;
     }
-    let leases = batch.iter().map(|settlement| settlement.lease).collect();
+    let leases = leases_of(&batch);
     running.end_all(batch.into_iter().map(|settlement| (settlement.lease, settlement.id)));
+    leases
+}
+
+/// The leases of a batch, once for each run of outcomes of one lease.
+fn leases_of(batch: &[Settlement]) -> Vec<LeaseId> {
+    let mut leases: Vec<LeaseId> = batch.iter().map(|outcome| outcome.lease).collect();
+    leases.dedup();
     leases
 }
 
@@ -257,6 +264,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::job::json::Json;
     use crate::store::Failure;
     use crate::store::lease::Ending;
 
@@ -266,7 +274,7 @@ mod tests {
             lease: LeaseId(Uuid::from_u128(lease)),
             id: JobId(Uuid::now_v7()),
             place: 1,
-            ending: Ending::Completed(None),
+            ending: Ending::Completed(Json::null()),
             keyed: false,
         };
         leases.into_iter().map(outcome).collect()

@@ -182,7 +182,7 @@ impl Executor {
         };
         let failure = match &ran {
             Some(Ok(Ok(result))) if handle.reason() != Some(Stop::Lost) => {
-                return Some(Ending::Completed(Some(result.clone())));
+                return Some(Ending::Completed(result.clone()));
             }
             Some(ran) => failure_of(ran),
             None => Failure::new(

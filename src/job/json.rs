@@ -73,6 +73,10 @@ impl Json {
         Self(Arc::from(RawValue::NULL.to_owned()))
     }
 
+    pub fn is_null(&self) -> bool {
+        self.as_str() == "null"
+    }
+
     /// A value out of the database, which holds only what was checked; `None` if it is no JSON after all.
     pub(crate) fn trusted(text: &str) -> Option<Self> {
         RawValue::from_string(text.to_owned()).ok().map(|raw| Self(Arc::from(raw)))

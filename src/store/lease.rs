@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::session::sql;
+use super::session::{Parameters, sql};
 use super::value::{Failure, Jsonb, unless_all};
 use super::{Result, Store};
 use crate::job::json::Json;
@@ -65,7 +65,7 @@ pub struct Claim {
 /// How an attempt ended.
 #[derive(Clone, Debug)]
 pub enum Ending {
-    Completed(Option<Json>),
+    Completed(Json),
     /// For good.
     Failed(Failure),
     /// It gave way to a cancellation.
@@ -114,7 +114,7 @@ impl Ending {
     /// About how much room its result or error takes.
     pub fn bytes(&self) -> usize {
         match self {
-            Self::Completed(Some(result)) => result.as_str().len(),
+            Self::Completed(result) => result.as_str().len(),
             Self::Failed(failure) | Self::Cancelled(failure) | Self::Retry { failure, .. } => {
                 failure.message.len()
             }
@@ -122,8 +122,12 @@ impl Ending {
         }
     }
 
+    /// `None` also for the result `null`: what most jobs give is not worth writing.
     fn result(&self) -> Option<Jsonb> {
-        if let Self::Completed(Some(result)) = self { Some(Jsonb(result.clone())) } else { None }
+        match self {
+            Self::Completed(result) if !result.is_null() => Some(Jsonb(result.clone())),
+            _ => None,
+        }
     }
 
     fn error(&self) -> Option<Jsonb> {
@@ -175,35 +179,39 @@ impl Store {
         lanes: &[LaneClaim],
         most: usize,
     ) -> Result<Claim> {
-        let queues: Vec<&str> = lanes.iter().map(|claim| claim.lane.queue.as_str()).collect();
-        let tasks: Vec<&str> = lanes.iter().map(|claim| claim.lane.task.as_str()).collect();
-        let priorities: Vec<i16> = lanes.iter().map(|claim| claim.lane.priority).collect();
-        let run_ats: Vec<DateTime<Utc>> = lanes
-            .iter()
-            .map(|claim| claim.bound.map_or(DateTime::UNIX_EPOCH, |bound| bound.0))
-            .collect();
-        let ids: Vec<Uuid> =
-            lanes.iter().map(|claim| claim.bound.map_or(Uuid::nil(), |bound| bound.1)).collect();
-        let mosts: Vec<i32> =
-            lanes.iter().map(|claim| i32::try_from(claim.most).unwrap_or(i32::MAX)).collect();
-        let statement = sql!("lease/claim": TEXT_ARRAY, TEXT_ARRAY, INT2_ARRAY, TIMESTAMPTZ_ARRAY, UUID_ARRAY, INT4_ARRAY, UUID, INT8, INT4);
-        let limit = i64::try_from(most).unwrap_or(i64::MAX);
-        let rows = self
-            .relaxed(
-                statement,
-                &[
-                    &queues,
-                    &tasks,
-                    &priorities,
-                    &run_ats,
-                    &ids,
-                    &mosts,
-                    &worker.0,
-                    &limit,
-                    &LEASE_MOST,
-                ],
-            )
-            .await?;
+        let bound = |claim: &LaneClaim| claim.bound.unwrap_or((DateTime::UNIX_EPOCH, Uuid::nil()));
+        let rows = if let [claim] = lanes {
+            let (Lane { queue, task, priority }, (run_at, id)) = (&claim.lane, bound(claim));
+            let limit = i64::try_from(most.min(claim.most)).unwrap_or(i64::MAX);
+            let statement =
+                sql!("lease/claim_lane": TEXT, TEXT, INT2, TIMESTAMPTZ, UUID, INT8, UUID, INT4);
+            let (queue, task) = (queue.as_str(), task.as_str());
+            let parameters: Parameters<'_> =
+                &[&queue, &task, priority, &run_at, &id, &limit, &worker.0, &LEASE_MOST];
+            self.relaxed(statement, parameters).await?
+        } else {
+            let each = || lanes.iter();
+            let queues: Vec<&str> = each().map(|claim| claim.lane.queue.as_str()).collect();
+            let tasks: Vec<&str> = each().map(|claim| claim.lane.task.as_str()).collect();
+            let priorities: Vec<i16> = each().map(|claim| claim.lane.priority).collect();
+            let (run_ats, ids): (Vec<DateTime<Utc>>, Vec<Uuid>) = each().map(bound).unzip();
+            let mosts: Vec<i32> =
+                each().map(|claim| i32::try_from(claim.most).unwrap_or(i32::MAX)).collect();
+            let limit = i64::try_from(most).unwrap_or(i64::MAX);
+            let statement = sql!("lease/claim": TEXT_ARRAY, TEXT_ARRAY, INT2_ARRAY, TIMESTAMPTZ_ARRAY, UUID_ARRAY, INT4_ARRAY, UUID, INT8, INT4);
+            let parameters: Parameters<'_> = &[
+                &queues,
+                &tasks,
+                &priorities,
+                &run_ats,
+                &ids,
+                &mosts,
+                &worker.0,
+                &limit,
+                &LEASE_MOST,
+            ];
+            self.relaxed(statement, parameters).await?
+        };
         Ok(claim_of(&rows, lanes))
     }
 
@@ -236,14 +244,16 @@ impl Store {
         let leases: Vec<Uuid> = each().map(|settlement| settlement.lease.0).collect();
         let ids: Vec<Uuid> = each().map(|settlement| settlement.id.0).collect();
         let places: Vec<i32> = each().map(|settlement| settlement.place).collect();
-        let endings: Vec<&str> = each().map(|settlement| settlement.ending.as_str()).collect();
+        let endings =
+            unless_all(each().map(|one| one.ending.as_str()), |ending| *ending == "completed");
         let delays = unless_all(each().map(|one| one.ending.seconds()), |delay| *delay == 0.0);
         let run_ats = unless_all(each().map(|one| one.ending.run_at()), Option::is_none);
         let results = unless_all(each().map(|one| one.ending.result()), Option::is_none);
         let errors = unless_all(each().map(|one| one.ending.error()), Option::is_none);
         let keyed = unless_all(each().map(|one| one.keyed), |keyed| !keyed);
-        let distinct: Vec<Uuid> =
-            leases.iter().copied().collect::<HashSet<_>>().into_iter().collect();
+        let mut distinct = leases.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
         let statement = sql!("lease/settle": UUID_ARRAY, UUID_ARRAY, INT4_ARRAY, TEXT_ARRAY, FLOAT8_ARRAY, TIMESTAMPTZ_ARRAY, JSONB_ARRAY, JSONB_ARRAY,
             BOOL_ARRAY, UUID_ARRAY, TEXT);
         let notify = if announce { "on" } else { "off" };

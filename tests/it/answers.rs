@@ -4,6 +4,7 @@ use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 
 use crate::harness::http::Http;
+use crate::harness::look::value;
 use crate::harness::{self, Service};
 
 /// A status, the headers and a JSON body, `null` for one that is none.
@@ -53,6 +54,27 @@ async fn a_submission_that_waits_answers_with_the_end_or_with_the_state_of_then(
         let (status, _, body) = full(request).await;
         assert_eq!((status, &body["code"]), (400, &json!("invalid_wait")));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_gave_null_shows_it_and_one_that_gave_nothing_does_not() {
+    let database = harness::database().await;
+    let service = Service::start(database.url()).await;
+    let http = service.http();
+    let noop = json!({"task": "noop", "payload": null});
+    let (_, _, body) = full(submission(&http, &noop).header("prefer", "wait=20")).await;
+    assert_eq!((&body["status"], body.get("result")), (&json!("completed"), Some(&Value::Null)));
+    let later = json!({"task": "noop", "payload": null, "delay_seconds": 600});
+    let waiting = http.post("/jobs", &later).await;
+    assert_eq!(waiting.status, 201);
+    let listed = http.get("/jobs?include=result").await.body;
+    let results: Vec<_> =
+        listed["data"].as_array().unwrap().iter().map(|job| job.get("result")).collect();
+    assert_eq!(results, [None, Some(&Value::Null)]);
+    let listed = http.get("/jobs").await.body;
+    assert!(listed["data"].as_array().unwrap().iter().all(|job| job.get("result").is_none()));
+    let column = "select count(*) from reveille.outcome where result is null";
+    assert_eq!(value::<i64>(&database.client().await, column).await, 1, "it takes no room");
 }
 
 /// RFC 7240: a preference that cannot be followed is no error, and preferences may come in several lines.

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use reveille::NewJob;
 use reveille::config::Config;
+use reveille::job::json::Json;
 use reveille::job::state::Status;
 use reveille::job::submission::OnConflict;
 use reveille::job::{LeaseId, WorkerId};
 use reveille::queue::{Lane, QueueName, TaskName};
-use reveille::store::lease::{Claimed, Ending, LaneClaim, Settled, Settlement};
+use reveille::store::lease::{Claim, Claimed, Ending, LaneClaim, Settled, Settlement};
 use reveille::store::{Failure, Store, Target};
 use tokio_postgres::Client;
 use uuid::Uuid;
@@ -17,20 +18,33 @@ use uuid::Uuid;
 use crate::harness::look::{assert_one_place, value};
 use crate::harness::{self, TestDatabase};
 
-async fn claim(database: &TestDatabase, client: &Client, jobs: i64) -> (Store, Vec<Claimed>) {
+/// A claim of one lane is a statement of its own: with `beside` an empty lane is asked for, too.
+async fn claim(
+    database: &TestDatabase,
+    client: &Client,
+    jobs: i64,
+    beside: bool,
+) -> (Store, Vec<Claimed>) {
     let submitted = format!(
         "select count(*) from generate_series(1, {jobs}) n
          cross join lateral reveille.submit(task => 'noop', payload => to_jsonb(n))"
     );
     assert_eq!(value::<i64>(client, &submitted).await, jobs);
-    claim_waiting(database, client, usize::try_from(jobs).unwrap()).await
+    let (store, claim) =
+        claim_waiting(database, client, usize::try_from(jobs).unwrap(), beside).await;
+    (store, jobs_of(claim))
+}
+
+fn jobs_of(claim: Claim) -> Vec<Claimed> {
+    claim.jobs.into_iter().map(|(_, job)| job).collect()
 }
 
 async fn claim_waiting(
     database: &TestDatabase,
     client: &Client,
     most: usize,
-) -> (Store, Vec<Claimed>) {
+    beside: bool,
+) -> (Store, Claim) {
     let target = Target::parse(database.url()).unwrap();
     let store = Store::open(&Config::default(), &target).await.unwrap();
     let lane = Lane {
@@ -38,9 +52,12 @@ async fn claim_waiting(
         task: TaskName::new("noop").unwrap(),
         priority: value(client, "select priority from reveille.ready limit 1").await,
     };
-    let asked = [LaneClaim { lane, bound: None, most }];
+    let other = Lane { queue: QueueName::new("other").unwrap(), ..lane.clone() };
+    let lanes = if beside { vec![lane, other] } else { vec![lane] };
+    let asked: Vec<LaneClaim> =
+        lanes.into_iter().map(|lane| LaneClaim { lane, bound: None, most }).collect();
     let claim = store.lease_claim(WorkerId(Uuid::now_v7()), &asked, most).await.unwrap();
-    (store, claim.jobs.into_iter().map(|(_, job)| job).collect())
+    (store, claim)
 }
 
 fn settlement(job: &Claimed, ending: Ending) -> Settlement {
@@ -51,7 +68,14 @@ fn settlement(job: &Claimed, ending: Ending) -> Settlement {
 async fn a_large_claim_lies_in_leases_that_say_where_each_job_stands() {
     let database = harness::database().await;
     let client = database.client().await;
-    let (_, jobs) = claim(&database, &client, 430).await;
+    for beside in [false, true] {
+        large_claim(&database, &client, beside).await;
+    }
+}
+
+async fn large_claim(database: &TestDatabase, client: &Client, beside: bool) {
+    let (_, jobs) = claim(database, client, 430, beside).await;
+    assert!(jobs.is_sorted_by_key(|job| (job.run_at, job.id)));
     let mut sizes: HashMap<LeaseId, usize> = HashMap::new();
     for job in &jobs {
         *sizes.entry(job.lease).or_default() += 1;
@@ -62,15 +86,43 @@ async fn a_large_claim_lies_in_leases_that_say_where_each_job_stands() {
     let mut sizes: Vec<usize> = sizes.into_values().collect();
     sizes.sort_unstable();
     assert_eq!(sizes, [180, 250]);
-    assert_one_place(&client).await;
+    assert_one_place(client).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_tells_when_more_is_due_if_its_lane_was_read_to_the_end_and_gives_none_of_a_paused_queue()
+ {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let due = "select run_at from reveille.ready where run_at > now()";
+    for beside in [false, true] {
+        let (_, jobs) = claim(&database, &client, 3, beside).await;
+        assert_eq!(jobs.len(), 3);
+        let submit = "select count(*) from generate_series(1, 3) n cross join lateral reveille.submit(task => 'noop', payload => 'null', \
+                      run_at => case when n = 3 then now() + interval '1 hour' end)";
+        value::<i64>(&client, submit).await;
+
+        let pause = "insert into reveille.queue (name, paused_at) values ('default', now())
+                     on conflict (name) do update set paused_at = now()";
+        client.batch_execute(pause).await.unwrap();
+        let (_, paused) = claim_waiting(&database, &client, 9, beside).await;
+        assert_eq!(paused.jobs.len(), 0);
+        client.batch_execute("update reveille.queue set paused_at = null").await.unwrap();
+
+        let (_, full) = claim_waiting(&database, &client, 1, beside).await;
+        assert_eq!((full.jobs.len(), full.due.len()), (1, 0), "there may be more that is due now");
+        let (_, rest) = claim_waiting(&database, &client, 2, beside).await;
+        assert_eq!((rest.jobs.len(), rest.due), (1, vec![(0, value(&client, due).await)]));
+        client.batch_execute("with r as (delete from reveille.ready returning id) delete from reveille.job where id in (select id from r)").await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn outcomes_are_answered_one_by_one_unless_all_became_what_was_asked() {
     let database = harness::database().await;
     let client = database.client().await;
-    let (store, jobs) = claim(&database, &client, 6).await;
-    let done = |job| settlement(job, Ending::Completed(None));
+    let (store, jobs) = claim(&database, &client, 6, false).await;
+    let done = |job| settlement(job, Ending::Completed(Json::null()));
     let completed = Settled::Applied(Some(Status::Completed));
 
     let whole = [done(&jobs[0]), settlement(&jobs[1], Ending::Release)];
@@ -100,6 +152,12 @@ async fn outcomes_are_answered_one_by_one_unless_all_became_what_was_asked() {
 async fn a_claim_gives_jobs_as_they_were_submitted_whether_or_not_their_payload_lies_beside() {
     let database = harness::database().await;
     let client = database.client().await;
+    for beside in [false, true] {
+        submitted_and_claimed(&database, &client, beside).await;
+    }
+}
+
+async fn submitted_and_claimed(database: &TestDatabase, client: &Client, beside: bool) {
     let library = reveille::Client::connect(database.url()).await.unwrap();
     let large = "x".repeat(200);
     let job = |payload: &str| NewJob::new("noop", payload);
@@ -115,11 +173,15 @@ async fn a_claim_gives_jobs_as_they_were_submitted_whether_or_not_their_payload_
         library.submit(alone).await.unwrap();
     }
     library.submit_many(each()).await.unwrap();
-    library.submit(job("once").unique("a key", OnConflict::Reject)).await.unwrap();
-    let beside: i64 = value(&client, "select count(payload) from reveille.ready").await;
-    assert_eq!(beside, 2, "the plain one, alone and in the list");
+    library
+        .submit(job("once").unique(format!("a key, {beside}"), OnConflict::Reject))
+        .await
+        .unwrap();
+    let payloads: i64 = value(client, "select count(payload) from reveille.ready").await;
+    assert_eq!(payloads, 2, "the plain one, alone and in the list");
 
-    let (_, jobs) = claim_waiting(&database, &client, 20).await;
+    let (_, claim) = claim_waiting(database, client, 20, beside).await;
+    let jobs = jobs_of(claim);
     let told = |job: &Claimed| {
         (job.payload.as_str().to_owned(), job.max_attempts, job.timeout_seconds, job.keyed)
     };
@@ -131,5 +193,5 @@ async fn a_claim_gives_jobs_as_they_were_submitted_whether_or_not_their_payload_
     let mut expected = [expected.clone(), expected].concat();
     expected.push((text("once"), None, None, true));
     assert_eq!(jobs.iter().map(told).collect::<Vec<_>>(), expected);
-    assert_one_place(&client).await;
+    assert_one_place(client).await;
 }

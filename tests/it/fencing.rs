@@ -101,15 +101,17 @@ async fn a_stale_lease_settles_nothing() {
     };
     let settle = async |settlement| store.lease_settle(&[settlement], true).await.unwrap()[0];
 
-    let unknown = late(uuid::Uuid::new_v4(), Ending::Completed(None));
+    let unknown = late(uuid::Uuid::new_v4(), Ending::Completed(Json::null()));
     assert_eq!(settle(unknown).await, Settled::LeaseLost);
     assert_eq!(status(&client, &job).await.as_deref(), Some("processing"));
 
     let held: uuid::Uuid = value(&client, "select lease from reveille.lease").await;
     let result = Json::parse(b"\"accepted\"").unwrap();
-    let accepted = settle(late(held, Ending::Completed(Some(result)))).await;
+    let accepted = settle(late(held, Ending::Completed(result))).await;
     assert!(matches!(accepted, Settled::Applied(Some(_))), "{accepted:?}");
-    for ending in [Ending::Completed(None), Ending::Release, Ending::Snooze { seconds: 0.0 }] {
+    for ending in
+        [Ending::Completed(Json::null()), Ending::Release, Ending::Snooze { seconds: 0.0 }]
+    {
         assert_eq!(settle(late(held, ending)).await, Settled::AlreadyFinal);
     }
     let result: String = value(&client, "select result::text from reveille.outcome").await;
