@@ -9,7 +9,8 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, timeout_at};
 
-use super::writer::{Writer, gather, gather_more};
+use super::gather::{gather, gather_more};
+use super::writer::Writer;
 use super::{Answer, Request, SubmitError};
 use crate::job::submission::Submission;
 use crate::queue::QueueName;

@@ -11,7 +11,9 @@
 //! repeated, and inserts nothing twice.
 
 mod answers;
+mod gather;
 mod keyed;
+mod turns;
 mod writer;
 
 use std::sync::Arc;
@@ -28,8 +30,10 @@ use crate::job::JobId;
 use crate::job::submission::{FieldError, Submission};
 use crate::store::Store;
 use crate::store::submission::{Ids, Written};
+use gather::Plain;
 use keyed::Keyed;
-use writer::{Plain, Turns, Writer};
+use turns::Turns;
+use writer::Writer;
 
 /// How long a submission may take before its caller is told that the database is not there.
 const PATIENCE: Duration = Duration::from_millis(1_900);

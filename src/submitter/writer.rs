@@ -1,15 +1,15 @@
 //! Writing what has gathered, and telling this process's own dispatcher.
 
-use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::histogram;
-use tokio::sync::{Mutex, MutexGuard, Notify, mpsc};
 use tokio::task::yield_now;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, sleep};
 
 use super::answers::Answers;
+use super::gather::Plain;
+use super::turns::Timer;
 use super::{Answer, LIBRARY, Request, SubmitError};
 use crate::events::{Source, Wakes};
 use crate::job::JobId;
@@ -18,19 +18,6 @@ use crate::job::submission::Submission;
 use crate::store::submission::{DOUBLED, Outcome, Written, is_due_soon, lane_of, seconds_until};
 use crate::store::{Error, Result as StoreResult, Store};
 
-/// Rows and payload bytes of one INSERT.
-const ROWS_MOST: usize = 500;
-const BYTES_MOST: usize = 4 << 20;
-/// How many gathered jobs are worth an INSERT of their own beside the one in flight.
-const MANY: usize = 32;
-/// How long a group waits for the INSERT in flight.
-const BESIDE_AFTER: Duration = Duration::from_millis(3);
-/// Callers of fewer jobs are not expected to come again.
-const AGAIN_LEAST: usize = 8;
-/// For how long they are expected after their group ended, and how long the next group waits for them, at most but for what
-/// [`wait_until`] is late.
-const AGAIN_WITHIN: Duration = Duration::from_millis(50);
-const AGAIN_WAIT: Duration = Duration::from_millis(10);
 const PAUSE: Duration = Duration::from_millis(50);
 
 #[derive(Clone)]
@@ -43,13 +30,13 @@ pub(super) struct Writer {
 impl Writer {
     /// Writes jobs without unique keys, as they come.
     pub(super) async fn run(self, plain: Arc<Plain>) {
-        let mut timer = pin!(sleep(Duration::ZERO));
-        while let Some((batch, mut alone)) = plain.gather(timer.as_mut()).await {
+        let mut timer = Timer::new();
+        while let Some((batch, mut alone)) = plain.gather(&mut timer).await {
             let by_library = alone.is_some() && batch.iter().all(|request| request.door == LIBRARY);
             let (jobs, begun) = (batch.len(), Instant::now());
             let answers = self.write(batch).await;
             if let Some(turn) = &mut alone {
-                turn.ended(jobs, begun);
+                turn.ended(jobs, begun, Instant::now());
             }
             if by_library {
                 answers.tell_together().await;
@@ -190,144 +177,6 @@ impl Writer {
         let status = if waits { Status::Scheduled } else { Status::Queued };
         Written { job_id: id, status, outcome: Outcome::Created }
     }
-}
-
-/// Where submissions without a unique key gather, for two writers that take turns.
-pub(super) struct Plain {
-    requests: Mutex<mpsc::Receiver<Request>>,
-    turns: Arc<Turns>,
-}
-
-impl Plain {
-    pub(super) fn new(requests: mpsc::Receiver<Request>, turns: Arc<Turns>) -> Self {
-        Self { requests: Mutex::new(requests), turns }
-    }
-
-    async fn gather(&self, mut timer: Pin<&mut Sleep>) -> Option<(Vec<Request>, Option<Turn<'_>>)> {
-        let mut requests = self.requests.lock().await;
-        let mut batch = vec![requests.recv().await?];
-        let alone = self.turns.next(timer.as_mut(), || 1 + requests.len()).await;
-        let mut room = gather_more(&mut requests, &mut batch);
-        let (least, wait) = alone.as_ref().map_or_else(Default::default, |turn| turn.expected());
-        let late = Instant::now() + wait;
-        while room && batch.len() < least {
-            tokio::select! {
-                biased;
-                Some(request) = requests.recv() => batch.push(request),
-                () = wait_until(late, timer.as_mut()) => break,
-            }
-            room = gather_more(&mut requests, &mut batch);
-        }
-        Some((batch, alone))
-    }
-}
-
-/// When the next INSERT may fly. While one is in flight the next waits for its end, and grows: two that take half each cost
-/// PostgreSQL and this process more. It flies beside the other if [`MANY`] jobs have gathered, each of which costs hardly more
-/// than among twice as many, or if the other takes long. Over HTTP the processor is never idle, and the first costs more there
-/// than it gives.
-pub(super) struct Turns {
-    /// Held by whoever writes. One that flies beside does not, so that the next may fly beside it in turn.
-    alone: Mutex<Group>,
-    many: Notify,
-}
-
-impl Turns {
-    pub(super) fn new() -> Self {
-        Self {
-            alone: Mutex::new(Group { jobs: 0, took: Duration::ZERO, ended: Instant::now() }),
-            many: Notify::new(),
-        }
-    }
-
-    /// A turn, if nobody has it or waits for it, and nobody is expected.
-    pub(super) fn at_once(&self) -> Option<Turn<'_>> {
-        self.alone.try_lock().ok().filter(|turn| turn.expected().0 == 0)
-    }
-
-    /// To be told when a request of the library has come.
-    pub(super) fn arrived(&self, requests: &mpsc::Sender<Request>) {
-        if requests.max_capacity() - requests.capacity() + 1 >= MANY {
-            self.many.notify_one();
-        }
-    }
-
-    async fn next(&self, timer: Pin<&mut Sleep>, gathered: impl Fn() -> usize) -> Option<Turn<'_>> {
-        let late = Instant::now() + BESIDE_AFTER;
-        let many = async {
-            self.many.notified().await;
-            while gathered() < MANY {
-                self.many.notified().await;
-            }
-        };
-        tokio::select! {
-            biased;
-            alone = self.alone.lock() => Some(alone),
-            () = many => None,
-            () = wait_until(late, timer) => None,
-        }
-    }
-}
-
-/// What a turn leaves to the next: how large its group was.
-///
-/// Those who are told come again one by one. Were the first of them written alone, all others would wait for that: with eight
-/// instances on a small machine every second INSERT had one job.
-pub(super) struct Group {
-    /// Of the largest group lately: each smaller one takes a quarter from it.
-    jobs: usize,
-    took: Duration,
-    ended: Instant,
-}
-
-pub(super) type Turn<'a> = MutexGuard<'a, Group>;
-
-impl Group {
-    fn ended(&mut self, jobs: usize, begun: Instant) {
-        let ended = Instant::now();
-        *self = Self { jobs: jobs.max(self.jobs * 3 / 4), took: ended - begun, ended };
-    }
-
-    /// How many jobs the next group should have: half as many, if they can still be expected; and how long it waits for them.
-    fn expected(&self) -> (usize, Duration) {
-        let gone = self.ended.elapsed() > AGAIN_WITHIN.min(4 * self.took);
-        let jobs = if gone || self.jobs < AGAIN_LEAST { 0 } else { self.jobs / 2 };
-        (jobs, AGAIN_WAIT.min(self.took / 2))
-    }
-}
-
-/// Waits with a timer that is used again and again. It stays as it was set before and is set anew only when that has passed, since
-/// setting it may wake the thread that waits for all timers, and most waits end sooner. So one may last as long as the longest
-/// of those that share the timer.
-async fn wait_until(late: Instant, mut timer: Pin<&mut Sleep>) {
-    while Instant::now() < late {
-        if timer.is_elapsed() {
-            timer.as_mut().reset(late);
-        }
-        timer.as_mut().await;
-    }
-}
-
-/// Everything that has gathered, and at least one; `None` when no more will come.
-pub(super) async fn gather(requests: &mut mpsc::Receiver<Request>) -> Option<Vec<Request>> {
-    let mut batch = vec![requests.recv().await?];
-    gather_more(requests, &mut batch);
-    Some(batch)
-}
-
-/// What has gathered meanwhile, as far as there is room in the batch; whether there is room for more.
-pub(super) fn gather_more(
-    requests: &mut mpsc::Receiver<Request>,
-    batch: &mut Vec<Request>,
-) -> bool {
-    let size = |request: &Request| request.job.payload.as_str().len();
-    let mut bytes: usize = batch.iter().map(size).sum();
-    while batch.len() < ROWS_MOST && bytes < BYTES_MOST {
-        let Ok(request) = requests.try_recv() else { return true };
-        bytes += size(&request);
-        batch.push(request);
-    }
-    false
 }
 
 fn refusal(error: &Error, sent: bool) -> SubmitError {
