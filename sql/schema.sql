@@ -187,7 +187,11 @@ create view reveille.jobs as
     w.name AS worker_name,
     COALESCE(o.claimed_at, l.claimed_at) AS started_at,
     o.ended_at AS finished_at,
-    o.result,
+    COALESCE(o.result,
+        CASE
+            WHEN (o.state = 'completed'::reveille.end_state) THEN 'null'::jsonb
+            ELSE NULL::jsonb
+        END) AS result,
     o.error,
     p.fraction AS progress_fraction,
     p.message AS progress_message,
@@ -942,6 +946,8 @@ comment on table reveille.job is 'What was submitted. max_attempts and timeout_s
 comment on view reveille.jobs is 'One row for each job, with its status and all that is known of it.';
 
 comment on column reveille.lease.cancels is 'Ids whose cancellation was asked for. Here and not in a table of its own: a statement that waited for the row''s lock sees the row as it is now, but every other table as it was when it began.';
+
+comment on column reveille.outcome.result is 'Null also for the result null of a job that completed; the view reveille.jobs tells it.';
 
 comment on view reveille.partition is 'The tables of each week, by the Monday it begins with.';
 

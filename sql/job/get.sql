@@ -1,7 +1,6 @@
--- id uuid. The job; while it waits again, with the error of its last attempt. The result null is stored as none.
+-- id uuid. The job; while it waits again, with the error of its last attempt.
 select v.job_id, v.status, v.queue, v.task, v.priority, v.run_at, v.created_at, v.attempt_count, v.crashes::integer, v.max_attempts,
-  v.timeout_seconds, v.tags, v.unique_key, v.payload, v.lease, v.worker, v.worker_name, v.started_at, v.finished_at,
-  coalesce(v.result, case v.status when 'completed' then 'null'::jsonb end) as result,
+  v.timeout_seconds, v.tags, v.unique_key, v.payload, v.lease, v.worker, v.worker_name, v.started_at, v.finished_at, v.result,
   coalesce(v.error, case when v.status <> 'completed' then (
     select a.error from reveille.attempt a where a.id = $1::uuid and a.error is not null order by a.ended_at desc limit 1
   ) end) as error,

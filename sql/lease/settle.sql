@@ -2,10 +2,11 @@
 -- endings text[] (completed, failed, cancelled, retry, snooze, release, unbegun), delays float8[] (seconds until the next
 -- attempt), run_ats timestamptz[] (where a job that did not begin stood before, which leaves no trace of its claim),
 -- results jsonb[], errors jsonb[], keyed boolean[] (whether the job was submitted with a unique key); the leases without
--- repetition, uuid[]; and whether to notify of jobs that go back to wait (on or off). From the endings on an array may be empty,
--- if it would say nothing: all completed, without a result. What can only follow from an array that is empty is then not looked
--- for among the outcomes, each of which would cost a sixtieth of the statement. Answers those that were accepted, with what became of them; the others are stale. One row of nulls
--- says that all were, and became what was asked for: it spares a row for each.
+-- repetition, uuid[]; and whether to notify of jobs that go back to wait (on or off). From the endings on an array may be empty:
+-- no endings say that all completed, the others that no job has such a value. What can only follow from an array that has
+-- something is not looked for if it is empty, since each look costs a fiftieth of the statement. Answers those that were
+-- accepted, with what became of them; the others are stale. One row of nulls says that all were, and became what was asked for:
+-- it spares a row for each.
 --
 -- Everything derives from the lease rows as they are once locked; reading the table again would accept stale ids. Whoever
 -- was cancelled meanwhile does not go back to `ready`. The place is a guess that spares the search: it holds until a part of
@@ -13,9 +14,10 @@
 with o as (
   select * from unnest($1::uuid[], $2::uuid[], $3::integer[], $4::text[], $5::double precision[], $6::timestamptz[],
     $7::jsonb[], $8::jsonb[], $9::boolean[]) o (lease, id, place, ending, delay, run_at, result, error, keyed)
-  where (select set_config('reveille.notify', $11::text, true)) is not null
 ), l as materialized (
-  select * from reveille.lease x where x.lease = any ($10::uuid[]) order by x.lease for update
+  select * from reveille.lease x
+  where x.lease = any ($10::uuid[]) and (select set_config('reveille.notify', $11::text, true)) is not null
+  order by x.lease for update
 ), ok as materialized (
   select p.lease, p.worker, p.claimed_at, p.id, p.place, p.attempts[p.place] as attempt, p.crashes[p.place] as crashes,
     p.ending, p.delay, p.run_at, p.result, p.error, p.keyed,
@@ -65,5 +67,5 @@ with o as (
 )
 select x.lease, x.id, x.became
 from (select count(*) = cardinality($2) and bool_and(ending is null or state is null or state::text = ending) as whole from ok) a
-left join lateral (select lease, id, coalesce(state::text, ending) as became from ok where not a.whole) x on true
+left join lateral (select lease, id, coalesce(state::text, ending) as became from ok where not a.whole offset 0) x on true
 where a.whole or x.id is not null

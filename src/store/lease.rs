@@ -31,6 +31,12 @@ pub struct LaneClaim {
     pub most: usize,
 }
 
+impl LaneClaim {
+    fn begin(&self) -> (DateTime<Utc>, Uuid) {
+        self.bound.unwrap_or((DateTime::UNIX_EPOCH, Uuid::nil()))
+    }
+}
+
 /// A claimed job.
 #[derive(Clone, Debug)]
 pub struct Claimed {
@@ -179,40 +185,47 @@ impl Store {
         lanes: &[LaneClaim],
         most: usize,
     ) -> Result<Claim> {
-        let bound = |claim: &LaneClaim| claim.bound.unwrap_or((DateTime::UNIX_EPOCH, Uuid::nil()));
-        let rows = if let [claim] = lanes {
-            let (Lane { queue, task, priority }, (run_at, id)) = (&claim.lane, bound(claim));
-            let limit = i64::try_from(most.min(claim.most)).unwrap_or(i64::MAX);
-            let statement =
-                sql!("lease/claim_lane": TEXT, TEXT, INT2, TIMESTAMPTZ, UUID, INT8, UUID, INT4);
-            let (queue, task) = (queue.as_str(), task.as_str());
-            let parameters: Parameters<'_> =
-                &[&queue, &task, priority, &run_at, &id, &limit, &worker.0, &LEASE_MOST];
-            self.relaxed(statement, parameters).await?
-        } else {
-            let each = || lanes.iter();
-            let queues: Vec<&str> = each().map(|claim| claim.lane.queue.as_str()).collect();
-            let tasks: Vec<&str> = each().map(|claim| claim.lane.task.as_str()).collect();
-            let priorities: Vec<i16> = each().map(|claim| claim.lane.priority).collect();
-            let (run_ats, ids): (Vec<DateTime<Utc>>, Vec<Uuid>) = each().map(bound).unzip();
-            let mosts: Vec<i32> =
-                each().map(|claim| i32::try_from(claim.most).unwrap_or(i32::MAX)).collect();
-            let limit = i64::try_from(most).unwrap_or(i64::MAX);
-            let statement = sql!("lease/claim": TEXT_ARRAY, TEXT_ARRAY, INT2_ARRAY, TIMESTAMPTZ_ARRAY, UUID_ARRAY, INT4_ARRAY, UUID, INT8, INT4);
-            let parameters: Parameters<'_> = &[
-                &queues,
-                &tasks,
-                &priorities,
-                &run_ats,
-                &ids,
-                &mosts,
-                &worker.0,
-                &limit,
-                &LEASE_MOST,
-            ];
-            self.relaxed(statement, parameters).await?
+        let rows = match lanes {
+            [lane] => self.claim_lane(worker, lane, most).await?,
+            lanes => self.claim_lanes(worker, lanes, most).await?,
         };
         Ok(claim_of(&rows, lanes))
+    }
+
+    async fn claim_lane(
+        &self,
+        worker: WorkerId,
+        claim: &LaneClaim,
+        most: usize,
+    ) -> Result<Vec<Row>> {
+        let statement =
+            sql!("lease/claim_lane": TEXT, TEXT, INT2, TIMESTAMPTZ, UUID, INT8, UUID, INT4);
+        let Lane { queue, task, priority } = &claim.lane;
+        let (queue, task, (run_at, id)) = (queue.as_str(), task.as_str(), claim.begin());
+        let limit = i64::try_from(most.min(claim.most)).unwrap_or(i64::MAX);
+        let parameters: Parameters<'_> =
+            &[&queue, &task, priority, &run_at, &id, &limit, &worker.0, &LEASE_MOST];
+        self.relaxed(statement, parameters).await
+    }
+
+    async fn claim_lanes(
+        &self,
+        worker: WorkerId,
+        lanes: &[LaneClaim],
+        most: usize,
+    ) -> Result<Vec<Row>> {
+        let statement = sql!("lease/claim": TEXT_ARRAY, TEXT_ARRAY, INT2_ARRAY, TIMESTAMPTZ_ARRAY, UUID_ARRAY, INT4_ARRAY, UUID, INT8, INT4);
+        let each = || lanes.iter();
+        let queues: Vec<&str> = each().map(|claim| claim.lane.queue.as_str()).collect();
+        let tasks: Vec<&str> = each().map(|claim| claim.lane.task.as_str()).collect();
+        let priorities: Vec<i16> = each().map(|claim| claim.lane.priority).collect();
+        let (run_ats, ids): (Vec<DateTime<Utc>>, Vec<Uuid>) = each().map(LaneClaim::begin).unzip();
+        let mosts: Vec<i32> =
+            each().map(|claim| i32::try_from(claim.most).unwrap_or(i32::MAX)).collect();
+        let limit = i64::try_from(most).unwrap_or(i64::MAX);
+        let parameters: Parameters<'_> =
+            &[&queues, &tasks, &priorities, &run_ats, &ids, &mosts, &worker.0, &limit, &LEASE_MOST];
+        self.relaxed(statement, parameters).await
     }
 
     /// Claims the suspect that is due first, alone in its lease.

@@ -90,15 +90,15 @@ async fn large_claim(database: &TestDatabase, client: &Client, beside: bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_claim_tells_when_more_is_due_if_its_lane_was_read_to_the_end_and_gives_none_of_a_paused_queue()
- {
+async fn a_claim_that_reads_to_the_end_tells_when_more_is_due_unless_the_queue_is_paused() {
     let database = harness::database().await;
     let client = database.client().await;
     let due = "select run_at from reveille.ready where run_at > now()";
     for beside in [false, true] {
         let (_, jobs) = claim(&database, &client, 3, beside).await;
         assert_eq!(jobs.len(), 3);
-        let submit = "select count(*) from generate_series(1, 3) n cross join lateral reveille.submit(task => 'noop', payload => 'null', \
+        let submit = "select count(*) from generate_series(1, 3) n
+                      cross join lateral reveille.submit(task => 'noop', payload => 'null', \
                       run_at => case when n = 3 then now() + interval '1 hour' end)";
         value::<i64>(&client, submit).await;
 
@@ -106,7 +106,7 @@ async fn a_claim_tells_when_more_is_due_if_its_lane_was_read_to_the_end_and_give
                      on conflict (name) do update set paused_at = now()";
         client.batch_execute(pause).await.unwrap();
         let (_, paused) = claim_waiting(&database, &client, 9, beside).await;
-        assert_eq!(paused.jobs.len(), 0);
+        assert_eq!((paused.jobs.len(), paused.due.len()), (0, 0), "nothing to wake for");
         client.batch_execute("update reveille.queue set paused_at = null").await.unwrap();
 
         let (_, full) = claim_waiting(&database, &client, 1, beside).await;
@@ -143,6 +143,9 @@ async fn outcomes_are_answered_one_by_one_unless_all_became_what_was_asked() {
         .await
         .unwrap();
     assert_eq!(settled, [Settled::Applied(Some(Status::Cancelled)), completed]);
+
+    let one_stale = store.lease_settle(&[done(second), done(&jobs[2])], true).await.unwrap();
+    assert_eq!(one_stale, [Settled::AlreadyFinal, Settled::LeaseLost]);
     assert_one_place(&client).await;
     let waiting: i64 = value(&client, "select count(*) from reveille.ready").await;
     assert_eq!(waiting, 2, "the released one and the one to be tried again");

@@ -153,7 +153,7 @@ async fn a_claim_in_flight_is_waited_for() {
     eventually("the claim is in flight", SOON, async || {
         value::<i64>(
             &client,
-            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like '%skip locked%'",
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like '-- As `claim`%'",
         )
         .await
             == 1

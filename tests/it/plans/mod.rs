@@ -23,6 +23,7 @@ macro_rules! statement {
 /// The hot statements, and for what their connections are.
 const HOT: &[(&str, &str, Purpose)] = &[
     statement!("lease/claim", Relaxed),
+    statement!("lease/claim_lane", Relaxed),
     statement!("lease/claim_suspect", Relaxed),
     statement!("lease/settle", Hot),
     statement!("lease/rescue", Hot),
