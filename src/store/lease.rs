@@ -253,10 +253,18 @@ impl Store {
         settlements: &[Settlement],
         announce: bool,
     ) -> Result<Vec<Settled>> {
-        let each = || settlements.iter();
-        let leases: Vec<Uuid> = each().map(|settlement| settlement.lease.0).collect();
-        let ids: Vec<Uuid> = each().map(|settlement| settlement.id.0).collect();
-        let places: Vec<i32> = each().map(|settlement| settlement.place).collect();
+        let mut by_lease: Vec<&Settlement> = settlements.iter().collect();
+        by_lease.sort_by_key(|settlement| settlement.lease.0);
+        let (mut leases, mut firsts, mut lasts) = (Vec::new(), Vec::new(), Vec::<i32>::new());
+        for group in by_lease.chunk_by(|one, next| one.lease == next.lease) {
+            let before = lasts.last().copied().unwrap_or_default();
+            leases.push(group[0].lease.0);
+            firsts.push(before + 1);
+            lasts.push(before + i32::try_from(group.len()).unwrap_or(i32::MAX));
+        }
+        let each = || by_lease.iter();
+        let ids: Vec<Uuid> = each().map(|one| one.id.0).collect();
+        let places: Vec<i32> = each().map(|one| one.place).collect();
         let endings =
             unless_all(each().map(|one| one.ending.as_str()), |ending| *ending == "completed");
         let delays = unless_all(each().map(|one| one.ending.seconds()), |delay| *delay == 0.0);
@@ -264,21 +272,19 @@ impl Store {
         let results = unless_all(each().map(|one| one.ending.result()), Option::is_none);
         let errors = unless_all(each().map(|one| one.ending.error()), Option::is_none);
         let keyed = unless_all(each().map(|one| one.keyed), |keyed| !keyed);
-        let mut distinct = leases.clone();
-        distinct.sort_unstable();
-        distinct.dedup();
-        let statement = sql!("lease/settle": UUID_ARRAY, UUID_ARRAY, INT4_ARRAY, TEXT_ARRAY, FLOAT8_ARRAY, TIMESTAMPTZ_ARRAY, JSONB_ARRAY, JSONB_ARRAY,
-            BOOL_ARRAY, UUID_ARRAY, TEXT);
+        let statement = sql!("lease/settle": UUID_ARRAY, INT4_ARRAY, INT4_ARRAY, UUID_ARRAY, INT4_ARRAY, TEXT_ARRAY, FLOAT8_ARRAY, TIMESTAMPTZ_ARRAY,
+            JSONB_ARRAY, JSONB_ARRAY, BOOL_ARRAY, TEXT);
         let notify = if announce { "on" } else { "off" };
         let rows = self
             .hot(
                 statement,
                 &[
-                    &leases, &ids, &places, &endings, &delays, &run_ats, &results, &errors, &keyed,
-                    &distinct, &notify,
+                    &leases, &firsts, &lasts, &ids, &places, &endings, &delays, &run_ats, &results,
+                    &errors, &keyed, &notify,
                 ],
             )
             .await?;
+        let each = || settlements.iter();
         if rows.first().is_some_and(|row| row.get::<_, Option<Uuid>>(0).is_none()) {
             let whole = |one: &Settlement| Settled::Applied(Status::parse(one.ending.as_str()));
             return Ok(each().map(whole).collect());

@@ -198,3 +198,45 @@ async fn submitted_and_claimed(database: &TestDatabase, client: &Client, beside:
     assert_eq!(jobs.iter().map(told).collect::<Vec<_>>(), expected);
     assert_one_place(client).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn outcomes_of_several_leases_in_any_order_are_those_of_their_jobs() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let (store, first) = claim(&database, &client, 4, false).await;
+    let (_, second) = claim(&database, &client, 4, false).await;
+    let done = |job: &Claimed| {
+        let result = Json::from_serialize(&format!("{}", job.id)).unwrap();
+        settlement(job, Ending::Completed(result))
+    };
+    let fail = |job: &Claimed| {
+        let words = job.id.to_string();
+        settlement(job, Ending::Failed(Failure::new("permanent", words)))
+    };
+    let mixed = [
+        done(&second[2]),
+        fail(&first[3]),
+        settlement(&second[0], Ending::Release),
+        done(&first[0]),
+        fail(&second[3]),
+        done(&first[2]),
+    ];
+    let settled = store.lease_settle(&mixed, true).await.unwrap();
+    let ended = |status| Settled::Applied(Some(status));
+    let (completed, failed) = (ended(Status::Completed), ended(Status::Failed));
+    let expected = [completed, failed, Settled::Applied(None), completed, failed, completed];
+    assert_eq!(settled, expected);
+
+    let theirs = "select count(*) from reveille.outcome o where coalesce(o.result #>> '{}', o.error ->> 'message') = o.id::text
+                  and (o.state = 'completed') = (o.result is not null)";
+    assert_eq!(value::<i64>(&client, theirs).await, 5);
+    let rest: Vec<Vec<Uuid>> = client
+        .query("select ids from reveille.lease order by ids", &[])
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
+    assert_eq!(rest, [vec![first[1].id.0], vec![second[1].id.0]]);
+    assert_one_place(&client).await;
+}
