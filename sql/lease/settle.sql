@@ -13,10 +13,9 @@
 -- part of the lease is settled. Without it the search of 250 ids among 250 took a third of the statement. Each lease cuts its
 -- outcomes out of the arrays: to look for them among all took five times as long where a lease has five.
 with l as materialized (
-  select x.*, d.first, d.last
-  from unnest($1::uuid[], $2::integer[], $3::integer[]) d (lease, first, last) join reveille.lease x on x.lease = d.lease
-  where (select set_config('reveille.notify', $12::text, true)) is not null
-  order by x.lease for update of x
+  select x.*, array_position($1::uuid[], x.lease) as nth from reveille.lease x
+  where x.lease = any ($1::uuid[]) and (select set_config('reveille.notify', $12::text, true)) is not null
+  order by x.lease for update
 ), ok as materialized (
   select p.lease, p.worker, p.claimed_at, p.id, p.place, p.attempts[p.place] as attempt, p.crashes[p.place] as crashes,
     cardinality(p.ids) as size, p.ending, p.delay, p.run_at, p.result, p.error, p.keyed,
@@ -28,9 +27,10 @@ with l as materialized (
   from (
     select l.*, o.id, o.ending, o.delay, o.run_at, o.result, o.error, o.keyed,
       case when l.ids[o.place] = o.id then o.place else array_position(l.ids, o.id) end as place
-    from l cross join lateral unnest(($4::uuid[])[l.first:l.last], ($5::integer[])[l.first:l.last], ($6::text[])[l.first:l.last],
-      ($7::double precision[])[l.first:l.last], ($8::timestamptz[])[l.first:l.last], ($9::jsonb[])[l.first:l.last],
-      ($10::jsonb[])[l.first:l.last], ($11::boolean[])[l.first:l.last]) o (id, place, ending, delay, run_at, result, error, keyed)
+    from l cross join lateral (select ($2::integer[])[l.nth] as first, ($3::integer[])[l.nth] as last) s
+    cross join lateral unnest(($4::uuid[])[s.first:s.last], ($5::integer[])[s.first:s.last], ($6::text[])[s.first:s.last],
+      ($7::double precision[])[s.first:s.last], ($8::timestamptz[])[s.first:s.last], ($9::jsonb[])[s.first:s.last],
+      ($10::jsonb[])[s.first:s.last], ($11::boolean[])[s.first:s.last]) o (id, place, ending, delay, run_at, result, error, keyed)
     offset 0
   ) p
   where p.place is not null

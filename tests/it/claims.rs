@@ -16,7 +16,7 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use crate::harness::look::{assert_one_place, value};
-use crate::harness::{self, TestDatabase};
+use crate::harness::{self, TestDatabase, eventually};
 
 /// A claim of one lane is a statement of its own: with `beside` an empty lane is asked for, too.
 async fn claim(
@@ -144,8 +144,8 @@ async fn outcomes_are_answered_one_by_one_unless_all_became_what_was_asked() {
         .unwrap();
     assert_eq!(settled, [Settled::Applied(Some(Status::Cancelled)), completed]);
 
-    let one_stale = store.lease_settle(&[done(second), done(&jobs[2])], true).await.unwrap();
-    assert_eq!(one_stale, [Settled::AlreadyFinal, Settled::LeaseLost]);
+    let stale = store.lease_settle(&[done(second), done(&jobs[2])], true).await.unwrap();
+    assert_eq!(stale, [Settled::AlreadyFinal, Settled::LeaseLost]);
     assert_one_place(&client).await;
     let waiting: i64 = value(&client, "select count(*) from reveille.ready").await;
     assert_eq!(waiting, 2, "the released one and the one to be tried again");
@@ -204,7 +204,14 @@ async fn outcomes_of_several_leases_in_any_order_are_those_of_their_jobs() {
     let database = harness::database().await;
     let client = database.client().await;
     let (store, first) = claim(&database, &client, 4, false).await;
-    let (_, second) = claim(&database, &client, 4, false).await;
+    let library = reveille::Client::connect(database.url()).await.unwrap();
+    let keyed = NewJob::new("noop", &1).unique("a key", OnConflict::Reject);
+    library.submit(keyed).await.unwrap();
+    let (_, second) = claim(&database, &client, 6, false).await;
+    let (_, last) = claim_waiting(&database, &client, 1, false).await;
+    let last = jobs_of(last);
+    let stale =
+        Settlement { lease: LeaseId(Uuid::now_v7()), ..settlement(&first[1], Ending::Release) };
     let done = |job: &Claimed| {
         let result = Json::from_serialize(&format!("{}", job.id)).unwrap();
         settlement(job, Ending::Completed(result))
@@ -213,8 +220,12 @@ async fn outcomes_of_several_leases_in_any_order_are_those_of_their_jobs() {
         let words = job.id.to_string();
         settlement(job, Ending::Failed(Failure::new("permanent", words)))
     };
+    let retry = Ending::Retry { seconds: 3600.0, failure: Failure::new("handler_error", "no") };
     let mixed = [
         done(&second[2]),
+        stale,
+        settlement(&second[4], retry),
+        settlement(&last[0], Ending::Unbegun { run_at: last[0].run_at }),
         fail(&first[3]),
         settlement(&second[0], Ending::Release),
         done(&first[0]),
@@ -224,7 +235,9 @@ async fn outcomes_of_several_leases_in_any_order_are_those_of_their_jobs() {
     let settled = store.lease_settle(&mixed, true).await.unwrap();
     let ended = |status| Settled::Applied(Some(status));
     let (completed, failed) = (ended(Status::Completed), ended(Status::Failed));
-    let expected = [completed, failed, Settled::Applied(None), completed, failed, completed];
+    let waits = Settled::Applied(None);
+    let expected =
+        [completed, Settled::LeaseLost, waits, waits, failed, waits, completed, failed, completed];
     assert_eq!(settled, expected);
 
     let theirs = "select count(*) from reveille.outcome o where coalesce(o.result #>> '{}', o.error ->> 'message') = o.id::text
@@ -237,6 +250,43 @@ async fn outcomes_of_several_leases_in_any_order_are_those_of_their_jobs() {
         .iter()
         .map(|row| row.get(0))
         .collect();
-    assert_eq!(rest, [vec![first[1].id.0], vec![second[1].id.0]]);
+    assert_eq!(rest, [vec![first[1].id.0], vec![second[1].id.0, second[5].id.0]]);
+    let again = "select attempt, run_at > now() + interval '59 min', run_at = $2 from reveille.ready where id = $1";
+    for (job, expected) in [
+        (&second[4], (1, true, false)),
+        (&last[0], (0, false, true)),
+        (&second[0], (0, false, true)),
+    ] {
+        let row = client.query_one(again, &[&job.id.0, &job.run_at]).await.unwrap();
+        assert_eq!((row.get(0), row.get(1), row.get(2)), expected, "{}", job.id);
+    }
+    let keys: i64 = value(&client, "select count(*) from reveille.unique_key").await;
+    assert_eq!((keys, second[0].keyed), (1, true), "it waits again, and keeps its key");
+    assert_one_place(&client).await;
+}
+
+/// What an outcome becomes is read from its lease once that is locked, not as it was when the statement began.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancellation_that_commits_while_an_outcome_waits_for_its_lease_is_obeyed() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let (store, jobs) = claim(&database, &client, 2, false).await;
+    let mut canceller = harness::cluster::connect(database.url()).await;
+    let cancelling = canceller.transaction().await.unwrap();
+    cancelling
+        .batch_execute("update reveille.lease set cancels = ids[1:1] where true")
+        .await
+        .unwrap();
+    let released = [settlement(&jobs[1], Ending::Release), settlement(&jobs[0], Ending::Release)];
+    let settling = tokio::spawn(async move { store.lease_settle(&released, true).await });
+    eventually("the outcomes wait", Duration::from_secs(10), async || {
+        let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like '-- Outcomes%'";
+        value::<i64>(&client, waiting).await == 1
+    })
+    .await;
+    cancelling.commit().await.unwrap();
+    let settled = settling.await.unwrap().unwrap();
+    let cancelled = Settled::Applied(Some(Status::Cancelled));
+    assert_eq!(settled, [Settled::Applied(None), cancelled]);
     assert_one_place(&client).await;
 }
