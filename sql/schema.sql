@@ -222,6 +222,24 @@ create view reveille.partition as
    FROM pg_class c
   WHERE ((relnamespace = ('reveille'::regnamespace)::oid) AND (relkind = 'r'::"char") AND (relname ~ '^(job|outcome|attempt)_\d{4}w\d\d$'::text));
 
+CREATE OR REPLACE FUNCTION reveille.gate(lane text)
+ RETURNS boolean
+ LANGUAGE sql
+AS $function$
+  select case
+    when pg_try_advisory_xact_lock(reveille.gate_key(lane, clock_timestamp())) then true
+    else pg_try_advisory_xact_lock(reveille.gate_key(lane, clock_timestamp()) # 1)
+  end
+$function$;
+
+CREATE OR REPLACE FUNCTION reveille.gate_key(lane text, at timestamp with time zone)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$
+  select hashtextextended(lane, ('reveille'::regnamespace::oid::bigint << 31) # (date_part('epoch', at) * 10)::bigint)
+$function$;
+
 CREATE OR REPLACE FUNCTION reveille.insert_rows(ids uuid[], queues text[], tasks text[], priorities smallint[], run_ats timestamp with time zone[], payloads jsonb[], max_attemptss integer[], timeouts double precision[], tagss jsonb[], keys text[], wanteds boolean[])
  RETURNS void
  LANGUAGE plpgsql
@@ -913,12 +931,21 @@ $function$;
 CREATE OR REPLACE FUNCTION reveille.wake()
  RETURNS trigger
  LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
+declare
+  lane text;
 begin
-  if current_setting('reveille.notify', true) is distinct from 'off'
-    and pg_try_advisory_xact_lock(78, hashtext(new.queue || ' ' || new.task || ' ' || new.priority))
-  then
-    perform pg_notify('reveille', case new.wakes when 1 then 'lane ' || new.queue || ' ' || new.task || ' ' || new.priority else 'queue ' || new.queue end);
+  if current_setting('reveille.notify', true) = 'off' then
+    return null;
+  elsif new.wakes = 2 then
+    perform pg_notify('reveille', 'queue ' || new.queue);
+    return null;
+  end if;
+  lane := new.queue || ' ' || new.task || ' ' || new.priority;
+  if reveille.gate(lane) then
+    perform pg_notify('reveille', 'lane ' || lane);
   end if;
   return null;
 end $function$;
@@ -940,6 +967,8 @@ AS $function$
 $function$;
 
 CREATE CONSTRAINT TRIGGER wake AFTER INSERT ON reveille.ready DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((new.wakes > 0)) EXECUTE FUNCTION reveille.wake();
+
+alter table reveille.ready enable always trigger wake;
 
 comment on table reveille.job is 'What was submitted. max_attempts and timeout_seconds are null where the task''s own default holds.';
 

@@ -26,4 +26,4 @@ with u as materialized (
 )
 select pg_notify('reveille', note) from unnest($11::text[]) note
 where (select count(*) from j) + (select count(*) from r) > 0
-  and (note like 'queue %' or pg_try_advisory_xact_lock(78, hashtext(substr(note, 6))))
+  and (note like 'queue %' or reveille.gate(substr(note, 6)))

@@ -38,3 +38,4 @@ mod tasks;
 mod together;
 mod tokens;
 mod unseen;
+mod wakes;

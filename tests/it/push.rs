@@ -9,6 +9,7 @@ use crate::harness::cluster::connect;
 use crate::harness::look::{becomes, listens, metric, submit, value};
 use crate::harness::proxy::Mode;
 use crate::harness::{self, Service, TestDatabase, eventually};
+use crate::wakes::{self, Gates};
 
 /// Far less than the poll, and far more than a wake takes on a loaded machine.
 const SOON: Duration = Duration::from_secs(5);
@@ -68,7 +69,7 @@ async fn a_lane_is_looked_at_again_for_those_who_found_the_gate_shut() {
     let service = unpolled(&database).await;
     listens(&service).await;
     let (gate, client) = (database.client().await, database.client().await);
-    gate.batch_execute("select pg_advisory_lock(78, hashtext('default echo 5'))").await.unwrap();
+    wakes::hold(&gate, "default echo 5", Gates::Both).await;
     client
         .batch_execute(
             "begin; select pg_notify('reveille', 'lane default echo 5'); commit;

@@ -43,6 +43,8 @@ impl Cluster {
             let data_dir = throw_away_dir();
             let settings =
                 settings(&data_dir).server("fsync", "off").server("max_connections", "400");
+            // Applications may commit in two phases.
+            let settings = settings.server("max_prepared_transactions", "10");
             let server = Embedded::start(settings).await.unwrap_or_else(|error| panic!("{error}"));
             let url = server.url().to_owned();
             let it = Self {

@@ -45,6 +45,9 @@ with object as (
   select 6, o.relname || '.' || t.tgname, pg_get_triggerdef(t.oid) || ';'
   from object o join pg_trigger t on t.tgrelid = o.oid and not t.tgisinternal
   union all
+  select 6, o.relname || '.' || t.tgname, format('alter table reveille.%I enable always trigger %I;', o.relname, t.tgname)
+  from object o join pg_trigger t on t.tgrelid = o.oid and t.tgenabled = 'A'
+  union all
   select 7, o.relname || coalesce('.' || a.attname, ''), format('comment on %s reveille.%s%s is %L;',
     case when a.attname is not null then 'column' when o.relkind = 'v' then 'view' else 'table' end,
     o.relname, '.' || a.attname, d.description)
