@@ -129,7 +129,7 @@ impl Peer for Service {
         // While a lease is open not all have ended; then they need not be counted.
         let ended = "select case when exists (select from reveille.lease) then 0
             else (select count(*) from reveille.outcome where state = 'completed') end";
-        Ok(self.plain.query_one(ended, &[]).await?.get(0))
+        Ok(self.plain.query_one(ended, &[]).await?.try_get(0)?)
     }
 
     async fn tally(&self) -> Result<Tally> {
@@ -141,7 +141,7 @@ impl Peer for Service {
                 &[],
             )
             .await?;
-        Ok(Tally { done: row.get(0), left: row.get(1) })
+        Ok(Tally { done: row.try_get(0)?, left: row.try_get(1)? })
     }
 }
 

@@ -289,6 +289,9 @@ impl Dispatcher {
         for (_, job) in claim.jobs {
             self.take(job, None);
         }
+        if let Some(error) = claim.unreadable {
+            return Err(error);
+        }
         self.register(asked.iter().map(|claim| &claim.lane.queue)).await
     }
 

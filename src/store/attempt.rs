@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::job::failure;
+use super::row::Row;
 use super::session::sql;
 use super::value::Failure;
 use super::{Error, Result, Store};
@@ -44,20 +45,20 @@ impl Store {
     }
 }
 
-fn attempt_row(row: &tokio_postgres::Row) -> Result<Option<AttemptRow>> {
-    let Some(lease) = row.get::<_, Option<Uuid>>("lease") else { return Ok(None) };
-    let end = row.get::<_, Option<&str>>("outcome");
+fn attempt_row(row: &Row) -> Result<Option<AttemptRow>> {
+    let Some(lease) = row.try_get::<_, Option<Uuid>>("lease")? else { return Ok(None) };
+    let end = row.try_get::<_, Option<&str>>("outcome")?;
     let unknown = |end| Error::Unexpected(format!("an attempt that ended as {end}"));
     Ok(Some(AttemptRow {
-        attempt: row.get("attempt"),
+        attempt: row.try_get("attempt")?,
         lease: LeaseId(lease),
-        worker: row.get::<_, Option<Uuid>>("worker").map(WorkerId),
-        worker_name: row.get("worker_name"),
-        started_at: row.get("started_at"),
-        finished_at: row.get("finished_at"),
+        worker: row.try_get::<_, Option<Uuid>>("worker")?.map(WorkerId),
+        worker_name: row.try_get("worker_name")?,
+        started_at: row.try_get("started_at")?,
+        finished_at: row.try_get("finished_at")?,
         end: end.map(|end| AttemptEnd::parse(end).ok_or_else(|| unknown(end))).transpose()?,
-        error: failure(row, "error"),
-        wait_seconds: row.get("wait_seconds"),
-        run_seconds: row.get("run_seconds"),
+        error: failure(row, "error")?,
+        wait_seconds: row.try_get("wait_seconds")?,
+        run_seconds: row.try_get("run_seconds")?,
     }))
 }

@@ -5,12 +5,13 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use tokio_postgres::tls::MakeTlsConnect;
-use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Connection, Row, Socket};
+use tokio_postgres::{Client, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::connect::{CONNECT_WITHIN, Target};
 use super::error::{Error, Result, with_sources};
+use super::row::Row;
+use super::session::{Sql, sql, unprepared};
 use crate::config::DatabaseUrl;
 
 /// What has to be polled for the client to get on, and what notifications come from.
@@ -49,7 +50,7 @@ pub struct Server {
 
 /// Which server this is.
 pub async fn server(client: &Client) -> Result<Server> {
-    let row = one(client, include_str!("../../sql/doctor/server.sql"), &[]).await?;
+    let row = one(client, sql!("doctor/server")).await?;
     Ok(Server {
         version_number: row.try_get("version_number")?,
         version: row.try_get("version")?,
@@ -62,8 +63,7 @@ pub async fn server(client: &Client) -> Result<Server> {
 
 /// The values of these settings; one that this version does not have is missing.
 pub async fn settings(client: &Client, names: &[&str]) -> Result<HashMap<String, String>> {
-    let sql = include_str!("../../sql/doctor/settings.sql");
-    let rows = client.query_typed(sql, &[(&names, Type::TEXT_ARRAY)]).await?;
+    let rows = unprepared(client, sql!("doctor/settings": TEXT_ARRAY), &[&names]).await?;
     rows.iter().map(|row| Ok((row.try_get("name")?, row.try_get("setting")?))).collect()
 }
 
@@ -77,7 +77,7 @@ pub struct Connections {
 
 /// How many connections there may be, and are left.
 pub async fn connections(client: &Client) -> Result<Connections> {
-    let row = one(client, include_str!("../../sql/doctor/connections.sql"), &[]).await?;
+    let row = one(client, sql!("doctor/connections")).await?;
     Ok(Connections { most: row.try_get("most")?, free: row.try_get("free")? })
 }
 
@@ -87,9 +87,9 @@ pub const TABLES: [&str; 9] =
 
 /// Which of [`TABLES`] are not there.
 pub async fn missing_tables(client: &Client) -> Result<Vec<String>> {
-    let sql = include_str!("../../sql/doctor/missing_tables.sql");
-    let rows = client.query_typed(sql, &[(&TABLES.as_slice(), Type::TEXT_ARRAY)]).await?;
-    rows.iter().map(|row| Ok(row.try_get("name")?)).collect()
+    let statement = sql!("doctor/missing_tables": TEXT_ARRAY);
+    let rows = unprepared(client, statement, &[&TABLES.as_slice()]).await?;
+    rows.iter().map(|row| row.try_get("name")).collect()
 }
 
 /// What the role may do.
@@ -105,7 +105,7 @@ pub struct Privileges {
 
 /// What the role may do.
 pub async fn privileges(client: &Client) -> Result<Privileges> {
-    let row = one(client, include_str!("../../sql/doctor/privileges.sql"), &[]).await?;
+    let row = one(client, sql!("doctor/privileges")).await?;
     Ok(Privileges {
         may_create: row.try_get("may_create")?,
         owns_schema: row.try_get("owns_schema")?,
@@ -127,7 +127,7 @@ pub struct Places {
 
 /// Whether every job is in exactly one place. Reads all of them.
 pub async fn one_place(client: &Client) -> Result<Places> {
-    let row = one(client, include_str!("../../sql/doctor/one_place.sql"), &[]).await?;
+    let row = one(client, sql!("doctor/one_place")).await?;
     Ok(Places {
         jobs: row.try_get("jobs")?,
         nowhere: row.try_get("nowhere")?,
@@ -148,8 +148,7 @@ pub struct Snapshot {
 
 /// The oldest snapshot, if anybody holds one.
 pub async fn oldest_snapshot(client: &Client) -> Result<Option<Snapshot>> {
-    let sql = include_str!("../../sql/doctor/oldest_snapshot.sql");
-    let rows = client.query_typed(sql, &[]).await?;
+    let rows = unprepared(client, sql!("doctor/oldest_snapshot"), &[]).await?;
     let read = |row: &Row| {
         Ok(Snapshot {
             holder: row.try_get("holder")?,
@@ -162,14 +161,14 @@ pub async fn oldest_snapshot(client: &Client) -> Result<Option<Snapshot>> {
 
 /// How full the queue of notifications is, from 0 to 1.
 pub async fn notification_usage(client: &Client) -> Result<f64> {
-    let row = one(client, include_str!("../../sql/doctor/notification_usage.sql"), &[]).await?;
-    Ok(row.try_get("usage")?)
+    let row = one(client, sql!("doctor/notification_usage")).await?;
+    row.try_get("usage")
 }
 
 /// The server's clock.
 pub async fn clock(client: &Client) -> Result<DateTime<Utc>> {
-    let row = one(client, include_str!("../../sql/doctor/clock.sql"), &[]).await?;
-    Ok(row.try_get("now")?)
+    let row = one(client, sql!("doctor/clock")).await?;
+    row.try_get("now")
 }
 
 /// Listens to the doctor's own channel.
@@ -179,15 +178,10 @@ pub async fn listen(client: &Client) -> Result<()> {
 
 /// Says `word` on the doctor's own channel.
 pub async fn notify(client: &Client, word: &str) -> Result<()> {
-    let sql = include_str!("../../sql/doctor/notify.sql");
-    client.query_typed(sql, &[(&word, Type::TEXT)]).await?;
-    Ok(())
+    unprepared(client, sql!("doctor/notify": TEXT), &[&word]).await.map(drop)
 }
 
-async fn one(
-    client: &Client,
-    sql: &str,
-    parameters: &[(&(dyn ToSql + Sync), Type)],
-) -> Result<Row> {
-    Ok(client.query_typed_one(sql, parameters).await?)
+async fn one(client: &Client, sql: &'static Sql) -> Result<Row> {
+    let row = unprepared(client, sql, &[]).await?.pop();
+    row.ok_or_else(|| Error::Unexpected(format!("no row of {}", sql.name)))
 }

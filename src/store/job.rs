@@ -1,9 +1,9 @@
 //! Jobs as people see and steer them.
 
 use chrono::{DateTime, Utc};
-use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::row::Row;
 use super::session::sql;
 use super::value::{Failure, Jsonb};
 use super::{Error, Result, Store};
@@ -62,47 +62,48 @@ pub(super) fn status(text: &str) -> Result<Status> {
     Status::parse(text).ok_or_else(|| Error::Unexpected(format!("the status {text}")))
 }
 
-pub(super) fn json(row: &Row, column: &str) -> Option<Json> {
-    row.get::<_, Option<Jsonb>>(column).map(|value| value.0)
+pub(super) fn json(row: &Row, column: &str) -> Result<Option<Json>> {
+    Ok(row.try_get::<_, Option<Jsonb>>(column)?.map(|value| value.0))
 }
 
 /// What was stored as an error by this version or, in another form, by another one.
-pub(super) fn failure(row: &Row, column: &str) -> Option<Failure> {
-    let value = json(row, column)?;
-    Some(value.to().unwrap_or_else(|_| Failure::new("handler_error", value.as_str())))
+pub(super) fn failure(row: &Row, column: &str) -> Result<Option<Failure>> {
+    let read =
+        |value: Json| value.to().unwrap_or_else(|_| Failure::new("handler_error", value.as_str()));
+    Ok(json(row, column)?.map(read))
 }
 
 pub(super) fn job_row(row: &Row) -> Result<JobRow> {
     Ok(JobRow {
-        job_id: JobId(row.get("job_id")),
-        status: status(row.get("status"))?,
-        queue: row.get("queue"),
-        task: row.get("task"),
-        priority: row.get("priority"),
-        run_at: row.get("run_at"),
-        created_at: row.get("created_at"),
-        attempt_count: row.get::<_, Option<i32>>("attempt_count").unwrap_or_default(),
-        crashes: row.get("crashes"),
-        max_attempts: row.get("max_attempts"),
-        timeout_seconds: row.get("timeout_seconds"),
-        tags: row.get::<_, Option<Vec<String>>>("tags").unwrap_or_default(),
-        unique_key: row.get("unique_key"),
-        payload: json(row, "payload"),
-        worker: row.get::<_, Option<Uuid>>("worker").map(WorkerId),
-        worker_name: row.get("worker_name"),
-        started_at: row.get("started_at"),
-        finished_at: row.get("finished_at"),
-        result: json(row, "result"),
-        error: failure(row, "error"),
-        progress: row.get::<_, Option<DateTime<Utc>>>("progress_at").map(|updated_at| {
-            ProgressRow {
-                fraction: row.get("progress_fraction"),
-                message: row.get("progress_message"),
-                updated_at,
-            }
-        }),
-        cancel_requested: row.get("cancel_requested"),
+        job_id: JobId(row.try_get("job_id")?),
+        status: status(row.try_get("status")?)?,
+        queue: row.try_get("queue")?,
+        task: row.try_get("task")?,
+        priority: row.try_get("priority")?,
+        run_at: row.try_get("run_at")?,
+        created_at: row.try_get("created_at")?,
+        attempt_count: row.try_get::<_, Option<i32>>("attempt_count")?.unwrap_or_default(),
+        crashes: row.try_get("crashes")?,
+        max_attempts: row.try_get("max_attempts")?,
+        timeout_seconds: row.try_get("timeout_seconds")?,
+        tags: row.try_get::<_, Option<Vec<String>>>("tags")?.unwrap_or_default(),
+        unique_key: row.try_get("unique_key")?,
+        payload: json(row, "payload")?,
+        worker: row.try_get::<_, Option<Uuid>>("worker")?.map(WorkerId),
+        worker_name: row.try_get("worker_name")?,
+        started_at: row.try_get("started_at")?,
+        finished_at: row.try_get("finished_at")?,
+        result: json(row, "result")?,
+        error: failure(row, "error")?,
+        progress: progress_row(row)?,
+        cancel_requested: row.try_get("cancel_requested")?,
     })
+}
+
+fn progress_row(row: &Row) -> Result<Option<ProgressRow>> {
+    let Some(updated_at) = row.try_get("progress_at")? else { return Ok(None) };
+    let (fraction, message) = (row.try_get("progress_fraction")?, row.try_get("progress_message")?);
+    Ok(Some(ProgressRow { fraction, message, updated_at }))
 }
 
 /// What came of a cancellation.
@@ -148,16 +149,16 @@ impl Store {
         for _ in 0..LOOKS {
             let rows = self.hot(sql!("job/cancel": UUID), &[&id.0]).await?;
             let Some(row) = rows.first() else { break };
-            if row.get(0) {
+            if row.try_get(0)? {
                 return Ok(Cancelled::Ended);
             }
-            if row.get::<_, Option<Uuid>>(1).is_some() {
+            if row.try_get::<_, Option<Uuid>>(1)?.is_some() {
                 return Ok(Cancelled::Told);
             }
-            if let Some(state) = row.get::<_, Option<&str>>(2) {
+            if let Some(state) = row.try_get::<_, Option<&str>>(2)? {
                 return Ok(Cancelled::AlreadyFinal(status(state)?));
             }
-            if !row.get::<_, bool>(3) {
+            if !row.try_get::<_, bool>(3)? {
                 return Ok(Cancelled::Unknown);
             }
         }
@@ -170,10 +171,10 @@ impl Store {
         for _ in 0..2 {
             let rows = self.hot(sql!("job/retry": UUID), &[&id.0]).await?;
             let Some(row) = rows.first() else { break };
-            if row.get(0) {
+            if row.try_get(0)? {
                 return Ok(Retried::Queued);
             }
-            if let Some(holder) = row.get::<_, Option<Uuid>>(1) {
+            if let Some(holder) = row.try_get::<_, Option<Uuid>>(1)? {
                 return Ok(Retried::KeyHeld(JobId(holder)));
             }
         }
@@ -185,7 +186,7 @@ impl Store {
         for _ in 0..LOOKS {
             let rows = self.hot(sql!("job/delete": UUID), &[&id.0]).await?;
             let Some(row) = rows.first() else { break };
-            match (row.get(0), row.get(1), row.get(2)) {
+            match (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?) {
                 (true, _, _) => return Ok(Deleted::Gone),
                 (_, true, _) => return Ok(Deleted::Processing),
                 (_, _, false) => return Ok(Deleted::Unknown),

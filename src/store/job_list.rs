@@ -2,10 +2,10 @@
 //! one call looks at so many at most, and the next goes on where it stopped. Only a tag can cost more: its index has no order.
 
 use chrono::{DateTime, Utc};
-use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::job::{JobRow, job_row};
+use super::row::Row;
 use super::session::sql;
 use super::value::Jsonb;
 use super::{Result, Store};
@@ -101,17 +101,20 @@ impl Store {
 /// What the rows of a list say: jobs, and how far it was looked. An outcome can be without its job for a moment, while an old
 /// week is given up.
 fn page(rows: &[Row], limit: usize) -> Result<JobPage> {
-    let is_job = |row: &&Row| row.get("fits") && row.get::<_, Option<Uuid>>("job_id").is_some();
-    let found: Vec<&Row> = rows.iter().filter(is_job).collect();
-    let next = match found.get(limit) {
-        Some(_) => found[limit - 1].get("id"),
-        None => {
-            let more = |row: &&Row| rows.len() > limit || row.get("cut");
-            rows.last().filter(more).map(|row| row.get("id"))
+    let mut found = Vec::with_capacity(rows.len());
+    for row in rows {
+        if row.try_get("fits")? && row.try_get::<_, Option<Uuid>>("job_id")?.is_some() {
+            found.push(row);
         }
+    }
+    let stopped_at = match rows.last() {
+        _ if found.len() > limit => found.get(limit - 1).copied(),
+        Some(last) if rows.len() > limit || last.try_get("cut")? => Some(last),
+        _ => None,
     };
+    let next = stopped_at.map(|row| row.try_get("id")).transpose()?.map(JobId);
     let jobs = found.into_iter().take(limit).map(job_row).collect::<Result<_>>()?;
-    Ok(JobPage { jobs, next: next.map(JobId) })
+    Ok(JobPage { jobs, next })
 }
 
 /// The least id of a moment.

@@ -3,12 +3,12 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::row::Row;
 use super::session::{Parameters, sql};
 use super::value::{Failure, Jsonb, unless_all};
-use super::{Result, Store};
+use super::{Error, Result, Store};
 use crate::job::json::Json;
 use crate::job::state::Status;
 use crate::job::{JobId, LeaseId, WorkerId};
@@ -66,6 +66,8 @@ pub struct Claim {
     pub jobs: Vec<(usize, Claimed)>,
     /// Lanes with jobs to come, and when the first is due.
     pub due: Vec<(usize, DateTime<Utc>)>,
+    /// Why a claimed job could not be read. It does not run; the heartbeat gives it back.
+    pub unreadable: Option<Error>,
 }
 
 /// How an attempt ended.
@@ -189,7 +191,7 @@ impl Store {
             [lane] => self.claim_lane(worker, lane, most).await?,
             lanes => self.claim_lanes(worker, lanes, most).await?,
         };
-        Ok(claim_of(&rows, lanes))
+        claim_of(&rows, lanes)
     }
 
     async fn claim_lane(
@@ -236,14 +238,16 @@ impl Store {
         tasks: &[&str],
     ) -> Result<Option<Claimed>> {
         let statement = sql!("lease/claim_suspect": TEXT_ARRAY, TEXT_ARRAY, UUID);
-        Ok(self.relaxed(statement, &[&queues, &tasks, &worker.0]).await?.first().map(|row| {
+        let rows = self.relaxed(statement, &[&queues, &tasks, &worker.0]).await?;
+        let suspect = |row: &Row| {
             let lane = Lane {
-                queue: QueueName::trusted(row.get("queue")),
-                task: TaskName::trusted(row.get("task")),
-                priority: row.get("priority"),
+                queue: QueueName::trusted(row.try_get("queue")?),
+                task: TaskName::trusted(row.try_get("task")?),
+                priority: row.try_get("priority")?,
             };
-            claimed(row, &lane, LeaseId(row.get("lease")), 1)
-        }))
+            claimed(row, &lane, LeaseId(row.try_get("lease")?), 1)
+        };
+        rows.first().map(suspect).transpose()
     }
 
     /// Settles outcomes, each lease and job once; jobs that go back to wait are announced, or not. The answers are in the
@@ -285,12 +289,15 @@ impl Store {
             )
             .await?;
         let each = || settlements.iter();
-        if rows.first().is_some_and(|row| row.get::<_, Option<Uuid>>(0).is_none()) {
+        let first = rows.first().map(|row| row.try_get::<_, Option<Uuid>>(0)).transpose()?;
+        if first == Some(None) {
             let whole = |one: &Settlement| Settled::Applied(Status::parse(one.ending.as_str()));
             return Ok(each().map(whole).collect());
         }
+        let accepted =
+            |row: &Row| Ok(((row.try_get(0)?, row.try_get(1)?), Status::parse(row.try_get(2)?)));
         let accepted: HashMap<(Uuid, Uuid), Option<Status>> =
-            rows.iter().map(|row| ((row.get(0), row.get(1)), Status::parse(row.get(2)))).collect();
+            rows.iter().map(accepted).collect::<Result<_>>()?;
         let stale: Vec<Uuid> = each()
             .filter(|settlement| !accepted.contains_key(&(settlement.lease.0, settlement.id.0)))
             .map(|settlement| settlement.id.0)
@@ -308,51 +315,54 @@ impl Store {
 
     async fn outcomes_among(&self, ids: &[Uuid]) -> Result<HashSet<Uuid>> {
         let rows = self.hot(sql!("lease/why": UUID_ARRAY), &[&ids]).await?;
-        Ok(rows.iter().map(|row| row.get(0)).collect())
+        rows.iter().map(|row| row.try_get(0)).collect()
     }
 }
 
 /// Reads what a claim answers: jobs, the leases that hold them, and when lanes have more.
-fn claim_of(rows: &[Row], lanes: &[LaneClaim]) -> Claim {
-    let leases = rows.iter().filter_map(|row| {
-        Some((LeaseId(row.get::<_, Option<Uuid>>(9)?), row.get::<_, Vec<Uuid>>(10)))
-    });
-    let places: HashMap<Uuid, (LeaseId, i32)> = leases
-        .flat_map(|(lease, ids)| ids.into_iter().zip((1..).map(move |place| (lease, place))))
-        .collect();
+fn claim_of(rows: &[Row], lanes: &[LaneClaim]) -> Result<Claim> {
+    let mut places: HashMap<Uuid, (LeaseId, i32)> = HashMap::new();
+    for row in rows {
+        let Some(lease) = row.try_get::<_, Option<Uuid>>(9)? else { continue };
+        let ids: Vec<Uuid> = row.try_get(10)?;
+        places.extend(ids.into_iter().zip((1..).map(|place| (LeaseId(lease), place))));
+    }
     let mut claim = Claim::default();
     for row in rows {
-        let Some(nth) = row.get::<_, Option<i64>>(0) else { continue };
+        let Some(nth) = row.try_get::<_, Option<i64>>(0)? else { continue };
         let nth = usize::try_from(nth - 1).unwrap_or_default();
-        match (row.get::<_, Option<Uuid>>(2), lanes.get(nth)) {
+        match (row.try_get::<_, Option<Uuid>>(2)?, lanes.get(nth)) {
             (Some(id), Some(asked)) => {
-                if let Some(&(lease, place)) = places.get(&id) {
-                    claim.jobs.push((nth, claimed(row, &asked.lane, lease, place)));
+                let Some(&(lease, place)) = places.get(&id) else { continue };
+                match claimed(row, &asked.lane, lease, place) {
+                    Ok(job) => claim.jobs.push((nth, job)),
+                    Err(error) => claim.unreadable = Some(error),
                 }
             }
-            _ => claim.due.push((nth, row.get(1))),
+            _ => claim.due.push((nth, row.try_get(1)?)),
         }
     }
     claim.jobs.sort_by(|(left_lane, left), (right_lane, right)| {
         (left_lane, left.run_at, left.id).cmp(&(right_lane, right.run_at, right.id))
     });
-    claim
+    Ok(claim)
 }
 
-fn claimed(row: &Row, lane: &Lane, lease: LeaseId, place: i32) -> Claimed {
-    Claimed {
+fn claimed(row: &Row, lane: &Lane, lease: LeaseId, place: i32) -> Result<Claimed> {
+    let max_attempts: Option<i32> = row.try_get(6)?;
+    Ok(Claimed {
         lease,
-        run_at: row.get(1),
-        id: JobId(row.get(2)),
-        attempt: u32::try_from(row.get::<_, i32>(3)).unwrap_or_default(),
-        crashes: u16::try_from(row.get::<_, i16>(4)).unwrap_or_default(),
+        run_at: row.try_get(1)?,
+        id: JobId(row.try_get(2)?),
+        attempt: u32::try_from(row.try_get::<_, i32>(3)?).unwrap_or_default(),
+        crashes: u16::try_from(row.try_get::<_, i16>(4)?).unwrap_or_default(),
         queue: lane.queue.clone(),
         task: lane.task.clone(),
         priority: lane.priority,
-        payload: row.get::<_, Jsonb>(5).0,
-        max_attempts: row.get::<_, Option<i32>>(6).and_then(|count| u32::try_from(count).ok()),
-        timeout_seconds: row.get(7),
-        keyed: row.get(8),
+        payload: row.try_get::<_, Jsonb>(5)?.0,
+        max_attempts: max_attempts.and_then(|count| u32::try_from(count).ok()),
+        timeout_seconds: row.try_get(7)?,
+        keyed: row.try_get(8)?,
         place,
-    }
+    })
 }

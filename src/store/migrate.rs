@@ -15,6 +15,7 @@ use tokio_postgres::error::SqlState;
 
 use super::connect::{CONNECT_WITHIN, Target};
 use super::error::{Error, with_sources};
+use super::row::Row;
 use super::session::refused_connection;
 
 /// How long between two tries to get the lock, and after which time a line says that it is being waited for.
@@ -161,9 +162,9 @@ async fn connect(target: &Target) -> Result<Client, Error> {
 
 async fn check_server(client: &Client) -> Result<(), MigrateError> {
     let row = client.query_one("select current_setting('server_version_num')::integer, current_setting('server_version')", &[]).await;
-    let row = row.map_err(Error::from)?;
-    if row.get::<_, i32>(0) < 140_000 {
-        return Err(MigrateError::OldServer(row.get(1)));
+    let row = Row::new("the server's version", row.map_err(Error::from)?);
+    if row.try_get::<_, i32>(0)? < 140_000 {
+        return Err(MigrateError::OldServer(row.try_get(1)?));
     }
     Ok(())
 }
@@ -177,7 +178,7 @@ async fn lock(client: &Client) -> Result<(), MigrateError> {
             .query_one("select case current_setting('reveille.direct', true) when 'yes' then pg_try_advisory_lock(77, 0) end", &[])
             .await
             .map_err(Error::from)?;
-        match row.get::<_, Option<bool>>(0) {
+        match Row::new("the lock of migrations", row).try_get::<_, Option<bool>>(0)? {
             Some(true) => return Ok(()),
             Some(false) => {}
             None => return Err(MigrateError::Pooler),
@@ -198,19 +199,21 @@ async fn run(client: &Client, statement: &str) -> Result<(), Error> {
 async fn applied(client: &Client) -> Result<u32, Error> {
     let exists =
         client.query_one("select to_regclass('reveille.migration') is not null", &[]).await?;
-    if !exists.get::<_, bool>(0) {
+    if !Row::new("the table of migrations", exists).try_get::<_, bool>(0)? {
         return Ok(0);
     }
     let row = client
         .query_one("select coalesce(max(version), 0)::integer from reveille.migration", &[])
         .await?;
-    Ok(u32::try_from(row.get::<_, i32>(0)).unwrap_or_default())
+    let newest: i32 = Row::new("the newest migration", row).try_get(0)?;
+    Ok(u32::try_from(newest).unwrap_or_default())
 }
 
 /// Fails if a migration was left out because a newer one had been applied before it was known.
 async fn check_complete(client: &Client) -> Result<(), MigrateError> {
     let rows = client.query("select version from reveille.migration", &[]).await;
-    let applied: Vec<i32> = rows.map_err(Error::from)?.iter().map(|row| row.get(0)).collect();
+    let rows = Row::all("the applied migrations", rows.map_err(Error::from)?);
+    let applied: Vec<i32> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     let is_applied = |version: &u32| applied.iter().any(|it| u32::try_from(*it) == Ok(*version));
     let missing: Vec<u32> = versions().filter(|version| !is_applied(version)).collect();
     if missing.is_empty() { Ok(()) } else { Err(MigrateError::Hole(missing)) }
@@ -224,7 +227,8 @@ async fn check_age(client: &Client, applied: u32) -> Result<(), MigrateError> {
         .query_one(include_str!("../../sql/schema/oldest_service.sql"), &[])
         .await
         .map_err(Error::from)?;
-    let needed = u32::try_from(row.get::<_, i32>(0)).unwrap_or_default();
+    let needed: i32 = Row::new("schema/oldest_service", row).try_get(0)?;
+    let needed = u32::try_from(needed).unwrap_or_default();
     if needed > known() {
         return Err(MigrateError::TooOld { known: known(), needed });
     }

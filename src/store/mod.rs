@@ -25,6 +25,7 @@ pub mod partition;
 pub mod prune;
 pub mod queue;
 pub mod queue_depth;
+mod row;
 mod session;
 pub mod submission;
 pub mod task;
@@ -35,11 +36,11 @@ use std::time::Duration;
 
 use bb8::{Pool, PooledConnection};
 use tokio::time::Instant;
-use tokio_postgres::Row;
 
 pub use clock::Clock;
 pub use connect::Target;
 pub use error::{Error, Result};
+use row::Row;
 use session::{Manager, Parameters, Sql, pool, take};
 pub use value::Failure;
 

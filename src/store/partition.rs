@@ -5,12 +5,10 @@
 //! just sent back to wait would lose what it is to do.
 
 use chrono::NaiveDate;
-use tokio_postgres::Client;
 
 use super::connect::{CONNECT_WITHIN, Target};
-use super::session::{Sql, refused_connection, sql};
+use super::session::{Sql, refused_connection, sql, unprepared};
 use super::{Error, Result, Store, prune::Keep};
-use crate::store::session::Parameters;
 
 /// Enough for a transaction that takes long; after it the removal goes on the next time.
 const PATIENCE: &str = "-c lock_timeout=60000 -c statement_timeout=0";
@@ -34,7 +32,9 @@ impl Store {
         let (completed, unwell) = keep.seconds();
         let all: Option<i32> = None;
         let rows = self.upkeep(EXPIRED, &[&completed, &unwell, &all]).await?;
-        Ok(rows.iter().map(|row| Week { begins: row.get(0), number: row.get(1) }).collect())
+        rows.iter()
+            .map(|row| Ok(Week { begins: row.try_get(0)?, number: row.try_get(1)? }))
+            .collect()
     }
 }
 
@@ -54,24 +54,18 @@ pub async fn partition_remove(direct: &Target, keep: Keep, week: Week) -> Result
     tokio::spawn(connection);
 
     let (completed, unwell) = keep.seconds();
-    let locked = ask(&client, sql!("partition/lock": INT4), &[&week.number]).await?;
-    if !locked.first().is_some_and(|row| row.get(0))
-        || ask(&client, EXPIRED, &[&completed, &unwell, &Some(week.number)]).await?.is_empty()
+    let locked = unprepared(&client, sql!("partition/lock": INT4), &[&week.number]).await?;
+    let locked = locked.first().map(|row| row.try_get(0)).transpose()?;
+    if locked != Some(true)
+        || unprepared(&client, EXPIRED, &[&completed, &unwell, &Some(week.number)])
+            .await?
+            .is_empty()
     {
         return Ok(false);
     }
-    for row in ask(&client, sql!("partition/removal": DATE), &[&week.begins]).await? {
-        client.batch_execute(row.get(0)).await?;
+    for row in unprepared(&client, sql!("partition/removal": DATE), &[&week.begins]).await? {
+        client.batch_execute(row.try_get(0)?).await?;
     }
-    ask(&client, sql!("partition/leftovers": DATE), &[&week.begins]).await?;
+    unprepared(&client, sql!("partition/leftovers": DATE), &[&week.begins]).await?;
     Ok(true)
-}
-
-async fn ask(
-    client: &Client,
-    sql: &'static Sql,
-    parameters: Parameters<'_>,
-) -> Result<Vec<tokio_postgres::Row>> {
-    let typed: Vec<_> = parameters.iter().copied().zip(sql.types.iter().cloned()).collect();
-    Ok(client.query_typed(sql.text, &typed).await?)
 }

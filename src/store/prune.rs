@@ -54,13 +54,14 @@ impl Store {
         let parameters: super::Parameters<'_> =
             &[&states.as_slice(), &keeps.as_slice(), &since.as_slice(), &i64::from(most)];
         let rows = self.upkeep(statement, parameters).await?;
-        Ok(from.map(|pruned| {
-            let row = rows.iter().find(|row| row.get::<_, &str>(0) == pruned.state.as_str());
-            row.map_or(Pruned { count: 0, ..pruned }, |row| Pruned {
-                state: pruned.state,
-                count: u64::try_from(row.get::<_, i64>(1)).unwrap_or_default(),
-                since: row.get(2),
-            })
-        }))
+        let mut next = from.map(|pruned| Pruned { count: 0, ..pruned });
+        for row in &rows {
+            let state: &str = row.try_get(0)?;
+            if let Some(pruned) = next.iter_mut().find(|pruned| pruned.state.as_str() == state) {
+                pruned.count = u64::try_from(row.try_get::<_, i64>(1)?).unwrap_or_default();
+                pruned.since = row.try_get(2)?;
+            }
+        }
+        Ok(next)
     }
 }

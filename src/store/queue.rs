@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::row::Row;
 use super::session::sql;
 use super::{Result, Store};
 use crate::queue::QueueName;
@@ -30,14 +31,14 @@ impl Store {
     pub async fn queue_names(&self, after: &str, limit: u32) -> Result<Vec<QueueName>> {
         let limit = i64::from(limit);
         let rows = self.cold(sql!("queue/names": TEXT, INT8), &[&after, &limit]).await?;
-        Ok(rows.iter().map(|row| QueueName::trusted(row.get(0))).collect())
+        rows.iter().map(|row| Ok(QueueName::trusted(row.try_get(0)?))).collect()
     }
 
     /// Those of these queues that are known, in their order.
     pub async fn queue_state(&self, names: &[QueueName]) -> Result<Vec<QueueRow>> {
         let names: Vec<&str> = names.iter().map(QueueName::as_str).collect();
         let rows = self.cold(sql!("queue/state": TEXT_ARRAY), &[&names]).await?;
-        Ok(rows.iter().filter(|row| row.get("known")).map(queue_row).collect())
+        rows.iter().filter_map(|row| queue_row(row).transpose()).collect()
     }
 
     /// Has nothing of this queue claimed any more; it need not be known.
@@ -52,19 +53,24 @@ impl Store {
 
     /// The queues that are paused.
     pub async fn queue_paused(&self) -> Result<Vec<String>> {
-        Ok(self.cold(sql!("queue/paused"), &[]).await?.iter().map(|row| row.get(0)).collect())
+        self.cold(sql!("queue/paused"), &[]).await?.iter().map(|row| row.try_get(0)).collect()
     }
 }
 
-fn queue_row(row: &tokio_postgres::Row) -> QueueRow {
-    let count =
-        |jobs: &str, estimated: &str| Count { jobs: row.get(jobs), estimated: row.get(estimated) };
-    QueueRow {
-        name: QueueName::trusted(row.get("name")),
-        paused_at: row.get("paused_at"),
-        scheduled: count("scheduled", "scheduled_estimated"),
-        queued: count("queued", "queued_estimated"),
-        processing: count("processing", "processing_estimated"),
-        oldest_waiting_at: row.get("oldest_waiting_at"),
+/// `None`: the queue is not known.
+fn queue_row(row: &Row) -> Result<Option<QueueRow>> {
+    if !row.try_get::<_, bool>("known")? {
+        return Ok(None);
     }
+    let count = |jobs: &str, estimated: &str| -> Result<Count> {
+        Ok(Count { jobs: row.try_get(jobs)?, estimated: row.try_get(estimated)? })
+    };
+    Ok(Some(QueueRow {
+        name: QueueName::trusted(row.try_get("name")?),
+        paused_at: row.try_get("paused_at")?,
+        scheduled: count("scheduled", "scheduled_estimated")?,
+        queued: count("queued", "queued_estimated")?,
+        processing: count("processing", "processing_estimated")?,
+        oldest_waiting_at: row.try_get("oldest_waiting_at")?,
+    }))
 }

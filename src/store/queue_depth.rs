@@ -1,5 +1,6 @@
 //! How many jobs wait in each queue, cheaply however many there are.
 
+use super::row::Row;
 use super::session::sql;
 use super::{Result, Store};
 
@@ -28,12 +29,14 @@ impl Store {
     /// Every queue with waiting jobs, and those that are known and empty (some of them, where there are hundreds).
     pub async fn queue_depths(&self) -> Result<Vec<Depth>> {
         let rows = self.upkeep(sql!("queue/depths"), &[]).await?;
-        let depth = |row: &tokio_postgres::Row| Depth {
-            queue: row.get(0),
-            due: row.get(1),
-            later: row.get(2),
-            oldest_seconds: row.get(3),
+        let depth = |row: &Row| {
+            Ok(Depth {
+                queue: row.try_get(0)?,
+                due: row.try_get(1)?,
+                later: row.try_get(2)?,
+                oldest_seconds: row.try_get(3)?,
+            })
         };
-        Ok(rows.iter().map(depth).collect())
+        rows.iter().map(depth).collect()
     }
 }

@@ -7,11 +7,12 @@ use bb8::{ManageConnection, Pool, RunError};
 use bb8_postgres::PostgresConnectionManager;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Row, Statement};
+use tokio_postgres::{Client, GenericClient, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::connect::{CONNECT_WITHIN, Target};
 use super::error::{Error, Result, with_sources};
+use super::row::Row;
 
 /// One statement of `sql/`, with the types of its parameters.
 #[derive(Debug)]
@@ -73,8 +74,7 @@ impl Session {
             return Err(Error::Unavailable("the connection was closed".into()));
         }
         if self.pooler {
-            let typed: Vec<_> = parameters.iter().copied().zip(sql.types.iter().cloned()).collect();
-            return Ok(self.client.query_typed(sql.text, &typed).await?);
+            return unprepared(&self.client, sql, parameters).await;
         }
         let statement = if let Some(known) = self.prepared.get(sql.name) {
             known.clone()
@@ -88,8 +88,18 @@ impl Session {
             // A migration may have changed what it returns; the next call prepares it anew.
             self.prepared.remove(sql.name);
         }
-        Ok(result?)
+        Ok(Row::all(sql.name, result?))
     }
+}
+
+/// Runs a statement without preparing it: in a transaction, or on a connection that asks rarely.
+pub(super) async fn unprepared(
+    client: &impl GenericClient,
+    sql: &'static Sql,
+    parameters: Parameters<'_>,
+) -> Result<Vec<Row>> {
+    let typed: Vec<_> = parameters.iter().copied().zip(sql.types.iter().cloned()).collect();
+    Ok(Row::all(sql.name, client.query_typed(sql.text, &typed).await?))
 }
 
 /// Makes sessions for a pool.

@@ -11,13 +11,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
-use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::{ContextV7, Timestamp, Uuid};
 
-use super::session::{Parameters, Sql, sql};
+use super::row::Row;
+use super::session::{Parameters, Sql, sql, unprepared};
 use super::value::{Jsonb, unless_all};
-use super::worker::typed;
 use super::{Clock, Error, Result, Store};
 use crate::job::JobId;
 use crate::job::json::Json;
@@ -206,7 +205,7 @@ impl Store {
     ) -> Result<Vec<Kept>> {
         let keyed = Keyed::new(jobs, announce, key_wait);
         let rows = self.hot_by(deadline, SUBMIT_KEYED, &keyed.parameters()).await?;
-        all_written(rows)
+        all_written(&rows)
     }
 
     /// As [`Store::job_submit_keyed`], all or none: where one wanted to be refused, nothing is inserted.
@@ -225,8 +224,8 @@ impl Store {
         let committing = AtomicBool::new(false);
         let work = async {
             let transaction = session.client.transaction().await?;
-            let rows = typed(&transaction, SUBMIT_KEYED, &keyed.parameters()).await?;
-            let all = all_written(rows)?;
+            let rows = unprepared(&transaction, SUBMIT_KEYED, &keyed.parameters()).await?;
+            let all = all_written(&rows)?;
             if all.iter().any(std::result::Result::is_err) {
                 transaction.rollback().await?;
             } else {
@@ -253,10 +252,12 @@ impl Store {
     ) -> Result<Option<Vec<Kept>>> {
         let ids: Vec<Uuid> = jobs.iter().map(|(id, _)| id.0).collect();
         let rows = self.hot_by(deadline, sql!("job/kept": UUID_ARRAY), &[&ids]).await?;
-        let known: HashMap<Uuid, Status> = rows
-            .iter()
-            .filter_map(|row| Some((row.get(0), Status::parse(row.get::<_, Option<&str>>(1)?)?)))
-            .collect();
+        let mut known: HashMap<Uuid, Status> = HashMap::with_capacity(rows.len());
+        for row in &rows {
+            if let Some(status) = row.try_get::<_, Option<&str>>(1)?.and_then(Status::parse) {
+                known.insert(row.try_get(0)?, status);
+            }
+        }
         Ok(jobs
             .iter()
             .map(|(id, _)| {
@@ -317,16 +318,18 @@ impl<'a> Keyed<'a> {
     }
 }
 
-fn all_written(mut rows: Vec<Row>) -> Result<Vec<Kept>> {
-    rows.sort_by_key(|row| row.get::<_, i64>(0));
-    rows.iter().map(written).collect()
+fn all_written(rows: &[Row]) -> Result<Vec<Kept>> {
+    let numbered = |row: &Row| Ok((row.try_get::<_, i64>(0)?, written(row)?));
+    let mut all: Vec<(i64, Kept)> = rows.iter().map(numbered).collect::<Result<_>>()?;
+    all.sort_by_key(|(nth, _)| *nth);
+    Ok(all.into_iter().map(|(_, kept)| kept).collect())
 }
 
 fn written(row: &Row) -> Result<Kept> {
-    let (job_id, status): (_, &str) = (JobId(row.get(1)), row.get(2));
+    let (job_id, status): (_, &str) = (JobId(row.try_get(1)?), row.try_get(2)?);
     let status =
         Status::parse(status).ok_or_else(|| Error::Unexpected(format!("the status {status}")))?;
-    let outcome = match row.get(3) {
+    let outcome = match row.try_get(3)? {
         "created" => Outcome::Created,
         "existing" => Outcome::Existing,
         "replaced" => Outcome::Replaced,

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio_postgres::Row;
 
 use super::job::json;
+use super::row::Row;
 use super::session::sql;
 use super::value::Jsonb;
 use super::{Result, Store};
@@ -102,7 +102,7 @@ impl Store {
     /// The tasks that are known, by name; or the one of this name.
     pub async fn task_list(&self, name: Option<&str>) -> Result<Vec<KnownTask>> {
         let rows = self.cold(sql!("task/list": TEXT), &[&name]).await?;
-        Ok(rows.iter().map(known_task).collect())
+        rows.iter().map(known_task).collect()
     }
 }
 
@@ -110,19 +110,19 @@ fn column(tasks: &[TaskRow], pick: fn(&TaskRow) -> Option<Json>) -> Vec<Option<J
     tasks.iter().map(|task| pick(task).map(Jsonb)).collect()
 }
 
-fn known_task(row: &Row) -> KnownTask {
-    let retry = json(row, "retry").and_then(|retry| retry.to::<Retry>().ok());
-    KnownTask {
+fn known_task(row: &Row) -> Result<KnownTask> {
+    let retry = json(row, "retry")?.and_then(|retry| retry.to::<Retry>().ok());
+    Ok(KnownTask {
         task: TaskRow {
-            name: TaskName::trusted(row.get("name")),
-            description: row.get("description"),
-            max_attempts: u32::try_from(row.get::<_, i32>("max_attempts")).unwrap_or_default(),
-            timeout_seconds: row.get("timeout_seconds"),
+            name: TaskName::trusted(row.try_get("name")?),
+            description: row.try_get("description")?,
+            max_attempts: u32::try_from(row.try_get::<_, i32>("max_attempts")?).unwrap_or_default(),
+            timeout_seconds: row.try_get("timeout_seconds")?,
             backoff: retry.and_then(|retry| retry.backoff()),
-            payload_schema: json(row, "payload_schema"),
-            result_schema: json(row, "result_schema"),
-            example: json(row, "example"),
+            payload_schema: json(row, "payload_schema")?,
+            result_schema: json(row, "result_schema")?,
+            example: json(row, "example")?,
         },
-        workers: u32::try_from(row.get::<_, i64>("workers")).unwrap_or(u32::MAX),
-    }
+        workers: u32::try_from(row.try_get::<_, i64>("workers")?).unwrap_or(u32::MAX),
+    })
 }

@@ -1,11 +1,11 @@
 //! Workers: their heartbeats, what they hold, and taking back what a lost one held.
 
 use chrono::{DateTime, Utc};
-use tokio_postgres::Transaction;
 use uuid::Uuid;
 
 use super::lease::Rescued;
-use super::session::{Parameters, Sql, sql, take};
+use super::row::Row;
+use super::session::{Parameters, sql, take, unprepared};
 use super::{Result, Store};
 use crate::job::{JobId, LeaseId, WorkerId};
 use crate::queue::{Lane, QueueName, TaskName};
@@ -114,12 +114,15 @@ impl Store {
             .await?;
         let mut pulse = Pulse::default();
         for row in &rows {
-            self.clock.learn(asked, row.get(0));
-            (pulse.known, pulse.leads, pulse.lost) = (row.get(1), row.get(2), row.get(3));
-            pulse.suspects = row.get(7);
-            if let Some(lease) = row.get::<_, Option<Uuid>>(4) {
-                let ids = |column| row.get::<_, Vec<Uuid>>(column).into_iter().map(JobId).collect();
-                pulse.held.push(Held { lease: LeaseId(lease), ids: ids(5), cancels: ids(6) });
+            self.clock.learn(asked, row.try_get(0)?);
+            (pulse.known, pulse.leads, pulse.lost) =
+                (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+            pulse.suspects = row.try_get(7)?;
+            if let Some(lease) = row.try_get::<_, Option<Uuid>>(4)? {
+                let ids = |column: usize| -> Result<Vec<JobId>> {
+                    Ok(row.try_get::<_, Vec<Uuid>>(column)?.into_iter().map(JobId).collect())
+                };
+                pulse.held.push(Held { lease: LeaseId(lease), ids: ids(5)?, cancels: ids(6)? });
             }
         }
         Ok(pulse)
@@ -133,7 +136,7 @@ impl Store {
     /// Workers that stopped answering, and those that are gone but whose leases are still here.
     pub async fn worker_lost(&self) -> Result<Vec<WorkerId>> {
         let rows = self.hot(sql!("worker/lost"), &[]).await?;
-        Ok(rows.iter().map(|row| WorkerId(row.get(0))).collect())
+        rows.iter().map(|row| Ok(WorkerId(row.try_get(0)?))).collect()
     }
 
     /// Takes back what `worker` held, if it is lost still. `None`: it is not, or somebody else is about it.
@@ -144,11 +147,11 @@ impl Store {
     ) -> Result<Option<(String, Rescued)>> {
         let mut session = take(&self.hot).await?;
         let transaction = session.client.transaction().await?;
-        let locked = typed(&transaction, sql!("worker/lock": UUID), &[&worker.0]).await?;
+        let locked = unprepared(&transaction, sql!("worker/lock": UUID), &[&worker.0]).await?;
         let name = match locked.first() {
-            Some(row) if row.get::<_, bool>(0) => row.get(1),
+            Some(row) if row.try_get::<_, bool>(0)? => row.try_get(1)?,
             Some(_) => return Ok(None),
-            None if typed(&transaction, sql!("worker/known": UUID), &[&worker.0])
+            None if unprepared(&transaction, sql!("worker/known": UUID), &[&worker.0])
                 .await?
                 .is_empty() =>
             {
@@ -158,25 +161,27 @@ impl Store {
         };
         let budget = i32::try_from(crash_budget).unwrap_or(i32::MAX);
         let rows =
-            typed(&transaction, sql!("lease/rescue": UUID, INT4), &[&worker.0, &budget]).await?;
-        typed(&transaction, sql!("worker/remove": UUID), &[&worker.0]).await?;
-        transaction.commit().await?;
-        let count = |column| {
-            rows.first()
-                .map_or(0, |row| u64::try_from(row.get::<_, i64>(column)).unwrap_or_default())
+            unprepared(&transaction, sql!("lease/rescue": UUID, INT4), &[&worker.0, &budget])
+                .await?;
+        unprepared(&transaction, sql!("worker/remove": UUID), &[&worker.0]).await?;
+        let count = |column: usize| -> Result<u64> {
+            let count = rows.first().map(|row| row.try_get::<_, i64>(column)).transpose()?;
+            Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default())
         };
-        Ok(Some((name, Rescued { returned: count(0), ended: count(1) })))
+        let rescued = Rescued { returned: count(0)?, ended: count(1)? };
+        transaction.commit().await?;
+        Ok(Some((name, rescued)))
     }
 
     /// Every worker that has not said goodbye, the oldest first.
     pub async fn worker_list(&self) -> Result<Vec<InstanceRow>> {
-        Ok(self.cold(sql!("worker/list"), &[]).await?.iter().map(instance_row).collect())
+        self.cold(sql!("worker/list"), &[]).await?.iter().map(instance_row).collect()
     }
 
     /// What live workers serve: queues, or `None` for all of them, and tasks.
     pub async fn worker_serving(&self) -> Result<Vec<(Option<Vec<String>>, Vec<String>)>> {
         let rows = self.cold(sql!("worker/serving"), &[]).await?;
-        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
 
     /// Remembers queues that have had jobs.
@@ -191,17 +196,16 @@ impl Store {
     ) -> Result<Vec<(Lane, DateTime<Utc>)>> {
         let rows =
             self.relaxed(sql!("ready/lanes": TEXT), &[&queue.map(QueueName::as_str)]).await?;
-        Ok(rows
-            .iter()
+        rows.iter()
             .map(|row| {
                 let lane = Lane {
-                    queue: QueueName::trusted(row.get(0)),
-                    task: TaskName::trusted(row.get(1)),
-                    priority: row.get(2),
+                    queue: QueueName::trusted(row.try_get(0)?),
+                    task: TaskName::trusted(row.try_get(1)?),
+                    priority: row.try_get(2)?,
                 };
-                (lane, row.get(3))
+                Ok((lane, row.try_get(3)?))
             })
-            .collect())
+            .collect()
     }
 
     pub async fn progress_report(&self, reports: &[Progress]) -> Result<()> {
@@ -215,16 +219,6 @@ impl Store {
     }
 }
 
-/// Runs a statement inside a transaction, unprepared: what happens this rarely gains nothing from a cache.
-pub(super) async fn typed(
-    transaction: &Transaction<'_>,
-    sql: &'static Sql,
-    parameters: Parameters<'_>,
-) -> Result<Vec<tokio_postgres::Row>> {
-    let typed: Vec<_> = parameters.iter().copied().zip(sql.types.iter().cloned()).collect();
-    Ok(transaction.query_typed(sql.text, &typed).await?)
-}
-
 impl Store {
     /// Notifies everybody who listens.
     pub async fn news_notify(&self, payload: &str) -> Result<()> {
@@ -232,21 +226,21 @@ impl Store {
     }
 }
 
-fn instance_row(row: &tokio_postgres::Row) -> InstanceRow {
-    InstanceRow {
-        id: WorkerId(row.get("id")),
-        name: row.get("name"),
-        host: row.get("host"),
-        pid: row.get("pid"),
-        version: row.get("version"),
-        started_at: row.get("started_at"),
-        heartbeat_at: row.get("heartbeat_at"),
-        alive: row.get("alive"),
-        slots: row.get("slots"),
-        running: row.get("running"),
-        draining: row.get("draining"),
-        leader: row.get("leader"),
-        queues: row.get("queues"),
-        tasks: row.get("tasks"),
-    }
+fn instance_row(row: &Row) -> Result<InstanceRow> {
+    Ok(InstanceRow {
+        id: WorkerId(row.try_get("id")?),
+        name: row.try_get("name")?,
+        host: row.try_get("host")?,
+        pid: row.try_get("pid")?,
+        version: row.try_get("version")?,
+        started_at: row.try_get("started_at")?,
+        heartbeat_at: row.try_get("heartbeat_at")?,
+        alive: row.try_get("alive")?,
+        slots: row.try_get("slots")?,
+        running: row.try_get("running")?,
+        draining: row.try_get("draining")?,
+        leader: row.try_get("leader")?,
+        queues: row.try_get("queues")?,
+        tasks: row.try_get("tasks")?,
+    })
 }

@@ -1,5 +1,6 @@
 //! The integration tests: one binary and one PostgreSQL for all of them, a database for each.
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, reason = "a row that a test cannot read fails it")]
 
 #[allow(dead_code, reason = "a harness offers more than the tests of the day use")]
 mod harness;
@@ -34,6 +35,7 @@ mod schema;
 mod service;
 mod settling;
 mod structure;
+mod supervision;
 mod tasks;
 mod together;
 mod tokens;
