@@ -165,7 +165,7 @@ impl Builder {
     }
 
     /// Runs the service as `reveille serve` does: logs to standard error (unless this program has set up logs of its own),
-    /// the line `ready http://HOST:PORT` on standard output, and on SIGTERM or Ctrl-C an orderly end.
+    /// the line `ready http://HOST:PORT` on standard output, and on SIGTERM, Ctrl-C or SIGHUP an orderly end.
     ///
     /// # Errors
     /// When it cannot start; the message says what to do.

@@ -6,7 +6,7 @@ use std::io::IsTerminal as _;
 use anyhow::Context as _;
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Config, LogFormat};
+use crate::config::{Config, LogFormat, log_directives};
 
 /// What these say at info, our own lines say better; a filter that names them goes before this one.
 const QUIET: &str = "refinery_core=warn,tokio_postgres=warn";
@@ -16,8 +16,9 @@ const QUIET: &str = "refinery_core=warn,tokio_postgres=warn";
 /// # Errors
 /// When the filter is none, or somebody in this process logs already.
 pub(crate) fn init(config: &Config) -> anyhow::Result<()> {
-    let filter =
-        EnvFilter::try_new(format!("{QUIET},{}", config.log)).context("log is no filter")?;
+    let directives = log_directives(&config.log)
+        .map_err(|wrong| anyhow::anyhow!("the setting log {}; {}", wrong.what, wrong.write))?;
+    let filter = EnvFilter::try_new(format!("{QUIET},{directives}")).context("log is no filter")?;
     let terminal = std::io::stderr().is_terminal();
     let text = match config.log_format {
         LogFormat::Auto => terminal,

@@ -12,9 +12,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::api::edge::{self, EdgeLimits};
 use crate::api::{self, Services};
 use crate::auth::Tokens;
-use crate::config::Config;
+use crate::config::{Config, Secret};
 
-/// What must be right before anything else is started: an address that is free, and tokens that protect.
+/// What must be right before anything else is started: an address that is free.
 pub(crate) struct Front {
     listener: TcpListener,
     tokens: Tokens,
@@ -22,10 +22,9 @@ pub(crate) struct Front {
 
 impl Front {
     /// # Errors
-    /// When a token is weak or the address is taken; the message says what to do.
+    /// When the address is taken; the message says what to do.
     pub(crate) async fn bind(config: &Config) -> anyhow::Result<Self> {
-        let tokens = config.auth_tokens.iter().map(|token| token.expose().to_owned()).collect();
-        let tokens = Tokens::new(tokens)?;
+        let tokens = Tokens::new(config.auth_tokens.iter().map(Secret::expose));
         let listener = TcpListener::bind(config.listen).await.with_context(|| {
             format!("cannot listen on {}. Is another service there? Choose an address with --listen, port 0 for any free one", config.listen)
         })?;
@@ -64,11 +63,14 @@ impl Serving {
     }
 }
 
-/// The line that scripts wait for, on standard output; for people the rest on standard error.
-pub(super) fn say_ready(address: SocketAddr) -> std::io::Result<()> {
+/// The line that scripts wait for, on standard output; for people the rest on standard error, with a
+/// command to paste. Where the API is `guarded`, it takes the token from the variable that our own
+/// command line reads.
+pub(super) fn say_ready(address: SocketAddr, guarded: bool) -> std::io::Result<()> {
     let url = format!("http://{address}");
+    let token = if guarded { r#" -H "authorization: Bearer $REVEILLE_TOKEN""# } else { "" };
     tracing::info!(
-        "API {url}  docs {url}/docs  metrics {url}/metrics\n\n  curl -s {url}/jobs -H 'content-type: application/json' -d '{}'\n",
+        "API {url}  docs {url}/docs  metrics {url}/metrics\n\n  curl -s {url}/jobs{token} -H 'content-type: application/json' -d '{}'\n",
         r#"{"payload": {"task": "hello_world", "data": "test message"}}"#
     );
     let mut out = std::io::stdout().lock();

@@ -32,7 +32,7 @@ const LAST_ANSWERS: Duration = Duration::from_millis(300);
 /// What leaving may take beyond the grace period: handlers are cancelled, outcomes flushed, the last answers given.
 const BEYOND_GRACE: Duration = Duration::from_millis(900);
 
-/// Runs the service until SIGTERM or Ctrl-C.
+/// Runs the service until SIGTERM, Ctrl-C or SIGHUP.
 ///
 /// # Errors
 /// When it cannot start; the message says what to do.
@@ -47,15 +47,16 @@ pub(crate) async fn run(
         () = signals.next() => return Ok(()),
     };
     let grace_seconds = config.shutdown_grace.as_secs_f64();
+    let guarded = !config.auth_tokens.is_empty();
     let service = Service::start(config, registry, database, front).await?;
     if let Some(address) = service.address() {
-        front::say_ready(address)?;
+        front::say_ready(address, guarded)?;
     }
     signals.next().await;
     tracing::info!(grace_seconds, "leaving: running jobs may end; a second signal ends at once");
     tokio::select! {
         () = service.stop() => tracing::info!("left"),
-        () = signals.next() => tracing::warn!("left at once; running jobs are taken back by the others in a while"),
+        () = signals.again() => tracing::warn!("left at once; running jobs are taken back by the others in a while"),
     }
     Ok(())
 }

@@ -16,15 +16,19 @@ Examples:
 
 Exit status: 0 ready, 1 not ready or not there.";
 
+const URL: &str =
+    "The service's URL [default: REVEILLE_URL, else this machine at the port of the settings]";
+
 /// Asks a service whether it is ready (GET /readyz): the one at --url or REVEILLE_URL, else the one
 /// on this machine, at the port that the settings name.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
+#[command(mut_args(settings::only(&["listen"])), mut_arg("url", |url| url.help(URL).long_help(URL)))]
 pub(super) struct Args {
     #[command(flatten)]
-    service: remote::Args,
-    #[command(flatten)]
     settings: settings::Args,
+    #[command(flatten)]
+    service: remote::Args,
 }
 
 pub(super) async fn execute(args: &Args) -> anyhow::Result<ExitCode> {

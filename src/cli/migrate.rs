@@ -16,9 +16,12 @@ Examples:
 
 Several at once are no harm: they take turns. Migrations only go forward.";
 
+/// The settings that decide where the schema is, and what is said about it.
+const SHOWN: [&str; 4] = ["database_url", "listen_database_url", "log", "log_format"];
+
 /// Brings the schema up to date, and ends. `serve` does the same at its start.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, mut_args(settings::only(&SHOWN)))]
 pub(super) struct Args {
     #[command(flatten)]
     settings: settings::Args,

@@ -75,8 +75,10 @@ enum Command {
     /// Wait until a job has ended.
     Wait(wait::Args),
     /// Cancel jobs, waiting or running.
+    #[command(after_help = steer::CANCEL_EXAMPLES)]
     Cancel(steer::Args),
     /// Run jobs that have ended once more.
+    #[command(after_help = steer::RETRY_EXAMPLES)]
     Retry(steer::Args),
     /// List, pause and resume queues.
     Queues(queues::Args),
@@ -134,5 +136,36 @@ mod tests {
     #[test]
     fn the_definition_of_the_command_line_is_consistent() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn each_command_has_examples_of_its_own() {
+        let cli = super::Cli::command();
+        let mut seen = std::collections::BTreeMap::new();
+        for command in cli.get_subcommands() {
+            let name = command.get_name();
+            let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let first = examples.lines().nth(1).unwrap_or_default();
+            assert!(first.contains(&format!("reveille {name}")), "{name}: {examples}");
+            if let Some(other) = seen.insert(examples, name) {
+                panic!("{name} has the text of {other}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_command_shows_the_settings_that_it_looks_at() {
+        let mut cli = super::Cli::command();
+        for (name, shown, hidden) in [
+            ("health", "--listen", "--pool-size"),
+            ("doctor", "--listen-database-url", "--workers"),
+            ("migrate", "--database-url", "--max-connections"),
+            ("config", "--workers", "--auth-tokens"),
+            ("serve", "--workers", "--auth-tokens"),
+        ] {
+            let command = cli.find_subcommand_mut(name).unwrap();
+            let help = command.render_long_help().to_string();
+            assert!(help.contains(shown) && !help.contains(hidden), "{name}: {help}");
+        }
     }
 }

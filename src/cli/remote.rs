@@ -203,8 +203,37 @@ struct Field {
     message: String,
 }
 
+/// The answer of `/readyz`, as far as it says why a service is not ready.
+#[derive(Deserialize)]
+struct Unready {
+    checks: Vec<Check>,
+}
+
+#[derive(Deserialize)]
+struct Check {
+    name: String,
+    #[serde(default)]
+    detail: String,
+}
+
+impl Unready {
+    fn say(&self) -> String {
+        let mut said = "the service is not ready".to_owned();
+        for Check { name, detail } in &self.checks {
+            said = format!("{said}\n  {}: {}", clean(name, 100), clean(detail, 500));
+        }
+        if self.checks.iter().any(|check| ["database", "schema"].contains(&check.name.as_str())) {
+            said += "\n  run `reveille doctor` with the service's settings: it says what to change";
+        }
+        said
+    }
+}
+
 /// A refusal in words: what happened, then what to do.
 fn say(status: StatusCode, body: &str, url: &Url, has_token: bool) -> String {
+    if let Ok(unready) = serde_json::from_str::<Unready>(body) {
+        return unready.say();
+    }
     let Ok(problem) = serde_json::from_str::<Problem>(body) else {
         let start = clean(body.trim(), 200);
         return format!("{url} answered {status}, not in the way of Reveille: {start}");
@@ -256,6 +285,22 @@ mod tests {
         assert!(said.ends_with("\n  request id r1"), "{said}");
         let said = say(StatusCode::UNAUTHORIZED, body, &url, false);
         assert!(said.contains("set REVEILLE_TOKEN"), "{said}");
+    }
+
+    #[test]
+    fn a_service_that_is_not_ready_says_which_checks_fail() {
+        let url = Url::parse("http://x/readyz").unwrap();
+        let say = |body| say(StatusCode::SERVICE_UNAVAILABLE, body, &url, false);
+        let said = say(r#"{"status": "unhealthy", "checks": [
+                {"name": "database", "state": "failing", "detail": "it does not answer in time"}]}"#);
+        assert_eq!(
+            said,
+            "the service is not ready\n  database: it does not answer in time\n  run `reveille \
+             doctor` with the service's settings: it says what to change"
+        );
+        let said = say(r#"{"status": "unhealthy", "checks": [
+                {"name": "draining", "state": "failing", "detail": "the service is leaving"}]}"#);
+        assert_eq!(said, "the service is not ready\n  draining: the service is leaving");
     }
 
     #[test]

@@ -11,8 +11,9 @@ Examples:
   DATABASE_URL=postgres://me:secret@db/jobs reveille serve --workers 200
   REVEILLE_AUTH_TOKENS=$(openssl rand -hex 32) reveille serve --listen 0.0.0.0:8000
 
-When the service is ready, standard output says `ready http://HOST:PORT`. SIGTERM and Ctrl-C let
-running jobs end first, for --shutdown-grace-seconds at most; a second signal ends at once.
+When the service is ready, standard output says `ready http://HOST:PORT`. SIGTERM, Ctrl-C and SIGHUP
+let running jobs end first, for --shutdown-grace-seconds at most; a second SIGTERM or Ctrl-C ends at
+once. Started by nohup, the service does not heed SIGHUP.
 Every setting is explained by `reveille config --default`.";
 
 /// Runs the service: the API, and the workers.

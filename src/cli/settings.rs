@@ -35,6 +35,15 @@ fn flags() -> impl Iterator<Item = &'static Setting> {
     SETTINGS.iter().filter(|setting| setting.name != "auth_tokens")
 }
 
+/// Hides the other settings from a command's help. They are taken all the same, and `serve --help` has them.
+pub(super) fn only(shown: &'static [&'static str]) -> impl Fn(Arg) -> Arg {
+    move |arg| {
+        let name = arg.get_id().as_str();
+        let hide = flags().any(|setting| setting.name == name) && !shown.contains(&name);
+        if hide { arg.hide(true) } else { arg }
+    }
+}
+
 fn flag(setting: &'static Setting) -> Arg {
     let arg = Arg::new(setting.name)
         .long(setting.flag())

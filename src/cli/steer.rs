@@ -7,17 +7,24 @@ use uuid::Uuid;
 use super::output;
 use super::remote::{self, Request};
 
-const EXAMPLES: &str = "\
+pub(super) const CANCEL_EXAMPLES: &str = "\
 Examples:
   reveille cancel 0198c5f2-7a10-7cc3-8d4e-2f6b1a9e0c55
+  reveille list --tag nightly --status queued --all --json | jq -r .job_id | xargs reveille cancel
+
+A job that waits is cancelled at once. One that runs is told to stop; until it has, it stays
+`processing`. A job that cannot be cancelled does not stop the others; the exit status is then 1.";
+
+pub(super) const RETRY_EXAMPLES: &str = "\
+Examples:
+  reveille retry 0198c5f2-7a10-7cc3-8d4e-2f6b1a9e0c55
   reveille list --status failed --all --json | jq -r .job_id | xargs reveille retry
 
-A job that is running is told to stop; until it has, it stays `processing`. Ids go on being worked
-off after one that cannot be steered; the exit status is then 1.";
+A job that has ended waits again, under its own id and with all of its attempts. A job that has not
+ended does not stop the others; the exit status is then 1.";
 
-/// Which jobs.
+/// The jobs to steer.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     /// The ids of the jobs.
     #[arg(value_name = "JOB_ID", required = true)]

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::problem::did_you_mean;
 use super::value::Raw;
-use super::{CLIENT_VARIABLES, Config, ConfigError, Problem, SETTINGS, Setting, Source, rules};
+use super::{
+    CLIENT_VARIABLES, Config, ConfigError, Problem, SETTINGS, Setting, Source, kubernetes, rules,
+};
 
 /// Variables that other programs read too, and the settings that they stand for.
 const SHARED_VARIABLES: [(&str, &str); 2] =
@@ -125,6 +127,7 @@ impl Layers {
                 Some(_) if value.trim().is_empty() => {}
                 Some(setting) => self.set(setting, source, Raw::Text(value)),
                 None if CLIENT_VARIABLES.contains(&key.as_str()) => {}
+                None if kubernetes::is_of_a_service(key, value) => {}
                 None => {
                     let names: Vec<_> = SETTINGS.iter().map(Setting::variable).collect();
                     self.unknown(key, source, names.iter().map(String::as_str));
@@ -172,11 +175,11 @@ impl Layers {
     }
 
     fn finish(mut self) -> Result<Loaded, ConfigError> {
-        for (name, wrong) in rules::check(&self.config) {
-            // A layer that could not be read already has its line; its default is not to blame.
-            if !self.problems.iter().any(|problem| problem.setting == name) {
-                self.report(name, self.sources.of(name), wrong.what, &wrong.write);
-            }
+        // A layer that could not be read already has its line; its default is not to blame.
+        let mut broken = rules::check(&self.config);
+        broken.retain(|(name, _)| self.problems.iter().all(|problem| problem.setting != *name));
+        for (name, wrong) in broken {
+            self.report(name, self.sources.of(name), wrong.what, &wrong.write);
         }
         if !self.problems.is_empty() {
             return Err(ConfigError { problems: self.problems });

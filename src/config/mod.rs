@@ -10,7 +10,9 @@
 //!
 //! This is the only module that reads the process's environment.
 
+mod kubernetes;
 mod layers;
+mod log_filter;
 mod problem;
 mod reference;
 mod rules;
@@ -22,6 +24,7 @@ mod tests;
 mod value;
 
 pub use layers::{Inputs, Loaded, Sources};
+pub(crate) use log_filter::directives as log_directives;
 pub use problem::{ConfigError, Problem, Source};
 pub use reference::reference;
 pub use secret::{DatabaseUrl, Secret};

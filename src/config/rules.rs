@@ -1,6 +1,9 @@
 //! What no single setting can know: that values fit each other.
 
-use super::{Config, ConfigError, Problem, Raw, SETTINGS, Source, Wrong};
+use super::{Config, ConfigError, Problem, Raw, SETTINGS, Secret, Source, Wrong, log_filter};
+
+/// Shorter tokens can be guessed.
+const MIN_TOKEN_CHARS: usize = 16;
 
 impl Config {
     /// Checks a configuration that a program has made, as one that was loaded has been.
@@ -38,9 +41,10 @@ fn out_of_range(config: &Config) -> Vec<(&'static str, Wrong)> {
 pub(super) fn check(config: &Config) -> Vec<(&'static str, Wrong)> {
     [remote_needs_token(config), heartbeats_fit(config), direct_needs_database(config)]
         .into_iter()
-        .chain([pooler_needs_database(config), tokens_can_be_sent(config)])
-        .chain([queues_have_names(config), filter_is_one(config)])
+        .chain([pooler_needs_database(config), filter_is_one(config)])
         .flatten()
+        .chain(tokens_protect(config))
+        .chain(queues_have_names(config))
         .collect()
 }
 
@@ -78,31 +82,43 @@ fn pooler_needs_database(config: &Config) -> Option<(&'static str, Wrong)> {
     alone.then(|| ("pooler", Wrong::new("is set, but database_url is not", write)))
 }
 
-/// The characters that RFC 6750 lets a bearer token have: with others, no client could send it.
-fn tokens_can_be_sent(config: &Config) -> Option<(&'static str, Wrong)> {
-    let sendable = |token: &str| {
-        !token.is_empty()
-            && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte))
-    };
-    let bad = config.auth_tokens.iter().position(|token| !sendable(token.expose()))?;
-    let what = format!("cannot be sent in a header (token number {})", bad + 1);
-    Some(("auth_tokens", Wrong::new(what, "use letters, digits and - . _ ~ + / = only")))
+/// A token is long enough, and has only the characters that RFC 6750 lets it have: with others, no
+/// client could send it. They are told apart by number, since none may be quoted.
+fn tokens_protect(config: &Config) -> Vec<(&'static str, Wrong)> {
+    let sendable = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+    let mut broken = Vec::new();
+    for (token, number) in config.auth_tokens.iter().map(Secret::expose).zip(1..) {
+        if token.chars().count() < MIN_TOKEN_CHARS {
+            let what = format!("has a token that can be guessed (number {number})");
+            let write = format!(
+                "make it at least {MIN_TOKEN_CHARS} characters long; openssl rand -hex 32 makes one"
+            );
+            broken.push(("auth_tokens", Wrong::new(what, write)));
+        }
+        if !token.bytes().all(sendable) {
+            let what = format!("has a token that cannot be sent in a header (number {number})");
+            let write = "use letters, digits and - . _ ~ + / = only";
+            broken.push(("auth_tokens", Wrong::new(what, write)));
+        }
+    }
+    broken
 }
 
-fn queues_have_names(config: &Config) -> Option<(&'static str, Wrong)> {
+fn queues_have_names(config: &Config) -> Vec<(&'static str, Wrong)> {
     let valid = |name: &str| {
         (1..=64).contains(&name.len())
             && name.bytes().all(|byte| {
                 byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte)
             })
     };
-    let bad = config.queues.iter().find(|name| !valid(name))?;
-    let what = format!("{bad:?} is no name of a queue");
-    Some(("queues", Wrong::new(what, "write 1 to 64 of a-z 0-9 _ - . for each")))
+    let bad = config.queues.iter().filter(|name| !valid(name));
+    bad.map(|name| {
+        let what = format!("{name:?} is not a queue's name");
+        ("queues", Wrong::new(what, "write 1 to 64 of a-z 0-9 _ - . for each"))
+    })
+    .collect()
 }
 
 fn filter_is_one(config: &Config) -> Option<(&'static str, Wrong)> {
-    let error = tracing_subscriber::EnvFilter::try_new(&config.log).err()?;
-    let what = format!("{:?} is no filter ({error})", config.log);
-    Some(("log", Wrong::new(what, "write a level such as info, or info,reveille=debug")))
+    log_filter::directives(&config.log).err().map(|wrong| ("log", wrong))
 }

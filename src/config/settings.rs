@@ -86,8 +86,8 @@ settings! {
         /// the line `ready http://…` says which. Other machines are only served (0.0.0.0:8000) if
         /// auth_tokens is set or allow_remote_without_token says that this is meant.
         listen "listen": SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8000));
-        /// Bearer tokens, any of which opens the API; in the environment separated by commas.
-        /// None: everybody who reaches the port may do everything.
+        /// Bearer tokens of at least 16 characters, any of which opens the API; in the environment
+        /// separated by commas. None: everybody who reaches the port may do everything.
         /// Make one with: openssl rand -hex 32
         auth_tokens "auth_tokens": Vec<Secret> = Vec::new();
         /// Listen to other machines although there is no token, because something in front of the
@@ -147,8 +147,8 @@ settings! {
         keep_failed "keep_failed_seconds": Duration = Duration::from_secs(2_592_000), 1 to 3_153_600_000_u32;
     }
     "Sight" {
-        /// Which log lines are written, as a filter: a level (error, warn, info, debug, trace), or
-        /// levels by target, such as info,reveille=debug.
+        /// Which log lines are written, as a filter: a level (off, error, warn, info, debug, trace), or
+        /// levels by target, such as info,reveille=debug. Targets without a level have error.
         log "log": String = "info".to_owned();
         /// How they are written: text, json, or auto, which is text on a terminal and json otherwise.
         log_format "log_format": LogFormat = LogFormat::Auto;

@@ -92,7 +92,8 @@ fn only_loopback_is_open_without_a_token() {
     let found = problems("", &[remote], &[]);
     assert!(found[0].starts_with("listen (from REVEILLE_LISTEN) 0.0.0.0:8000 would"), "{found:?}");
 
-    assert!(Config::load(&inputs("", &[remote, ("REVEILLE_AUTH_TOKENS", "a,b")], &[])).is_ok());
+    let tokens = ("REVEILLE_AUTH_TOKENS", "0123456789abcdef,another-of-0123456789");
+    assert!(Config::load(&inputs("", &[remote, tokens], &[])).is_ok());
     let allowed = [("allow_remote_without_token", "true")];
     assert!(Config::load(&inputs("", &[remote], &allowed)).is_ok());
     assert!(Config::load(&inputs("listen = '[::1]:8000'", &[], &[])).is_ok());
@@ -122,7 +123,7 @@ fn combinations_that_cannot_work_are_refused() {
         ("pooler = true", "pooler"),
         ("listen_database_url = 'postgres://a/x'", "listen_database_url"),
         ("queues = ['Mail']", "queues"),
-        ("auth_tokens = ['two words']", "auth_tokens"),
+        ("auth_tokens = ['two words of some length']", "auth_tokens"),
         ("log = 'reveille=loud'", "log"),
     ] {
         let error = Config::load(&inputs(file, &[], &[])).unwrap_err();
@@ -133,10 +134,49 @@ fn combinations_that_cannot_work_are_refused() {
 
 #[test]
 fn secrets_are_masked_wherever_a_configuration_is_shown() {
-    let file = "database_url = 'postgres://me:hush@db/x'\nauth_tokens = ['hush', 'hush2']";
+    let file = "database_url = 'postgres://me:hush@db/x'
+auth_tokens = ['hush-hush-hush-hush', 'hush2-hush2-hush2']";
     let config = Config::load(&inputs(file, &[], &[])).unwrap().config;
     let shown = SETTINGS.iter().map(|setting| (setting.show)(&config).to_string());
     let all = format!("{config:?} {}", shown.collect::<String>());
     assert!(!all.contains("hush"), "{all}");
     assert!(all.contains("postgres://me:***@db:5432/x") && all.contains("[***, ***]"), "{all}");
+}
+
+#[test]
+fn every_weak_token_and_every_wrong_queue_is_told_at_once_and_no_token_is_quoted() {
+    let file = "auth_tokens = ['hunter2', '0123456789abcdef', 'two words of some length', 'a b']
+queues = ['Mail', 'ok', 'a b']
+workers = 10001";
+    let found = problems(file, &[], &[]);
+    let told: Vec<_> = found.iter().map(|line| line.split_once(") ").unwrap().1).collect();
+    let short = "make it at least 16 characters long; openssl rand -hex 32 makes one";
+    let odd = "use letters, digits and - . _ ~ + / = only";
+    assert_eq!(
+        told,
+        [
+            "10001 is out of range; write a whole number from 0 to 10000".to_owned(),
+            format!("has a token that can be guessed (number 1); {short}"),
+            format!("has a token that cannot be sent in a header (number 3); {odd}"),
+            format!("has a token that can be guessed (number 4); {short}"),
+            format!("has a token that cannot be sent in a header (number 4); {odd}"),
+            "\"Mail\" is not a queue's name; write 1 to 64 of a-z 0-9 _ - . for each".to_owned(),
+            "\"a b\" is not a queue's name; write 1 to 64 of a-z 0-9 _ - . for each".to_owned(),
+        ]
+    );
+    assert!(!found.concat().contains("hunter2"), "{found:#?}");
+}
+
+#[test]
+fn what_kubernetes_says_of_a_service_beside_is_no_mistake() {
+    let of_services = [
+        ("REVEILLE_PORT", "tcp://10.96.0.7:8000"),
+        ("REVEILLE_SERVICE_HOST", "10.96.0.7"),
+        ("REVEILLE_PORT_8000_TCP_ADDR", "10.96.0.7"),
+        ("REVEILLE_API_SERVICE_PORT_HTTP", "8000"),
+        ("REVEILLE_WORKERS", "2"),
+    ];
+    assert_eq!(Config::load(&inputs("", &of_services, &[])).unwrap().config.workers, 2);
+    let found = problems("", &[("REVEILLE_PORT", "9000")], &[]);
+    assert!(found[0].starts_with("REVEILLE_PORT is no setting"), "{found:?}");
 }

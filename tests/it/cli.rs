@@ -49,7 +49,8 @@ fn the_settings_in_force_are_shown_with_their_origins() {
     let directory = tempfile::tempdir().unwrap();
     let file = "workers = 5\ndatabase_url = 'postgres://me:hush@db/jobs'";
     std::fs::write(directory.path().join("reveille.toml"), file).unwrap();
-    let environment = [("REVEILLE_CRASH_BUDGET", "7"), ("REVEILLE_AUTH_TOKENS", "hush")];
+    let environment =
+        [("REVEILLE_CRASH_BUDGET", "7"), ("REVEILLE_AUTH_TOKENS", "hush-hush-hush-hush")];
     let line = ["config", "--json", "--poll-interval-seconds", "0.5"];
     let output = reveille(&directory, &environment, &line);
     assert!(output.status.success());

@@ -1,5 +1,6 @@
 //! Leaving in order: what can end ends, the rest is given back, and nobody holds the process.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -168,4 +169,37 @@ async fn a_claim_in_flight_is_waited_for() {
     assert_eq!(attempt, 0, "the attempt was spent");
     assert_eq!(value::<i64>(&client, "select count(*) from reveille.worker").await, 0);
     assert_one_place(&client).await;
+}
+
+/// Of one terminal that closes both the shell and the kernel tell, so a hangup may come twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hangup_lets_running_jobs_end_however_often_it_comes() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let mut leaver = with_grace(&database, "20").start().await;
+    let job = leaver.http().post_job(&sleep(1.0)).await.body["job_id"].as_str().unwrap().to_owned();
+    becomes(&client, &job, "processing", SOON).await;
+    leaver.signal(Signal::SIGHUP);
+    leaver.logged("running jobs may end", SOON).await;
+    leaver.signal(Signal::SIGHUP);
+    assert!(leaver.ended(SOON).await.success());
+    becomes(&client, &job, "completed", Duration::ZERO).await;
+    let attempts: i32 = value(&client, "select attempt from reveille.outcome").await;
+    assert_eq!(attempts, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn started_to_outlive_its_terminal_it_does_not_heed_a_hangup() {
+    if !cfg!(target_os = "linux") {
+        return; // No other system tells.
+    }
+    let database = harness::database().await;
+    let script = format!("trap '' HUP; exec {} serve", env!("CARGO_BIN_EXE_reveille"));
+    let shell = Service::of(Path::new("sh"), database.url()).arg("-c").arg(&script);
+    let mut service = shell.env("REVEILLE_SHUTDOWN_GRACE_SECONDS", "0").start().await;
+    service.signal(Signal::SIGHUP);
+    let done = service.http().post("/jobs?wait=10", &json!({"payload": 1})).await;
+    assert_eq!(done.body["status"], "completed");
+    assert_eq!(service.http().get("/readyz").await.status, 200);
+    assert!(service.terminate(SOON).await.success());
 }

@@ -23,6 +23,7 @@ mod leaving;
 mod library;
 mod lists;
 mod metrics;
+mod operating;
 mod outage;
 mod payloads;
 mod plans;

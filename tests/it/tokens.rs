@@ -71,3 +71,43 @@ async fn without_one_other_machines_are_not_served() {
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(said.contains("auth_tokens"), "{said}");
 }
+
+/// The command that the service prints for people, as a shell with this token would run it.
+async fn printed_command(service: &Service, token: &str) -> Vec<String> {
+    service.logged("curl -s", Duration::from_secs(10)).await;
+    let log = service.stderr();
+    let line = log.lines().find(|line| line.contains("curl -s")).unwrap();
+    let script = format!("curl() {{ printf '%s\\n' \"$@\"; }}; {}", line.trim());
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &script]).env("REVEILLE_TOKEN", token).kill_on_drop(true);
+    let output = within("the shell", Duration::from_secs(10), shell.output()).await.unwrap();
+    let words = String::from_utf8(output.stdout).unwrap();
+    words.lines().map(str::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_printed_command_works_when_pasted_and_holds_no_token() {
+    let database = harness::database().await;
+    for tokens in [None, Some(TOKENS.join(","))] {
+        let service = Service::on(database.url()).env("REVEILLE_LOG_FORMAT", "text");
+        let service = match &tokens {
+            Some(tokens) => service.env("REVEILLE_AUTH_TOKENS", tokens),
+            None => service,
+        };
+        let service = service.start().await;
+        let words = printed_command(&service, TOKENS[1]).await;
+        let behind = |flag: &str| {
+            let flags = words.iter().zip(&words[1..]).filter(|(word, _)| *word == flag);
+            flags.map(|(_, value)| value.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(words[..2], ["-s".to_owned(), format!("{}/jobs", service.url())]);
+        let mut request = service.http().request("POST", "/jobs").body(behind("-d").remove(0));
+        for header in behind("-H") {
+            let (name, value) = header.split_once(": ").unwrap();
+            request = request.header(name, value);
+        }
+        let answer = answer(request).await;
+        assert_eq!(answer.status, 201, "{words:?}: {answer:?}");
+        assert!(!service.stderr().contains("0123456789abcdef"), "a token is in the log");
+    }
+}

@@ -11,10 +11,9 @@ use serde_json::json;
 
 use self::link::Link;
 use self::report::{Check, Status, worst};
-use super::output;
-use super::settings::Args as Settings;
 use super::stop::Usage;
 use super::table::clean;
+use super::{output, settings as flags};
 use crate::config::{Config, DatabaseUrl};
 use crate::store::Error;
 
@@ -25,15 +24,18 @@ Examples:
 
 It changes nothing. Exit status: 0 nothing failed (there may be warnings), 1 something did.";
 
+/// The settings that decide about the database.
+const SHOWN: [&str; 4] = ["database_url", "listen_database_url", "pooler", "pool_size"];
+
 /// Checks the database, and says what to change.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, mut_args(flags::only(&SHOWN)))]
 pub(super) struct Args {
     /// Print the findings as an object.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    settings: Settings,
+    settings: flags::Args,
 }
 
 pub(super) async fn execute(args: &Args) -> anyhow::Result<ExitCode> {

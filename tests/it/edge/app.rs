@@ -170,7 +170,7 @@ impl Service {
         let api = OpenApiService::new(Api(gate.clone()), "Edge", "1");
         let known = Routes::from_spec(&docs::json(&api)).unwrap();
         let routes = docs::add(Route::new(), &api).nest("/", api);
-        let app = guarded(routes, Tokens::new(tokens).unwrap(), known);
+        let app = guarded(routes, Tokens::new(tokens), known);
         let (stop, force) = (CancellationToken::new(), CancellationToken::new());
         let ended = tokio::spawn(serve(listener, app.boxed(), limits, stop.clone(), force.clone()));
         Self { address, gate, stop, force, ended }
