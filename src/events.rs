@@ -89,6 +89,7 @@ impl Wakes {
 #[derive(Clone, Debug, Default)]
 pub struct Ends {
     waiting: Arc<Mutex<HashMap<JobId, watch::Sender<u64>>>>,
+    unnamed: Arc<Notify>,
 }
 
 impl Ends {
@@ -112,11 +113,19 @@ impl Ends {
         }
     }
 
-    /// Any job may have ended: everybody looks again.
-    pub fn look_again(&self) {
-        for sender in lock(&self.waiting).values() {
-            sender.send_modify(|times| *times += 1);
-        }
+    /// Some jobs may have ended, and nobody says which. Calls coalesce until [`Ends::unnamed`] returns.
+    pub fn some_ended(&self) {
+        self.unnamed.notify_one();
+    }
+
+    /// Returns when jobs may have ended that were not named.
+    pub async fn unnamed(&self) {
+        self.unnamed.notified().await;
+    }
+
+    /// The jobs that are waited for.
+    pub fn awaited(&self) -> Vec<JobId> {
+        lock(&self.waiting).keys().copied().collect()
     }
 }
 

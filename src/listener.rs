@@ -16,8 +16,8 @@ use crate::events::{Events, Source};
 use crate::job::{JobId, LeaseId};
 use crate::queue::{Lane, QueueName, TaskName};
 use crate::shutdown::Shutdown;
-use crate::store::Target;
 use crate::store::listen::Listening;
+use crate::store::{Store, Target};
 
 /// How often it notifies itself, and how long it waits to hear it. Every round costs the server two transactions.
 const CANARY: Duration = Duration::from_secs(10);
@@ -25,6 +25,11 @@ const SILENCE_MOST: Duration = Duration::from_secs(5);
 const RECONNECT_MOST: Duration = Duration::from_secs(3);
 /// Ids in one piece of news: a payload has less than 8,000 bytes, and an id takes 23.
 pub const IDS_MOST: usize = 300;
+/// A look for unnamed ends is followed by a pause of so many times as long as it took, which is a fiftieth of the time, within
+/// these bounds: a drain elsewhere announces such ends a hundred times a second.
+const LOOK_TIMES: u32 = 50;
+const LOOK_LEAST: Duration = Duration::from_millis(50);
+const LOOK_MOST: Duration = Duration::from_secs(2);
 
 /// Listens until the service stops.
 pub async fn run(target: Target, events: Events, shutdown: Shutdown) {
@@ -38,7 +43,7 @@ pub async fn run(target: Target, events: Events, shutdown: Shutdown) {
                 events.listening.store(true, Ordering::Relaxed);
                 (up, pause) = (true, Duration::from_millis(50));
                 events.wakes.wake(|pending| pending.everything = true);
-                events.ends.look_again();
+                events.ends.some_ended();
                 tokio::select! {
                     () = shutdown.stopping.cancelled() => return,
                     reason = listen(listening, &events) => tracing::warn!(reason, "the listening connection is lost; the poll goes on"),
@@ -92,6 +97,37 @@ async fn listen(mut listening: Listening, events: &Events) -> &'static str {
     }
 }
 
+/// Finds out which of the awaited jobs have ended when that was announced without their ids: in one statement for all of them, so
+/// that those who wait for other jobs ask nothing.
+pub async fn look_for_ends(store: Store, events: Events, shutdown: Shutdown) {
+    loop {
+        tokio::select! {
+            () = shutdown.stopping.cancelled() => return,
+            () = events.ends.unnamed() => {}
+        }
+        let awaited = events.ends.awaited();
+        if awaited.is_empty() {
+            continue;
+        }
+        let begun = Instant::now();
+        let pause = match store.job_ended(&awaited).await {
+            Ok(ended) => {
+                events.ends.ended(ended);
+                (begun.elapsed() * LOOK_TIMES).clamp(LOOK_LEAST, LOOK_MOST)
+            }
+            Err(error) => {
+                tracing::debug!(%error, "could not look which jobs have ended; it is tried again");
+                events.ends.some_ended();
+                LOOK_MOST
+            }
+        };
+        tokio::select! {
+            () = shutdown.stopping.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
 /// Payloads: `lane QUEUE TASK PRIORITY`, `queue QUEUE`, `suspects`, `cancel LEASE JOB`, `ended IDS` or `ended *`.
 fn hand_on(payload: &str, events: &Events) {
     let mut words = payload.split(' ');
@@ -121,7 +157,7 @@ fn hand_on(payload: &str, events: &Events) {
             }
         }
         Some("ended") => match words.next() {
-            Some("*") => events.ends.look_again(),
+            Some("*") => events.ends.some_ended(),
             Some(text) => {
                 events.ends.ended(text.split(',').filter_map(|word| Some(JobId(short_id(word)?))))
             }

@@ -114,6 +114,7 @@ impl Service {
                 "behind a pooler and without listen_database_url nothing can be listened to: jobs of others are found by the poll"
             ),
         }
+        services.spawn(listener::look_for_ends(store.clone(), events.clone(), shutdown.clone()));
         services.spawn(maintenance::rescue(
             store.clone(),
             engine.duties.clone(),

@@ -55,6 +55,13 @@ impl Store {
         let rows = self.cold(sql!("job/get": UUID), &[&id.0]).await?;
         rows.first().map(job_row).transpose()
     }
+
+    /// Which of these jobs have ended.
+    pub async fn job_ended(&self, ids: &[JobId]) -> Result<Vec<JobId>> {
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+        let rows = self.cold(sql!("job/ended": UUID_ARRAY), &[&ids]).await?;
+        rows.iter().map(|row| Ok(JobId(row.try_get(0)?))).collect()
+    }
 }
 
 /// A status as SQL spells it.

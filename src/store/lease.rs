@@ -314,7 +314,7 @@ impl Store {
     }
 
     async fn outcomes_among(&self, ids: &[Uuid]) -> Result<HashSet<Uuid>> {
-        let rows = self.hot(sql!("lease/why": UUID_ARRAY), &[&ids]).await?;
+        let rows = self.hot(sql!("job/ended": UUID_ARRAY), &[&ids]).await?;
         rows.iter().map(|row| row.try_get(0)).collect()
     }
 }

@@ -15,6 +15,7 @@ mod contract;
 mod doors;
 mod edge;
 mod embedded;
+mod ends;
 mod examples;
 mod faults;
 mod fencing;

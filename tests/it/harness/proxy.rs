@@ -1,5 +1,6 @@
 //! A proxy between the service and PostgreSQL that can be told to misbehave.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -39,6 +40,8 @@ struct Shared {
     mode: watch::Sender<Mode>,
     lose: Mutex<Option<String>>,
     lost: watch::Sender<usize>,
+    /// How often each SQL text was sent.
+    sent: Mutex<HashMap<String, usize>>,
 }
 
 enum Target {
@@ -66,7 +69,7 @@ impl FaultProxy {
         };
         let (mode, lose, lost) =
             (watch::Sender::new(Mode::Pass), Mutex::default(), watch::Sender::new(0));
-        let shared = Arc::new(Shared { target, mode, lose, lost });
+        let shared = Arc::new(Shared { target, mode, lose, lost, sent: Mutex::default() });
         let accepter = shared.clone();
         let (address, accepting) = on_background(async move {
             let listener =
@@ -98,6 +101,12 @@ impl FaultProxy {
     pub(crate) async fn lost(&self, count: usize) {
         let mut lost = self.shared.lost.subscribe();
         lost.wait_for(|it| *it >= count).await.expect("the proxy lives");
+    }
+
+    /// How many transactions were sent whose SQL contains `needle`.
+    pub(crate) fn sent(&self, needle: &str) -> usize {
+        let sent = self.shared.sent.lock().expect("nobody panics with it");
+        sent.iter().filter(|(sql, _)| sql.contains(needle)).map(|(_, count)| count).sum()
     }
 }
 
@@ -161,8 +170,12 @@ impl Shared {
         let (mut buffer, mut reader) = (vec![0; 1 << 16], wire::Reader::default());
         while let Ok(length @ 1..) = from.read(&mut buffer).await {
             self.hold_back().await;
-            if reader.read(&buffer[..length]).iter().any(|sql| self.is_to_be_lost(sql)) {
-                losing.send_replace(Some(reader.asked()));
+            for sql in reader.read(&buffer[..length]) {
+                if self.is_to_be_lost(&sql) {
+                    losing.send_replace(Some(reader.asked()));
+                }
+                let mut sent = self.sent.lock().expect("nobody panics with it");
+                *sent.entry(sql).or_default() += 1;
             }
             if to.write_all(&buffer[..length]).await.is_err() {
                 break;
