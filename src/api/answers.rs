@@ -14,10 +14,12 @@ use poem_openapi::types::Type;
 
 use super::problem::Problem;
 
-/// Statuses of every operation: no token, a mistake of ours, the database gone.
-const ALWAYS: &[u16] = &[401, 500, 503];
+/// Statuses of every operation: no token, a name that is not allowed, a mistake of ours, the database gone.
+const ALWAYS: &[u16] = &[401, 421, 500, 503];
+/// Statuses of an operation that changes something: a web page of another origin asks for it.
+pub const CHANGE: &[u16] = &[403];
 /// Statuses of an operation that reads a body through [`super::body::Read`].
-pub const BODY: &[u16] = &[400, 408, 413, 415, 422];
+pub const BODY: &[u16] = &[400, 403, 408, 413, 415, 422];
 
 /// What an operation may refuse with; written by [`refusals!`](crate::refusals).
 pub trait Refuses: Send + Sync + 'static {
@@ -115,6 +117,9 @@ fn description(status: u16) -> &'static str {
             "The request cannot be read: a parameter has the wrong form, or the body is empty or no JSON."
         }
         401 => "No bearer token, or an unknown one, although the service asks for one.",
+        403 => {
+            "A web page of another origin sent this (`cross_origin`): only the service's own pages may change something."
+        }
         404 => "There is no such thing.",
         408 => "The body did not arrive in time.",
         409 => {
@@ -123,6 +128,9 @@ fn description(status: u16) -> &'static str {
         413 => "The body is too large.",
         415 => "The body has a content type that is not read here; send `application/json`.",
         422 => "The body is JSON, but something in it is wrong; `errors` lists every wrong place.",
+        421 => {
+            "The service has no tokens, and the request's Host is not one of its names (`host_not_allowed`)."
+        }
         500 => "A mistake of the service; its log has the `request_id`.",
         503 => {
             "The database cannot be reached, or whether it kept the change is not known (`outcome_unknown`)."

@@ -1,11 +1,12 @@
 //! HTTP: the edge, and one file for each resource behind it.
 //!
 //! A request comes in through [`edge`], which owns the sockets and their deadlines; passes [`middleware`], which gives it
-//! an id and turns everything that goes wrong into a [`problem`]; is read by [`body`] and [`fields`]; and is answered by
+//! an id and turns everything that goes wrong into a [`problem`], and [`browsers`], which keeps strangers' pages out; is read by [`body`] and [`fields`]; and is answered by
 //! the operation of a resource, whose error answers [`answers`] puts into the specification that [`docs`] serves.
 
 pub mod answers;
 pub mod body;
+pub mod browsers;
 pub mod docs;
 pub mod edge;
 mod etag;
@@ -34,6 +35,7 @@ use poem::endpoint::{BoxEndpoint, make};
 use poem::{EndpointExt, IntoEndpoint, Response, Route, get};
 use poem_openapi::{OpenApiService, Tags};
 
+use self::browsers::Browsers;
 use crate::auth::{Guard, Tokens};
 use crate::events::Events;
 use crate::shutdown::Shutdown;
@@ -127,6 +129,7 @@ pub fn spec_yaml() -> String {
 pub fn app(
     services: Services,
     tokens: Tokens,
+    browsers: Browsers,
 ) -> serde_json::Result<BoxEndpoint<'static, Response>> {
     let service = service();
     let spec = docs::json(&service);
@@ -145,15 +148,17 @@ pub fn app(
         .nest("/", service)
         .data(services)
         .with(query);
-    Ok(guarded(routes, tokens, known))
+    Ok(guarded(routes, tokens, browsers, known))
 }
 
-/// Routes with everything around them that no request may miss: the guard, and outside of it the middleware that turns
-/// whatever goes wrong into a problem. This is what [`edge::serve`] takes.
+/// Routes with everything around them that no request may miss: the guards, and outside of them the middleware that turns
+/// everything that goes wrong into a problem. This is what [`edge::serve`] takes.
 pub fn guarded(
     routes: impl IntoEndpoint<Endpoint: 'static>,
     tokens: Tokens,
+    browsers: Browsers,
     known: middleware::Routes,
 ) -> BoxEndpoint<'static, Response> {
-    routes.with(Guard(tokens)).with(middleware::Observe::new(known)).map_to_response().boxed()
+    let guarded = routes.with(Guard(tokens)).with(browsers);
+    guarded.with(middleware::Observe::new(known)).map_to_response().boxed()
 }

@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::api::browsers::Browsers;
 use crate::api::edge::{self, EdgeLimits};
 use crate::api::{self, Services};
 use crate::auth::Tokens;
@@ -18,6 +19,7 @@ use crate::config::{Config, Secret};
 pub(crate) struct Front {
     listener: TcpListener,
     tokens: Tokens,
+    browsers: Browsers,
 }
 
 impl Front {
@@ -28,12 +30,12 @@ impl Front {
         let listener = TcpListener::bind(config.listen).await.with_context(|| {
             format!("cannot listen on {}. Is another service there? Choose an address with --listen, port 0 for any free one", config.listen)
         })?;
-        Ok(Self { listener, tokens })
+        Ok(Self { listener, tokens, browsers: Browsers::of(config) })
     }
 
     /// Serves the API.
     pub(super) fn serve(self, behind: Services, connections: usize) -> anyhow::Result<Serving> {
-        let app = api::app(behind, self.tokens)?;
+        let app = api::app(behind, self.tokens, self.browsers)?;
         let address = self.listener.local_addr()?;
         let (stop, force) = (CancellationToken::new(), CancellationToken::new());
         let limits = EdgeLimits { connections, ..EdgeLimits::default() };

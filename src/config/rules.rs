@@ -1,6 +1,8 @@
 //! What no single setting can know: that values fit each other.
 
-use super::{Config, ConfigError, Problem, Raw, SETTINGS, Secret, Source, Wrong, log_filter};
+use super::{
+    Config, ConfigError, Problem, Raw, SETTINGS, Secret, Source, Wrong, is_host, log_filter,
+};
 
 /// Shorter tokens can be guessed.
 const MIN_TOKEN_CHARS: usize = 16;
@@ -45,6 +47,7 @@ pub(super) fn check(config: &Config) -> Vec<(&'static str, Wrong)> {
         .flatten()
         .chain(tokens_protect(config))
         .chain(queues_have_names(config))
+        .chain(hosts_are_names(config))
         .collect()
 }
 
@@ -102,6 +105,14 @@ fn tokens_protect(config: &Config) -> Vec<(&'static str, Wrong)> {
         }
     }
     broken
+}
+
+fn hosts_are_names(config: &Config) -> Vec<(&'static str, Wrong)> {
+    let wrong = |host: &String| {
+        let write = "write names such as jobs.example.org, without http:// and without a port";
+        ("allowed_hosts", Wrong::new(format!("{host:?} is not a valid host"), write))
+    };
+    config.allowed_hosts.iter().filter(|host| !is_host(host)).map(wrong).collect()
 }
 
 fn queues_have_names(config: &Config) -> Vec<(&'static str, Wrong)> {

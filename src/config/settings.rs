@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::public_url::PublicUrl;
 use super::secret::{DatabaseUrl, Secret};
 use super::value::{LogFormat, Raw, Value, Wrong};
 
@@ -93,6 +94,14 @@ settings! {
         /// Listen to other machines although there is no token, because something in front of the
         /// service (a proxy, a network policy) keeps strangers out.
         allow_remote_without_token "allow_remote_without_token": bool = false;
+        /// Names by which the API may be asked while there is no token, beside localhost and IP
+        /// addresses; in the environment separated by commas. A web page could reach a service
+        /// by any other name (DNS rebinding). Empty, and allow_remote_without_token: any name.
+        allowed_hosts "allowed_hosts": Vec<String> = Vec::new();
+        /// Where browsers and clients reach the API, if that is not where it listens: behind a
+        /// proxy, perhaps below a path, such as https://example.org/reveille. Its host is allowed,
+        /// pages from there may submit, and links and the specification begin with it.
+        public_url "public_url": Option<PublicUrl> = None;
         /// How many HTTP connections are served at a time; more of them wait to be accepted.
         max_connections "max_connections": usize = 4096, 1 to 1_000_000;
     }

@@ -125,6 +125,9 @@ fn combinations_that_cannot_work_are_refused() {
         ("queues = ['Mail']", "queues"),
         ("auth_tokens = ['two words of some length']", "auth_tokens"),
         ("log = 'reveille=loud'", "log"),
+        ("allowed_hosts = ['http://jobs.example.org']", "allowed_hosts"),
+        ("allowed_hosts = ['jobs.example.org:8000']", "allowed_hosts"),
+        ("public_url = 'jobs.example.org'", "public_url"),
     ] {
         let error = Config::load(&inputs(file, &[], &[])).unwrap_err();
         let settings: Vec<_> = error.problems.iter().map(|it| it.setting.as_str()).collect();

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::public_url::PublicUrl;
 use super::secret::{DatabaseUrl, Secret};
 use super::settings::Range;
 
@@ -280,6 +281,22 @@ impl Value for Option<DatabaseUrl> {
 
     fn show(&self) -> toml::Value {
         toml::Value::String(self.as_ref().map(ToString::to_string).unwrap_or_default())
+    }
+}
+
+/// Empty text means that there is none, so that the reference can show a default.
+impl Value for Option<PublicUrl> {
+    const KIND: &'static str = "URL";
+
+    fn read(raw: Raw<'_>, _: Option<Range>) -> Result<Self, Wrong> {
+        match text(raw, "write a URL in quotes")? {
+            "" => Ok(None),
+            url => PublicUrl::new(url).map(Some),
+        }
+    }
+
+    fn show(&self) -> toml::Value {
+        toml::Value::String(self.as_ref().map_or("", PublicUrl::as_str).to_owned())
     }
 }
 

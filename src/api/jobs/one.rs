@@ -7,7 +7,7 @@ use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
 
 use super::super::Services;
-use super::super::answers::Refused;
+use super::super::answers::{CHANGE, Refused};
 use super::super::body::Body;
 use super::super::etag;
 use super::super::failure::after_change;
@@ -29,9 +29,9 @@ const ATTEMPTS_MOST: u32 = 1000;
 refusals! {
     pub GetJob: &[400, 404];
     pub ListAttempts: &[400, 404];
-    pub CancelJob: &[400, 404, 409];
-    pub RetryJob: &[400, 404, 409];
-    pub DeleteJob: &[400, 404, 409];
+    pub CancelJob: CHANGE, &[400, 404, 409];
+    pub RetryJob: CHANGE, &[400, 404, 409];
+    pub DeleteJob: CHANGE, &[400, 404, 409];
 }
 
 pub struct JobApi;

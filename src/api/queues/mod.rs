@@ -10,7 +10,7 @@ use poem_openapi::param::{Path, Query};
 use view::{ListAnswer, Queue, QueuePage};
 
 use super::Services;
-use super::answers::Refused;
+use super::answers::{CHANGE, Refused};
 use super::body::Body;
 use super::failure::after_change;
 use super::params::{QueueText, invalid_cursor, next_link, page_limit};
@@ -22,8 +22,8 @@ use crate::refusals;
 refusals! {
     pub ListQueues: &[400];
     pub GetQueue: &[400, 404];
-    pub PauseQueue: &[400];
-    pub ResumeQueue: &[400, 404];
+    pub PauseQueue: CHANGE, &[400];
+    pub ResumeQueue: CHANGE, &[400, 404];
 }
 
 pub struct QueuesApi;

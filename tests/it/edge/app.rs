@@ -9,6 +9,7 @@ use poem_openapi::param::Path;
 use poem_openapi::{Object, OpenApi, OpenApiService};
 use reveille::api::answers::{BODY, Refused};
 use reveille::api::body::{Body, FromBody, Read};
+use reveille::api::browsers::Browsers;
 use reveille::api::edge::{Accept, EdgeLimits, serve};
 use reveille::api::fields::Fields;
 use reveille::api::middleware::Routes;
@@ -170,7 +171,7 @@ impl Service {
         let api = OpenApiService::new(Api(gate.clone()), "Edge", "1");
         let known = Routes::from_spec(&docs::json(&api)).unwrap();
         let routes = docs::add(Route::new(), &api).nest("/", api);
-        let app = guarded(routes, Tokens::new(tokens), known);
+        let app = guarded(routes, Tokens::new(tokens), Browsers::default(), known);
         let (stop, force) = (CancellationToken::new(), CancellationToken::new());
         let ended = tokio::spawn(serve(listener, app.boxed(), limits, stop.clone(), force.clone()));
         Self { address, gate, stop, force, ended }

@@ -91,10 +91,13 @@ fn the_specification_lists_the_refusals() {
         operation["responses"].as_object().unwrap().keys().cloned().collect()
     };
     let echo = &spec["paths"]["/echo"]["post"];
-    assert_eq!(statuses(echo), ["200", "400", "401", "408", "413", "415", "422", "500", "503"]);
+    assert_eq!(
+        statuses(echo),
+        ["200", "400", "401", "403", "408", "413", "415", "421", "422", "500", "503"]
+    );
     assert_eq!(
         statuses(&spec["paths"]["/items/{id}"]["get"]),
-        ["200", "400", "401", "404", "500", "503"]
+        ["200", "400", "401", "404", "421", "500", "503"]
     );
     let refusal = &echo["responses"]["503"];
     let schema = &refusal["content"]["application/problem+json"]["schema"]["$ref"];
