@@ -33,6 +33,11 @@ impl Error {
         }
     }
 
+    /// Whether a pooler refused settings of the session, which PostgreSQL itself takes.
+    pub fn refuses_settings(&self) -> bool {
+        self.to_string().contains("unsupported startup parameter")
+    }
+
     /// Whether the same call may succeed a moment later.
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Unknown(_) | Self::Busy { .. })

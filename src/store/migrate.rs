@@ -48,7 +48,7 @@ pub enum MigrateError {
     #[error("PostgreSQL {0} is too old: 14 or newer is needed")]
     OldServer(String),
     #[error(
-        "migrations need a direct connection, and this one leads through a pooler: set listen_database_url to the PostgreSQL behind it"
+        "migrations need a direct connection, and this one leads through a pooler: let listen_database_url name the PostgreSQL behind it, and set pooler = true"
     )]
     Pooler,
     #[error(
@@ -76,7 +76,9 @@ fn versions() -> impl Iterator<Item = u32> {
 
 /// Brings the schema up to date. Waits while another instance does so.
 pub async fn migrate(target: &Target) -> Result<Version, MigrateError> {
-    let mut client = connect(&target.with_options(DIRECT)).await?;
+    let mut client = connect(&target.with_options(DIRECT)).await.map_err(|error| {
+        if error.refuses_settings() { MigrateError::Pooler } else { error.into() }
+    })?;
     check_server(&client).await?;
     lock(&client).await?;
     let exists = !client

@@ -13,6 +13,7 @@ mod claims;
 mod cli;
 mod commit;
 mod contract;
+mod doctor;
 mod doors;
 mod edge;
 mod embedded;

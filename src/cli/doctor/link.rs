@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio_postgres::{AsyncMessage, Client};
 
 use crate::config::DatabaseUrl;
-use crate::store::{Error, Result, doctor as store};
+use crate::store::{Result, doctor as store};
 
 /// A setting that the service would bring along; here it also keeps questions short.
 const LIMIT: &str = "-c statement_timeout=30000";
@@ -23,7 +23,7 @@ pub(super) struct Link {
 impl Link {
     pub(super) async fn open(url: &DatabaseUrl) -> Result<Self> {
         let (link, offered) = match store::connect(url, Some(LIMIT)).await {
-            Err(error) if refuses_options(&error) => (store::connect(url, None).await?, false),
+            Err(error) if error.refuses_settings() => (store::connect(url, None).await?, false),
             connected => (connected?, true),
         };
         let (client, mut connection) = link;
@@ -54,8 +54,4 @@ impl Link {
         };
         tokio::time::timeout(patience, heard).await.unwrap_or(false)
     }
-}
-
-fn refuses_options(error: &Error) -> bool {
-    error.to_string().contains("unsupported startup parameter")
 }

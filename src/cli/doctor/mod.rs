@@ -24,6 +24,8 @@ Examples:
 
 It changes nothing. Exit status: 0 nothing failed (there may be warnings), 1 something did.";
 
+const NOTIFY: &str = "NOTIFY round trip";
+
 /// The settings that decide about the database.
 const SHOWN: [&str; 4] = ["database_url", "listen_database_url", "pooler", "pool_size"];
 
@@ -72,7 +74,7 @@ async fn examine(config: &Config, url: &DatabaseUrl) -> Vec<Check> {
     checks.extend(finding("oldest snapshot", probes::vacuum(client).await));
     checks.extend(finding("notification queue", probes::notification_queue(client).await));
     checks.extend(finding("clocks", probes::clock(client).await));
-    checks.extend(notifications(config, url, link.takes_options).await);
+    checks.extend(direct(config, url, link.takes_options).await);
     checks
 }
 
@@ -80,10 +82,30 @@ fn finding(name: &str, found: Result<Vec<Check>, Error>) -> Vec<Check> {
     found.unwrap_or_else(|error| vec![probes::unanswered(name, &error)])
 }
 
+/// No connection. A server that answered, with a refusal, is there: then the network is not to blame.
 fn unreachable(name: &str, error: &Error) -> Check {
-    let change = "correct the address, start the server, or let its pg_hba.conf and firewall admit \
-                  this machine";
-    Check::fail(name, error.to_string(), change)
+    let found = error.to_string();
+    let change = match error.state() {
+        // Only the driver knows that there is no password to send; it never asks the server.
+        None if found.contains("password missing") => {
+            "the server asks for a password: write it into the address"
+        }
+        None => {
+            "correct the address, start the server, or let its firewall and listen_addresses admit \
+             this machine"
+        }
+        Some("28P01") => {
+            "correct the user's password in the address, or set it anew: alter role … password '…'"
+        }
+        Some(state) if state.starts_with("28") => {
+            "correct the user in the address, let the role log in (alter role … login), or let the \
+             server's pg_hba.conf admit it from this machine"
+        }
+        Some("3D000") => "create the database, or correct its name in the address",
+        Some("42501") => "let the role connect: grant connect on database … to it",
+        Some(_) => "the server is there and refuses the connection: change what it says",
+    };
+    Check::fail(name, found, change)
 }
 
 fn pooler(config: &Config, takes_options: bool) -> Check {
@@ -93,7 +115,10 @@ fn pooler(config: &Config, takes_options: bool) -> Check {
         (false, false) => Check::fail(
             "connection",
             "something in between refuses settings of a session: a PgBouncer",
-            "set pooler = true, and listen_database_url to a direct connection",
+            match config.listen_database_url {
+                None => "set pooler = true, and listen_database_url to a direct connection",
+                Some(_) => "set pooler = true",
+            },
         ),
         (true, true) => Check::warn(
             "connection",
@@ -103,18 +128,57 @@ fn pooler(config: &Config, takes_options: bool) -> Check {
     }
 }
 
-/// Notifications go by the direct connection, if there is one.
-async fn notifications(config: &Config, url: &DatabaseUrl, direct: bool) -> Vec<Check> {
-    const NAME: &str = "NOTIFY round trip";
-    if config.listen_database_url.is_none() && (config.pooler || !direct) {
+/// The connection for what a pooler does not let through: notifications, and changes of the schema.
+/// `through` says whether `url` lets settings of a session through.
+async fn direct(config: &Config, url: &DatabaseUrl, through: bool) -> Vec<Check> {
+    let Some(own) = &config.listen_database_url else {
+        if through && !config.pooler {
+            return notifications(config, Link::open(url).await).await;
+        }
         let seconds = config.poll_interval.as_secs_f64();
         let found =
             format!("not tried: no direct connection, jobs are found by polling ({seconds} s)");
-        return vec![Check::warn(NAME, found, "set listen_database_url to a direct connection")];
+        let change = "set listen_database_url to a direct connection";
+        let polled = Check::warn(NOTIFY, found, change);
+        return if through { vec![polled] } else { vec![schema_changes(config, false), polled] };
+    };
+    let link = Link::open(own).await;
+    let through = link.as_ref().map_or(true, |link| link.takes_options);
+    let mut checks = vec![schema_changes(config, through)];
+    checks.extend(notifications(config, link).await);
+    checks
+}
+
+/// Whether `serve` can bring the schema up to date, as it does at its start. `through` says whether
+/// its connection for that lets settings of a session through.
+fn schema_changes(config: &Config, through: bool) -> Check {
+    const NAME: &str = "schema changes";
+    if through {
+        return Check::ok(NAME, "by a direct connection");
     }
-    match Link::open(config.listen_database_url.as_ref().unwrap_or(url)).await {
-        Ok(mut link) => finding(NAME, probes::round_trip(&mut link).await),
-        Err(error) => vec![unreachable(NAME, &error)],
+    if !config.migrate {
+        return Check::ok(NAME, "left to `reveille migrate`, as migrate says");
+    }
+    let own =
+        "set migrate = false and run `reveille migrate` where PostgreSQL itself can be reached";
+    match config.listen_database_url {
+        None => Check::fail(
+            NAME,
+            "`reveille serve` makes them at its start, and a pooler does not let them through",
+            format!("set listen_database_url to a direct connection, or {own}"),
+        ),
+        Some(_) => Check::fail(
+            NAME,
+            "listen_database_url leads through a pooler, which does not let them through",
+            format!("let listen_database_url name PostgreSQL itself, or {own}"),
+        ),
+    }
+}
+
+async fn notifications(config: &Config, link: Result<Link, Error>) -> Vec<Check> {
+    match link {
+        Ok(mut link) => finding(NOTIFY, probes::round_trip(NOTIFY, &mut link, config).await),
+        Err(error) => vec![unreachable(NOTIFY, &error)],
     }
 }
 
@@ -153,5 +217,44 @@ mod tests {
         assert_eq!(status(true, false), Status::Ok);
         assert_eq!(status(false, false), Status::Fail);
         assert_eq!(status(true, true), Status::Warn);
+    }
+
+    #[test]
+    fn nothing_is_advised_that_is_set() {
+        let direct = DatabaseUrl::new("postgres://db/jobs").unwrap();
+        let change = |pooler_set, listen: Option<&DatabaseUrl>| {
+            let listen_database_url = listen.cloned();
+            let config = Config { pooler: pooler_set, listen_database_url, ..Config::default() };
+            let checks = [pooler(&config, false), schema_changes(&config, false)];
+            checks.into_iter().filter_map(|check| check.change).collect::<Vec<_>>().join("\n")
+        };
+        let none = change(false, None);
+        assert!(none.contains("pooler = true, and listen_database_url to"), "{none}");
+        let own = change(false, Some(&direct));
+        assert!(own.starts_with("set pooler = true\n") && !own.contains("set listen_"), "{own}");
+        let pooler = change(true, None);
+        assert!(pooler.starts_with("set listen_database_url to a direct"), "{pooler}");
+        let both = change(true, Some(&direct));
+        assert!(both.starts_with("let listen_database_url name PostgreSQL itself"), "{both}");
+    }
+
+    #[test]
+    fn a_refusal_is_not_blamed_on_the_network() {
+        for (state, word) in [
+            ("28P01", "password"),
+            ("28000", "pg_hba.conf"),
+            ("3D000", "database"),
+            ("42501", "grant connect"),
+            ("53300", "refuses"),
+        ] {
+            let (state, message) = (state.to_owned(), "no".to_owned());
+            let check = unreachable("connection", &Error::Refused { state, message, detail: None });
+            let change = check.change.unwrap();
+            assert!(change.contains(word) && !change.contains("firewall"), "{change}");
+        }
+        let silent = unreachable("connection", &Error::Unavailable("timed out".to_owned()));
+        assert!(silent.change.unwrap().contains("firewall"));
+        let driver = Error::Unavailable("invalid configuration: password missing".to_owned());
+        assert!(!unreachable("connection", &driver).change.unwrap().contains("firewall"));
     }
 }

@@ -41,8 +41,8 @@ pub(super) async fn server(client: &Client) -> Result<Vec<Check>> {
     let role = Check::warn(
         "role",
         format!("{}{}", server.role, if server.superuser { ", a superuser" } else { "" }),
-        "works, but a role that owns nothing but the schema is safer: create role reveille login, \
-         grant create on database … to it",
+        "works, but a role that owns nothing but the schema is safer: create role reveille login \
+         password '…'; create schema reveille authorization reveille",
     );
     Ok(vec![
         if major > 18 { untried } else { version },
@@ -60,7 +60,11 @@ pub(super) async fn connections(client: &Client, config: &Config) -> Result<Vec<
     let server = store::connections(client).await?;
     let needed = i64::from(config.pool_size) + BESIDE_POOL;
     let found = format!("{} of {} are free, an instance takes {needed}", server.free, server.most);
-    let change = "raise max_connections, lower pool_size, or put a PgBouncer between";
+    let change = if config.pooler {
+        "raise the server's max_connections, or lower pool_size"
+    } else {
+        "raise the server's max_connections, lower pool_size, or put a PgBouncer between"
+    };
     let check = if server.free < needed {
         Check::fail("connections", found, change)
     } else {
@@ -75,12 +79,11 @@ pub(super) async fn schema(client: &Client) -> Result<Vec<Check>> {
     let role = store::privileges(client).await?;
     if missing.len() == store::TABLES.len() {
         let change = "start the service or run `reveille migrate`; either makes it";
-        let grant =
-            "grant create on database … to the role, or let an owner run `reveille migrate`";
-        let check = if role.may_create {
-            Check::ok("privileges", "may create the schema")
-        } else {
-            Check::fail("privileges", "may not create a schema", grant)
+        let grant = "let an owner of the database run: create schema reveille authorization …";
+        let check = match (role.owns_schema, role.may_create) {
+            (true, _) => Check::ok("privileges", "owns the schema"),
+            (false, true) => Check::ok("privileges", "may create the schema"),
+            (false, false) => Check::fail("privileges", "may not create the schema", grant),
         };
         return Ok(vec![Check::warn("schema", "not there yet", change), check]);
     }
@@ -207,8 +210,7 @@ fn judge_clock(ahead: f64) -> Check {
 }
 
 /// How long a notification takes to come back, the middle one of five.
-pub(super) async fn round_trip(link: &mut Link) -> Result<Vec<Check>> {
-    const NAME: &str = "NOTIFY round trip";
+pub(super) async fn round_trip(name: &str, link: &mut Link, config: &Config) -> Result<Vec<Check>> {
     store::listen(&link.client).await?;
     let mut times = Vec::new();
     for _ in 0..5 {
@@ -216,16 +218,24 @@ pub(super) async fn round_trip(link: &mut Link) -> Result<Vec<Check>> {
         let started = Instant::now();
         store::notify(&link.client, &word).await?;
         if !link.hears(&word, Duration::from_secs(5)).await {
-            let change = "something between here and the server swallows notifications, a pooler \
-                          perhaps: set listen_database_url to a direct connection";
-            return Ok(vec![Check::fail(NAME, "nothing came back within 5 s", change)]);
+            let change = match config.listen_database_url {
+                None => {
+                    "something between here and the server swallows notifications, a pooler \
+                     perhaps: set listen_database_url to a direct connection"
+                }
+                Some(_) => {
+                    "something on the way of listen_database_url swallows notifications, a pooler \
+                     perhaps: let it name PostgreSQL itself"
+                }
+            };
+            return Ok(vec![Check::fail(name, "nothing came back within 5 s", change)]);
         }
         times.push(started.elapsed().as_secs_f64() * 1000.0);
     }
     times.sort_by(f64::total_cmp);
     let middle = times[times.len() / 2];
     let change = "jobs start so much later: look at the network and the server's disk";
-    Ok(vec![Check::warn(NAME, format!("{middle:.1} ms"), change).unless(middle < 50.0)])
+    Ok(vec![Check::warn(name, format!("{middle:.1} ms"), change).unless(middle < 50.0)])
 }
 
 #[cfg(test)]
