@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use http::header;
 use poem::{IntoResponse, Request, RequestBody, Response};
@@ -18,6 +19,7 @@ use poem_openapi::types::Type;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions};
 use serde::Serialize;
 
+use super::Services;
 use super::problem::Problem;
 use crate::job::json::{JsonFault, MAX_DEPTH, checked_within};
 use crate::job::submission::FieldError;
@@ -46,19 +48,20 @@ pub trait FromBody: Type + Sized + 'static {
     /// Whether `application/x-ndjson` is read too, through [`FromBody::from_lines`].
     const LINES: bool = false;
 
-    /// Reads a text that has passed the JSON check, nested up to two levels deeper than a payload may be.
+    /// Reads a text that has passed the JSON check, nested up to two levels deeper than a payload may be. `now` is the
+    /// database's time.
     ///
     /// # Errors
     /// All that is wrong, with JSON pointers into the body.
-    fn from_body(text: &str) -> Result<Self, Vec<FieldError>>;
+    fn from_body(text: &str, now: DateTime<Utc>) -> Result<Self, Vec<FieldError>>;
 
     /// Reads NDJSON: the lines that are not blank, each a JSON text that has passed the check. Pointers begin with the
     /// number of the line among them, from 0, as for an array.
     ///
     /// # Errors
     /// As [`FromBody::from_body`].
-    fn from_lines(lines: &[&str]) -> Result<Self, Vec<FieldError>> {
-        Self::from_body(&format!("[{}]", lines.join(",")))
+    fn from_lines(lines: &[&str], now: DateTime<Utc>) -> Result<Self, Vec<FieldError>> {
+        Self::from_body(&format!("[{}]", lines.join(",")), now)
     }
 }
 
@@ -93,7 +96,9 @@ impl<'a, T: FromBody> ApiExtractor<'a> for Read<T> {
             return Err(Problem::bad_request("empty_body", detail).into());
         }
         let large = bytes.len() > BLOCKING_FROM;
-        let read = move || if lines { read_lines(&bytes) } else { read_text(&bytes) };
+        let services = request.data::<Services>();
+        let now = services.map_or_else(Utc::now, |services| services.store.clock.now());
+        let read = move || if lines { read_lines(&bytes, now) } else { read_text(&bytes, now) };
         let value = if large {
             tokio::task::spawn_blocking(read).await.map_err(|_| Problem::internal())?
         } else {
@@ -188,12 +193,12 @@ async fn linger(
     let _ = tokio::time::timeout(LINGER, drain).await;
 }
 
-fn read_text<T: FromBody>(bytes: &[u8]) -> Result<T, Problem> {
+fn read_text<T: FromBody>(bytes: &[u8], now: DateTime<Utc>) -> Result<T, Problem> {
     let text = checked(bytes)?;
-    T::from_body(text).map_err(Problem::invalid)
+    T::from_body(text, now).map_err(Problem::invalid)
 }
 
-fn read_lines<T: FromBody>(bytes: &[u8]) -> Result<T, Problem> {
+fn read_lines<T: FromBody>(bytes: &[u8], now: DateTime<Utc>) -> Result<T, Problem> {
     let mut lines = Vec::new();
     for line in
         bytes.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty())
@@ -208,7 +213,7 @@ fn read_lines<T: FromBody>(bytes: &[u8]) -> Result<T, Problem> {
             ..fault
         })?);
     }
-    T::from_lines(&lines).map_err(Problem::invalid)
+    T::from_lines(&lines, now).map_err(Problem::invalid)
 }
 
 fn checked(bytes: &[u8]) -> Result<&str, JsonFault> {

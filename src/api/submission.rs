@@ -138,8 +138,8 @@ impl FromBody for SubmissionBody {
     // Room for the other fields beside a payload of 1 MiB.
     const LIMIT: usize = 1024 * 1024 + 16 * 1024;
 
-    fn from_body(text: &str) -> Result<Self, Vec<FieldError>> {
-        read(text, "").map(Self)
+    fn from_body(text: &str, now: DateTime<Utc>) -> Result<Self, Vec<FieldError>> {
+        read(text, "", now).map(Self)
     }
 }
 
@@ -147,17 +147,17 @@ impl FromBody for BatchBody {
     const LIMIT: usize = 32 * 1024 * 1024;
     const LINES: bool = true;
 
-    fn from_body(text: &str) -> Result<Self, Vec<FieldError>> {
+    fn from_body(text: &str, now: DateTime<Utc>) -> Result<Self, Vec<FieldError>> {
         let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(text) else {
             let message =
                 format!("Expected an array of jobs, found {}.", super::fields::kind(text));
             return Err(vec![FieldError::new("", "wrong_type", message)]);
         };
         let texts: Vec<&str> = items.into_iter().map(RawValue::get).collect();
-        Self::from_lines(&texts)
+        Self::from_lines(&texts, now)
     }
 
-    fn from_lines(lines: &[&str]) -> Result<Self, Vec<FieldError>> {
+    fn from_lines(lines: &[&str], now: DateTime<Utc>) -> Result<Self, Vec<FieldError>> {
         if !(1..=BATCH_MOST).contains(&lines.len()) {
             let message = format!(
                 "A batch has 1 to {BATCH_MOST} jobs, this one {}. Split a longer list into several calls.",
@@ -168,7 +168,7 @@ impl FromBody for BatchBody {
         let mut jobs = Vec::with_capacity(lines.len());
         let mut errors = Vec::new();
         for (nth, text) in lines.iter().enumerate() {
-            match read(text, &format!("/{nth}")) {
+            match read(text, &format!("/{nth}"), now) {
                 Ok(job) => jobs.push(job),
                 Err(more) => errors.extend(more),
             }
@@ -178,7 +178,7 @@ impl FromBody for BatchBody {
 }
 
 /// The submission in `text`, or everything that is wrong with it: what cannot be read, and what the rule book says of the rest.
-fn read(text: &str, at: &str) -> Result<Submission, Vec<FieldError>> {
+fn read(text: &str, at: &str, now: DateTime<Utc>) -> Result<Submission, Vec<FieldError>> {
     let mut fields = Fields::parse(text, at).map_err(|error| vec![error])?;
     let job = NewJob {
         payload: fields.json("payload").map(Ok),
@@ -200,7 +200,7 @@ fn read(text: &str, at: &str) -> Result<Submission, Vec<FieldError>> {
             one.strip_prefix(pointer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         })
     };
-    match job.check(Utc::now()) {
+    match job.check(now) {
         Ok(submission) if errors.is_empty() => return Ok(submission),
         Ok(_) => {}
         Err(more) => errors.extend(more.into_iter().filter_map(|error| {

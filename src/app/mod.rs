@@ -27,6 +27,8 @@ pub(crate) use front::Front;
 use front::Serving;
 use signals::Signals;
 
+/// How long the database may take to say its time at the start.
+const CLOCK_WITHIN: Duration = Duration::from_secs(4);
 /// How long answers in flight may take once every job has ended.
 const LAST_ANSWERS: Duration = Duration::from_millis(300);
 /// What leaving may take beyond the grace period: handlers are cancelled, outcomes flushed, the last answers given.
@@ -96,6 +98,7 @@ impl Service {
         let (store, events, shutdown) =
             (Store::open(&config, &database.target).await?, Events::default(), Shutdown::default());
         store.partition_ensure().await?;
+        store.clock_read(tokio::time::Instant::now() + CLOCK_WITHIN).await?;
         let services = TaskTracker::new();
         let submitter = Submitter::start(store.clone(), Some(events.wakes.clone()), &services);
         let engine = Engine::start(

@@ -16,6 +16,7 @@ pub(crate) mod connect;
 pub mod doctor;
 mod error;
 mod health;
+pub mod ids;
 pub mod job;
 pub mod job_list;
 pub mod lease;

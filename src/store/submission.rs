@@ -6,13 +6,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 use tokio_postgres::types::ToSql;
-use uuid::{ContextV7, Timestamp, Uuid};
+use uuid::Uuid;
 
 use super::row::Row;
 use super::session::{Parameters, Sql, sql, unprepared};
@@ -31,26 +30,6 @@ const ANNOUNCED_WITHIN_SECONDS: f64 = 120.0;
 pub const DOUBLED: &str = "23505";
 /// In how many lanes a statement announces jobs one by one; beyond, one of each queue says that the queue is to be looked at.
 const LANES_MOST: usize = 16;
-
-/// Makes ids that ascend, by the database's clock.
-#[derive(Clone)]
-pub struct Ids {
-    clock: Clock,
-    context: Arc<Mutex<ContextV7>>,
-}
-
-impl Ids {
-    pub fn new(clock: Clock) -> Self {
-        Self { clock, context: Arc::new(Mutex::new(ContextV7::new())) }
-    }
-
-    pub fn next(&self) -> JobId {
-        let context = self.context.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let now = self.clock.now();
-        let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
-        JobId(Uuid::new_v7(Timestamp::from_unix(&*context, seconds, now.timestamp_subsec_nanos())))
-    }
-}
 
 /// What became of one submission.
 #[derive(Clone, PartialEq, Eq, Debug)]

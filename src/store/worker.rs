@@ -1,5 +1,7 @@
 //! Workers: their heartbeats, what they hold, and taking back what a lost one held.
 
+use std::time::Instant;
+
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -108,7 +110,7 @@ impl Store {
     ) -> Result<Pulse> {
         let running = i32::try_from(running).unwrap_or(i32::MAX);
         let mut session = take(&self.relaxed).await?;
-        let asked = Utc::now();
+        let asked = Instant::now();
         let rows = session
             .query(sql!("worker/heartbeat": UUID, INT4, BOOL), &[&worker.0, &running, &draining])
             .await?;

@@ -29,7 +29,8 @@ use crate::events::Wakes;
 use crate::job::JobId;
 use crate::job::submission::{FieldError, Submission};
 use crate::store::Store;
-use crate::store::submission::{Ids, Written};
+use crate::store::ids::Ids;
+use crate::store::submission::Written;
 use gather::Plain;
 use keyed::Keyed;
 use turns::Turns;
@@ -145,7 +146,9 @@ impl Submitter {
 
     /// Submits one job. Answers after its COMMIT is flushed.
     pub async fn submit(&self, job: Submission) -> Answer {
-        let (id, deadline) = (self.ids.next(), Instant::now() + PATIENCE);
+        let deadline = Instant::now() + PATIENCE;
+        self.be_sure_of_the_time(deadline).await?;
+        let id = self.ids.next();
         let answer = if job.unique.is_some() {
             self.hand_over(&self.keyed, id, job, deadline).await
         } else if let Some(_turn) = self.turns.at_once() {
@@ -160,9 +163,10 @@ impl Submitter {
 
     /// Submits a list of jobs in one transaction: all of them or none. Answers in their order.
     pub async fn submit_many(&self, jobs: Vec<Submission>) -> Result<Vec<Written>, SubmitError> {
+        let (writer, deadline) = (self.writer(), Instant::now() + PATIENCE);
+        self.be_sure_of_the_time(deadline).await?;
         let jobs: Vec<(JobId, Submission)> =
             jobs.into_iter().map(|job| (self.ids.next(), job)).collect();
-        let (writer, deadline) = (self.writer(), Instant::now() + PATIENCE);
         let answer = if jobs.iter().all(|(_, job)| job.unique.is_none()) {
             let created = |(id, job): &(JobId, Submission)| writer.created(*id, job);
             let inserted = writer.insert(&jobs, deadline).await;
@@ -175,6 +179,12 @@ impl Submitter {
             writer.announce(&jobs);
         }
         answer
+    }
+
+    /// An id says when its job was submitted, and in which week its rows lie.
+    async fn be_sure_of_the_time(&self, deadline: Instant) -> Result<(), SubmitError> {
+        let sure = self.store.clock_be_sure(deadline).await;
+        sure.map_err(|error| SubmitError::Unavailable(error.to_string()))
     }
 
     fn count(&self, answer: Result<&[Written], &SubmitError>) {

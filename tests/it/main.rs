@@ -11,6 +11,7 @@ mod bad_input;
 mod browsers;
 mod claims;
 mod cli;
+mod clock;
 mod commit;
 mod contract;
 mod doctor;

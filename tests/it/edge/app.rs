@@ -41,7 +41,7 @@ pub(super) struct Item {
 }
 
 impl FromBody for Item {
-    fn from_body(text: &str) -> Result<Self, Vec<FieldError>> {
+    fn from_body(text: &str, _: chrono::DateTime<chrono::Utc>) -> Result<Self, Vec<FieldError>> {
         item(text, "")
     }
 }
@@ -66,7 +66,7 @@ impl FromBody for Batch {
     const LIMIT: usize = 32 * 1024 * 1024;
     const LINES: bool = true;
 
-    fn from_body(text: &str) -> Result<Self, Vec<FieldError>> {
+    fn from_body(text: &str, _: chrono::DateTime<chrono::Utc>) -> Result<Self, Vec<FieldError>> {
         let items: Vec<&serde_json::value::RawValue> =
             serde_json::from_str(text).map_err(|_| Vec::new())?;
         let errors =
