@@ -1,7 +1,7 @@
 //! Reveille among its rivals: the adapter whose contract is `rivals/README.md`. It shares the measuring loops of the rivals
 //! in Rust, so that all are measured the same way.
 
-#![allow(clippy::print_stdout, reason = "its answers go there")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "its answers go there")]
 
 #[expect(dead_code, reason = "each adapter uses its part")]
 #[path = "rivals/rust/src/lib.rs"]

@@ -172,7 +172,7 @@ impl Builder {
     pub async fn run(self) -> anyhow::Result<()> {
         self.check()?;
         // The filter has been checked: an error says that somebody logs already.
-        let _ = logging::init(&self.config);
+        let _logging = logging::init(&self.config).ok();
         let front = self.bind().await?;
         app::run(self.config, self.registry, front).await
     }

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -67,15 +68,21 @@ impl Serving {
 
 /// The line that scripts wait for, on standard output; for people the rest on standard error, with a
 /// command to paste. Where the API is `guarded`, it takes the token from the variable that our own
-/// command line reads.
-pub(super) fn say_ready(address: SocketAddr, guarded: bool) -> std::io::Result<()> {
+/// command line reads. A thread of its own writes the line, since its reader may stall or be gone.
+pub(super) fn say_ready(address: SocketAddr, guarded: bool) {
     let url = format!("http://{address}");
     let token = if guarded { r#" -H "authorization: Bearer $REVEILLE_TOKEN""# } else { "" };
     tracing::info!(
         "API {url}  docs {url}/docs  metrics {url}/metrics\n\n  curl -s {url}/jobs{token} -H 'content-type: application/json' -d '{}'\n",
         r#"{"payload": {"task": "hello_world", "data": "test message"}}"#
     );
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "ready {url}")?;
-    out.flush()
+    let write = move || {
+        let mut out = std::io::stdout().lock();
+        if let Err(error) = writeln!(out, "ready {url}").and_then(|()| out.flush()) {
+            tracing::warn!(%error, "the line `ready {url}` could not be written to standard output; the service is ready");
+        }
+    };
+    if let Err(error) = thread::Builder::new().name("ready".into()).spawn(write) {
+        tracing::warn!(%error, "the system refuses a thread; see `ulimit -u`");
+    }
 }

@@ -52,7 +52,7 @@ pub(crate) async fn run(
     let guarded = !config.auth_tokens.is_empty();
     let service = Service::start(config, registry, database, front).await?;
     if let Some(address) = service.address() {
-        front::say_ready(address, guarded)?;
+        front::say_ready(address, guarded);
     }
     signals.next().await;
     tracing::info!(grace_seconds, "leaving: running jobs may end; a second signal ends at once");

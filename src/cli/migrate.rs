@@ -29,7 +29,7 @@ pub(super) struct Args {
 
 pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
     let config = args.settings.load()?.config;
-    logging::init(&config)?;
+    let _logging = logging::init(&config)?;
     block_on(migrate(&config))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,9 +1,9 @@
 //! How a command ends when it cannot do what it was asked.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use crate::config::ConfigError;
+use crate::logging;
 
 /// The exit status for a job that ended otherwise than asked for.
 pub(super) const JOB_FAILED: u8 = 3;
@@ -21,8 +21,7 @@ pub(super) fn explain(error: &anyhow::Error) -> ExitCode {
         // The reader, `head` perhaps, has seen enough. That is no failure of ours.
         return ExitCode::SUCCESS;
     }
-    // Nothing is left to be done where even this cannot be written.
-    let _ = writeln!(std::io::stderr(), "error: {error:#}");
+    logging::last_words(format!("error: {error:#}\n"));
     if error.is::<Usage>() || error.is::<ConfigError>() {
         return ExitCode::from(2);
     }

@@ -1,5 +1,5 @@
 //! The integration tests: one binary and one PostgreSQL for all of them, a database for each.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 #![allow(clippy::disallowed_methods, reason = "a row that a test cannot read fails it")]
 
 #[allow(dead_code, reason = "a harness offers more than the tests of the day use")]
@@ -26,6 +26,7 @@ mod instances;
 mod leaving;
 mod library;
 mod lists;
+mod logs;
 mod metrics;
 mod operating;
 mod outage;

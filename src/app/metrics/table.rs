@@ -114,6 +114,11 @@ const METRICS: &[(&str, Kind, &str)] = &[
     ),
     ("reveille_pool_timeouts_total", Counter, "How often no connection came in time."),
     (
+        "reveille_log_lines_dropped_total",
+        Counter,
+        "Log lines that were not written: standard error could not be, or not as fast as they came.",
+    ),
+    (
         "reveille_http_requests_total",
         Counter,
         "Requests by method, route and status; those to no route are \"unmatched\".",

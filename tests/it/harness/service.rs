@@ -20,6 +20,7 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 /// How to start a service.
 pub(crate) struct ServiceBuilder {
     command: Command,
+    reads: bool,
 }
 
 /// A running `reveille serve`. It is killed when this value is dropped, and when the test process ends.
@@ -59,7 +60,7 @@ impl Service {
         command.process_group(0).kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.env_remove("DATABASE_URL").env("REVEILLE_LISTEN", "127.0.0.1:0");
-        ServiceBuilder { command }
+        ServiceBuilder { command, reads: true }
     }
 
     /// On this database with all defaults, ready.
@@ -93,6 +94,18 @@ impl Service {
     /// Waits until it has written this to standard error.
     pub(crate) async fn logged(&self, what: &str, deadline: Duration) {
         within(&format!("{what:?} in the log"), deadline, self.stderr.wait_for(what)).await;
+    }
+
+    /// Reads its standard error from here on; see [`ServiceBuilder::unread`].
+    pub(crate) fn read(&mut self) {
+        if let Some(stderr) = self.child.stderr.take() {
+            self.stderr = Output::of(stderr);
+        }
+    }
+
+    /// Closes the standard error that it writes to and nobody has read; see [`ServiceBuilder::unread`].
+    pub(crate) fn stop_reading(&mut self) {
+        drop(self.child.stderr.take());
     }
 
     /// Sends its whole process group a signal: SIGSTOP, SIGCONT and the like.
@@ -149,6 +162,23 @@ impl ServiceBuilder {
         self
     }
 
+    /// Nobody reads its standard error, until [`Service::read`] or [`Service::stop_reading`].
+    pub(crate) fn unread(self) -> Self {
+        Self { reads: false, ..self }
+    }
+
+    /// Its standard output is this file; it is not known when it is ready, and where.
+    pub(crate) fn stdout(mut self, file: std::fs::File) -> Self {
+        self.command.stdout(file);
+        self
+    }
+
+    /// Its standard error is this file.
+    pub(crate) fn stderr(mut self, file: std::fs::File) -> Self {
+        self.command.stderr(file);
+        self
+    }
+
     /// Starts it, and waits until it is ready.
     pub(crate) async fn start(self) -> Service {
         let mut service = self.spawn().await;
@@ -168,6 +198,7 @@ impl ServiceBuilder {
 
     /// Starts it without waiting; its URL is not known then.
     pub(crate) async fn spawn(mut self) -> Service {
+        let reads = self.reads;
         // On a thread that outlives the test: a parent-death signal follows the thread, not the process.
         let (mut child, pid) = on_background(async move {
             let child = self.command.spawn().expect("the service can be started");
@@ -175,8 +206,8 @@ impl ServiceBuilder {
             (child, Pid::from_raw(pid.cast_signed()))
         })
         .await;
-        let stdout = Output::of(child.stdout.take().expect("is piped"));
-        let stderr = Output::of(child.stderr.take().expect("is piped"));
+        let stdout = child.stdout.take().map_or_else(Output::none, Output::of);
+        let stderr = child.stderr.take_if(|_| reads).map_or_else(Output::none, Output::of);
         Service { child, pid, stdout, stderr, url: String::new() }
     }
 }
@@ -199,6 +230,10 @@ impl Output {
             }
         });
         it
+    }
+
+    fn none() -> Self {
+        Self { lines: Arc::default(), count: watch::Sender::new(0).subscribe() }
     }
 
     fn text(&self) -> String {

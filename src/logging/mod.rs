@@ -1,0 +1,73 @@
+//! Logs go to standard error: text on a terminal, where a person reads them, and one JSON object a
+//! line otherwise, where a collector does. A thread of its own writes them ([`lines`]), so that
+//! neither a reader that stalls nor a full disk is felt by the work.
+
+mod lines;
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::io::IsTerminal as _;
+use std::panic::{self, PanicHookInfo};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Config, LogFormat, log_directives};
+use lines::LINES;
+
+pub(crate) use lines::last_words;
+
+/// What these say at info, our own lines say better; a filter that names them goes before this one.
+const QUIET: &str = "refinery_core=warn,tokio_postgres=warn";
+/// How long the end of the process waits for lines that are not written yet.
+const FLUSH_WITHIN: Duration = Duration::from_millis(500);
+
+/// Logging while it lives; at its end the lines that wait are written, as far as they can be.
+pub(crate) struct Logging(());
+
+impl Drop for Logging {
+    fn drop(&mut self) {
+        LINES.flush(FLUSH_WITHIN);
+    }
+}
+
+/// Starts logging as the configuration wants it; panics are logged too.
+///
+/// # Errors
+/// When the filter is none, or somebody in this process logs already.
+pub(crate) fn init(config: &Config) -> anyhow::Result<Logging> {
+    let directives = log_directives(&config.log)
+        .map_err(|wrong| anyhow::anyhow!("the setting log {}; {}", wrong.what, wrong.write))?;
+    let filter = EnvFilter::try_new(format!("{QUIET},{directives}")).context("log is no filter")?;
+    let terminal = std::io::stderr().is_terminal();
+    let text = match config.log_format {
+        LogFormat::Auto => terminal,
+        LogFormat::Text => true,
+        LogFormat::Json => false,
+    };
+    // What goes wrong inside would be written to standard error by the thread that logs.
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(&LINES)
+        .log_internal_errors(false);
+    let begun = if text {
+        lines.with_ansi(terminal).with_target(false).try_init()
+    } else {
+        lines.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
+    };
+    begun.map_err(|error| anyhow::anyhow!("logging cannot be set up: {error}"))?;
+    lines::start().context("logging cannot have a thread of its own")?;
+    panic::set_hook(Box::new(log_panic));
+    Ok(Logging(()))
+}
+
+/// Instead of the default hook, which writes to standard error itself, and so waits for its reader.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let words = panic.payload_as_str().unwrap_or("without a word");
+    let place = panic.location().map(ToString::to_string);
+    let backtrace = Backtrace::capture();
+    let backtrace =
+        (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+    tracing::error!(thread = thread.name(), place, backtrace, "a panic: {words}");
+}
