@@ -105,6 +105,12 @@ create table reveille.ready (
   constraint ready_pkey PRIMARY KEY (queue, task, priority, run_at, id)
 ) with (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_insert_threshold=-1, vacuum_truncate=off);
 
+create table reveille.superseded (
+  id uuid not null,
+  replacement uuid not null,
+  constraint superseded_pkey PRIMARY KEY (id)
+);
+
 create table reveille.task (
   name text not null,
   description text not null default ''::text,
@@ -156,6 +162,8 @@ CREATE INDEX outcome_unwell ON ONLY reveille.outcome USING btree (id) WHERE (sta
 CREATE UNIQUE INDEX ready_id ON reveille.ready USING btree (id);
 
 CREATE INDEX ready_suspect ON reveille.ready USING btree (run_at, id) WHERE (crashes >= 2);
+
+CREATE INDEX superseded_replacement ON reveille.superseded USING btree (replacement);
 
 CREATE UNIQUE INDEX unique_key_id ON reveille.unique_key USING btree (id);
 
@@ -239,6 +247,15 @@ CREATE OR REPLACE FUNCTION reveille.gate_key(lane text, at timestamp with time z
 AS $function$
   select hashtextextended(lane, ('reveille'::regnamespace::oid::bigint << 31) # (date_part('epoch', at) * 10)::bigint)
 $function$;
+
+CREATE OR REPLACE FUNCTION reveille.has_ended(id uuid)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+begin
+  return exists (select from reveille.outcome o where o.id = $1) or not exists (select from reveille.job j where j.id = $1);
+end $function$;
 
 CREATE OR REPLACE FUNCTION reveille.insert_rows(ids uuid[], queues text[], tasks text[], priorities smallint[], run_ats timestamp with time zone[], payloads jsonb[], max_attemptss integer[], timeouts double precision[], tagss jsonb[], keys text[], wanteds boolean[])
  RETURNS void
@@ -400,6 +417,62 @@ AS $function$
     (select o.state::text from reveille.outcome o where o.id = $1),
     (select 'processing' from reveille.lease l where $1 = any (l.ids) limit 1))
 $function$;
+
+CREATE OR REPLACE FUNCTION reveille.key_free(ids uuid[])
+ RETURNS SETOF uuid
+ LANGUAGE plpgsql
+AS $function$
+declare
+  locked uuid[];
+begin
+  select array_agg(l.id) into locked from (
+    select k.id from reveille.unique_key k where k.id = any (ids) order by k.queue, k.key for update skip locked
+  ) l;
+  delete from reveille.unique_key k where k.id = any (locked) and reveille.has_ended(k.id);
+  delete from reveille.superseded s where s.id = any (array(
+    select x.id from reveille.superseded x where x.id = any (ids) and reveille.has_ended(x.id) for update skip locked));
+  return query select k.id from reveille.unique_key k
+    where k.id = any (ids) and not coalesce(k.id = any (locked), false) and reveille.has_ended(k.id);
+end $function$;
+
+CREATE OR REPLACE FUNCTION reveille.key_leave(id uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_column
+declare
+  heir uuid;
+begin
+  perform from reveille.unique_key k where k.id = $1 for update;
+  if not found then return; end if;
+  select s.id into heir from reveille.superseded s
+    where s.replacement = $1 and not reveille.has_ended(s.id) order by s.id desc limit 1;
+  if heir is null then
+    delete from reveille.unique_key k where k.id = $1;
+    return;
+  end if;
+  update reveille.unique_key k set id = heir where k.id = $1;
+  delete from reveille.superseded s where s.id = heir;
+  update reveille.superseded s set replacement = heir where s.replacement = $1;
+end $function$;
+
+CREATE OR REPLACE FUNCTION reveille.key_take(queue text, key text, id uuid)
+ RETURNS uuid
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_column
+declare
+  holder uuid;
+begin
+  insert into reveille.unique_key as k (queue, key, id) values ($1, $2, $3)
+    on conflict (queue, key) do update set id = k.id
+    returning k.id into holder;
+  if holder <> $3 and reveille.has_ended(holder) then
+    update reveille.unique_key k set id = $3 where k.queue = $1 and k.key = $2;
+    holder := $3;
+  end if;
+  return holder;
+end $function$;
 
 CREATE OR REPLACE FUNCTION reveille.moment(value text)
  RETURNS timestamp with time zone
@@ -744,7 +817,6 @@ declare
   item record;
   created uuid[];
   holder uuid;
-  waiting reveille.ready;
 begin
   if to_regclass('reveille.' || reveille.partition_name('job', clock_timestamp())) is null then
     perform reveille.partition_ensure();
@@ -758,25 +830,34 @@ begin
     return;
   end if;
 
-  -- Every free key is taken by the first job of this call that names it.
+  -- Every key that has no row is taken by the first job of this call that names it; the rows of the others are locked.
   with taken as (
-    insert into reveille.unique_key (queue, key, id)
+    insert into reveille.unique_key as k (queue, key, id)
     select distinct on (u.queue, u.key) u.queue, u.key, u.id
     from unnest(queues, keys, ids) with ordinality u (queue, key, id, nth)
     where u.key is not null
     order by u.queue, u.key, u.nth
-    on conflict do nothing
-    returning unique_key.id
+    on conflict (queue, key) do update set id = k.id where false
+    returning k.id
   )
-  select array_agg(id) into created from taken;
+  select array_agg(taken.id) into created from taken;
+
+  -- The lock may have been waited for: whether a holder has ended is asked in a fresh statement.
+  with freed as (
+    update reveille.unique_key k set id = u.id
+    from (
+      select distinct on (n.queue, n.key) n.queue, n.key, n.id
+      from unnest(queues, keys, ids) with ordinality n (queue, key, id, nth)
+      where n.key is not null
+      order by n.queue, n.key, n.nth
+    ) u
+    where k.queue = u.queue and k.key = u.key and k.id <> u.id and reveille.has_ended(k.id)
+    returning k.id
+  )
+  select created || array_agg(freed.id) into created from freed;
 
   perform reveille.insert_rows(ids, queues, tasks, priorities, run_ats, payloads, max_attemptss, timeouts, tagss, keys,
     array(select u.key is null or u.id = any (created) from unnest(keys, ids) with ordinality u (key, id, nth) order by u.nth));
-
-  -- Who holds the other keys is read in a fresh statement, and locked until the end.
-  perform from reveille.unique_key k
-    where (k.queue, k.key) in (select u.queue, u.key from unnest(queues, keys) u (queue, key) where u.key is not null)
-    order by k.queue, k.key for update;
 
   for item in
     select u.* from unnest(ids, queues, tasks, priorities, run_ats, payloads, max_attemptss, timeouts, tagss, keys, policies)
@@ -787,40 +868,32 @@ begin
     job_id := item.id;
     outcome := 'created';
     if item.key is not null and not coalesce(item.id = any (created), false) then
-      loop
-        select k.id into holder from reveille.unique_key k where k.queue = item.queue and k.key = item.key for update;
-        exit when found;
-        insert into reveille.unique_key (queue, key, id) values (item.queue, item.key, item.id)
-          on conflict do nothing returning unique_key.id into holder;
-        exit when found;
-      end loop;
-      if holder <> item.id then
-        outcome := case item.policy when 'reject' then 'rejected' else 'existing' end;
-        job_id := holder;
-        if item.policy = 'replace' then
-          -- One that somebody else has a hand on is being claimed or cancelled: it is left alone.
-          select r.* into waiting from reveille.ready r where r.id = holder for update skip locked;
-          if found then
-            outcome := 'replaced';
-            update reveille.job j set task = item.task, priority = item.priority, run_at = item.run_at,
-              payload = item.payload, max_attempts = item.max_attempts, timeout_seconds = item.timeout,
-              tags = reveille.tag_array(item.tags)
-              where j.id = holder;
-            delete from reveille.ready r where r.id = holder;
-            insert into reveille.ready (queue, task, priority, run_at, id, attempt, crashes, wakes)
-              values (item.queue, item.task, item.priority, item.run_at, holder, waiting.attempt, waiting.crashes,
-                (item.run_at < now() + interval '2 minutes')::integer);
-          else
-            outcome := 'created';
-            job_id := item.id;
-            update reveille.unique_key k set id = item.id where k.queue = item.queue and k.key = item.key;
-          end if;
+      select k.id into holder from reveille.unique_key k where k.queue = item.queue and k.key = item.key;
+      outcome := case item.policy when 'reject' then 'rejected' else 'existing' end;
+      job_id := holder;
+      if item.policy = 'replace' then
+        -- Whoever cancels or deletes a waiting job has locked its key first, so this waits for a claim at most.
+        perform from reveille.ready r where r.id = holder for update;
+        if found then
+          outcome := 'replaced';
+          update reveille.job j set task = item.task, priority = item.priority, run_at = item.run_at,
+            payload = item.payload, max_attempts = item.max_attempts, timeout_seconds = item.timeout,
+            tags = reveille.tag_array(item.tags)
+            where j.id = holder;
+          delete from reveille.ready r where r.id = holder;
+          insert into reveille.ready (queue, task, priority, run_at, id, wakes)
+            values (item.queue, item.task, item.priority, item.run_at, holder,
+              (item.run_at < now() + interval '2 minutes')::integer);
+        else
+          outcome := 'created';
+          job_id := item.id;
+          insert into reveille.superseded as s (id, replacement) values (holder, item.id)
+            on conflict (id) do update set replacement = excluded.replacement;
+          update reveille.unique_key k set id = item.id where k.queue = item.queue and k.key = item.key;
+          perform reveille.insert_rows(array[item.id], array[item.queue], array[item.task], array[item.priority],
+            array[item.run_at], array[item.payload], array[item.max_attempts], array[item.timeout], array[item.tags],
+            array[item.key], array[true]);
         end if;
-      end if;
-      if outcome = 'created' then
-        perform reveille.insert_rows(array[item.id], array[item.queue], array[item.task], array[item.priority],
-          array[item.run_at], array[item.payload], array[item.max_attempts], array[item.timeout], array[item.tags],
-          array[item.key], array[true]);
       end if;
     end if;
     status := case outcome
@@ -987,6 +1060,10 @@ comment on column reveille.ready.crashes is 'How often its worker was lost. From
 comment on column reveille.ready.payload is 'That of the job, if it is small and the claim needs nothing else of the job: no max_attempts, timeout_seconds or unique_key of its own. Null: look there. Only a first wait has it. Whoever changes any of these of a waiting job sets this to null.';
 
 comment on column reveille.ready.wakes is 'Whether this row announces its statement: 0 no, 1 its own lane, 2 its whole queue.';
+
+comment on table reveille.superseded is 'Jobs whose unique key went to a replacement while a worker held them. Such a job does not wait again.';
+
+comment on column reveille.superseded.replacement is 'The job that took the key.';
 
 comment on column reveille.task.retry is 'base_seconds, factor, max_seconds and jitter of the back-off between its attempts.';
 

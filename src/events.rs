@@ -189,11 +189,59 @@ impl Duties {
     }
 }
 
+/// The most jobs whose leavings wait; the oldest are forgotten beyond.
+const LEFT_MOST: usize = 100_000;
+
+/// The way of what outcomes leave behind to the tidier: jobs that have ended and had a unique key.
+#[derive(Clone, Debug, Default)]
+pub struct Leftovers(Arc<(Mutex<Left>, Notify)>);
+
+#[derive(Debug, Default)]
+struct Left {
+    ended: Vec<JobId>,
+    closed: bool,
+}
+
+impl Leftovers {
+    /// These jobs have ended, and may hold a unique key.
+    pub fn ended(&self, ids: impl IntoIterator<Item = JobId>) {
+        let mut left = lock(&self.0.0);
+        left.ended.extend(ids);
+        let excess = left.ended.len().saturating_sub(LEFT_MOST);
+        left.ended.drain(..excess);
+        drop(left);
+        self.0.1.notify_one();
+    }
+
+    /// What came since the last call, at least one; `None` when no more will come. For one taker.
+    pub async fn take(&self) -> Option<Vec<JobId>> {
+        loop {
+            {
+                let mut left = lock(&self.0.0);
+                if !left.ended.is_empty() {
+                    return Some(std::mem::take(&mut left.ended));
+                }
+                if left.closed {
+                    return None;
+                }
+            }
+            self.0.1.notified().await;
+        }
+    }
+
+    /// No more will come.
+    pub fn close(&self) {
+        lock(&self.0.0).closed = true;
+        self.0.1.notify_one();
+    }
+}
+
 /// What this process is told, and tells itself.
 #[derive(Clone, Debug)]
 pub struct Events {
     pub wakes: Wakes,
     pub ends: Ends,
+    pub leftovers: Leftovers,
     /// Jobs whose running handlers are to be cancelled.
     pub cancels: broadcast::Sender<(LeaseId, JobId)>,
     /// Whether notifications are heard.
@@ -205,6 +253,7 @@ impl Default for Events {
         Self {
             wakes: Wakes::default(),
             ends: Ends::default(),
+            leftovers: Leftovers::default(),
             cancels: broadcast::channel(1024).0,
             listening: Arc::default(),
         }

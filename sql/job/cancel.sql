@@ -1,17 +1,23 @@
 -- id uuid. Ends a job that waits; of one that is being processed asks its handler to stop, which the holder is told of. Answers
 -- whether it ended here, the lease that holds it, and how it had ended before. Nothing of these: it was moving, or is unknown.
-with r as (
-  delete from reveille.ready where id = $1::uuid returning id, attempt
+-- The key of a job that waits is locked before the job.
+with k as materialized (
+  select from reveille.unique_key k
+  where k.id = $1::uuid and exists (select from reveille.ready r where r.id = $1::uuid) for update
+), r as (
+  delete from reveille.ready where id = $1::uuid and (select count(*) from k) >= 0 returning id, attempt
 ), ended as (
   insert into reveille.outcome (id, attempt, state, error)
   select id, attempt, 'cancelled', '{"code": "cancelled", "message": "it was cancelled while it waited"}' from r
-), unkeyed as (
-  delete from reveille.unique_key k using r where k.id = r.id
 ), l as (
   update reveille.lease set cancels = case when $1::uuid = any (cancels) then cancels else array_append(cancels, $1::uuid) end
   where $1::uuid = any (ids) and not exists (select from r) returning lease
 ), told as (
   select l.lease, pg_notify('reveille', 'cancel ' || l.lease || ' ' || $1::uuid) from l
+), own as (
+  delete from reveille.superseded where id = $1::uuid and exists (select from r)
+), left_key as materialized (
+  select reveille.key_leave(r.id) from r where exists (select from k)
 )
 select exists (select from r), (select lease from told), (select o.state::text from reveille.outcome o where o.id = $1::uuid),
-  exists (select from reveille.job j where j.id = $1::uuid)
+  exists (select from reveille.job j where j.id = $1::uuid), (select count(*) from left_key)

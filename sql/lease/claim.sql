@@ -2,7 +2,8 @@
 -- (run_ats timestamptz[], ids uuid[]) and the most it may give (int[]); worker uuid; the most in all, bigint; the most of one
 -- lease, int. Answers the claimed jobs, the leases with their ids, and a row with
 -- neither payload nor lease for each lane that has a job to come and was read to its end: when it is due. What has its payload
--- beside it needs no look at `job`.
+-- beside it needs no look at `job`. A job with a unique key is looked up among those that were superseded: it ends instead of
+-- running.
 with b as materialized (
   select * from unnest($1::text[], $2::text[], $3::smallint[], $4::timestamptz[], $5::uuid[], $6::integer[]) with ordinality
     b (queue, task, priority, run_at, id, most, nth)
@@ -29,16 +30,17 @@ with b as materialized (
   returning lease, ids
 )
 select nth, run_at, id, attempt, crashes, payload, null::integer as max_attempts, null::double precision as timeout_seconds,
-  false as keyed, null::uuid as lease, null::uuid[] as ids
+  false as keyed, null::uuid as replacement, null::uuid as lease, null::uuid[] as ids
 from d where payload is not null
 union all
-select d.nth, d.run_at, d.id, d.attempt, d.crashes, j.payload, j.max_attempts, j.timeout_seconds, j.unique_key is not null, null, null
+select d.nth, d.run_at, d.id, d.attempt, d.crashes, j.payload, j.max_attempts, j.timeout_seconds, j.unique_key is not null,
+  case when j.unique_key is not null then (select s.replacement from reveille.superseded s where s.id = d.id) end, null, null
 from d cross join lateral (select * from reveille.job j where j.id = d.id limit 1) j
 where d.payload is null
 union all
-select null, null, null, null, null, null, null, null, null, lease, ids from l
+select null, null, null, null, null, null, null, null, null, null, lease, ids from l
 union all
-select b.nth, n.run_at, null, null, null, null, null, null, null, null, null
+select b.nth, n.run_at, null, null, null, null, null, null, null, null, null, null
 from b cross join lateral (
   select x.run_at from reveille.ready x
   where x.queue = b.queue and x.task = b.task and x.priority = b.priority and x.run_at > now()

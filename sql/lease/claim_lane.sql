@@ -20,16 +20,17 @@ with q as materialized (
   returning lease, ids
 )
 select 1::bigint as nth, run_at, id, attempt, crashes, payload, null::integer as max_attempts, null::double precision as timeout_seconds,
-  false as keyed, null::uuid as lease, null::uuid[] as ids
+  false as keyed, null::uuid as replacement, null::uuid as lease, null::uuid[] as ids
 from d where payload is not null
 union all
-select 1, d.run_at, d.id, d.attempt, d.crashes, j.payload, j.max_attempts, j.timeout_seconds, j.unique_key is not null, null, null
+select 1, d.run_at, d.id, d.attempt, d.crashes, j.payload, j.max_attempts, j.timeout_seconds, j.unique_key is not null,
+  case when j.unique_key is not null then (select s.replacement from reveille.superseded s where s.id = d.id) end, null, null
 from d cross join lateral (select * from reveille.job j where j.id = d.id limit 1) j
 where d.payload is null
 union all
-select null, null, null, null, null, null, null, null, null, lease, ids from l
+select null, null, null, null, null, null, null, null, null, null, lease, ids from l
 union all
-select 1, n.run_at, null, null, null, null, null, null, null, null, null
+select 1, n.run_at, null, null, null, null, null, null, null, null, null, null
 from (
   select x.run_at from reveille.ready x
   where x.queue = $1 and x.task = $2 and x.priority = $3 and x.run_at > now()

@@ -1,22 +1,28 @@
 -- worker uuid, crash budget int. Takes back what a lost worker held; its row must be locked. A crash spends no attempt.
--- Jobs go back to where they stood, not behind what came later.
+-- Jobs go back to where they stood, not behind what came later; superseded ones end. Keys are not touched: those of the jobs
+-- that ended, which are the last answer, are freed afterwards.
 -- From its second crash on a job is a suspect and runs alone, and only a crash there counts towards the budget.
 with l as materialized (
   delete from reveille.lease where lease = any (array(select lease from reveille.lease where worker = $1::uuid order by lease for update)) returning *
 ), h as materialized (
-  select l.lease, l.worker, l.claimed_at, u.*,
+  select l.lease, l.worker, l.claimed_at, u.*, s.replacement,
     case
-      when u.id = any (l.cancels) then 'cancelled'
+      when u.id = any (l.cancels) or s.id is not null then 'cancelled'
       when u.crashes >= 2 and u.crashes + 1 >= $2::integer then 'failed'
     end as state
   from l cross join lateral unnest(l.ids, l.attempts, l.crashes) u (id, attempt, crashes)
+  left join lateral (select * from reveille.superseded x where x.id = u.id limit 1) s on true
 ), ended as (
   insert into reveille.outcome (id, lease, worker, claimed_at, attempt, state, error)
-  select id, lease, worker, claimed_at, attempt, state::reveille.end_state, case state when 'failed' then
-    jsonb_build_object('code', 'worker_lost', 'message', 'its worker was lost ' || crashes + 1 || ' times, at last while it ran alone') end
+  select id, lease, worker, claimed_at, attempt, state::reveille.end_state, case
+      when state = 'failed'
+        then jsonb_build_object('code', 'worker_lost', 'message', 'its worker was lost ' || crashes + 1 || ' times, at last while it ran alone')
+      when replacement is not null
+        then jsonb_build_object('code', 'superseded', 'message', 'job ' || replacement || ' took its unique key, and its worker stopped answering',
+          'job_id', replacement)
+      else '{"code": "cancelled", "message": "its worker stopped answering after the job was cancelled"}'
+    end
   from h where state is not null
-), unkeyed as (
-  delete from reveille.unique_key k where k.id = any (array(select h.id from h where h.state is not null))
 ), tried as (
   insert into reveille.attempt (id, lease, worker, claimed_at, attempt, ending, error)
   select id, lease, worker, claimed_at, attempt, 'lost', '{"code": "worker_lost", "message": "its worker stopped answering"}'
@@ -30,5 +36,6 @@ with l as materialized (
 ), suspects as (
   select pg_notify('reveille', 'suspects') where exists (select from h where h.state is null and h.crashes + 1 >= 2)
 )
-select count(*) filter (where h.state is null), count(*) filter (where h.state is not null), (select count(*) from suspects)
+select count(*) filter (where h.state is null), coalesce(array_agg(h.id) filter (where h.state is not null), '{}'),
+  (select count(*) from suspects)
 from h

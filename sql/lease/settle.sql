@@ -2,11 +2,14 @@
 -- its outcomes in the arrays that follow, int[] and int[] (from 1); ids uuid[], places int[] (where the claim put the id in the
 -- lease, from 1), endings text[] (completed, failed, cancelled, retry, snooze, release, unbegun), delays float8[] (seconds until
 -- the next attempt), run_ats timestamptz[] (where a job that did not begin stood before, which leaves no trace of its claim),
--- results jsonb[], errors jsonb[], keyed boolean[] (whether the job was submitted with a unique key); and whether to notify of
--- jobs that go back to wait (on or off). From the endings on an array may be empty: no endings say that all completed, the
--- others that no job has such a value. What can only follow from an array that has something is not looked for if it is empty,
--- since each look costs a fiftieth of the statement. Answers those that were accepted, with what became of them; the others are
--- stale. One row of nulls says that all were, and became what was asked for: it spares a row for each.
+-- results jsonb[], errors jsonb[]; and whether to notify of jobs that go back to wait (on or off). From the endings on an array
+-- may be empty: no endings say that all completed, the others that no job has such a value. What can only follow from an array
+-- that has something is not looked for if it is empty, since each look costs a fiftieth of the statement. Answers those that were
+-- accepted, with what became of them; the others are stale. One row of nulls says that all were, and became what was asked for:
+-- it spares a row for each.
+--
+-- Unique keys are not looked at, so that nobody who holds one can hold up an outcome: `key/superseded` is asked before, and
+-- `key/free` frees keys afterwards.
 --
 -- Everything derives from the lease rows as they are once locked; reading the table again would accept stale ids. Whoever
 -- was cancelled meanwhile does not go back to `ready`. The place in the lease is a guess that spares the search: it holds until a
@@ -14,23 +17,23 @@
 -- outcomes out of the arrays: to look for them among all took five times as long where a lease has five.
 with l as materialized (
   select x.*, array_position($1::uuid[], x.lease) as nth from reveille.lease x
-  where x.lease = any ($1::uuid[]) and (select set_config('reveille.notify', $12::text, true)) is not null
+  where x.lease = any ($1::uuid[]) and (select set_config('reveille.notify', $11::text, true)) is not null
   order by x.lease for update
 ), ok as materialized (
   select p.lease, p.worker, p.claimed_at, p.id, p.place, p.attempts[p.place] as attempt, p.crashes[p.place] as crashes,
-    cardinality(p.ids) as size, p.ending, p.delay, p.run_at, p.result, p.error, p.keyed,
+    cardinality(p.ids) as size, p.ending, p.delay, p.run_at, p.result, p.error,
     case
       when p.ending is null or p.ending = 'completed' then 'completed'::reveille.end_state
       when p.ending = 'failed' then 'failed'
       when p.ending = 'cancelled' or p.id = any (p.cancels) then 'cancelled'
     end as state
   from (
-    select l.*, o.id, o.ending, o.delay, o.run_at, o.result, o.error, o.keyed,
+    select l.*, o.id, o.ending, o.delay, o.run_at, o.result, o.error,
       case when l.ids[o.place] = o.id then o.place else array_position(l.ids, o.id) end as place
     from l cross join lateral (select ($2::integer[])[l.nth] as first, ($3::integer[])[l.nth] as last) s
     cross join lateral unnest(($4::uuid[])[s.first:s.last], ($5::integer[])[s.first:s.last], ($6::text[])[s.first:s.last],
       ($7::double precision[])[s.first:s.last], ($8::timestamptz[])[s.first:s.last], ($9::jsonb[])[s.first:s.last],
-      ($10::jsonb[])[s.first:s.last], ($11::boolean[])[s.first:s.last]) o (id, place, ending, delay, run_at, result, error, keyed)
+      ($10::jsonb[])[s.first:s.last]) o (id, place, ending, delay, run_at, result, error)
     offset 0
   ) p
   where p.place is not null
@@ -55,8 +58,6 @@ with l as materialized (
   select id, lease, worker, claimed_at, attempt, state, case when state = 'completed' then result end,
     case when state <> 'completed' then error end
   from ok where state is not null
-), unkeyed as (
-  delete from reveille.unique_key k where k.id = any (array(select ok.id from ok where cardinality($11) > 0 and ok.keyed and ok.state is not null))
 ), tried as (
   insert into reveille.attempt (id, lease, worker, claimed_at, attempt, ending, error)
   select id, lease, worker, claimed_at, attempt, case ending when 'retry' then 'failed' when 'snooze' then 'snoozed' else 'released' end, error

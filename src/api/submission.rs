@@ -65,8 +65,9 @@ pub struct JobCreate {
 }
 
 /// What to do when a job that has not ended holds the unique key. `keep`: the existing job is the answer (status 200).
-/// `reject`: the submission is refused (409). `replace`: a job that still waits takes the new content under its old id;
-/// behind one that is being processed a new job is queued.
+/// `reject`: the submission is refused (409). `replace`: a job that still waits takes the new content under its old id, with
+/// fresh attempts. Behind one that is being processed a new job is queued, which takes the key. The old one may still complete
+/// or fail for good, but is not tried again: it ends `cancelled` with the code `superseded`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename_all = "snake_case")]
 pub enum ConflictPolicy {

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::client::Client;
 use crate::config::Config;
 use crate::engine::{Engine, EngineConfig};
-use crate::events::Events;
+use crate::events::{Events, Leftovers};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::store::prune::Keep;
@@ -83,6 +83,7 @@ pub(crate) struct Service {
     serving: Option<Serving>,
     services: TaskTracker,
     shutdown: Shutdown,
+    leftovers: Leftovers,
     grace: Duration,
     database: Database,
 }
@@ -121,9 +122,12 @@ impl Service {
         services.spawn(maintenance::rescue(
             store.clone(),
             engine.duties.clone(),
+            events.leftovers.clone(),
             config.crash_budget,
             shutdown.clone(),
         ));
+        let leftovers = events.leftovers.clone();
+        services.spawn(maintenance::tidy(store.clone(), leftovers.clone()));
         let keep = Keep { completed: config.keep_completed, unwell: config.keep_failed };
         let direct = database.nearest().clone();
         let partitions = maintenance::Partitions { store: store.clone(), direct, keep };
@@ -144,7 +148,7 @@ impl Service {
         let grace = config.shutdown_grace;
         let client = Client::new(submitter);
         let mut service =
-            Self { client, engine, serving: None, services, shutdown, grace, database };
+            Self { client, engine, serving: None, services, shutdown, leftovers, grace, database };
         service.serving =
             front.map(|front| front.serve(behind, config.max_connections)).transpose()?;
         Ok(service)
@@ -184,6 +188,7 @@ impl Service {
             serving.stop(LAST_ANSWERS).await;
         }
         self.client.close();
+        self.leftovers.close();
         self.services.close();
         self.services.wait().await;
     }
@@ -195,6 +200,7 @@ impl Drop for Service {
         self.shutdown.draining.cancel();
         self.shutdown.cancelling.cancel();
         self.shutdown.stopping.cancel();
+        self.leftovers.close();
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::running::Running;
-use crate::events::Events;
+use crate::events::{Events, Leftovers};
 use crate::job::{JobId, LeaseId};
 use crate::listener::{IDS_MOST, news};
 use crate::store::lease::{Settled, Settlement};
@@ -120,7 +120,7 @@ async fn settle_all(
     let mut rest = &batch[..];
     while !rest.is_empty() {
         let (part, more) = rest.split_at(fitting(rest));
-        let ended = settle(store, part).await;
+        let ended = settle(store, &events.leftovers, part).await;
         if !ended.is_empty() {
             events.ends.ended(ended.iter().copied());
             let _ = tell.send(ended);
@@ -150,12 +150,12 @@ fn fitting(batch: &[Settlement]) -> usize {
 }
 
 /// Settles a batch, however long it takes. Answers the jobs that have ended now.
-async fn settle(store: &Store, batch: &[Settlement]) -> Vec<JobId> {
+async fn settle(store: &Store, leftovers: &Leftovers, batch: &[Settlement]) -> Vec<JobId> {
     let mut pause = Duration::from_millis(50);
     let mut announce = true;
     loop {
         match store.lease_settle(batch, announce).await {
-            Ok(settled) => return note(batch, &settled),
+            Ok(settled) => return note(leftovers, batch, &settled),
             // The queue of notifications is full. The outcomes matter more; the poll finds what waits again.
             Err(error) if error.state() == Some("54000") && announce => announce = false,
             Err(error) if error.is_passing() => {
@@ -168,17 +168,23 @@ async fn settle(store: &Store, batch: &[Settlement]) -> Vec<JobId> {
                 tracing::error!(%error, "a batch of outcomes was refused; they are settled one by one");
                 let mut ended = Vec::new();
                 for settlement in batch {
-                    ended.extend(Box::pin(settle(store, std::slice::from_ref(settlement))).await);
+                    let one = std::slice::from_ref(settlement);
+                    ended.extend(Box::pin(settle(store, leftovers, one)).await);
                 }
                 return ended;
             }
-            Err(error) => return refused(store, batch, &error).await,
+            Err(error) => return refused(store, leftovers, batch, &error).await,
         }
     }
 }
 
 /// An outcome that cannot be kept as it is becomes a failure that says so; else its job would be held for ever.
-async fn refused(store: &Store, batch: &[Settlement], error: &Error) -> Vec<JobId> {
+async fn refused(
+    store: &Store,
+    leftovers: &Leftovers,
+    batch: &[Settlement],
+    error: &Error,
+) -> Vec<JobId> {
     let Some(settlement) = batch.first() else { return Vec::new() };
     tracing::error!(%error, job.id = %settlement.id, "an outcome was refused by the database");
     let failure = crate::store::Failure::new(
@@ -190,13 +196,18 @@ async fn refused(store: &Store, batch: &[Settlement], error: &Error) -> Vec<JobI
         return Vec::new();
     }
     let ending = crate::store::lease::Ending::Failed(failure);
-    Box::pin(settle(store, &[Settlement { ending, ..settlement.clone() }])).await
+    Box::pin(settle(store, leftovers, &[Settlement { ending, ..settlement.clone() }])).await
 }
 
-fn note(batch: &[Settlement], settled: &[Settled]) -> Vec<JobId> {
+fn note(leftovers: &Leftovers, batch: &[Settlement], settled: &[Settled]) -> Vec<JobId> {
     let mut ended = Vec::with_capacity(batch.len());
+    let mut keyed = Vec::new();
     let mut counts: HashMap<&'static str, u64> = HashMap::new();
     for (settlement, settled) in batch.iter().zip(settled) {
+        if settlement.keyed && matches!(settled, Settled::Applied(Some(_)) | Settled::AlreadyFinal)
+        {
+            keyed.push(settlement.id);
+        }
         let outcome = match settled {
             Settled::Applied(Some(status)) => {
                 ended.push(settlement.id);
@@ -214,6 +225,9 @@ fn note(batch: &[Settlement], settled: &[Settled]) -> Vec<JobId> {
             tracing::warn!(job.id = %settlement.id, why = outcome, "a late outcome changes nothing");
         }
         *counts.entry(outcome).or_default() += 1;
+    }
+    if !keyed.is_empty() {
+        leftovers.ended(keyed);
     }
     for (outcome, count) in counts {
         counter!("reveille_job_outcomes_total", "outcome" => outcome).increment(count);

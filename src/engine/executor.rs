@@ -15,6 +15,7 @@ use super::slots::{Queued, Slots};
 use crate::job::json::Json;
 use crate::queue::TaskName;
 use crate::store::Failure;
+use crate::store::key::superseded;
 use crate::store::lease::{Claimed, Ending, Settlement};
 use crate::store::worker::Progress;
 use crate::tasks::{Context, Registered, Registry, RunError, TaskError};
@@ -101,6 +102,11 @@ impl Executor {
         if handle.reason().is_some() {
             let queued = Queued { job, handle, waited, claimed_at, done };
             return self.give_back(vec![queued]).await;
+        }
+        if let Some(replacement) = job.superseded_by {
+            let unbegun = Ending::Unbegun { run_at: job.run_at };
+            let ending = Ending::Cancelled(superseded(replacement, &unbegun));
+            return self.end(&job, Some(ending), done).await;
         }
         self.times.wait.record((waited + claimed_at.elapsed()).as_secs_f64());
         let begun = Instant::now();

@@ -49,7 +49,8 @@ pub enum OnConflict {
     Keep,
     /// The submission is refused.
     Reject,
-    /// A waiting job takes the new content under its old id; behind one that is processing a new one is queued.
+    /// A waiting job takes the new content under its old id, with fresh attempts. Behind one that is processing a new one is
+    /// queued, and the old one is not tried again.
     Replace,
 }
 

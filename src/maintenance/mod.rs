@@ -1,11 +1,13 @@
-//! What keeps the house: jobs of lost workers are taken back, partitions made ahead and removed, ended jobs forgotten.
+//! What keeps the house: jobs of lost workers are taken back, unique keys of ended jobs freed, partitions made ahead and
+//! removed, ended jobs forgotten.
 //!
-//! All but the rescue is done by one instance, the leader, once every so often. That two might lead for a moment does no harm:
+//! All but the first two is done by one instance, the leader, once every so often. That two might lead for a moment does no harm:
 //! each of these can be done twice at once.
 
 mod partitions;
 mod pruner;
 mod rescuer;
+mod tidier;
 
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use crate::store::Result;
 pub use partitions::Partitions;
 pub use pruner::Pruner;
 pub use rescuer::rescue;
+pub use tidier::tidy;
 
 /// What the leader does every so often.
 pub trait Chore: Send + Sync + 'static {

@@ -2,33 +2,41 @@
 
 use metrics::counter;
 
-use crate::events::Duties;
+use crate::events::{Duties, Leftovers};
 use crate::shutdown::Shutdown;
 use crate::store::{Result, Store};
 
 /// Rescues whenever the heartbeat says that there is somebody to be rescued.
-pub async fn rescue(store: Store, duties: Duties, crash_budget: u32, shutdown: Shutdown) {
+pub async fn rescue(
+    store: Store,
+    duties: Duties,
+    leftovers: Leftovers,
+    crash_budget: u32,
+    shutdown: Shutdown,
+) {
     loop {
         tokio::select! {
             () = duties.rescue() => {}
             () = shutdown.stopping.cancelled() => return,
         }
-        if let Err(error) = rescue_once(&store, crash_budget).await {
+        if let Err(error) = rescue_once(&store, &leftovers, crash_budget).await {
             tracing::warn!(%error, "lost workers could not be dealt with; the next heartbeat tries again");
         }
     }
 }
 
-async fn rescue_once(store: &Store, crash_budget: u32) -> Result<()> {
+async fn rescue_once(store: &Store, leftovers: &Leftovers, crash_budget: u32) -> Result<()> {
     for worker in store.worker_lost().await? {
         let Some((name, rescued)) = store.worker_rescue(worker, crash_budget).await? else {
             continue;
         };
         counter!("reveille_rescues_total").increment(1);
-        for (became, jobs) in [("waiting", rescued.returned), ("ended", rescued.ended)] {
+        let ended = rescued.ended.len() as u64;
+        leftovers.ended(rescued.ended);
+        for (became, jobs) in [("waiting", rescued.returned), ("ended", ended)] {
             counter!("reveille_jobs_rescued_total", "became" => became).increment(jobs);
         }
-        tracing::warn!(worker.id = %worker, worker.name = name, returned = rescued.returned, ended = rescued.ended,
+        tracing::warn!(worker.id = %worker, worker.name = name, returned = rescued.returned, ended,
             "a worker was lost; its jobs are taken back");
     }
     Ok(())

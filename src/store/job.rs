@@ -174,16 +174,17 @@ impl Store {
 
     /// Sends a job that has ended back to wait, with fresh attempts.
     pub async fn job_retry(&self, id: JobId) -> Result<Retried> {
-        // Who took the key while the statement waited for it shows in the next one.
-        for _ in 0..2 {
-            let rows = self.hot(sql!("job/retry": UUID), &[&id.0]).await?;
-            let Some(row) = rows.first() else { break };
-            if row.try_get(0)? {
-                return Ok(Retried::Queued);
-            }
-            if let Some(holder) = row.try_get::<_, Option<Uuid>>(1)? {
-                return Ok(Retried::KeyHeld(JobId(holder)));
-            }
+        let rows = self.hot(sql!("job/retry": UUID), &[&id.0]).await?;
+        let Some(row) = rows.first() else { return Ok(Retried::NotFinal) };
+        if row.try_get(0)? {
+            return Ok(Retried::Queued);
+        }
+        if let Some(holder) = row.try_get::<_, Option<Uuid>>(1)? {
+            return Ok(Retried::KeyHeld(JobId(holder)));
+        }
+        if row.try_get(2)? {
+            // It took the key before it found the job being removed.
+            self.key_free(&[id]).await?;
         }
         Ok(Retried::NotFinal)
     }

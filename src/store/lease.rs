@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::key::superseded;
 use super::row::Row;
 use super::session::{Parameters, sql};
 use super::value::{Failure, Jsonb, unless_all};
@@ -55,6 +56,8 @@ pub struct Claimed {
     pub timeout_seconds: Option<f64>,
     /// Whether it was submitted with a unique key.
     pub keyed: bool,
+    /// The job that took its unique key while a worker held it: it is not to run again.
+    pub superseded_by: Option<JobId>,
     /// Where it stands in its lease, from 1.
     pub place: i32,
 }
@@ -119,6 +122,14 @@ impl Ending {
         if let Self::Unbegun { run_at } = self { Some(*run_at) } else { None }
     }
 
+    /// Whether the job is to wait again.
+    pub fn waits_again(&self) -> bool {
+        match self {
+            Self::Completed(_) | Self::Failed(_) | Self::Cancelled(_) => false,
+            Self::Retry { .. } | Self::Snooze { .. } | Self::Release | Self::Unbegun { .. } => true,
+        }
+    }
+
     /// About how much room its result or error takes.
     pub fn bytes(&self) -> usize {
         match self {
@@ -171,12 +182,12 @@ pub enum Settled {
 }
 
 /// What a rescue brought back.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Rescued {
     /// Jobs that wait again.
     pub returned: u64,
-    /// Jobs whose crash budget is used up, or that were cancelled.
-    pub ended: u64,
+    /// Jobs whose crash budget is used up, or that were cancelled or superseded.
+    pub ended: Vec<JobId>,
 }
 
 impl Store {
@@ -250,13 +261,34 @@ impl Store {
         rows.first().map(suspect).transpose()
     }
 
-    /// Settles outcomes, each lease and job once; jobs that go back to wait are announced, or not. The answers are in the
-    /// order of `settlements`.
+    /// Settles outcomes, each lease and job once; jobs that go back to wait are announced, or not. A job that was superseded
+    /// ends instead. The answers are in the order of `settlements`. The keys of jobs that end are to be freed afterwards.
     pub async fn lease_settle(
         &self,
         settlements: &[Settlement],
         announce: bool,
     ) -> Result<Vec<Settled>> {
+        let wait_again: Vec<JobId> = settlements
+            .iter()
+            .filter(|one| one.keyed && one.ending.waits_again())
+            .map(|one| one.id)
+            .collect();
+        if wait_again.is_empty() {
+            return self.settle(settlements, announce).await;
+        }
+        let replacements = self.key_superseded(&wait_again).await?;
+        let ending = |one: &Settlement| match replacements.get(&one.id) {
+            Some(&replacement) if one.ending.waits_again() => {
+                Ending::Cancelled(superseded(replacement, &one.ending))
+            }
+            _ => one.ending.clone(),
+        };
+        let settlements: Vec<Settlement> =
+            settlements.iter().map(|one| Settlement { ending: ending(one), ..*one }).collect();
+        self.settle(&settlements, announce).await
+    }
+
+    async fn settle(&self, settlements: &[Settlement], announce: bool) -> Result<Vec<Settled>> {
         let mut by_lease: Vec<&Settlement> = settlements.iter().collect();
         by_lease.sort_by_key(|settlement| settlement.lease.0);
         let (mut leases, mut firsts, mut lasts) = (Vec::new(), Vec::new(), Vec::<i32>::new());
@@ -275,16 +307,15 @@ impl Store {
         let run_ats = unless_all(each().map(|one| one.ending.run_at()), Option::is_none);
         let results = unless_all(each().map(|one| one.ending.result()), Option::is_none);
         let errors = unless_all(each().map(|one| one.ending.error()), Option::is_none);
-        let keyed = unless_all(each().map(|one| one.keyed), |keyed| !keyed);
         let statement = sql!("lease/settle": UUID_ARRAY, INT4_ARRAY, INT4_ARRAY, UUID_ARRAY, INT4_ARRAY, TEXT_ARRAY, FLOAT8_ARRAY, TIMESTAMPTZ_ARRAY,
-            JSONB_ARRAY, JSONB_ARRAY, BOOL_ARRAY, TEXT);
+            JSONB_ARRAY, JSONB_ARRAY, TEXT);
         let notify = if announce { "on" } else { "off" };
         let rows = self
             .hot(
                 statement,
                 &[
                     &leases, &firsts, &lasts, &ids, &places, &endings, &delays, &run_ats, &results,
-                    &errors, &keyed, &notify,
+                    &errors, &notify,
                 ],
             )
             .await?;
@@ -323,8 +354,8 @@ impl Store {
 fn claim_of(rows: &[Row], lanes: &[LaneClaim]) -> Result<Claim> {
     let mut places: HashMap<Uuid, (LeaseId, i32)> = HashMap::new();
     for row in rows {
-        let Some(lease) = row.try_get::<_, Option<Uuid>>(9)? else { continue };
-        let ids: Vec<Uuid> = row.try_get(10)?;
+        let Some(lease) = row.try_get::<_, Option<Uuid>>(10)? else { continue };
+        let ids: Vec<Uuid> = row.try_get(11)?;
         places.extend(ids.into_iter().zip((1..).map(|place| (LeaseId(lease), place))));
     }
     let mut claim = Claim::default();
@@ -363,6 +394,7 @@ fn claimed(row: &Row, lane: &Lane, lease: LeaseId, place: i32) -> Result<Claimed
         max_attempts: max_attempts.and_then(|count| u32::try_from(count).ok()),
         timeout_seconds: row.try_get(7)?,
         keyed: row.try_get(8)?,
+        superseded_by: row.try_get::<_, Option<Uuid>>(9)?.map(JobId),
         place,
     })
 }

@@ -19,6 +19,7 @@ mod health;
 pub mod ids;
 pub mod job;
 pub mod job_list;
+pub mod key;
 pub mod lease;
 pub mod listen;
 pub mod migrate;

@@ -5,6 +5,7 @@ use std::error::Error as StdError;
 use serde::Deserialize;
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
+use uuid::Uuid;
 
 use crate::job::json::Json;
 
@@ -53,13 +54,17 @@ pub(crate) fn unless_all<T>(values: impl Iterator<Item = T>, idle: impl Fn(&T) -
 /// Why an attempt ended badly, as it is stored and shown.
 #[derive(Clone, Debug, PartialEq, Deserialize, serde::Serialize)]
 pub struct Failure {
-    /// Stable: `handler_error`, `permanent`, `panicked`, `timed_out`, `invalid_payload`, `worker_lost`, `cancelled`.
+    /// Stable: `handler_error`, `permanent`, `panicked`, `timed_out`, `invalid_payload`, `worker_lost`, `cancelled`,
+    /// `superseded`.
     pub code: String,
     pub message: String,
+    /// The other job that the message is about, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_id: Option<Uuid>,
 }
 
 impl Failure {
     pub fn new(code: &str, message: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), message: message.into() }
+        Self { code: code.to_owned(), message: message.into(), job_id: None }
     }
 }

@@ -166,11 +166,7 @@ impl Store {
             unprepared(&transaction, sql!("lease/rescue": UUID, INT4), &[&worker.0, &budget])
                 .await?;
         unprepared(&transaction, sql!("worker/remove": UUID), &[&worker.0]).await?;
-        let count = |column: usize| -> Result<u64> {
-            let count = rows.first().map(|row| row.try_get::<_, i64>(column)).transpose()?;
-            Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default())
-        };
-        let rescued = Rescued { returned: count(0)?, ended: count(1)? };
+        let rescued = rows.first().map(rescued).transpose()?.unwrap_or_default();
         transaction.commit().await?;
         Ok(Some((name, rescued)))
     }
@@ -226,6 +222,14 @@ impl Store {
     pub async fn news_notify(&self, payload: &str) -> Result<()> {
         self.relaxed(sql!("news/notify": TEXT), &[&payload]).await.map(drop)
     }
+}
+
+fn rescued(row: &Row) -> Result<Rescued> {
+    let ended: Vec<Uuid> = row.try_get(1)?;
+    Ok(Rescued {
+        returned: u64::try_from(row.try_get::<_, i64>(0)?).unwrap_or_default(),
+        ended: ended.into_iter().map(JobId).collect(),
+    })
 }
 
 fn instance_row(row: &Row) -> Result<InstanceRow> {

@@ -23,6 +23,7 @@ mod examples;
 mod faults;
 mod fencing;
 mod instances;
+mod keys;
 mod leaving;
 mod library;
 mod lists;

@@ -100,7 +100,8 @@ impl JobApi {
 
     /// Run a job once more
     ///
-    /// One that has ended (`completed`, `failed` or `cancelled`) waits again, with fresh attempts.
+    /// One that has ended (`completed`, `failed` or `cancelled`) waits again, with fresh attempts. While another job that has not
+    /// ended holds its `unique_key` it is refused (409).
     #[oai(path = "/jobs/:job_id/retry", method = "post", operation_id = "retry_job")]
     async fn retry_job(
         &self,

@@ -54,23 +54,27 @@ impl From<JobStatus> for Status {
 
 /// Why an attempt ended badly.
 #[derive(Debug, Clone, PartialEq, Object, Serialize)]
-#[oai(example)]
+#[oai(skip_serializing_if_is_none, example)]
 pub struct JobError {
-    /// Stable: `handler_error`, `permanent`, `panicked`, `timed_out`, `invalid_payload`, `worker_lost`, `cancelled`.
+    /// Stable: `handler_error`, `permanent`, `panicked`, `timed_out`, `invalid_payload`, `worker_lost`, `cancelled`,
+    /// `superseded` (another job took its unique key).
     pub code: String,
     /// What happened, for people.
     pub message: String,
+    /// The other job that the message is about: of `superseded` the one that took the unique key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job_id: Option<Uuid>,
 }
 
 impl From<Failure> for JobError {
     fn from(failure: Failure) -> Self {
-        Self { code: failure.code, message: failure.message }
+        Self { code: failure.code, message: failure.message, job_id: failure.job_id }
     }
 }
 
 impl Example for JobError {
     fn example() -> Self {
-        Self { code: "handler_error".into(), message: "connection refused".into() }
+        Self { code: "handler_error".into(), message: "connection refused".into(), job_id: None }
     }
 }
 

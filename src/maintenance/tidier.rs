@@ -1,0 +1,57 @@
+//! The tidier: clears away what outcomes leave behind, after they were written. It frees the unique keys of jobs that have ended.
+//!
+//! Nobody waits for it: a key whose holder has ended counts as free. A key that somebody has locked, such as an open SQL
+//! transaction, is tried again, ever more rarely. A process that dies leaves the keys that it has not freed to the pruner.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::events::Leftovers;
+use crate::job::JobId;
+use crate::store::Store;
+
+/// Keys of one statement.
+const FREE_MOST: usize = 1000;
+/// Keys that are tried again; beyond, the oldest are left to the pruner.
+const LOCKED_MOST: usize = 100_000;
+const PAUSE_LEAST: Duration = Duration::from_millis(100);
+const PAUSE_MOST: Duration = Duration::from_secs(5);
+
+/// Tidies up until no more will come, and then once more.
+pub async fn tidy(store: Store, leftovers: Leftovers) {
+    let (mut locked, mut pause, mut again) = (Vec::new(), PAUSE_LEAST, Instant::now());
+    let mut open = true;
+    while open {
+        let mut ended = tokio::select! {
+            ended = leftovers.take() => ended.unwrap_or_else(|| {
+                open = false;
+                Vec::new()
+            }),
+            () = sleep_until(again), if !locked.is_empty() => Vec::new(),
+        };
+        let due = !open || Instant::now() >= again;
+        if due {
+            ended.append(&mut locked);
+        }
+        for ids in ended.chunks(FREE_MOST) {
+            locked.extend(free(&store, ids).await);
+        }
+        locked.drain(..locked.len().saturating_sub(LOCKED_MOST));
+        if due {
+            pause = if locked.is_empty() { PAUSE_LEAST } else { (pause * 2).min(PAUSE_MOST) };
+            again = Instant::now() + pause;
+        }
+    }
+}
+
+/// Answers the jobs whose keys are to be tried again.
+async fn free(store: &Store, ids: &[JobId]) -> Vec<JobId> {
+    match store.key_free(ids).await {
+        Ok(locked) => locked,
+        Err(error) => {
+            tracing::debug!(%error, keys = ids.len(), "unique keys of ended jobs could not be freed; they count as free");
+            ids.to_vec()
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Unique keys, and the order in which locks are taken.
+//!
+//! A key has a row in `unique_key`, which names its holder. An outcome is written without a look at that row, so nobody who has
+//! locked it, such as an open SQL transaction, can hold up an outcome. Keys are freed afterwards. Until then the holder has ended,
+//! and a key whose holder has ended counts as free.
+//!
+//! Every statement takes its locks in this order, each kind in the order that is given:
+//!
+//! 1. `unique_key`, by (queue, key);
+//! 2. `lease`, by id;
+//! 3. `ready`, by id;
+//! 4. `job` and what hangs on it: `outcome`, `attempt`, `superseded`, `progress`.
+//!
+//! A submission locks all of its keys in one pass, before anything else. A cancellation, a retry and a deletion lock the key of
+//! their job first. Outcomes, rescues and claims lock no key; what frees or prunes keys passes by those that are locked. A lock
+//! that is not waited for (SKIP LOCKED) has no place in the order.
+//!
+//! `superseded` has the jobs whose key went to a replacement while a worker held them. Such a job does not wait again: it ends
+//! `cancelled`. That is decided before its outcome is written, and again when it is claimed, since the transaction of the
+//! replacement may have been open until then.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use super::lease::Ending;
+use super::session::sql;
+use super::value::Failure;
+use super::{Result, Store};
+use crate::job::JobId;
+
+impl Store {
+    /// Those of these jobs that do not wait again, with the job that took the unique key of each.
+    pub async fn key_superseded(&self, ids: &[JobId]) -> Result<HashMap<JobId, JobId>> {
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+        let rows = self.hot(sql!("key/superseded": UUID_ARRAY), &[&ids]).await?;
+        rows.iter().map(|row| Ok((JobId(row.try_get(0)?), JobId(row.try_get(1)?)))).collect()
+    }
+
+    /// Frees the unique keys of those of these jobs that have ended, without waiting. Answers those whose keys somebody has
+    /// locked, which are to be tried again. A key that is never freed does no harm.
+    pub async fn key_free(&self, ids: &[JobId]) -> Result<Vec<JobId>> {
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+        let rows = self.upkeep(sql!("key/free": UUID_ARRAY), &[&ids]).await?;
+        rows.iter().map(|row| Ok(JobId(row.try_get(0)?))).collect()
+    }
+}
+
+/// The error of a job that ends because `replacement` took its unique key, where it would have waited again after `ending`.
+pub fn superseded(replacement: JobId, ending: &Ending) -> Failure {
+    let message = match ending {
+        Ending::Retry { failure, .. } => {
+            let Failure { code, message, .. } = failure;
+            format!(
+                "job {replacement} took its unique key, and its last attempt failed ({code}: {message})"
+            )
+        }
+        _ => format!("job {replacement} took its unique key"),
+    };
+    Failure { job_id: Some(replacement.0), ..Failure::new("superseded", message) }
+}

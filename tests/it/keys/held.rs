@@ -1,0 +1,137 @@
+//! An open SQL transaction that holds keys: whatever it does, outcomes do not wait for it.
+
+use serde_json::{Value, json};
+
+use super::{Deed, House, SOON};
+use crate::harness::look::{assert_one_place, becomes, submit, value};
+use crate::harness::{self, Service, cluster, eventually};
+
+const KEYS: usize = 20;
+
+/// Keeping the job that exists is enough to lock its key.
+#[tokio::test(flavor = "multi_thread")]
+async fn outcomes_do_not_wait_for_a_transaction_that_holds_their_keys() {
+    let house = House::open().await;
+    let mut ids = Vec::new();
+    for nth in 0..KEYS {
+        let job = house.submit(&format!("k{nth}"), "keep", &Deed::Succeed).await;
+        ids.push(job["job_id"].clone());
+    }
+    for id in &ids {
+        house.becomes(id, "processing").await;
+    }
+    let mut holder = cluster::connect(house.database.url()).await;
+    let open = holder.transaction().await.unwrap();
+    for nth in 0..KEYS {
+        let keep =
+            format!("select outcome from reveille.submit(payload => '1', unique_key => 'k{nth}')");
+        let outcome: String = open.query_one(&keep, &[]).await.unwrap().get(0);
+        assert_eq!(outcome, "existing");
+    }
+
+    house.let_end(KEYS);
+    for id in &ids {
+        house.becomes(id, "completed").await;
+    }
+    let other = house.http.post("/jobs?wait=10", &json!({"task": "noop", "payload": 1})).await;
+    assert_eq!(other.body["status"], "completed", "{}", other.body);
+    let keys = "select count(*) from reveille.unique_key";
+    assert_eq!(value::<i64>(&house.client, keys).await, i64::try_from(KEYS).unwrap());
+
+    open.commit().await.unwrap();
+    eventually("the keys are freed", SOON, async || value::<i64>(&house.client, keys).await == 0)
+        .await;
+    assert_one_place(&house.client).await;
+    house.service.shutdown().await;
+}
+
+/// The lost worker's job was to be cancelled, so the rescue ends it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rescue_does_not_wait_for_a_transaction_that_holds_a_key() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let fast = || {
+        Service::on(database.url())
+            .env("REVEILLE_HEARTBEAT_SECONDS", "0.2")
+            .env("REVEILLE_LOST_AFTER_SECONDS", "1")
+    };
+    let mut victim = fast().start().await;
+    let nap = r#"task => 'sleep', payload => '{"seconds": 600}'"#;
+    let keyed = submit(&client, &format!("{nap}, unique_key => 'k'")).await;
+    let plain = submit(&client, nap).await;
+    for id in [&keyed, &plain] {
+        becomes(&client, id, "processing", SOON).await;
+    }
+    let mut holder = cluster::connect(database.url()).await;
+    let open = holder.transaction().await.unwrap();
+    open.batch_execute("select reveille.submit(payload => '1', unique_key => 'k')").await.unwrap();
+    victim.kill9().await;
+    client
+        .batch_execute(&format!("update reveille.lease set cancels = array['{keyed}'::uuid]"))
+        .await
+        .unwrap();
+
+    let survivor = fast().env("REVEILLE_WORKERS", "0").start().await;
+    becomes(&client, &keyed, "cancelled", SOON).await;
+    becomes(&client, &plain, "queued", SOON).await;
+    open.commit().await.unwrap();
+    eventually("the key is freed", SOON, async || {
+        value::<i64>(&client, "select count(*) from reveille.unique_key").await == 0
+    })
+    .await;
+    drop(survivor);
+}
+
+/// Nobody has freed the keys here: their holders have ended, which is enough.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_whose_holder_has_ended_counts_as_free_at_every_door() {
+    let house = House::open().await;
+    let leave = async |key: &str| -> Value {
+        let job = house.submit(key, "keep", &Deed::Succeed).await["job_id"].clone();
+        house.let_end(1);
+        house.becomes(&job, "completed").await;
+        let id = job.as_str().unwrap();
+        let left = format!(
+            "insert into reveille.unique_key (queue, key, id) values ('default', '{key}', '{id}') on conflict do nothing"
+        );
+        eventually("its key is freed", SOON, async || {
+            value::<i64>(&house.client, "select count(*) from reveille.unique_key").await == 0
+        })
+        .await;
+        house.client.batch_execute(&left).await.unwrap();
+        job
+    };
+    let holder = async || -> String {
+        value(&house.client, "select id::text from reveille.unique_key").await
+    };
+    for policy in ["keep", "reject", "replace"] {
+        let ended = leave(policy).await;
+        let next = house.submit(policy, policy, &Deed::Succeed).await;
+        assert_eq!(next["outcome"], "created", "{policy}: {next}");
+        assert_ne!(next["job_id"], ended, "{policy}");
+        assert_eq!(holder().await, next["job_id"].as_str().unwrap(), "{policy}");
+        house.let_end(1);
+        house.becomes(&next["job_id"], "completed").await;
+    }
+    let ended = leave("sql").await;
+    let by_sql =
+        "unique_key => 'sql', on_conflict => 'reject', task => 'steered', payload => '\"succeed\"'";
+    let next = submit(&house.client, by_sql).await;
+    assert_ne!(next, ended.as_str().unwrap());
+    house.let_end(1);
+    becomes(&house.client, &next, "completed", SOON).await;
+
+    let second = leave("other").await;
+    house.client.batch_execute("delete from reveille.unique_key").await.unwrap();
+    let first = leave("retry").await;
+    let stolen = format!(
+        "delete from reveille.unique_key; insert into reveille.unique_key (queue, key, id) values ('default', 'retry', '{}')",
+        second.as_str().unwrap()
+    );
+    house.client.batch_execute(&stolen).await.unwrap();
+    let (status, job) = house.steer(&first, "retry").await;
+    assert_eq!(status, 200, "{job}");
+    assert_eq!(holder().await, first.as_str().unwrap());
+    house.let_end(1);
+    house.becomes(&first, "completed").await;
+}

@@ -1,0 +1,72 @@
+//! New content in the place of a job that waits.
+
+use serde_json::json;
+
+use super::{Deed, House};
+use crate::harness::look::{assert_one_place, value};
+use crate::harness::{cluster, eventually};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replaced_content_starts_with_fresh_attempts_and_no_error_and_keeps_the_history() {
+    let house = House::open().await;
+    let job = house.submit("k", "keep", &Deed::Fail(2)).await["job_id"].clone();
+    house.let_end(3);
+    house.becomes(&job, "processing").await;
+    eventually("it has failed twice and sleeps", super::SOON, async || {
+        let job = house.job(&job).await;
+        job["status"] == "scheduled" && house.begun() == 3
+    })
+    .await;
+    let before = house.job(&job).await;
+    assert_eq!(
+        (&before["attempt_count"], &before["error"]["code"]),
+        (&json!(2), &json!("handler_error"))
+    );
+    house.client.batch_execute("update reveille.ready set crashes = 2").await.unwrap();
+
+    let more = json!({"delay_seconds": 600, "max_attempts": 3});
+    let answer = house.submit_with("k", "replace", &Deed::Succeed, &more).await;
+    assert_eq!((&answer["outcome"], &answer["job_id"]), (&json!("replaced"), &job));
+    let after = house.job(&job).await;
+    assert_eq!(
+        (&after["attempt_count"], &after["attempts_left"]),
+        (&json!(0), &json!(3)),
+        "{after}"
+    );
+    assert_eq!(after.get("error"), None, "{after}");
+    let crashes = "select crashes::integer from reveille.ready";
+    assert_eq!(value::<i32>(&house.client, crashes).await, 0);
+    let attempts = house.http.get(&format!("/jobs/{}/attempts", job.as_str().unwrap())).await.body;
+    let outcomes: Vec<_> =
+        attempts["data"].as_array().unwrap().iter().map(|it| it["outcome"].clone()).collect();
+    assert_eq!(outcomes, ["failed", "failed", "snoozed"]);
+}
+
+const CANCEL: &str = include_str!("../../../sql/job/cancel.sql");
+
+/// The cancellation has its hand on the waiting job, and lets go of it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replacement_beside_a_cancellation_that_gives_up_takes_the_place_of_the_waiting_job() {
+    let house = House::open().await;
+    let later = json!({"delay_seconds": 600});
+    let job = house.submit_with("k", "keep", &Deed::Succeed, &later).await["job_id"].clone();
+    let mut canceller = cluster::connect(house.database.url()).await;
+    let cancelling = canceller.transaction().await.unwrap();
+    let id: uuid::Uuid = job.as_str().unwrap().parse().unwrap();
+    assert!(cancelling.query_one(CANCEL, &[&id]).await.unwrap().get::<_, bool>(0));
+
+    let replacing = house.submit_with("k", "replace", &Deed::Fail(1), &later);
+    let giving_up = async {
+        let waits = "select count(*) from pg_stat_activity where datname = current_database()
+            and wait_event_type = 'Lock' and query like '%submit_rows%'";
+        eventually("the replacement waits", super::SOON, async || {
+            value::<i64>(&house.client, waits).await > 0
+        })
+        .await;
+        cancelling.rollback().await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(replacing, giving_up);
+    assert_eq!((&answer["outcome"], &answer["job_id"]), (&json!("replaced"), &job));
+    assert_eq!(value::<i64>(&house.client, "select count(*) from reveille.ready").await, 1);
+    assert_one_place(&house.client).await;
+}
