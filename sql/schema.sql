@@ -305,9 +305,6 @@ AS $function$
     union all
     select '/payload' || p.pointer, p.code, p.message from reveille.payload_fault(job -> 'payload') p
     union all
-    select '/payload', 'too_large', 'a payload may have 1 MiB'
-      where pg_column_size(job -> 'payload') > 170000 and octet_length((job -> 'payload')::text) > 1048576
-    union all
     select '/' || t.name, 'wrong_type', t.name || ' must be ' || t.wanted
       from (values ('task', 'string', 'a string'), ('queue', 'string', 'a string'), ('priority', 'number', 'an integer'),
         ('run_at', 'string', 'a string'), ('delay_seconds', 'number', 'a number'), ('max_attempts', 'number', 'an integer'),
@@ -323,9 +320,13 @@ AS $function$
       where jsonb_typeof(job -> 'queue') = 'string' and job ->> 'queue' !~ '^[a-z0-9_.-]{1,64}$'
     union all
     select '/' || r.name, 'out_of_range', r.name || ' must be ' || r.range
-      from (values ('priority', 0, 9, 'from 0 (first) to 9'), ('delay_seconds', 0, 315360000, 'from 0 to 315360000 (ten years)'),
-        ('max_attempts', 1, 1000, 'from 1 to 1000'), ('timeout_seconds', 0.001, 604800, 'from 0.001 to 604800 (seven days)')) r (name, least, most, range)
-      where jsonb_typeof(job -> r.name) = 'number' and not (job ->> r.name)::numeric between r.least and r.most
+      from (values ('priority', true, 0, 9, 'from 0 (first) to 9'),
+        ('delay_seconds', false, 0, 315360000, 'from 0 to 315360000 (ten years)'),
+        ('max_attempts', true, 1, 1000, 'from 1 to 1000'),
+        ('timeout_seconds', false, 0.001, 604800, 'from 0.001 to 604800 (seven days)')) r (name, whole, least, most, range)
+      where jsonb_typeof(job -> r.name) = 'number'
+        and case when r.whole then (job ->> r.name)::numeric % 1 = 0 and not (job ->> r.name)::numeric between r.least and r.most
+          else not reveille.number_is_sound(job -> r.name, r.least, r.most) end
     union all
     select '/run_at', 'invalid_timestamp', 'run_at must be a time by RFC 3339, such as 2026-11-24T08:00:00Z'
       where jsonb_typeof(job -> 'run_at') = 'string' and reveille.moment(job ->> 'run_at') is null
@@ -481,10 +482,11 @@ CREATE OR REPLACE FUNCTION reveille.moment(value text)
 AS $function$
 declare
   part text[] := regexp_match(value,
-    '^(\d{4}-\d{2}-\d{2})[Tt ]((?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)(?:\.\d+)?)(?:[Zz]|([+-])((?:[01]\d|2[0-3]):[0-5]\d))$');
+    '^([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]((?:[01][0-9]|2[0-3]):[0-5][0-9]):([0-5][0-9]|60)(?:([.][0-9]{1,6})[0-9]*)?(?:[Zz]|([+-])((?:[01][0-9]|2[0-3]):[0-5][0-9]))$');
 begin
   return (part[1] || ' ' || part[2])::timestamp at time zone 'UTC'
-    - (coalesce(part[3], '+') || coalesce(part[4], '00:00'))::interval;
+    + make_interval(secs => (part[3] || coalesce(part[4], ''))::double precision)
+    - (coalesce(part[5], '+') || coalesce(part[6], '00:00'))::interval;
 exception when datetime_field_overflow or invalid_datetime_format then
   return null;
 end $function$;
@@ -494,7 +496,12 @@ CREATE OR REPLACE FUNCTION reveille.number_is_sound(value jsonb, low numeric, hi
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
 AS $function$
-  select case jsonb_typeof(value) when 'number' then value::numeric between low and high when 'null' then true else value is null end
+  select case jsonb_typeof(value)
+    when 'number' then case when value::numeric between 0 and 1e15
+      then round(value::numeric, 40)::double precision between low::double precision and high::double precision else false end
+    when 'null' then true
+    else value is null
+  end
 $function$;
 
 CREATE OR REPLACE FUNCTION reveille.partition_ensure(weeks integer DEFAULT 3)
@@ -587,6 +594,10 @@ declare
   written text := payload::text;
 begin
   if octet_length(written) < 130 then return; end if;
+  if reveille.written_bytes(written) > 1048576 then
+    return query select '', 'too_large', 'a payload may have 1 MiB, without blanks and with numbers written without exponents';
+    return;
+  end if;
   if pg_column_size(payload) > 250
     and jsonb_path_exists(payload, 'strict $.**{64 to last} ? (@.type() == "object" || @.type() == "array")')
   then
@@ -604,8 +615,7 @@ CREATE OR REPLACE FUNCTION reveille.payload_is_sound(payload jsonb)
  STABLE PARALLEL SAFE
 AS $function$
   select octet_length(payload::text) < 130
-    or pg_column_size(payload) <= 170000
-      and (octet_length(payload::text) <= 1400 or payload::text !~ '[0-9.]{250}')
+    or (octet_length(payload::text) <= 1400 or octet_length(payload::text) <= 1048576 and payload::text !~ '[0-9.]{250}')
       and (pg_column_size(payload) <= 250
         or not jsonb_path_exists(payload, 'strict $.**{64 to last} ? (@.type() == "object" || @.type() == "array")'))
 $function$;
@@ -1037,6 +1047,18 @@ CREATE OR REPLACE FUNCTION reveille.week_number(at timestamp with time zone)
  IMMUTABLE PARALLEL SAFE
 AS $function$
   select floor((extract(epoch from at) + 259200) / 604800)::integer
+$function$;
+
+CREATE OR REPLACE FUNCTION reveille.written_bytes(written text)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select octet_length(written) - case when octet_length(written) between 1048577 and 1572864 then (
+    select sum(length(p.piece) - length(replace(p.piece, ' ', '')))::integer
+    from unnest(string_to_array(replace(replace(written, E'\\\\', ''), E'\\"', ''), '"')) with ordinality p (piece, nth)
+    where p.nth % 2 = 1
+  ) else 0 end
 $function$;
 
 CREATE CONSTRAINT TRIGGER wake AFTER INSERT ON reveille.ready DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((new.wakes > 0)) EXECUTE FUNCTION reveille.wake();

@@ -18,14 +18,14 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::job::json::Json;
+use crate::job::json::number::{Whole, whole};
+use crate::job::moment;
 use crate::job::submission::FieldError;
 
 /// Unknown members beyond this are not listed one by one.
 const MAX_UNKNOWN: usize = 50;
 /// Names are the caller's and can be as long as a body; in messages and pointers they are cut.
 const MAX_NAME_CHARS: usize = 64;
-/// Below, a double holds every whole number.
-const EXACT_BELOW: f64 = 9_007_199_254_740_992.0;
 
 /// The members of one JSON object, and what has been found wrong with them so far.
 ///
@@ -54,6 +54,11 @@ impl<'a> Fields<'a> {
         self.members.iter().any(|(member, _)| member == name)
     }
 
+    /// Whether the member is there and not `null`.
+    pub fn gives(&self, name: &str) -> bool {
+        self.members.iter().any(|(member, value)| member == name && value.get() != "null")
+    }
+
     /// Notes `missing_field` unless the member is there; `null` counts as there.
     pub fn require(&mut self, name: &str) {
         if !self.has(name) {
@@ -78,20 +83,12 @@ impl<'a> Fields<'a> {
     /// A whole number, however it is written: 5, 5.0 and 0.5e1 are the same.
     pub fn integer(&mut self, name: &str) -> Option<i64> {
         let text = self.present(name)?;
-        let number = text.parse::<f64>().ok();
-        match (text.parse(), number) {
-            (Ok(exact), _) => return Some(exact),
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "whole, and small enough to be exact"
-            )]
-            (_, Some(number)) if number.fract() == 0.0 && number.abs() < EXACT_BELOW => {
-                return Some(number as i64);
-            }
-            (_, Some(number)) if number.fract() == 0.0 || number.is_infinite() => {
+        match is_number(text).then(|| whole(text)) {
+            Some(Whole::Is(number)) => return Some(number),
+            Some(Whole::TooLarge) => {
                 self.refuse(name, "out_of_range", format!("`{name}` is too large a number."));
             }
-            _ => self.wrong_type(name, "a whole number", text),
+            Some(Whole::Not) | None => self.wrong_type(name, "a whole number", text),
         }
         None
     }
@@ -100,6 +97,10 @@ impl<'a> Fields<'a> {
     pub fn number(&mut self, name: &str) -> Option<f64> {
         let text = self.present(name)?;
         match text.parse::<f64>() {
+            // One that is too small for a double stays below zero.
+            Ok(0.0) if text.starts_with('-') && whole(text) == Whole::Not => {
+                return Some(-f64::MIN_POSITIVE);
+            }
             Ok(number) if number.is_finite() => return Some(number),
             Ok(_) => self.refuse(name, "out_of_range", format!("`{name}` is too large a number.")),
             Err(_) => self.wrong_type(name, "a number", text),
@@ -127,14 +128,14 @@ impl<'a> Fields<'a> {
     /// An RFC 3339 time with its zone, as UTC.
     pub fn timestamp(&mut self, name: &str) -> Option<DateTime<Utc>> {
         let text = self.read::<String>(name, "a time as a string")?;
-        let time = DateTime::parse_from_rfc3339(&text);
-        if time.is_err() {
+        let time = moment::parse(&text);
+        if time.is_none() {
             let message = format!(
                 "`{name}` must be an RFC 3339 time with a zone, such as 2030-01-31T08:00:00Z."
             );
             self.refuse(name, "invalid_timestamp", message);
         }
-        time.ok().map(|time| time.to_utc())
+        time
     }
 
     /// Any value as it was written, `null` included; as deep as a payload may be.
@@ -239,6 +240,10 @@ pub fn kind(text: &str) -> &'static str {
         Some(b'n') => "null",
         _ => "a number",
     }
+}
+
+fn is_number(text: &str) -> bool {
+    kind(text) == "a number"
 }
 
 /// A name as a token of a JSON pointer.

@@ -11,7 +11,9 @@ use serde_json::value::RawValue;
 use super::body::FromBody;
 use super::fields::Fields;
 use crate::job::json::Json;
-use crate::job::submission::{BATCH_MOST, FieldError, NewJob, Submission};
+use crate::job::submission::{
+    BATCH_MOST, FieldError, NewJob, Submission, TOGETHER, conflicting_start, policy_without_key,
+};
 
 const KNOWN: &[&str] = &[
     "payload",
@@ -31,8 +33,8 @@ const KNOWN: &[&str] = &[
 #[derive(Debug, Clone, Object)]
 #[oai(example, skip_serializing_if_is_none, skip_serializing_if_is_empty)]
 pub struct JobCreate {
-    /// What the task works on: any JSON value, up to 1 MiB and 64 levels deep. Kept value for value; the order of keys,
-    /// doubled keys and spellings such as 1e2 are normalised.
+    /// What the task works on: any JSON value, up to 1 MiB (without blanks, and with numbers written without exponents) and 64
+    /// levels deep. Kept value for value; the order of keys, doubled keys and spellings such as 1e2 are normalised.
     pub payload: Json,
     /// What is to be done: 1 to 100 of `a-z A-Z 0-9 _ - . :`. Without it `payload.task`, if that is such a name, else `echo`.
     #[oai(validator(pattern = "^[a-zA-Z0-9_.:-]{1,100}$"))]
@@ -43,7 +45,8 @@ pub struct JobCreate {
     /// 0 (first) to 9; 5 without it.
     #[oai(validator(minimum(value = "0"), maximum(value = "9")))]
     pub priority: Option<i32>,
-    /// The job does not start before this time (RFC 3339), at most ten years ahead. Not together with `delay_seconds`.
+    /// The job does not start before this time (RFC 3339, to the microsecond), at most ten years ahead. Not together with
+    /// `delay_seconds`.
     pub run_at: Option<DateTime<Utc>>,
     /// The job does not start before so many seconds have passed. Not together with `run_at`.
     #[oai(validator(minimum(value = "0"), maximum(value = "315360000")))]
@@ -194,6 +197,8 @@ fn read(text: &str, at: &str, now: DateTime<Utc>) -> Result<Submission, Vec<Fiel
         unique_key: fields.string("unique_key"),
         on_conflict: fields.string("on_conflict"),
     };
+    let conflict = fields.gives("run_at") && fields.gives("delay_seconds");
+    let keyless = fields.gives("on_conflict") && !fields.gives("unique_key");
     let mut errors = fields.finish(KNOWN);
     let unread: Vec<String> = errors.iter().map(|error| error.pointer.clone()).collect();
     let told = |pointer: &str| {
@@ -204,12 +209,17 @@ fn read(text: &str, at: &str, now: DateTime<Utc>) -> Result<Submission, Vec<Fiel
     match job.check(now) {
         Ok(submission) if errors.is_empty() => return Ok(submission),
         Ok(_) => {}
+        // A field that could not be read is absent to the rule book. Which fields go together is told here, of all that are there.
         Err(more) => errors.extend(more.into_iter().filter_map(|error| {
             let pointer = format!("{at}{}", error.pointer);
-            // A field that could not be read is absent to the rule book, which must not complain about that.
-            let hidden = error.code == "requires_unique_key" && told(&format!("{at}/unique_key"));
-            (!hidden && !told(&pointer)).then_some(FieldError { pointer, ..error })
+            let told = told(&pointer) || TOGETHER.contains(&error.code);
+            (!told).then_some(FieldError { pointer, ..error })
         })),
     }
+    let together = [conflict.then(conflicting_start), keyless.then(policy_without_key)];
+    errors.extend(together.into_iter().flatten().map(|error| {
+        let pointer = format!("{at}{}", error.pointer);
+        FieldError { pointer, ..error }
+    }));
     Err(errors)
 }

@@ -6,10 +6,12 @@
 //! parse that it replaces.
 
 mod check;
+pub mod number;
 mod pointer;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -17,7 +19,7 @@ use serde::de::{DeserializeOwned, Deserializer, Error as _};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-pub use check::{MAX_DEPTH, check, checked_within};
+pub use check::{Checked, MAX_DEPTH, check, checked, checked_within};
 
 /// Why a text is not JSON that can be kept, and where.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -45,32 +47,40 @@ impl JsonFault {
 ///
 /// Equality is that of the text: `1.0` and `1.00` differ.
 #[derive(Clone)]
-pub struct Json(Arc<RawValue>);
+pub struct Json {
+    raw: Arc<RawValue>,
+    /// See [`Checked::written`]; `None` for what came out of the database.
+    written: Option<NonZeroUsize>,
+}
 
 impl Json {
     /// Checks `text` and keeps it.
     pub fn parse(text: &[u8]) -> Result<Self, JsonFault> {
-        let text = checked_within(text, MAX_DEPTH)?.trim_ascii();
-        let raw = RawValue::from_string(text.to_owned()).map_err(|error| unwritable(&error))?;
-        Ok(Self(Arc::from(raw)))
+        let Checked { text, written } = checked(text)?;
+        let raw = RawValue::from_string(text.trim_ascii().to_owned());
+        Ok(Self::new(raw.map_err(|error| unwritable(&error))?, written))
     }
 
     /// Checks a value that another parser has cut out of a larger text, and keeps it.
     pub fn from_raw(raw: &RawValue) -> Result<Self, JsonFault> {
-        check(raw.get().as_bytes())?;
-        Ok(Self(Arc::from(raw.to_owned())))
+        let Checked { written, .. } = checked(raw.get().as_bytes())?;
+        Ok(Self::new(raw.to_owned(), written))
     }
 
     /// What `value` serialises to, under the same limits as everything that comes from outside.
     pub fn from_serialize<T: Serialize + ?Sized>(value: &T) -> Result<Self, JsonFault> {
         let raw = serde_json::value::to_raw_value(value).map_err(|error| unwritable(&error))?;
-        check(raw.get().as_bytes())?;
-        Ok(Self(Arc::from(raw)))
+        let Checked { written, .. } = checked(raw.get().as_bytes())?;
+        Ok(Self::new(raw, written))
+    }
+
+    fn new(raw: Box<RawValue>, written: usize) -> Self {
+        Self { raw: Arc::from(raw), written: NonZeroUsize::new(written) }
     }
 
     /// `null`.
     pub fn null() -> Self {
-        Self(Arc::from(RawValue::NULL.to_owned()))
+        Self::new(RawValue::NULL.to_owned(), RawValue::NULL.get().len())
     }
 
     pub fn is_null(&self) -> bool {
@@ -79,7 +89,8 @@ impl Json {
 
     /// A value out of the database, which holds only what was checked; `None` if it is no JSON after all.
     pub(crate) fn trusted(text: &str) -> Option<Self> {
-        RawValue::from_string(text.to_owned()).ok().map(|raw| Self(Arc::from(raw)))
+        let raw = RawValue::from_string(text.to_owned()).ok()?;
+        Some(Self { raw: Arc::from(raw), written: None })
     }
 
     /// Reads the value as a Rust type.
@@ -91,7 +102,16 @@ impl Json {
     }
 
     pub fn as_str(&self) -> &str {
-        self.0.get()
+        self.raw.get()
+    }
+
+    /// How many bytes the value has when it is written out; see [`Checked::written`].
+    pub fn written_bytes(&self) -> usize {
+        let text = self.as_str();
+        self.written.map_or_else(
+            || checked(text.as_bytes()).map_or(text.len(), |checked| checked.written),
+            NonZeroUsize::get,
+        )
     }
 }
 
@@ -130,7 +150,7 @@ impl Eq for Json {}
 /// Written as the text it is; only `serde_json` can do that.
 impl Serialize for Json {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
+        self.raw.serialize(serializer)
     }
 }
 
@@ -138,8 +158,8 @@ impl Serialize for Json {
 impl<'de> Deserialize<'de> for Json {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
-        check(raw.get().as_bytes()).map_err(D::Error::custom)?;
-        Ok(Self(Arc::from(raw)))
+        let Checked { written, .. } = checked(raw.get().as_bytes()).map_err(D::Error::custom)?;
+        Ok(Self::new(raw, written))
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod json;
+pub mod moment;
 pub mod state;
 pub mod submission;
 

@@ -10,6 +10,7 @@ use chrono::{DateTime, TimeDelta, TimeZone, Utc};
 use serde::Serialize;
 
 use super::json::{Json, JsonFault};
+use super::moment;
 use crate::queue::{QueueName, TaskName};
 
 /// How far ahead a job may be scheduled.
@@ -17,6 +18,7 @@ pub const FARTHEST_SECONDS: f64 = 315_360_000.0;
 pub const MOST_ATTEMPTS: i64 = 1000;
 pub const LONGEST_TIMEOUT_SECONDS: f64 = 604_800.0;
 pub const MOST_TAGS: usize = 20;
+/// Of a payload when it is written out ([`Json::written_bytes`]).
 pub const PAYLOAD_BYTES_MOST: usize = 1024 * 1024;
 /// The most jobs that one batch may have.
 pub const BATCH_MOST: usize = 10_000;
@@ -39,6 +41,21 @@ impl FieldError {
     pub fn new(pointer: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), code, message: message.into() }
     }
+}
+
+/// The codes of [`conflicting_start`] and [`policy_without_key`].
+pub const TOGETHER: [&str; 2] = ["conflicting_fields", "requires_unique_key"];
+
+/// A job has a time to start at and a delay.
+pub fn conflicting_start() -> FieldError {
+    let message = "give run_at or delay_seconds, not both";
+    FieldError::new("/delay_seconds", TOGETHER[0], message)
+}
+
+/// A job has a policy for its unique key, and no key.
+pub fn policy_without_key() -> FieldError {
+    let message = "on_conflict says what to do about a unique_key; give one, or leave it out";
+    FieldError::new("/on_conflict", TOGETHER[1], message)
 }
 
 /// What becomes of a submission whose unique key a job that has not ended holds.
@@ -202,13 +219,14 @@ impl NewJob {
 
     fn check_start(&self, now: DateTime<Utc>, faults: &mut Faults) -> Start {
         if self.run_at.is_some() && self.delay_seconds.is_some() {
-            faults.add(
-                "/delay_seconds",
-                "conflicting_fields",
-                "give run_at or delay_seconds, not both",
-            );
+            faults.0.push(conflicting_start());
         }
-        if let Some(at) = self.run_at {
+        faults.range(
+            "/delay_seconds",
+            self.delay_seconds.is_none_or(|seconds| (0.0..=FARTHEST_SECONDS).contains(&seconds)),
+            "delay_seconds must be from 0 to 315360000 (ten years)",
+        );
+        if let Some(at) = self.run_at.map(moment::kept) {
             let first = Utc.timestamp_nanos(0);
             #[expect(clippy::cast_possible_truncation, reason = "a whole number of seconds")]
             let last = now + TimeDelta::seconds(FARTHEST_SECONDS as i64);
@@ -219,17 +237,7 @@ impl NewJob {
             );
             return Start::At(at);
         }
-        match self.delay_seconds {
-            Some(seconds) => {
-                faults.range(
-                    "/delay_seconds",
-                    (0.0..=FARTHEST_SECONDS).contains(&seconds),
-                    "delay_seconds must be from 0 to 315360000 (ten years)",
-                );
-                Start::After(seconds)
-            }
-            None => Start::Now,
-        }
+        self.delay_seconds.map_or(Start::Now, Start::After)
     }
 
     fn check_tags(&self, faults: &mut Faults) {
@@ -257,11 +265,7 @@ impl NewJob {
         }
         let Some(key) = &self.unique_key else {
             if self.on_conflict.is_some() {
-                faults.add(
-                    "/on_conflict",
-                    "requires_unique_key",
-                    "on_conflict says what to do about a unique_key; give one, or leave it out",
-                );
+                faults.0.push(policy_without_key());
             }
             return None;
         };
@@ -282,8 +286,9 @@ fn check_payload<'a>(
         Some(Err(fault)) => {
             faults.add(format!("/payload{}", fault.pointer), fault.code, fault.message.clone());
         }
-        Some(Ok(payload)) if payload.as_str().len() > PAYLOAD_BYTES_MOST => {
-            faults.add("/payload", "too_large", "a payload may have 1 MiB");
+        Some(Ok(payload)) if payload.written_bytes() > PAYLOAD_BYTES_MOST => {
+            let message = "a payload may have 1 MiB, without blanks and with numbers written without exponents";
+            faults.add("/payload", "too_large", message);
         }
         Some(Ok(payload)) => return Some(payload),
     }

@@ -1,21 +1,40 @@
-//! The check: one walk over the bytes, without recursion and without allocation.
+//! The check: one walk over the bytes, without recursion and without allocation. It also tells how long the value is once it
+//! is written out, which is what its readers have to take.
 
-use super::{JsonFault, pointer::pointer_at};
+use super::{JsonFault, number, pointer::pointer_at};
 
 /// How deep a payload may nest.
 pub const MAX_DEPTH: u32 = 64;
-/// `jsonb` takes far more, but a number of this size is a mistake or an attack.
-const MAX_EXPONENT: u32 = 400;
-const MAX_NUMBER_BYTES: usize = 1000;
+/// `jsonb` takes far more, but a number that is this long when written without an exponent is a mistake or an attack.
+const MAX_NUMBER_BYTES: usize = 1400;
 
-/// Whether `text` is JSON that PostgreSQL can keep value for value, nested at most [`MAX_DEPTH`] deep.
-pub fn check(text: &[u8]) -> Result<(), JsonFault> {
-    checked_within(text, MAX_DEPTH).map(|_| ())
+/// A text that has passed the check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checked<'a> {
+    pub text: &'a str,
+    /// Bytes of the value as `jsonb` writes it, but for the blanks between tokens: numbers without exponents, characters
+    /// rather than their escapes. Members of one name, of which PostgreSQL keeps the last, all count.
+    pub written: usize,
 }
 
-/// As [`check`], for a document that wraps payloads and so nests deeper than one of them; `depth` is at most 127. Answers
-/// the text.
+/// Whether `text` is JSON that PostgreSQL can keep value for value, nested at most [`MAX_DEPTH`] deep, with numbers of at most
+/// 1,400 bytes.
+pub fn check(text: &[u8]) -> Result<(), JsonFault> {
+    checked(text).map(|_| ())
+}
+
+/// As [`check`]; answers the text and its length when written out.
+pub fn checked(text: &[u8]) -> Result<Checked<'_>, JsonFault> {
+    scan(text, MAX_DEPTH, MAX_NUMBER_BYTES)
+}
+
+/// As [`check`], for a document that wraps payloads: it nests up to `depth` deep, at most 127, and may have any number that
+/// PostgreSQL can keep, since each of its members has a rule of its own. Answers the text.
 pub fn checked_within(bytes: &[u8], depth: u32) -> Result<&str, JsonFault> {
+    scan(bytes, depth, usize::MAX).map(|checked| checked.text)
+}
+
+fn scan(bytes: &[u8], depth: u32, number_most: usize) -> Result<Checked<'_>, JsonFault> {
     let fault = |(code, offset): Fault| JsonFault {
         code,
         offset,
@@ -27,9 +46,10 @@ pub fn checked_within(bytes: &[u8], depth: u32) -> Result<&str, JsonFault> {
     }
     let text =
         std::str::from_utf8(bytes).map_err(|error| fault(("invalid_utf8", error.valid_up_to())))?;
-    let mut scanner = Scanner { bytes, at: 0, max_depth: depth.min(127) };
+    let mut scanner =
+        Scanner { bytes, at: 0, max_depth: depth.min(127), number_most, more: 0, less: 0 };
     scanner.document().map_err(fault)?;
-    Ok(text)
+    Ok(Checked { text, written: bytes.len() + scanner.more - scanner.less })
 }
 
 fn message(code: &str, offset: usize, length: usize) -> String {
@@ -58,7 +78,7 @@ fn message(code: &str, offset: usize, length: usize) -> String {
         }
         "number_out_of_range" => {
             format!(
-                "The number at byte {offset} is too large to keep: at most {MAX_NUMBER_BYTES} digits and an exponent of ±{MAX_EXPONENT}. Send it as a string."
+                "The number at byte {offset} is too long to keep: written without an exponent it may have {MAX_NUMBER_BYTES} digits. Send it as a string."
             )
         }
         _ if offset >= length => "The JSON ends too early. Was the text cut off?".into(),
@@ -86,6 +106,10 @@ struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
     max_depth: u32,
+    number_most: usize,
+    /// How many bytes more and less than the text the value has when it is written out, in all that lies before `at`.
+    more: usize,
+    less: usize,
 }
 
 impl Scanner<'_> {
@@ -195,7 +219,11 @@ impl Scanner<'_> {
     fn escape(&mut self) -> Result<(), Fault> {
         let start = self.at;
         match self.bytes.get(start + 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
+            Some(b'"' | b'\\' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
+            Some(b'/') => {
+                self.at += 2;
+                self.less += 1;
+            }
             Some(b'u') => match self.hex(start)? {
                 0 => return Err(("nul_character", start)),
                 0xD800..=0xDBFF => {
@@ -204,9 +232,15 @@ impl Scanner<'_> {
                     if !paired {
                         return Err(("lone_surrogate", start));
                     }
+                    self.less += 8;
                 }
                 0xDC00..=0xDFFF => return Err(("lone_surrogate", start)),
-                _ => {}
+                // `\b`, `\t`, `\n`, `\f`, `\r`, `\"` and `\\`; other control characters stay as they are.
+                0x08..=0x0A | 0x0C | 0x0D | 0x22 | 0x5C => self.less += 4,
+                0x01..=0x1F => {}
+                0x20..=0x7F => self.less += 5,
+                0x80..=0x7FF => self.less += 4,
+                _ => self.less += 3,
             },
             _ => return Err(("invalid_json", start + 1)),
         }
@@ -227,37 +261,39 @@ impl Scanner<'_> {
 
     fn number(&mut self) -> Result<(), Fault> {
         let start = self.at;
-        self.take(b'-');
+        let zero_may_have_sign = self.take(b'-') && self.bytes.get(self.at) == Some(&b'0');
         if !self.take(b'0') {
             self.digits()?;
         }
         if self.take(b'.') {
             self.digits()?;
         }
-        if self.take(b'e') || self.take(b'E') {
+        let exponent = self.take(b'e') || self.take(b'E');
+        if exponent {
             let _sign = self.take(b'+') || self.take(b'-');
-            let digits = self.digits()?;
-            let value = self.bytes[digits..self.at]
-                .iter()
-                .fold(0u32, |sum, b| sum.saturating_mul(10).saturating_add(u32::from(b - b'0')));
-            if value > MAX_EXPONENT {
-                return Err(("number_out_of_range", start));
-            }
+            self.digits()?;
         }
-        if self.at - start > MAX_NUMBER_BYTES {
-            Err(("number_out_of_range", start))
+        let sent = self.at - start;
+        let written = if exponent || zero_may_have_sign || sent > MAX_NUMBER_BYTES {
+            number::written(&self.bytes[start..self.at])
         } else {
-            Ok(())
-        }
+            Some(sent)
+        };
+        let Some(written) = written.filter(|written| *written <= self.number_most) else {
+            return Err(("number_out_of_range", start));
+        };
+        self.more += written.saturating_sub(sent);
+        self.less += sent.saturating_sub(written);
+        Ok(())
     }
 
-    /// One digit or more; answers where they begin.
-    fn digits(&mut self) -> Result<usize, Fault> {
+    /// One digit or more.
+    fn digits(&mut self) -> Result<(), Fault> {
         let start = self.at;
         while self.bytes.get(self.at).is_some_and(u8::is_ascii_digit) {
             self.at += 1;
         }
-        if self.at == start { Err(self.invalid()) } else { Ok(start) }
+        if self.at == start { Err(self.invalid()) } else { Ok(()) }
     }
 
     fn word(&mut self, word: &[u8]) -> Result<(), Fault> {
@@ -275,6 +311,7 @@ impl Scanner<'_> {
     fn skip_space(&mut self) {
         while matches!(self.bytes.get(self.at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
             self.at += 1;
+            self.less += 1;
         }
     }
 

@@ -1,5 +1,7 @@
 //! The table: what is submitted, and what every door makes of it.
 
+use super::odd;
+
 /// What becomes of a job.
 pub(super) enum Expected {
     /// It is kept; with a status, and so, in the terms of [`super::door::House::kept`], its payload as PostgreSQL writes it.
@@ -22,7 +24,7 @@ fn nested(depth: usize) -> String {
     format!("{}{}", "[".repeat(depth), "]".repeat(depth))
 }
 
-fn with(member: &str) -> String {
+pub(super) fn with(member: &str) -> String {
     format!(r#"{{"payload": 1, {member}}}"#)
 }
 
@@ -347,5 +349,6 @@ pub(super) fn cases() -> Vec<Case> {
             ("/unique_key", "invalid_length"),
         ]),
     );
+    cases.extend(odd::cases());
     cases
 }

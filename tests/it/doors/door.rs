@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::DateTime;
+use reveille::job::moment;
 use reveille::{Json, NewJob, Reveille, SubmitError, Written};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -166,9 +166,7 @@ impl House {
             let literal = match (value, kind) {
                 ("null", _) => "null".to_owned(),
                 (_, "text") => quoted(&text?),
-                (_, "timestamptz") => {
-                    quoted(&DateTime::parse_from_rfc3339(&text?).ok()?.to_rfc3339())
-                }
+                (_, "timestamptz") => quoted(&moment::parse(&text?)?.to_rfc3339()),
                 (_, "text[]") => {
                     let tags: Vec<String> = serde_json::from_str(value).ok()?;
                     let tags: Vec<String> = tags.iter().map(|tag| quoted(tag)).collect();
@@ -215,7 +213,8 @@ impl House {
     pub(super) async fn kept(&self, id: &str) -> (Value, String) {
         let query = "select jsonb_build_object('task', task, 'queue', queue, 'priority', priority, 'max_attempts',
                 max_attempts, 'timeout_seconds', timeout_seconds, 'tags', tags, 'unique_key', unique_key, 'delay',
-                round(extract(epoch from run_at - created_at))), payload::text
+                round(extract(epoch from run_at - created_at)), 'run_at',
+                to_char(run_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')), payload::text
             from reveille.jobs where job_id::text = $1";
         let row = self.database.client().await.query_one(query, &[&id]).await.unwrap();
         (row.get::<_, Jsonb<Value>>(0).0, row.get(1))
@@ -277,7 +276,10 @@ fn new_job(text: &str) -> Option<NewJob> {
             "task" => job.task = serde_json::from_str(value).ok()?,
             "queue" => job.queue = serde_json::from_str(value).ok()?,
             "priority" => job.priority = serde_json::from_str(value).ok()?,
-            "run_at" => job.run_at = serde_json::from_str(value).ok()?,
+            "run_at" => {
+                let text: Option<String> = serde_json::from_str(value).ok()?;
+                job.run_at = text.map(|text| moment::parse(&text).ok_or(())).transpose().ok()?;
+            }
             "delay_seconds" => job.delay_seconds = serde_json::from_str(value).ok()?,
             "max_attempts" => job.max_attempts = serde_json::from_str(value).ok()?,
             "timeout_seconds" => job.timeout_seconds = serde_json::from_str(value).ok()?,

@@ -1,8 +1,10 @@
 //! The three doors of submission have one rule book: the same table goes through all of them.
 
+mod alike;
 mod cases;
 mod door;
 mod keys;
+mod odd;
 
 use serde_json::Value;
 
