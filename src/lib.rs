@@ -68,6 +68,11 @@
 //! by the [`submitter`], heard of by the [`listener`], claimed and run by the [`engine`], and settled by it. Each of these
 //! opens with what was decided there, and why.
 
+/// The Rust in the README, which compiles as it is pasted.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 pub mod api;
 mod app;
 pub mod auth;

@@ -14,6 +14,7 @@ const HEAD: &str = "\
 # Each setting is also an environment variable, in capitals behind REVEILLE_ (REVEILLE_LISTEN), and
 # a flag of `reveille serve` (--listen). A flag wins over the environment, the environment over the
 # file. An empty variable counts as not set. An unknown name is an error, and so is a wrong value.
+# Variables that Kubernetes makes of a Service (REVEILLE_PORT=tcp://…) are none of ours.
 ";
 
 /// Writes the reference from the table of settings. `default.toml` beside this file is the

@@ -36,6 +36,7 @@ mod plans;
 mod push;
 mod queues;
 mod reading;
+mod readme;
 mod rescue;
 mod retention;
 mod schema;
