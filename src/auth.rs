@@ -17,6 +17,11 @@ use subtle::ConstantTimeEq;
 const OPEN: &[&str] =
     &["/health", "/livez", "/readyz", "/docs", "/docs/", "/openapi.json", "/openapi.yaml"];
 
+/// Whether a path is answered without a token.
+pub fn is_open(path: &str) -> bool {
+    OPEN.contains(&path)
+}
+
 /// The configured tokens; none at all means that everybody may do everything.
 #[derive(Clone, Default)]
 pub struct Tokens(Arc<[[u8; 32]]>);
@@ -121,7 +126,7 @@ impl<E: Endpoint> Endpoint for Guarded<E> {
     // Not an `async fn`: each of those around a request holds a copy of it.
     fn call(&self, request: Request) -> impl Future<Output = poem::Result<Self::Output>> + Send {
         let authorization = request.headers().get(header::AUTHORIZATION);
-        let open = OPEN.contains(&request.uri().path());
+        let open = is_open(request.uri().path());
         match self.tokens.check(authorization.map(HeaderValue::as_bytes)) {
             Err(refused) if !open => Either::Right(ready(Err(refused.into()))),
             _ => Either::Left(self.inner.call(request)),

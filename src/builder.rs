@@ -70,7 +70,7 @@ impl Reveille {
 
     /// Claims nothing more, lets running jobs end for `shutdown_grace_seconds`, gives back what is left, and ends.
     pub async fn shutdown(self) {
-        self.0.stop().await;
+        self.0.stop(false).await;
     }
 }
 
@@ -144,6 +144,12 @@ impl Builder {
         self
     }
 
+    /// How long the API goes on answering once the service is to stop, where other machines can reach it.
+    pub fn shutdown_delay(mut self, delay: Duration) -> Self {
+        self.config.shutdown_delay = delay;
+        self
+    }
+
     /// What this instance is called in logs and in lists of instances.
     pub fn instance_name(mut self, name: impl Into<String>) -> Self {
         self.config.instance_name = name.into();
@@ -173,7 +179,8 @@ impl Builder {
         self.check()?;
         // The filter has been checked: an error says that somebody logs already.
         let _logging = logging::init(&self.config).ok();
-        let front = self.bind().await?;
+        app::raise_descriptors();
+        let front = self.open().await?;
         app::run(self.config, self.registry, front).await
     }
 
@@ -183,12 +190,12 @@ impl Builder {
     /// When it cannot start; the message says what to do.
     pub async fn start(self) -> anyhow::Result<Reveille> {
         self.check()?;
-        let front = self.bind().await?;
+        let front = self.open().await?;
         app::start(self.config, self.registry, front).await.map(Reveille)
     }
 
-    async fn bind(&self) -> anyhow::Result<Option<Front>> {
-        if self.http { Front::bind(&self.config).await.map(Some) } else { Ok(None) }
+    async fn open(&self) -> anyhow::Result<Option<Front>> {
+        if self.http { Front::open(&self.config).await.map(Some) } else { Ok(None) }
     }
 
     fn check(&self) -> Result<(), ConfigError> {

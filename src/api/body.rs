@@ -32,10 +32,6 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const ENVELOPE_DEPTH: u32 = 2;
 /// Larger bodies are read off the threads that serve connections: a millisecond there is a millisecond for everybody.
 const BLOCKING_FROM: usize = 512 * 1024;
-/// After a 413 this much is still read and thrown away, so that a client that writes first and reads later gets to see
-/// the answer rather than a reset connection.
-const LINGER_BYTES: usize = 16 * 1024 * 1024;
-const LINGER: Duration = Duration::from_secs(2);
 
 /// The deadline of this request's body, in its extensions.
 #[derive(Debug, Clone, Copy)]
@@ -142,10 +138,6 @@ async fn receive(request: &Request, body: poem::Body, limit: usize) -> Result<Ve
     let declared =
         request.header(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
     if declared.is_some_and(|length| length > limit as u64) {
-        // A client that asks first, with `Expect: 100-continue`, sends nothing as long as nothing is read.
-        if request.header(header::EXPECT).is_none() {
-            tokio::spawn(linger(chunks));
-        }
         return Err(Problem::too_large(limit));
     }
     let deadline = request.data::<BodyDeadline>().map_or(DEADLINE, |deadline| deadline.0);
@@ -167,30 +159,9 @@ async fn receive(request: &Request, body: poem::Body, limit: usize) -> Result<Ve
     });
     match arrived.await {
         Ok(Ok(())) => Ok(bytes),
-        Ok(Err(problem)) => {
-            if problem.status() == http::StatusCode::PAYLOAD_TOO_LARGE {
-                tokio::spawn(linger(chunks));
-            }
-            Err(problem)
-        }
+        Ok(Err(problem)) => Err(problem),
         Err(_) => Err(Problem::request_timeout(deadline.as_secs_f64())),
     }
-}
-
-async fn linger(
-    mut chunks: impl futures_util::Stream<Item = std::io::Result<impl AsRef<[u8]>>> + Unpin,
-) {
-    let drain = async {
-        let mut left = LINGER_BYTES;
-        while let Some(Ok(chunk)) = chunks.next().await {
-            left = left.saturating_sub(chunk.as_ref().len());
-            if left == 0 {
-                break;
-            }
-        }
-    };
-    // Whatever comes of it: the answer has been given.
-    let _ = tokio::time::timeout(LINGER, drain).await;
 }
 
 fn read_text<T: FromBody>(bytes: &[u8], now: DateTime<Utc>) -> Result<T, Problem> {

@@ -12,7 +12,8 @@ use serde::Serialize;
 
 use super::Services;
 use super::body::Body;
-use readiness::{CheckState, Readiness, ReadyAnswer};
+use readiness::CheckState;
+pub use readiness::{Readiness, ReadyAnswer};
 
 /// Longer than this nobody wants to wait for a job to be accepted.
 const PATIENCE: Duration = Duration::from_secs(2);

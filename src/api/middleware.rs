@@ -14,9 +14,10 @@ use metrics::{Counter, Histogram, counter, histogram};
 use poem::{Endpoint, IntoResponse, Middleware, PathPattern, Request, Response};
 use poem_openapi::error as openapi;
 
+use super::edge::Crowded;
 use super::problem::Problem;
 use super::request::{self, RequestInfo};
-use crate::auth::Unauthorized;
+use crate::auth::{Unauthorized, is_open};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID_BYTES: usize = 128;
@@ -142,10 +143,14 @@ impl<E: Endpoint> Endpoint for Observed<E> {
         let start = Instant::now();
         let info = RequestInfo { id: request_id(&request), path: request.uri().path().into() };
         let method = request.method().clone();
+        let refused = request.extensions().get::<Crowded>().is_some() && !is_open(&info.path);
         // In a box, because whatever holds a future holds room for all of it.
         let inner =
             Box::pin(AssertUnwindSafe(async { self.inner.call(request).await }).catch_unwind());
         let answer = async {
+            if refused {
+                return too_many().into_response();
+            }
             match inner.await {
                 Ok(Ok(output)) => output.into_response(),
                 Ok(Err(error)) => self.explain(error),
@@ -218,6 +223,12 @@ impl<E> Observed<E> {
             _ => "unmatched".into(),
         }
     }
+}
+
+/// Places beyond `max_connections` are for probes.
+fn too_many() -> Problem {
+    let detail = "All connections of this service are in use. Try again; its operator may raise max_connections.";
+    Problem::unavailable("too_many_connections", detail, 1)
 }
 
 fn problem(error: &poem::Error, route: Option<&Route>) -> Problem {

@@ -23,6 +23,7 @@ pub mod query;
 mod queues;
 pub mod request;
 pub mod security;
+mod starting;
 mod submission;
 mod tasks;
 mod types;
@@ -122,33 +123,47 @@ pub fn spec_yaml() -> String {
     docs::yaml(&service())
 }
 
-/// Everything that is served.
+/// Everything that is served. Until [`Behind::open`] that is only how the service stands.
 ///
 /// # Errors
 /// When the specification cannot be read back: a mistake of the program.
 pub fn app(
-    services: Services,
     tokens: Tokens,
     browsers: Browsers,
-) -> serde_json::Result<BoxEndpoint<'static, Response>> {
-    let service = service();
-    let spec = docs::json(&service);
-    let query = query::KnownQuery::from_spec(&spec)?;
-    let mut known = middleware::Routes::from_spec(&spec)?;
+) -> serde_json::Result<(BoxEndpoint<'static, Response>, Behind)> {
+    let mut known = middleware::Routes::from_spec(&spec_json())?;
     for path in ["/metrics", "/docs", "/openapi.json", "/openapi.yaml"] {
         known = known.with(path, "GET");
     }
-    let render = services.metrics.clone();
-    let metrics = make(move |_| {
-        let text = render();
-        async move { Response::builder().content_type("text/plain; version=0.0.4").body(text.await) }
-    });
-    let routes = docs::add(Route::new(), &service)
-        .at("/metrics", get(metrics))
-        .nest("/", service)
-        .data(services)
-        .with(query);
-    Ok(guarded(routes, tokens, browsers, known))
+    let behind = Behind::default();
+    Ok((guarded(behind.0.clone(), tokens, browsers, known), behind))
+}
+
+/// The place of the operations, which need a database.
+#[derive(Clone, Default)]
+pub struct Behind(starting::Opening);
+
+impl Behind {
+    /// The operations are answered from now on.
+    ///
+    /// # Errors
+    /// When the specification cannot be read back: a mistake of the program.
+    pub fn open(&self, services: Services) -> serde_json::Result<()> {
+        let service = service();
+        let query = query::KnownQuery::from_spec(&docs::json(&service))?;
+        let render = services.metrics.clone();
+        let metrics = make(move |_| {
+            let text = render();
+            async move { Response::builder().content_type("text/plain; version=0.0.4").body(text.await) }
+        });
+        let routes = docs::add(Route::new(), &service)
+            .at("/metrics", get(metrics))
+            .nest("/", service)
+            .data(services)
+            .with(query);
+        self.0.open(routes.map_to_response().boxed());
+        Ok(())
+    }
 }
 
 /// Routes with everything around them that no request may miss: the guards, and outside of them the middleware that turns

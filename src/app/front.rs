@@ -10,58 +10,80 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::descriptors;
 use crate::api::browsers::Browsers;
-use crate::api::edge::{self, EdgeLimits};
-use crate::api::{self, Services};
+use crate::api::edge::{self, EdgeLimits, Stages};
+use crate::api::{self, Behind, Services};
 use crate::auth::Tokens;
 use crate::config::{Config, Secret};
 
-/// What must be right before anything else is started: an address that is free.
+/// The address, which must be free before anything else is started, and what is answered there.
 pub(crate) struct Front {
-    listener: TcpListener,
-    tokens: Tokens,
-    browsers: Browsers,
+    address: SocketAddr,
+    behind: Behind,
+    edge: JoinHandle<()>,
+    leaving: CancellationToken,
+    stop: DropGuard,
+    force: DropGuard,
+    delay: Duration,
 }
 
 impl Front {
+    /// Binds the address and answers at once: that the service lives, and that its database is not there yet.
+    ///
     /// # Errors
     /// When the address is taken; the message says what to do.
-    pub(crate) async fn bind(config: &Config) -> anyhow::Result<Self> {
+    pub(crate) async fn open(config: &Config) -> anyhow::Result<Self> {
         let tokens = Tokens::new(config.auth_tokens.iter().map(Secret::expose));
         let listener = TcpListener::bind(config.listen).await.with_context(|| {
             format!("cannot listen on {}. Is another service there? Choose an address with --listen, port 0 for any free one", config.listen)
         })?;
-        Ok(Self { listener, tokens, browsers: Browsers::of(config) })
+        let address = listener.local_addr()?;
+        // What is counted before there is a recorder goes nowhere, for as long as the process lives.
+        super::metrics::install();
+        let (app, behind) = api::app(tokens, Browsers::of(config))?;
+        let limits =
+            EdgeLimits { connections: descriptors::connections(config), ..EdgeLimits::default() };
+        let stages = Stages::default();
+        let edge = tokio::spawn(edge::serve(listener, app, limits, stages.clone()));
+        let Stages { leaving, stop, force } = stages;
+        // Balancers look at addresses of other machines only.
+        let delay =
+            if config.listen.ip().is_loopback() { Duration::ZERO } else { config.shutdown_delay };
+        let (stop, force) = (stop.drop_guard(), force.drop_guard());
+        Ok(Self { address, behind, edge, leaving, stop, force, delay })
     }
 
     /// Serves the API.
-    pub(super) fn serve(self, behind: Services, connections: usize) -> anyhow::Result<Serving> {
-        let app = api::app(behind, self.tokens, self.browsers)?;
-        let address = self.listener.local_addr()?;
-        let (stop, force) = (CancellationToken::new(), CancellationToken::new());
-        let limits = EdgeLimits { connections, ..EdgeLimits::default() };
-        let edge = edge::serve(self.listener, app, limits, stop.clone(), force.clone());
-        let edge = tokio::spawn(edge);
-        Ok(Serving { address, edge, stop: stop.drop_guard(), force: force.drop_guard() })
+    pub(super) fn serve(self, services: Services) -> anyhow::Result<Serving> {
+        self.behind.open(services)?;
+        Ok(Serving(self))
     }
 }
 
 /// The API while it is served. Dropped, it ends at once.
-pub(super) struct Serving {
-    pub(super) address: SocketAddr,
-    edge: JoinHandle<()>,
-    stop: DropGuard,
-    force: DropGuard,
-}
+pub(super) struct Serving(Front);
 
 impl Serving {
+    pub(super) fn address(&self) -> SocketAddr {
+        self.0.address
+    }
+
+    /// Each answer ends its connection from now on. Answers how long all is to be answered still, so that balancers see
+    /// that the service is not ready any more before its port is closed.
+    pub(super) fn leave(&self) -> Duration {
+        self.0.leaving.cancel();
+        self.0.delay
+    }
+
     /// Accepts nothing more, and gives the answers in flight so much time.
-    pub(super) async fn stop(mut self, last_answers: Duration) {
-        drop(self.stop);
-        if tokio::time::timeout(last_answers, &mut self.edge).await.is_err() {
-            drop(self.force);
+    pub(super) async fn stop(self, last_answers: Duration) {
+        let Front { mut edge, stop, force, .. } = self.0;
+        drop(stop);
+        if tokio::time::timeout(last_answers, &mut edge).await.is_err() {
+            drop(force);
             // It ends now; that it panicked would have been said.
-            let _ = self.edge.await;
+            let _ = edge.await;
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The composition root: builds everything, runs it, and takes it down in order. Services are spawned only here.
 
 mod database;
+mod descriptors;
 mod front;
 mod metrics;
 mod signals;
@@ -23,9 +24,10 @@ use crate::tasks::Registry;
 use crate::{api, listener, maintenance};
 
 use database::Database;
+pub(crate) use descriptors::raise as raise_descriptors;
 pub(crate) use front::Front;
 use front::Serving;
-use signals::Signals;
+use signals::{Asked, Signals};
 
 /// How long the database may take to say its time at the start.
 const CLOCK_WITHIN: Duration = Duration::from_secs(4);
@@ -46,7 +48,7 @@ pub(crate) async fn run(
     let mut signals = Signals::new()?;
     let database = tokio::select! {
         database = Database::open(&config) => database?,
-        () = signals.next() => return Ok(()),
+        _ = signals.next() => return Ok(()),
     };
     let grace_seconds = config.shutdown_grace.as_secs_f64();
     let guarded = !config.auth_tokens.is_empty();
@@ -54,10 +56,11 @@ pub(crate) async fn run(
     if let Some(address) = service.address() {
         front::say_ready(address, guarded);
     }
-    signals.next().await;
+    // Somebody at a terminal waits for it, and no balancer has to be told.
+    let at_once = signals.next().await == Asked::ByHand;
     tracing::info!(grace_seconds, "leaving: running jobs may end; a second signal ends at once");
     tokio::select! {
-        () = service.stop() => tracing::info!("left"),
+        () = service.stop(at_once) => tracing::info!("left"),
         () = signals.again() => tracing::warn!("left at once; running jobs are taken back by the others in a while"),
     }
     Ok(())
@@ -149,14 +152,13 @@ impl Service {
         let client = Client::new(submitter);
         let mut service =
             Self { client, engine, serving: None, services, shutdown, leftovers, grace, database };
-        service.serving =
-            front.map(|front| front.serve(behind, config.max_connections)).transpose()?;
+        service.serving = front.map(|front| front.serve(behind)).transpose()?;
         Ok(service)
     }
 
     /// Where the API is served, if it is.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
-        self.serving.as_ref().map(|serving| serving.address)
+        self.serving.as_ref().map(Serving::address)
     }
 
     /// The third door.
@@ -165,25 +167,31 @@ impl Service {
     }
 
     /// Takes no more claims, lets running jobs end within the grace period, settles their outcomes, and ends the rest.
-    /// Whatever clients, handlers or the database do, it returns.
-    pub(crate) async fn stop(mut self) {
+    /// Unless `at_once`, calls are answered for the shutdown delay in any case. It returns, whatever clients, handlers or
+    /// the database do.
+    pub(crate) async fn stop(mut self, at_once: bool) {
         let limit = self.grace + BEYOND_GRACE;
         // What is given up then ends with this value.
-        let _ = tokio::time::timeout(limit, self.leave()).await;
+        let _ = tokio::time::timeout(limit, self.leave(at_once)).await;
         self.database.stop().await;
     }
 
-    async fn leave(&mut self) {
+    async fn leave(&mut self, at_once: bool) {
         self.shutdown.draining.cancel();
+        let delay = self.serving.as_ref().map(Serving::leave).filter(|_| !at_once);
+        let delay = delay.unwrap_or_default().min(self.grace);
         let cancel = async {
             tokio::time::sleep(self.grace).await;
             self.shutdown.cancelling.cancel();
             std::future::pending::<()>().await;
         };
-        tokio::select! {
-            () = self.engine.drain() => {}
-            () = cancel => {}
-        }
+        let drain = async {
+            tokio::select! {
+                () = self.engine.drain() => {}
+                () = cancel => {}
+            }
+        };
+        tokio::join!(drain, tokio::time::sleep(delay));
         if let Some(serving) = self.serving.take() {
             serving.stop(LAST_ANSWERS).await;
         }

@@ -4,6 +4,15 @@ use std::fs;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// Who asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Somebody at the terminal, by Ctrl-C.
+    ByHand,
+    /// What keeps the process, or the terminal that closed.
+    ByKeeper,
+}
+
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -23,7 +32,7 @@ impl Signals {
     }
 
     /// Waits for a signal to leave.
-    pub(super) async fn next(&mut self) {
+    pub(super) async fn next(&mut self) -> Asked {
         let hangup = async {
             match &mut self.hangup {
                 Some(hangup) => hangup.recv().await,
@@ -31,9 +40,9 @@ impl Signals {
             }
         };
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-            _ = hangup => {}
+            _ = self.terminate.recv() => Asked::ByKeeper,
+            _ = self.interrupt.recv() => Asked::ByHand,
+            _ = hangup => Asked::ByKeeper,
         }
     }
 

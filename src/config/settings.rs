@@ -102,7 +102,8 @@ settings! {
         /// proxy, perhaps below a path, such as https://example.org/reveille. Its host is allowed,
         /// pages from there may submit, and links and the specification begin with it.
         public_url "public_url": Option<PublicUrl> = None;
-        /// How many HTTP connections are served at a time; more of them wait to be accepted.
+        /// How many HTTP connections are served at a time, if the limit of open files allows. Of those
+        /// beyond, health checks are answered still, and others get 503.
         max_connections "max_connections": usize = 4096, 1 to 1_000_000;
     }
     "The database" {
@@ -140,6 +141,10 @@ settings! {
         /// How long running jobs may go on after SIGTERM before they are cancelled and given back.
         /// Whoever kills the process (systemd, Docker, Kubernetes) has to wait longer than this.
         shutdown_grace "shutdown_grace_seconds": Duration = Duration::from_secs(25), 0 to 86_400;
+        /// How long requests are still answered after SIGTERM, beside the grace period and no longer
+        /// than it. Meanwhile /readyz says 503, so that balancers send no more before the port is
+        /// closed. 0 after Ctrl-C, and where only this machine is listened to.
+        shutdown_delay "shutdown_delay_seconds": Duration = Duration::from_secs(5), 0 to 3600;
     }
     "Noticing death" {
         /// How often an instance says that it is alive.

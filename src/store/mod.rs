@@ -125,6 +125,11 @@ impl Store {
         })
     }
 
+    /// The most connections of an instance, those beside the pools (LISTEN, migrations) included.
+    pub fn connections_most(config: &Config) -> usize {
+        config.pool_size as usize + 11
+    }
+
     async fn relaxed(&self, sql: &'static Sql, parameters: Parameters<'_>) -> Result<Vec<Row>> {
         take(&self.relaxed).await?.query(sql, parameters).await
     }

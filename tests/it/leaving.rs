@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+use crate::harness::http::answer;
 use crate::harness::look::{all_end, assert_one_place, becomes, submit, value};
 use crate::harness::service::ServiceBuilder;
 use crate::harness::{self, Service, TestDatabase, eventually};
@@ -202,4 +203,57 @@ async fn started_to_outlive_its_terminal_it_does_not_heed_a_hangup() {
     assert_eq!(done.body["status"], "completed");
     assert_eq!(service.http().get("/readyz").await.status, 200);
     assert!(service.terminate(SOON).await.success());
+}
+
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+/// A service that other machines reach, and so balancers too.
+fn reachable(database: &TestDatabase) -> ServiceBuilder {
+    let service = Service::on(database.url()).env("REVEILLE_AUTH_TOKENS", TOKEN);
+    service.env("REVEILLE_LISTEN", "0.0.0.0:0")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_service_answers_for_a_while_after_it_was_told_to_leave_so_that_balancers_see_it() {
+    let database = harness::database().await;
+    // The default delay, and jobs that do not keep it.
+    let mut leaver = reachable(&database).env("REVEILLE_WORKERS", "1").start().await;
+    let http = leaver.http();
+    let later = json!({"payload": 1, "delay_seconds": 600});
+    let with_token = |request: reqwest::RequestBuilder| request.bearer_auth(TOKEN);
+    let job = answer(with_token(http.request("POST", "/jobs").json(&later))).await;
+    let path = format!("/jobs/{}?wait=60", job.body["job_id"].as_str().unwrap());
+    let poll = tokio::spawn(answer(with_token(http.request("GET", &path))));
+    leaver.signal(Signal::SIGTERM);
+    let told = Instant::now();
+    eventually("it says that it leaves", SOON, async || http.get("/readyz").await.status == 503)
+        .await;
+    assert_eq!(poll.await.unwrap().status, 200);
+    assert!(told.elapsed() < Duration::from_secs(3), "a long poll held on");
+    let mut answered = 0;
+    while let Ok(response) = with_token(http.request("POST", "/jobs").json(&later)).send().await {
+        assert_eq!(response.status().as_u16(), 201);
+        assert_eq!(response.headers()["connection"], "close");
+        assert_eq!(http.get("/livez").await.status, 200);
+        answered += 1;
+        if told.elapsed() > Duration::from_secs(4) {
+            break;
+        }
+    }
+    assert!(answered > 1 && told.elapsed() > Duration::from_secs(4), "{:?}", told.elapsed());
+    assert!(leaver.ended(SOON).await.success());
+    assert!(told.elapsed() < Duration::from_secs(8), "{:?}", told.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shutdown_delay_ends_with_the_grace_period_and_is_none_by_hand_or_on_loopback() {
+    let database = harness::database().await;
+    let delayed = |service: ServiceBuilder| service.env("REVEILLE_SHUTDOWN_DELAY_SECONDS", "60");
+    let mut by_hand = delayed(reachable(&database)).start().await;
+    by_hand.signal(Signal::SIGINT);
+    by_hand.ended(Duration::from_secs(10)).await;
+    let mut here = delayed(Service::on(database.url())).start().await;
+    assert!(here.terminate(Duration::from_secs(10)).await.success());
+    let graced = delayed(reachable(&database)).env("REVEILLE_SHUTDOWN_GRACE_SECONDS", "1");
+    assert!(graced.start().await.terminate(Duration::from_secs(10)).await.success());
 }

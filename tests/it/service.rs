@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{self, Service};
+use crate::harness::http::{Http, answer};
+use crate::harness::{self, Service, eventually};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -92,7 +93,7 @@ async fn jobs_of_a_killed_process_run_again() {
     let job =
         first.http().post("/jobs", &json!({"task": "sleep", "payload": {"seconds": 2}})).await.body;
     let client = database.client().await;
-    harness::eventually("the job runs", SOON, async || {
+    eventually("the job runs", SOON, async || {
         client.query_one("select count(*) from reveille.lease", &[]).await.unwrap().get::<_, i64>(0)
             == 1
     })
@@ -124,7 +125,7 @@ async fn jobs_are_cancelled_while_they_wait_and_while_they_run_and_run_once_more
 
     let running = submit(json!({"task": "sleep", "payload": {"seconds": 60}})).await;
     let client = database.client().await;
-    harness::eventually("the job runs", SOON, async || {
+    eventually("the job runs", SOON, async || {
         client.query_one("select count(*) from reveille.lease", &[]).await.unwrap().get::<_, i64>(0)
             == 1
     })
@@ -203,4 +204,35 @@ fn the_committed_specification_is_the_one_that_the_binary_emits() {
     {
         assert!(committed(name) == emitted, "openapi/{name} is old: run `make openapi`");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn full_of_long_polls_it_still_answers_probes() {
+    let database = harness::database().await;
+    let service = Service::on(database.url()).arg("--max-connections").arg("8").start().await;
+    let http = service.http();
+    let later = json!({"payload": 1, "delay_seconds": 600});
+    let id = http.post_job(&later).await.body["job_id"].as_str().unwrap().to_owned();
+    let path = format!("/jobs/{id}?wait=60");
+    let polls: Vec<_> = (0..16)
+        .map(|_| {
+            let request = Http::new(service.url()).request("GET", &path);
+            tokio::spawn(async move { answer(request).await.status })
+        })
+        .collect();
+    service.logged("all connections are in use", SOON).await;
+    eventually("they are answered or wait", SOON, async || {
+        polls.iter().filter(|poll| poll.is_finished()).count() >= 8
+    })
+    .await;
+    for _ in 0..40 {
+        for path in ["/livez", "/readyz", "/health"] {
+            assert_eq!(Http::new(service.url()).get(path).await.status, 200, "{path}");
+        }
+    }
+    let refused = Http::new(service.url()).post_job(&json!({"payload": 1})).await;
+    assert_eq!((refused.status, &refused.body["code"]), (503, &json!("too_many_connections")));
+    let waiting = polls.iter().filter(|poll| !poll.is_finished()).count();
+    // The connection of the first call may have held a place.
+    assert!((7..=8).contains(&waiting), "{waiting} long polls wait");
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::connection::Server;
+use super::places::{Place, Places};
 
 /// How long nothing is accepted after the process has run out of something. Long enough to cost no CPU, short enough to
 /// be no outage.
@@ -27,17 +27,14 @@ impl Accept for TcpListener {
     }
 }
 
-pub(super) async fn accept_all(
-    mut listener: impl Accept,
-    room: Arc<Semaphore>,
-    server: Arc<Server>,
-) {
+pub(super) async fn accept_all(mut listener: impl Accept, places: Places, server: Arc<Server>) {
     let mut full = Report::default();
     let mut failed = Report::default();
-    // The permit comes before the connection: one that is over the limit waits in the kernel's queue, and costs nothing.
-    while let Some(permit) = permit(&room, &mut full).await {
+    loop {
+        // The place comes before the connection: one that finds none waits in the kernel's queue, and costs nothing.
+        let place = place(&places, &mut full).await;
         match listener.accept().await {
-            Ok((socket, peer)) => server.clone().spawn(socket, peer, permit),
+            Ok((socket, peer)) => server.clone().spawn(socket, peer, place),
             // The client gave up before it was its turn.
             Err(error) if is_about_the_client(&error) => {}
             Err(error) => {
@@ -51,11 +48,16 @@ pub(super) async fn accept_all(
     }
 }
 
-async fn permit(room: &Arc<Semaphore>, full: &mut Report) -> Option<OwnedSemaphorePermit> {
-    if room.available_permits() == 0 {
-        full.say(|| tracing::warn!("all connections are in use; new ones wait. Raise the limit or look for who holds them"));
+async fn place(places: &Places, full: &mut Report) -> Place {
+    if places.are_full() {
+        full.say(|| {
+            tracing::warn!(
+                "all connections are in use: until one ends, new ones are answered 503, but for health checks. Raise \
+                 max_connections, or look for who holds them"
+            );
+        });
     }
-    room.clone().acquire_owned().await.ok()
+    places.take().await
 }
 
 fn is_about_the_client(error: &io::Error) -> bool {

@@ -1,12 +1,16 @@
 //! One connection, from its accept to its end.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::Scheme;
+use http::{HeaderValue, Version, header};
+use http_body_util::BodyExt as _;
+use http_body_util::combinators::BoxBody;
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::service::service_fn;
@@ -14,14 +18,15 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use poem::endpoint::BoxEndpoint;
 use poem::web::{LocalAddr, RemoteAddr};
-use poem::{Addr, Endpoint, Request, Response};
+use poem::{Addr, Endpoint, Request, RequestParts, Response};
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::EdgeLimits;
+use super::inlet::Inlet;
+use super::places::Place;
 use super::watch::{Watch, Watched, WatchedBody};
+use super::{Crowded, EdgeLimits, Stages};
 use crate::api::body::BodyDeadline;
 
 /// Enough for any sensible head; hyper answers 431 beyond.
@@ -37,20 +42,19 @@ pub(super) struct Server {
     app: BoxEndpoint<'static, Response>,
     limits: EdgeLimits,
     http: auto::Builder<Tasks>,
-    stop: CancellationToken,
-    force: CancellationToken,
-    pub(super) tracker: TaskTracker,
+    tasks: Tasks,
+    stages: Stages,
 }
 
 impl Server {
     pub(super) fn new(
         app: BoxEndpoint<'static, Response>,
         limits: EdgeLimits,
-        stop: CancellationToken,
-        force: CancellationToken,
+        stages: Stages,
         tracker: TaskTracker,
     ) -> Self {
-        let mut http = auto::Builder::new(Tasks { tracker: tracker.clone(), force: force.clone() });
+        let tasks = Tasks { tracker, force: stages.force.clone() };
+        let mut http = auto::Builder::new(tasks.clone());
         // The watch keeps the time: hyper's own header timer has no separate figure for idle connections, and does not
         // run while the version of HTTP is being found out.
         http.http1()
@@ -63,31 +67,33 @@ impl Server {
             .max_header_list_size(MAX_HEAD_BYTES as u32)
             .keep_alive_interval(HTTP2_PING_EVERY)
             .keep_alive_timeout(HTTP2_PING_TIMEOUT);
-        Self { app, limits, http, stop, force, tracker }
+        Self { app, limits, http, tasks, stages }
     }
 
-    pub(super) fn spawn(
-        self: Arc<Self>,
-        socket: TcpStream,
-        peer: SocketAddr,
-        permit: OwnedSemaphorePermit,
-    ) {
-        let tracker = self.tracker.clone();
-        tracker.spawn(async move {
-            self.run(socket, peer).await;
-            drop(permit);
-        });
+    pub(super) fn tasks(&self) -> &Tasks {
+        &self.tasks
     }
 
-    async fn run(self: Arc<Self>, socket: TcpStream, peer: SocketAddr) {
+    pub(super) fn spawn(self: Arc<Self>, socket: TcpStream, peer: SocketAddr, place: Place) {
+        let tracker = self.tasks.tracker.clone();
+        tracker.spawn(async move { self.run(socket, peer, place).await });
+    }
+
+    async fn run(self: Arc<Self>, socket: TcpStream, peer: SocketAddr, place: Place) {
         // Without it a small answer can wait 40 ms for an acknowledgement. A socket that refuses is one that is gone.
         let _ = socket.set_nodelay(true);
         let local = socket.local_addr().ok();
-        let watch = Watch::new(self.limits);
-        let shared = (self.clone(), watch.clone());
+        let watch = if place.is_for_probes() {
+            let watch = Watch::new(self.limits.of_a_probe());
+            watch.expect_head();
+            watch
+        } else {
+            Watch::new(self.limits)
+        };
+        let shared = (self.clone(), watch.clone(), Arc::new(place));
         let service = service_fn(move |request| {
-            let (server, watch) = shared.clone();
-            async move { server.answer(request, local, peer, watch).await }
+            let (server, watch, place) = shared.clone();
+            async move { server.answer(request, local, peer, watch, &place).await }
         });
         let io = TokioIo::new(Watched::new(socket, watch.clone()));
         let mut connection = pin!(self.http.serve_connection(io, service));
@@ -95,37 +101,73 @@ impl Server {
             // An error here is the client's: it went away, or spoke something else than HTTP.
             _ = connection.as_mut() => return,
             () = watch.overdue() => {}
-            () = self.stop.cancelled() => {}
-            () = self.force.cancelled() => return,
+            () = self.stages.stop.cancelled() => {}
+            () = self.stages.force.cancelled() => return,
         }
         connection.as_mut().graceful_shutdown();
         tokio::select! {
             _ = connection.as_mut() => {}
             () = watch.spent(FAREWELL) => {}
-            () = self.force.cancelled() => {}
+            () = self.stages.force.cancelled() => {}
         }
     }
 
     async fn answer(
-        &self,
+        self: &Arc<Self>,
         request: http::Request<Incoming>,
         local: Option<SocketAddr>,
         peer: SocketAddr,
         watch: Watch,
+        place: &Place,
     ) -> Result<http::Response<WatchedBody>, Infallible> {
         let busy = watch.busy();
+        let version = request.version();
+        let mut crowded = place.is_for_probes();
+        if crowded && place.become_served() {
+            crowded = false;
+            watch.allow(self.limits);
+        }
+        let within = if crowded { self.limits.of_a_probe().body } else { self.limits.body };
+        let mut request = self.take_in(request, local, peer, within, &watch);
+        if crowded {
+            request.extensions_mut().insert(Crowded);
+        }
+        let last = crowded || self.stages.leaving.is_cancelled();
+        let mut response = self.app.get_response(request).await;
+        // HTTP/2 has no such header; its connections end with a GOAWAY.
+        if last && version <= Version::HTTP_11 {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(http::Response::from(response).map(|body| WatchedBody::new(body, busy)))
+    }
+
+    fn take_in(
+        self: &Arc<Self>,
+        request: http::Request<Incoming>,
+        local: Option<SocketAddr>,
+        peer: SocketAddr,
+        within: Duration,
+        watch: &Watch,
+    ) -> Request {
         let local = LocalAddr(local.map(Addr::SocketAddr).unwrap_or_default());
         let remote = RemoteAddr(Addr::SocketAddr(peer));
-        let mut request = Request::from((request, local, remote, Scheme::HTTP));
-        request.extensions_mut().insert(BodyDeadline(self.limits.body));
-        let response = self.app.get_response(request).await;
-        Ok(http::Response::from(response).map(|body| WatchedBody::new(body, busy)))
+        let (mut parts, body) = request.into_parts();
+        parts.extensions.insert(BodyDeadline(within));
+        let expects = parts.headers.contains_key(header::EXPECT);
+        // A stream of HTTP/2 ends without its connection, so nothing of its answer is lost.
+        let body = if parts.version <= Version::HTTP_11 {
+            BoxBody::new(Inlet::new(body, expects, within, self, watch))
+        } else {
+            BoxBody::new(body.map_err(io::Error::other))
+        };
+        let parts = RequestParts::from((parts, local, remote, Scheme::HTTP));
+        Request::from_parts(parts, poem::Body::from(body))
     }
 }
 
-/// Runs hyper's HTTP/2 streams among the connections, so that they are waited for and dropped like them.
+/// Runs hyper's HTTP/2 streams and the rests of bodies among the connections, so that they are waited for and dropped like them.
 #[derive(Clone)]
-struct Tasks {
+pub(super) struct Tasks {
     tracker: TaskTracker,
     force: CancellationToken,
 }

@@ -3,16 +3,19 @@
 //! poem's own server has no deadlines on what a client sends, spins when file descriptors run out, and waits for ever for
 //! half a request when it is told to stop. So connections are served with hyper here:
 //!
-//! - at most [`EdgeLimits::connections`] at a time; the others wait in the kernel's queue;
+//! - at most [`EdgeLimits::connections`] are served at a time; [`PROBES`] more are answered if they ask how the service is,
+//!   and else refused; the others wait in the kernel's queue;
 //! - a connection that says nothing, half a head, or nothing more for long is closed, and so is one that does not take
 //!   its answer; no deadline touches a request that is being answered, since long polls are requests too;
-//! - on `stop` nothing more is accepted, idle connections end at once and requests that are being answered end as they
+//! - once it is leaving, each answer ends its connection; on `stop` nothing more is accepted, idle connections end at once and requests that are being answered end as they
 //!   would; on `force` whatever is left is dropped. So [`serve`] always returns.
 //!
 //! A body's deadline and size are the business of [`super::body::Read`], which alone can answer 408 and 413.
 
 mod accept;
 mod connection;
+mod inlet;
+mod places;
 mod watch;
 
 use std::sync::Arc;
@@ -20,16 +23,17 @@ use std::time::Duration;
 
 use poem::Response;
 use poem::endpoint::BoxEndpoint;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use accept::Accept;
+pub use places::PROBES;
+use places::Places;
 
 /// What a client may take of the service's time and sockets.
 #[derive(Debug, Clone, Copy)]
 pub struct EdgeLimits {
-    /// Open connections.
+    /// Connections that are served.
     pub connections: usize,
     /// From the accept to the first byte.
     pub first_byte: Duration,
@@ -56,28 +60,55 @@ impl Default for EdgeLimits {
     }
 }
 
+/// How long a connection in a place for probes may take over each thing: its head, its body, the next request.
+const PROBE_PATIENCE: Duration = Duration::from_secs(2);
+
+impl EdgeLimits {
+    /// Shorter where they are longer, so that places for probes come free soon.
+    fn of_a_probe(self) -> Self {
+        let short = |limit: Duration| limit.min(PROBE_PATIENCE);
+        Self {
+            connections: self.connections,
+            first_byte: short(self.first_byte),
+            head: short(self.head),
+            body: short(self.body),
+            idle: short(self.idle),
+            write: short(self.write),
+        }
+    }
+}
+
+/// Marks a request whose connection has a place for probes only.
+#[derive(Debug, Clone, Copy)]
+pub struct Crowded;
+
+/// The stages of leaving.
+#[derive(Debug, Clone, Default)]
+pub struct Stages {
+    /// All is answered, and each answer ends its connection.
+    pub leaving: CancellationToken,
+    /// Nothing more is accepted, and idle connections end.
+    pub stop: CancellationToken,
+    /// Everything ends.
+    pub force: CancellationToken,
+}
+
 /// Answers what comes in on `listener` with `app`, until `stop`, and then finishes what it has begun, until `force`.
 pub async fn serve(
     listener: impl Accept,
     app: BoxEndpoint<'static, Response>,
     limits: EdgeLimits,
-    stop: CancellationToken,
-    force: CancellationToken,
+    stages: Stages,
 ) {
-    let server = Arc::new(connection::Server::new(
-        app,
-        limits,
-        stop.clone(),
-        force.clone(),
-        TaskTracker::new(),
-    ));
-    let room = Arc::new(Semaphore::new(limits.connections.clamp(1, Semaphore::MAX_PERMITS)));
+    let tracker = TaskTracker::new();
+    let server = connection::Server::new(app, limits, stages.clone(), tracker.clone());
+    let places = Places::new(limits.connections);
     tokio::select! {
-        () = accept::accept_all(listener, room, server.clone()) => {}
-        () = stop.cancelled() => {}
-        () = force.cancelled() => {}
+        () = accept::accept_all(listener, places, Arc::new(server)) => {}
+        () = stages.stop.cancelled() => {}
+        () = stages.force.cancelled() => {}
     }
-    server.tracker.close();
+    tracker.close();
     // Not only told to stop but accepting no more: the listener is closed now, so that clients go elsewhere.
-    server.tracker.wait().await;
+    tracker.wait().await;
 }

@@ -20,7 +20,6 @@ use super::EdgeLimits;
 pub(super) struct Watch(Arc<Shared>);
 
 struct Shared {
-    limits: EdgeLimits,
     /// Requests that are being answered, until the last byte of the answer has been handed over.
     busy: AtomicUsize,
     times: Mutex<Times>,
@@ -28,6 +27,7 @@ struct Shared {
 
 /// Each deadline is at most one of these instants plus its limit.
 struct Times {
+    limits: EdgeLimits,
     /// When waiting for a first byte or for the next request began, and how long it may take.
     waiting: (Instant, Duration),
     /// When the head that is arriving began.
@@ -38,18 +38,28 @@ struct Times {
 
 impl Watch {
     pub(super) fn new(limits: EdgeLimits) -> Self {
-        let times =
-            Times { waiting: (Instant::now(), limits.first_byte), head: None, blocked: None };
-        Self(Arc::new(Shared { limits, busy: AtomicUsize::new(0), times: Mutex::new(times) }))
+        let waiting = (Instant::now(), limits.first_byte);
+        let times = Times { limits, waiting, head: None, blocked: None };
+        Self(Arc::new(Shared { busy: AtomicUsize::new(0), times: Mutex::new(times) }))
+    }
+
+    /// The connection has just begun, and so has the time of its first head.
+    pub(super) fn expect_head(&self) {
+        self.times().head = Some(Instant::now());
+    }
+
+    /// From now on these limits are in force.
+    pub(super) fn allow(&self, limits: EdgeLimits) {
+        self.times().limits = limits;
     }
 
     /// Resolves when the connection has taken too long over something.
     pub(super) async fn overdue(&self) {
-        let limits = &self.0.limits;
         // Deadlines move while this sleeps. None can come earlier than the shortest limit from now, so sleeping that long
         // at most is exact, and saves a wake-up for every request.
-        let step = limits.first_byte.min(limits.head).min(limits.idle).min(limits.write);
         loop {
+            let limits = self.times().limits;
+            let step = limits.first_byte.min(limits.head).min(limits.idle).min(limits.write);
             let deadline = self.deadline();
             let now = Instant::now();
             if deadline.is_some_and(|deadline| deadline <= now) {
@@ -64,8 +74,12 @@ impl Watch {
     pub(super) async fn spent(&self, farewell: Duration) {
         let mut quiet = Instant::now();
         loop {
-            let (busy, blocked) = (self.is_busy(), self.times().blocked);
-            if blocked.is_some_and(|since| since.elapsed() >= self.0.limits.write) {
+            let (blocked, limit) = {
+                let times = self.times();
+                (times.blocked, times.limits.write)
+            };
+            let busy = self.is_busy();
+            if blocked.is_some_and(|since| since.elapsed() >= limit) {
                 return;
             }
             if busy || blocked.is_some() {
@@ -78,9 +92,9 @@ impl Watch {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let limits = &self.0.limits;
         let busy = self.is_busy();
         let times = self.times();
+        let limits = times.limits;
         // An answer can be waiting in hyper's buffer when its request is long done with.
         if let Some(since) = times.blocked {
             return Some(since + limits.write);
@@ -131,7 +145,7 @@ impl Drop for Busy {
     fn drop(&mut self) {
         // The times first: whoever sees that nothing is being answered must see since when.
         let mut times = self.0.times();
-        times.waiting = (Instant::now(), self.0.0.limits.idle);
+        times.waiting = (Instant::now(), times.limits.idle);
         times.head = None;
         self.0.0.busy.fetch_sub(1, Ordering::AcqRel);
     }

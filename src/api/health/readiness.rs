@@ -50,6 +50,15 @@ pub struct Readiness {
     pub checks: Vec<Check>,
 }
 
+impl Readiness {
+    /// Before the database was reached for the first time.
+    pub fn starting() -> Self {
+        let detail = "the service is starting and has not reached it yet";
+        let checks = vec![check("database", CheckState::Failing, detail)];
+        Self { status: HealthStatus::Unhealthy, checks }
+    }
+}
+
 impl Example for Readiness {
     fn example() -> Self {
         Self { status: HealthStatus::Healthy, checks: vec![Check::example()] }

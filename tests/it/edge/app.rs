@@ -10,7 +10,7 @@ use poem_openapi::{Object, OpenApi, OpenApiService};
 use reveille::api::answers::{BODY, Refused};
 use reveille::api::body::{Body, FromBody, Read};
 use reveille::api::browsers::Browsers;
-use reveille::api::edge::{Accept, EdgeLimits, serve};
+use reveille::api::edge::{Accept, EdgeLimits, Stages, serve};
 use reveille::api::fields::Fields;
 use reveille::api::middleware::Routes;
 use reveille::api::problem::Problem;
@@ -123,13 +123,14 @@ impl Api {
 
     #[oai(path = "/large", method = "get", operation_id = "large")]
     async fn large(&self, _token: Bearer) -> Result<Body<String>, Refused<Other>> {
-        Ok(Body("x".repeat(64 * 1024 * 1024)))
+        Ok(Body("x".repeat(16 * 1024 * 1024)))
     }
 }
 
 pub(super) struct Service {
     pub(super) address: SocketAddr,
     pub(super) gate: Arc<Gate>,
+    pub(super) leaving: CancellationToken,
     pub(super) stop: CancellationToken,
     pub(super) force: CancellationToken,
     pub(super) ended: JoinHandle<()>,
@@ -172,9 +173,10 @@ impl Service {
         let known = Routes::from_spec(&docs::json(&api)).unwrap();
         let routes = docs::add(Route::new(), &api).nest("/", api);
         let app = guarded(routes, Tokens::new(tokens), Browsers::default(), known);
-        let (stop, force) = (CancellationToken::new(), CancellationToken::new());
-        let ended = tokio::spawn(serve(listener, app.boxed(), limits, stop.clone(), force.clone()));
-        Self { address, gate, stop, force, ended }
+        let stages = Stages::default();
+        let ended = tokio::spawn(serve(listener, app.boxed(), limits, stages.clone()));
+        let Stages { leaving, stop, force } = stages;
+        Self { address, gate, leaving, stop, force, ended }
     }
 
     pub(super) async fn client(&self) -> Client {

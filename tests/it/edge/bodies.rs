@@ -177,3 +177,30 @@ async fn other_content_types_get_415() {
     let none = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}";
     assert_eq!(client.ask(none).await.problem(415), "unsupported_media_type");
 }
+
+/// The client writes all of its body before it reads, as many do.
+#[tokio::test]
+async fn an_answer_that_is_given_before_the_body_was_read_arrives() {
+    let open = Service::start(EdgeLimits::default()).await;
+    let guarded = Service::start_guarded().await;
+    let body = vec![b' '; 3 << 20];
+    let json = "application/json";
+    for (service, path, kind, status) in [
+        (&guarded, "/echo", json, 401),
+        (&open, "/nowhere", json, 404),
+        (&open, "/items/2", json, 405),
+        (&open, "/echo", "text/plain", 415),
+        (&open, "/echo", json, 413),
+    ] {
+        for nth in 0..40 {
+            let mut client = service.client().await;
+            assert_eq!(client.post_as(path, kind, &body).await.status, status, "{path}, {nth}");
+            // What is left of the body is out of the way of the next request.
+            assert_ne!(client.get("/nowhere").await.status, 200);
+        }
+    }
+    // The largest body that any call takes.
+    let batch = vec![b' '; 32 << 20];
+    let mut client = guarded.client().await;
+    assert_eq!(client.post("/batch", batch).await.problem(401), "unauthorized");
+}

@@ -41,6 +41,20 @@ async fn stop_finishes_what_has_begun() {
 }
 
 #[tokio::test]
+async fn while_it_is_leaving_all_is_answered_and_each_answer_ends_its_connection() {
+    let service = Service::start(EdgeLimits::default()).await;
+    let mut before = service.client().await;
+    assert_eq!(before.get("/items/2").await.headers.get("connection"), None);
+    service.leaving.cancel();
+    for mut client in [before, service.client().await] {
+        let reply = client.get("/items/2").await;
+        assert_eq!((reply.status, &*reply.headers["connection"]), (200, "close"));
+        assert_eq!(client.closed().await, b"");
+    }
+    assert!(!service.ended.is_finished());
+}
+
+#[tokio::test]
 async fn force_drops_whatever_is_left() {
     let service = Service::start(EdgeLimits::default()).await;
     let mut half = service.client().await;

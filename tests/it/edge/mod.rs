@@ -5,4 +5,5 @@ mod bodies;
 mod client;
 mod deadlines;
 mod leaving;
+mod places;
 mod problems;

@@ -1,0 +1,87 @@
+//! More connections than are served: probes are answered, others refused, and nobody holds a place for probes.
+
+use std::time::{Duration, Instant};
+
+use reveille::api::edge::{EdgeLimits, PROBES};
+use tokio::time::timeout;
+
+use super::app::{Service, quick};
+use super::client::{Client, PATIENCE};
+use crate::harness::eventually;
+
+const GATE: &str = "GET /gate HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// A service whose one connection is taken by a request that is being answered.
+async fn full(limits: EdgeLimits) -> (Service, Client) {
+    let service = Service::start(EdgeLimits { connections: 1, ..limits }).await;
+    let mut first = service.client().await;
+    first.send(GATE).await;
+    service.gate.entered.notified().await;
+    (service, first)
+}
+
+#[tokio::test]
+async fn a_probe_is_answered_when_all_connections_are_in_use_and_others_are_refused() {
+    let (service, mut first) = full(EdgeLimits::default()).await;
+    for _ in 0..2 * PROBES {
+        let mut probe = service.client().await;
+        let reply = probe.get("/livez").await;
+        // It got as far as the routes, of which this small service has none for probes.
+        assert_eq!(reply.problem(404), "path_not_found");
+        assert_eq!(reply.headers["connection"], "close");
+        assert_eq!(probe.closed().await, b"");
+        let mut other = service.client().await;
+        let reply = other.post("/echo", r#"{"payload":1}"#).await;
+        assert_eq!(reply.problem(503), "too_many_connections");
+        assert_eq!((&*reply.headers["connection"], &*reply.headers["retry-after"]), ("close", "1"));
+        assert_eq!(other.closed().await, b"");
+    }
+    service.gate.open.notify_one();
+    assert_eq!(first.reply().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_place_that_came_free_is_taken_by_who_is_there_already() {
+    let (service, first) = full(EdgeLimits::default()).await;
+    let mut second = service.client().await;
+    second.send("GET /items/2 HTTP/1.1\r\n").await;
+    drop(first);
+    service.gate.open.notify_one();
+    eventually("the place is free", PATIENCE, async || {
+        service.client().await.get("/items/2").await.status == 200
+    })
+    .await;
+    second.send("Host: a\r\n\r\n").await;
+    assert_eq!(second.reply().await.status, 200);
+    // It is a connection as any other now.
+    assert_eq!(second.get("/items/2").await.status, 200);
+}
+
+#[tokio::test]
+async fn silent_connections_do_not_hold_the_places_of_probes() {
+    let (service, first) = full(EdgeLimits { idle: Duration::from_secs(60), ..quick() }).await;
+    let mut silent = Vec::new();
+    for nth in 0..PROBES {
+        let mut client = service.client().await;
+        client.send(if nth % 2 == 0 { "" } else { "GET /livez HTTP/1.1\r\nHost" }).await;
+        silent.push(client);
+    }
+    let begun = Instant::now();
+    assert_eq!(service.client().await.get("/livez").await.status, 404);
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    for mut client in silent {
+        assert_eq!(client.closed().await, b"");
+    }
+    drop(first);
+}
+
+#[tokio::test]
+async fn a_body_that_is_dripped_does_not_hold_the_place_of_a_probe() {
+    let (service, first) = full(EdgeLimits::default()).await;
+    let mut client = service.client().await;
+    let head = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{";
+    assert_eq!(client.ask(head).await.problem(503), "too_many_connections");
+    let closed = timeout(Duration::from_secs(4), client.closed()).await;
+    assert_eq!(closed.expect("the connection is closed"), b"");
+    drop(first);
+}
