@@ -228,7 +228,7 @@ create view reveille.partition as
     "substring"((relname)::text, '^[a-z]+'::text) AS parent,
     to_date("right"((relname)::text, 7), 'IYYY"w"IW'::text) AS week
    FROM pg_class c
-  WHERE ((relnamespace = ('reveille'::regnamespace)::oid) AND (relkind = 'r'::"char") AND (relname ~ '^(job|outcome|attempt)_\d{4}w\d\d$'::text));
+  WHERE ((relnamespace = ('reveille'::regnamespace)::oid) AND (relkind = 'r'::"char") AND (relname ~ '^(job|outcome|attempt)_[0-9]{4}w[0-9]{2}$'::text));
 
 CREATE OR REPLACE FUNCTION reveille.gate(lane text)
  RETURNS boolean
@@ -508,7 +508,7 @@ CREATE OR REPLACE FUNCTION reveille.partition_ensure(weeks integer DEFAULT 3)
  RETURNS void
  LANGUAGE plpgsql
  SECURITY DEFINER
- SET search_path TO 'reveille', 'pg_temp'
+ SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 declare
   week timestamptz;
@@ -520,12 +520,12 @@ begin
     select generate_series(-1, weeks) * interval '7 days' + date_trunc('week', now() at time zone 'UTC') at time zone 'UTC'
   loop
     foreach parent in array array['job', 'outcome', 'attempt'] loop
-      name := partition_name(parent, week);
+      name := reveille.partition_name(parent, week);
       if to_regclass('reveille.' || name) is null then
         execute format('create table reveille.%I (like reveille.%I including all)', name, parent);
-        perform partition_tune(name);
+        perform reveille.partition_tune(name);
         execute format('alter table reveille.%I attach partition reveille.%I for values from (%L) to (%L)',
-          parent, name, uuid7_floor(week), uuid7_floor(week + interval '7 days'));
+          parent, name, reveille.uuid7_floor(week), reveille.uuid7_floor(week + interval '7 days'));
       end if;
     end loop;
   end loop;
@@ -535,7 +535,6 @@ CREATE OR REPLACE FUNCTION reveille.partition_expired(completed_before timestamp
  RETURNS SETOF date
  LANGUAGE plpgsql
  STABLE
- SET search_path TO 'reveille', 'pg_temp'
  SET enable_seqscan TO 'off'
  SET enable_bitmapscan TO 'off'
 AS $function$
@@ -551,8 +550,8 @@ begin
     where p.week < (date_trunc('week', now() at time zone 'UTC') - interval '7 days')::date
     order by 1
   loop
-    least := week_floor(monday);
-    beyond := week_floor(monday + 7);
+    least := reveille.week_floor(monday);
+    beyond := reveille.week_floor(monday + 7);
     continue when exists (select from reveille.ready r where r.id >= least and r.id < beyond)
       or exists (select from reveille.lease l cross join lateral unnest(l.ids) h (id) where h.id >= least and h.id < beyond);
     select p.name into outcomes from reveille.partition p where p.parent = 'outcome' and p.week = monday;
@@ -578,7 +577,6 @@ $function$;
 CREATE OR REPLACE FUNCTION reveille.partition_tune(name text)
  RETURNS void
  LANGUAGE plpgsql
- SET search_path TO 'reveille', 'pg_temp'
 AS $function$
 begin
   execute format('alter table reveille.%I set (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000, '
@@ -718,7 +716,7 @@ CREATE OR REPLACE FUNCTION reveille.submit(task text DEFAULT NULL::text, payload
  RETURNS TABLE(job_id uuid, status text, outcome text)
  LANGUAGE sql
  SECURITY DEFINER
- SET search_path TO 'reveille', 'pg_temp'
+ SET search_path TO 'pg_catalog', 'pg_temp'
  SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
   select s.job_id, s.status, s.outcome
@@ -802,7 +800,7 @@ CREATE OR REPLACE FUNCTION reveille.submit_many(jobs jsonb)
  RETURNS TABLE(job_id uuid, status text, outcome text)
  LANGUAGE plpgsql
  SECURITY DEFINER
- SET search_path TO 'reveille', 'pg_temp'
+ SET search_path TO 'pg_catalog', 'pg_temp'
  SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
 begin
@@ -981,9 +979,7 @@ CREATE OR REPLACE FUNCTION reveille.uuid7_time(id uuid)
  RETURNS timestamp with time zone
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
-AS $function$
-  select to_timestamp((('x' || translate(left(id::text, 13), '-', ''))::bit(48)::bigint) / 1000.0)
-$function$;
+RETURN to_timestamp((((((('x'::text || translate("left"((id)::text, 13), '-'::text, ''::text)))::bit(48))::bigint)::numeric / 1000.0))::double precision);
 
 CREATE OR REPLACE FUNCTION reveille.waiting_estimates(queues text[])
  RETURNS TABLE(queue text, due double precision, later double precision)

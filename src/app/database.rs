@@ -7,10 +7,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::config::Config;
 use crate::embedded::{Embedded, Settings};
-use crate::store::{Target, migrate};
+use crate::store::{Target, migrate, trust};
 
 /// How often a database that is not there yet is looked for.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// The role of the service in its own PostgreSQL: no superuser, and the owner of nothing but the schema.
+const OWN_ROLE: &str = "reveille_service";
 
 /// A database with an up-to-date schema.
 pub(super) struct Database {
@@ -30,16 +33,22 @@ impl Database {
                     None => (!config.pooler).then_some(url),
                 };
                 let direct = direct.map(|url| Target::parse(url.expose())).transpose()?;
-                Self { target: Target::parse(url.expose())?, direct, own: None }
+                let target = if config.pooler {
+                    Target::through_pooler(url.expose())?
+                } else {
+                    Target::parse(url.expose())?
+                };
+                Self { target, direct, own: None }
             }
             None => {
                 let server = Embedded::start(Settings::of(config)).await?;
                 tracing::info!(data_dir = %config.data_dir.display(), "no database_url is set: this service brings its own PostgreSQL, kept in data_dir");
-                let target = Target::parse(server.url())?;
+                trust::install(&Target::parse(server.url())?, OWN_ROLE).await?;
+                let target = Target::parse(&server.url_as(OWN_ROLE))?;
                 Self { direct: Some(target.clone()), target, own: Some(Own::keep(server)) }
             }
         };
-        prepare(config, database.nearest()).await?;
+        prepare(config, &database).await?;
         Ok(database)
     }
 
@@ -84,15 +93,11 @@ impl Own {
 }
 
 /// Waits for the database, and brings its schema up to date.
-async fn prepare(config: &Config, target: &Target) -> anyhow::Result<()> {
+async fn prepare(config: &Config, database: &Database) -> anyhow::Result<()> {
+    let target = database.nearest();
     let mut told = false;
     loop {
-        let result = if config.migrate {
-            migrate::migrate(target).await.map(|_| ())
-        } else {
-            migrate::check(target).await
-        };
-        match result {
+        match prepare_once(config, database).await {
             Err(migrate::MigrateError::Store(error)) if error.is_passing() => {
                 if !told {
                     tracing::warn!(%error, database = target.describe(), "waiting for the database");
@@ -102,5 +107,16 @@ async fn prepare(config: &Config, target: &Target) -> anyhow::Result<()> {
             }
             result => return result.map_err(Into::into),
         }
+    }
+}
+
+async fn prepare_once(config: &Config, database: &Database) -> Result<(), migrate::MigrateError> {
+    if config.pooler {
+        migrate::check_search_path(&database.target).await?;
+    }
+    if config.migrate {
+        migrate::migrate(database.nearest()).await.map(drop)
+    } else {
+        migrate::check(database.nearest()).await
     }
 }

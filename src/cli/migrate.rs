@@ -12,7 +12,7 @@ use crate::store;
 const EXAMPLES: &str = "\
 Examples:
   DATABASE_URL=postgres://owner@db/jobs reveille migrate
-  reveille serve --migrate=false                    as a role that may not change the schema
+  reveille serve --migrate=false                    afterwards, without looking for migrations
 
 Several at once are no harm: they take turns. Migrations only go forward.";
 

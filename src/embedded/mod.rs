@@ -33,7 +33,7 @@ use crate::config::Config;
 
 pub use error::EmbeddedError;
 
-/// The database in it that the service uses, and the superuser to whom it belongs.
+/// The database in it that the service uses, and the superuser, which the service is not.
 const NAME: &str = "reveille";
 
 /// How long the processes of a server that was killed may take to let go of its memory.
@@ -104,15 +104,20 @@ impl Embedded {
         let started = Keeper::start(move || Cluster::prepare(settings)).await;
         let (cluster, keeper) =
             started.map_err(EmbeddedError::io("start a thread for", &data_dir))??;
-        let url = connection_string(&cluster.socket_dir, NAME);
+        let url = connection_string(&cluster.socket_dir, NAME, NAME);
         let mut it = Self { keeper, cluster, url, started_at: Instant::now() };
         it.launch().await?;
         Ok(it)
     }
 
-    /// How to connect, in the form `host=… user=… dbname=…`.
+    /// How its superuser connects, in the form `host=… user=… dbname=…`.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// How another role connects.
+    pub fn url_as(&self, role: &str) -> String {
+        connection_string(&self.cluster.socket_dir, role, NAME)
     }
 
     /// The postmaster's process id, while it runs.
@@ -244,7 +249,7 @@ impl Embedded {
         let query = format!("CREATE DATABASE {NAME}");
         let looked = match run(&self.url, "SELECT 1").await {
             Err(error) if error.code() == Some(&SqlState::INVALID_CATALOG_NAME) => {
-                run(&connection_string(&self.cluster.socket_dir, "postgres"), &query).await
+                run(&connection_string(&self.cluster.socket_dir, NAME, "postgres"), &query).await
             }
             other => other,
         };
@@ -277,9 +282,9 @@ async fn run(url: &str, query: &str) -> Result<(), tokio_postgres::Error> {
     done
 }
 
-fn connection_string(socket_dir: &Path, database: &str) -> String {
+fn connection_string(socket_dir: &Path, role: &str, database: &str) -> String {
     let host = socket_dir.display().to_string().replace('\\', r"\\").replace('\'', r"\'");
-    format!("host='{host}' user={NAME} dbname={database}")
+    format!("host='{host}' user={role} dbname={database}")
 }
 
 /// Whether a refusal to start comes from what is left of a server that was killed.

@@ -2,6 +2,9 @@
 //! within about ten seconds (untouched, neither an idle LISTEN nor a query noticed one within a minute), and with session
 //! settings that travel in the startup packet.
 //!
+//! Every session looks for what a statement names in `pg_catalog` alone. A role that may create objects in the database would
+//! else have the service call functions and operators of its own that fit a statement better than PostgreSQL's.
+//!
 //! Why there: a PgBouncer in transaction mode takes a `SET` and hands the changed server connection to somebody else, so
 //! that `synchronous_commit = off` for claims would leak to submissions. The startup parameter `options` it refuses, and
 //! the refusal can be explained.
@@ -23,6 +26,9 @@ use super::error::{Error, Result, with_sources};
 /// How long a connection attempt may take in all.
 pub(crate) const CONNECT_WITHIN: Duration = Duration::from_secs(4);
 
+/// What every session brings along. Backslashes in literals mean themselves, also where a migration makes a function.
+const SESSION: &str = "-c search_path=pg_catalog,pg_temp -c standard_conforming_strings=on";
+
 /// Where to connect, and how.
 #[derive(Clone)]
 pub struct Target {
@@ -31,11 +37,17 @@ pub struct Target {
 }
 
 impl Target {
-    /// Reads a URL or a `key=value` string.
+    /// Reads a URL or a `key=value` string that leads to PostgreSQL itself.
     ///
     /// `sslmode` has libpq's meaning: `verify-full` and `verify-ca` check the server's certificate (against `sslrootcert`,
     /// else the system's), `require` and `prefer` encrypt without checking it.
     pub fn parse(url: &str) -> Result<Self> {
+        Ok(Self::through_pooler(url)?.with_options(SESSION))
+    }
+
+    /// As [`Target::parse`], by a PgBouncer in transaction mode, which takes no settings of a session. The role has to have the
+    /// search path: [`trust`](super::trust) says whether it has.
+    pub(crate) fn through_pooler(url: &str) -> Result<Self> {
         let (bare, tls) = take_tls_words(url);
         let mut config: Config = bare.parse().map_err(|error: tokio_postgres::Error| {
             Error::Unavailable(format!("the database URL cannot be read: {}", with_sources(&error)))
@@ -55,7 +67,7 @@ impl Target {
         Ok(Self { config, tls: MakeRustlsConnect::new(tls.client_config()?) })
     }
 
-    /// The same place, with session settings (`-c name=value …`).
+    /// The same place, with more session settings (`-c name=value …`).
     #[must_use]
     pub(crate) fn with_options(&self, options: &str) -> Self {
         let mut target = self.clone();

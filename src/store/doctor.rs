@@ -17,12 +17,12 @@ use crate::config::DatabaseUrl;
 /// What has to be polled for the client to get on, and what notifications come from.
 pub type Link = Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
 
-/// Connects. `options` are settings of the session in the form of libpq (`-c name=value`).
+/// Connects. `options` are settings of the session in the form of libpq (`-c name=value`); without any, none at all are sent.
 pub async fn connect(url: &DatabaseUrl, options: Option<&str>) -> Result<(Client, Link)> {
-    let mut target = Target::parse(url.expose())?;
-    if let Some(options) = options {
-        target = target.with_options(options);
-    }
+    let target = match options {
+        Some(options) => Target::parse(url.expose())?.with_options(options),
+        None => Target::through_pooler(url.expose())?,
+    };
     let connecting = target.config.connect(target.tls);
     match tokio::time::timeout(CONNECT_WITHIN, connecting).await {
         Ok(Ok(connected)) => Ok(connected),

@@ -16,7 +16,8 @@ use tokio_postgres::error::SqlState;
 use super::connect::{CONNECT_WITHIN, Target};
 use super::error::{Error, with_sources};
 use super::row::Row;
-use super::session::refused_connection;
+use super::session::{Sql, refused_connection, sql, unprepared};
+use super::trust::{self, Untrusted};
 
 /// How long between two tries to get the lock, and after which time a line says that it is being waited for.
 const AGAIN: Duration = Duration::from_millis(50);
@@ -47,6 +48,8 @@ pub enum MigrateError {
     Hole(Vec<u32>),
     #[error("PostgreSQL {0} is too old: 14 or newer is needed")]
     OldServer(String),
+    #[error(transparent)]
+    Untrusted(#[from] Untrusted),
     #[error(
         "migrations need a direct connection, and this one leads through a pooler: let listen_database_url name the PostgreSQL behind it, and set pooler = true"
     )]
@@ -79,17 +82,13 @@ pub async fn migrate(target: &Target) -> Result<Version, MigrateError> {
     let mut client = connect(&target.with_options(DIRECT)).await.map_err(|error| {
         if error.refuses_settings() { MigrateError::Pooler } else { error.into() }
     })?;
+    check_direct(&client).await?;
     check_server(&client).await?;
+    check_trust(&client).await?;
     lock(&client).await?;
-    let exists = !client
-        .query("select from pg_namespace where nspname = 'reveille'", &[])
-        .await
-        .map_err(Error::from)?
-        .is_empty();
-    if !exists {
+    if !one(&client, sql!("schema/exists")).await?.try_get::<_, bool>(0)? {
         client.batch_execute("create schema reveille").await.map_err(failed)?;
     }
-    run(&client, "set search_path = reveille").await?;
     let before = applied(&client).await?;
     check_age(&client, before).await?;
     apply(&mut client).await?;
@@ -105,12 +104,28 @@ pub async fn migrate(target: &Target) -> Result<Version, MigrateError> {
 pub async fn check(target: &Target) -> Result<(), MigrateError> {
     let client = connect(target).await?;
     check_server(&client).await?;
+    check_trust(&client).await?;
     let applied = applied(&client).await?;
     check_age(&client, applied).await?;
     if applied < known() {
         return Err(MigrateError::Behind { applied, known: known() });
     }
     check_complete(&client).await
+}
+
+/// Fails unless the sessions of this target look for names in `pg_catalog` alone.
+pub async fn check_search_path(target: &Target) -> Result<(), MigrateError> {
+    trusted(trust::search_path(&connect(target).await?).await?)
+}
+
+/// Fails if a statement could call what others made. Comes before any that names the schema.
+async fn check_trust(client: &Client) -> Result<(), MigrateError> {
+    trusted(trust::search_path(client).await?)?;
+    trusted(trust::strangers(client).await?)
+}
+
+fn trusted(found: Option<Untrusted>) -> Result<(), MigrateError> {
+    found.map_or(Ok(()), |untrusted| Err(untrusted.into()))
 }
 
 /// Applies what is missing. A migration that waits for a lock makes everybody wait who comes after it, so it gives way soon,
@@ -151,7 +166,7 @@ fn runner() -> Runner {
     runner
 }
 
-async fn connect(target: &Target) -> Result<Client, Error> {
+pub(super) async fn connect(target: &Target) -> Result<Client, Error> {
     let connecting =
         tokio::time::timeout(CONNECT_WITHIN, target.config.connect(target.tls.clone()));
     let (client, connection) = connecting
@@ -163,12 +178,19 @@ async fn connect(target: &Target) -> Result<Client, Error> {
 }
 
 async fn check_server(client: &Client) -> Result<(), MigrateError> {
-    let row = client.query_one("select current_setting('server_version_num')::integer, current_setting('server_version')", &[]).await;
-    let row = Row::new("the server's version", row.map_err(Error::from)?);
+    let row = one(client, sql!("schema/server")).await?;
     if row.try_get::<_, i32>(0)? < 140_000 {
         return Err(MigrateError::OldServer(row.try_get(1)?));
     }
     Ok(())
+}
+
+/// Fails if the settings of the session did not get through.
+async fn check_direct(client: &Client) -> Result<(), MigrateError> {
+    match one(client, sql!("schema/direct")).await?.try_get::<_, Option<&str>>(0)? {
+        Some("yes") => Ok(()),
+        _ => Err(MigrateError::Pooler),
+    }
 }
 
 /// Takes the lock of migrations, which goes with the session.
@@ -176,14 +198,8 @@ async fn lock(client: &Client) -> Result<(), MigrateError> {
     let begun = Instant::now();
     let mut told = false;
     loop {
-        let row = client
-            .query_one("select case current_setting('reveille.direct', true) when 'yes' then pg_try_advisory_lock(77, 0) end", &[])
-            .await
-            .map_err(Error::from)?;
-        match Row::new("the lock of migrations", row).try_get::<_, Option<bool>>(0)? {
-            Some(true) => return Ok(()),
-            Some(false) => {}
-            None => return Err(MigrateError::Pooler),
+        if one(client, sql!("schema/old_lock")).await?.try_get(0)? {
+            return Ok(());
         }
         if !told && begun.elapsed() > TOLD_AFTER {
             tracing::info!("waiting for another instance, which is bringing the schema up to date");
@@ -193,28 +209,28 @@ async fn lock(client: &Client) -> Result<(), MigrateError> {
     }
 }
 
+/// The one row of an answer. Nothing is prepared, because a pooler may be in between.
+async fn one(client: &Client, sql: &'static Sql) -> Result<Row, Error> {
+    let row = unprepared(client, sql, &[]).await?.pop();
+    row.ok_or_else(|| Error::Unexpected(format!("no row of {}", sql.name)))
+}
+
 async fn run(client: &Client, statement: &str) -> Result<(), Error> {
     Ok(client.batch_execute(statement).await?)
 }
 
 /// How many migrations the schema has.
 async fn applied(client: &Client) -> Result<u32, Error> {
-    let exists =
-        client.query_one("select to_regclass('reveille.migration') is not null", &[]).await?;
-    if !Row::new("the table of migrations", exists).try_get::<_, bool>(0)? {
+    if !one(client, sql!("schema/exists")).await?.try_get::<_, bool>(1)? {
         return Ok(0);
     }
-    let row = client
-        .query_one("select coalesce(max(version), 0)::integer from reveille.migration", &[])
-        .await?;
-    let newest: i32 = Row::new("the newest migration", row).try_get(0)?;
+    let newest: i32 = one(client, sql!("schema/newest")).await?.try_get(0)?;
     Ok(u32::try_from(newest).unwrap_or_default())
 }
 
 /// Fails if a migration was left out because a newer one had been applied before it was known.
 async fn check_complete(client: &Client) -> Result<(), MigrateError> {
-    let rows = client.query("select version from reveille.migration", &[]).await;
-    let rows = Row::all("the applied migrations", rows.map_err(Error::from)?);
+    let rows = unprepared(client, sql!("schema/applied"), &[]).await?;
     let applied: Vec<i32> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     let is_applied = |version: &u32| applied.iter().any(|it| u32::try_from(*it) == Ok(*version));
     let missing: Vec<u32> = versions().filter(|version| !is_applied(version)).collect();
@@ -225,11 +241,7 @@ async fn check_age(client: &Client, applied: u32) -> Result<(), MigrateError> {
     if applied == 0 {
         return Ok(());
     }
-    let row = client
-        .query_one(include_str!("../../sql/schema/oldest_service.sql"), &[])
-        .await
-        .map_err(Error::from)?;
-    let needed: i32 = Row::new("schema/oldest_service", row).try_get(0)?;
+    let needed: i32 = one(client, sql!("schema/oldest_service")).await?.try_get(0)?;
     let needed = u32::try_from(needed).unwrap_or_default();
     if needed > known() {
         return Err(MigrateError::TooOld { known: known(), needed });

@@ -31,6 +31,7 @@ mod row;
 mod session;
 pub mod submission;
 pub mod task;
+pub mod trust;
 mod value;
 pub mod worker;
 

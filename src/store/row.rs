@@ -15,13 +15,13 @@ pub(super) struct Row {
 }
 
 impl Row {
-    pub(super) fn new(statement: &'static str, inner: tokio_postgres::Row) -> Self {
+    fn new(statement: &'static str, inner: tokio_postgres::Row) -> Self {
         Self { inner, statement }
     }
 
     /// All rows of an answer.
     pub(super) fn all(statement: &'static str, rows: Vec<tokio_postgres::Row>) -> Vec<Self> {
-        rows.into_iter().map(|inner| Self { inner, statement }).collect()
+        rows.into_iter().map(|inner| Self::new(statement, inner)).collect()
     }
 
     /// The value of a column, by its name or its place from 0.

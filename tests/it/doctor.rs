@@ -155,6 +155,11 @@ async fn a_refusal_is_not_blamed_on_the_network() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_serve_refuses_behind_a_pooler_fails_and_nothing_is_advised_that_is_set() {
     let database = harness::database().await;
+    let path = format!(
+        "alter role reveille in database {} set search_path = pg_catalog, pg_temp",
+        database.name()
+    );
+    database.client().await.batch_execute(&path).await.unwrap();
     let direct = database.tcp_url().await;
     let pooled = pooler(&direct).await;
     let database_url = ("DATABASE_URL", pooled.as_str());

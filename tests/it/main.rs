@@ -23,6 +23,7 @@ mod ends;
 mod examples;
 mod faults;
 mod fencing;
+mod hostile;
 mod instances;
 mod keys;
 mod leaving;

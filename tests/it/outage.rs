@@ -112,6 +112,11 @@ async fn outcomes_outlive_an_outage_that_is_shorter_than_their_leases() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_runs_end_to_end_in_pooler_mode() {
     let database = harness::database().await;
+    let set = format!(
+        "alter role reveille in database {} set search_path = pg_catalog, pg_temp",
+        database.name()
+    );
+    database.client().await.batch_execute(&set).await.unwrap();
     let service = Service::on(database.url())
         .env("REVEILLE_POOLER", "true")
         .env("REVEILLE_LISTEN_DATABASE_URL", database.url())

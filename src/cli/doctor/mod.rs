@@ -67,6 +67,13 @@ async fn examine(config: &Config, url: &DatabaseUrl) -> Vec<Check> {
     let client = &link.client;
     let own = link.takes_options && !config.pooler;
     let mut checks = vec![pooler(config, link.takes_options)];
+    // Before anything else is asked: with another path the questions themselves could call what others made.
+    let path = finding("search path", probes::search_path(config, url, client).await);
+    if worst(&path) == Status::Fail {
+        checks.extend(path);
+        return checks;
+    }
+    checks.extend(path);
     checks.extend(finding("PostgreSQL", probes::server(client).await));
     checks.extend(finding("settings", probes::settings(client, own).await));
     checks.extend(finding("connections", probes::connections(client, config).await));

@@ -10,8 +10,8 @@ use tokio_postgres::error::SqlState;
 use super::link::Link;
 use super::report::Check;
 use super::settings;
-use crate::config::Config;
-use crate::store::{Error, Result, doctor as store};
+use crate::config::{Config, DatabaseUrl};
+use crate::store::{Error, Result, doctor as store, trust};
 
 /// Connections of an instance beside those of `pool_size`: submissions, claims, upkeep, LISTEN, migration.
 const BESIDE_POOL: i64 = 9;
@@ -51,6 +51,25 @@ pub(super) async fn server(client: &Client) -> Result<Vec<Check>> {
     ])
 }
 
+/// Behind a pooler the search path is a setting of the role, without which `serve` refuses to start.
+pub(super) async fn search_path(
+    config: &Config,
+    url: &DatabaseUrl,
+    client: &Client,
+) -> Result<Vec<Check>> {
+    let found = if config.pooler {
+        let (client, connection) = store::connect(url, None).await?;
+        tokio::spawn(connection);
+        trust::search_path(&client).await?
+    } else {
+        trust::search_path(client).await?
+    };
+    Ok(vec![match found {
+        None => Check::ok("search path", "pg_catalog, pg_temp"),
+        Some(untrusted) => Check::fail("search path", untrusted.found, untrusted.change),
+    }])
+}
+
 pub(super) async fn settings(client: &Client, own: bool) -> Result<Vec<Check>> {
     let values: HashMap<_, _> = store::settings(client, &settings::NAMES).await?;
     Ok(settings::judge(&values, own))
@@ -75,6 +94,9 @@ pub(super) async fn connections(client: &Client, config: &Config) -> Result<Vec<
 
 /// The schema, and whether this role can work with it; then whether every job is in its place.
 pub(super) async fn schema(client: &Client) -> Result<Vec<Check>> {
+    if let Some(untrusted) = trust::strangers(client).await? {
+        return Ok(vec![Check::fail("owner", untrusted.found, untrusted.change)]);
+    }
     let missing = store::missing_tables(client).await?;
     let role = store::privileges(client).await?;
     if missing.len() == store::TABLES.len() {
@@ -105,19 +127,10 @@ pub(super) async fn schema(client: &Client) -> Result<Vec<Check>> {
 }
 
 fn privileges(role: store::Privileges) -> Check {
-    match (role.may_use, role.owns_schema) {
-        (true, true) => Check::ok("privileges", "owns the schema"),
-        (true, false) => Check::warn(
-            "privileges",
-            "may use the tables, but does not own them",
-            "the service makes and drops partitions: run it as the schema's owner",
-        ),
-        (false, _) => Check::fail(
-            "privileges",
-            "may not use all of the tables",
-            "run the service as the schema's owner",
-        ),
-    }
+    let found =
+        if role.may_use { "owns the schema" } else { "owns the schema, but may not use all of it" };
+    Check::fail("privileges", found, "grant all on all tables in schema reveille to the role")
+        .unless(role.may_use)
 }
 
 /// An error here is not passed on: on a large history the question may take too long, which says

@@ -69,6 +69,14 @@ impl Cluster {
         TestDatabase { name, url, admin: self.admin.clone(), checked: AtomicBool::new(true) }
     }
 
+    /// A new database without a schema.
+    pub(crate) async fn empty_database(&self) -> TestDatabase {
+        let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        self.execute(&format!("CREATE DATABASE {name}")).await;
+        let url = self.url_of(&name);
+        TestDatabase { name, url, admin: self.admin.clone(), checked: AtomicBool::new(true) }
+    }
+
     /// A new database that sorts text as words and not as bytes; none on a PostgreSQL that cannot: 14, or one without ICU.
     pub(crate) async fn database_of_words(&self) -> Option<TestDatabase> {
         let can = "SELECT current_setting('server_version_num')::integer >= 150000
@@ -136,6 +144,15 @@ impl TestDatabase {
     /// The test writes rows of its own that no submission made.
     pub(crate) fn holds_rows_without_jobs(&self) {
         self.checked.store(false, Ordering::Relaxed);
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How another role connects through the socket.
+    pub(crate) fn url_as(&self, role: &str) -> String {
+        self.url.replace("user=reveille", &format!("user={role}"))
     }
 
     /// How to connect through the socket.

@@ -42,6 +42,7 @@ struct Shared {
     lost: watch::Sender<usize>,
     /// How often each SQL text was sent.
     sent: Mutex<HashMap<String, usize>>,
+    started: Mutex<Vec<String>>,
 }
 
 enum Target {
@@ -69,7 +70,8 @@ impl FaultProxy {
         };
         let (mode, lose, lost) =
             (watch::Sender::new(Mode::Pass), Mutex::default(), watch::Sender::new(0));
-        let shared = Arc::new(Shared { target, mode, lose, lost, sent: Mutex::default() });
+        let (sent, started) = (Mutex::default(), Mutex::default());
+        let shared = Arc::new(Shared { target, mode, lose, lost, sent, started });
         let accepter = shared.clone();
         let (address, accepting) = on_background(async move {
             let listener =
@@ -95,6 +97,11 @@ impl FaultProxy {
     /// client sees its connection close. Wait for it with [`FaultProxy::lost`].
     pub(crate) fn lose_answer_to(&self, needle: &str) {
         *self.shared.lose.lock().expect("nobody panics with it") = Some(needle.to_owned());
+    }
+
+    /// What each session that was started through it said of itself: names and values, with blanks between them.
+    pub(crate) fn started(&self) -> Vec<String> {
+        self.shared.started.lock().expect("nobody panics with it").clone()
     }
 
     /// Waits until this many answers have been lost since the proxy was started.
@@ -170,7 +177,12 @@ impl Shared {
         let (mut buffer, mut reader) = (vec![0; 1 << 16], wire::Reader::default());
         while let Ok(length @ 1..) = from.read(&mut buffer).await {
             self.hold_back().await;
-            for sql in reader.read(&buffer[..length]) {
+            let before = reader.started().is_some();
+            let commits = reader.read(&buffer[..length]);
+            if let Some(startup) = reader.started().filter(|_| !before) {
+                self.started.lock().expect("nobody panics with it").push(startup.to_owned());
+            }
+            for sql in commits {
                 if self.is_to_be_lost(&sql) {
                     losing.send_replace(Some(reader.asked()));
                 }

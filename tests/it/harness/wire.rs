@@ -6,7 +6,7 @@ use std::collections::HashMap;
 #[derive(Default)]
 pub(crate) struct Reader {
     unread: Vec<u8>,
-    started: bool,
+    started: Option<String>,
     in_transaction: bool,
     statements: HashMap<Vec<u8>, String>,
     since_commit: String,
@@ -25,6 +25,11 @@ impl Reader {
         commits
     }
 
+    /// What the client said of itself and its session when it started, if it has.
+    pub(crate) fn started(&self) -> Option<&str> {
+        self.started.as_deref()
+    }
+
     /// How many answers the server owes for all that was sent so far, the one to the start of the session included.
     pub(crate) fn asked(&self) -> usize {
         self.asked
@@ -32,21 +37,23 @@ impl Reader {
 
     /// The messages before the session starts have no kind, only a length.
     fn next_message(&mut self) -> Option<(u8, Vec<u8>)> {
-        let head = usize::from(self.started);
+        let head = usize::from(self.started.is_some());
         let length: [u8; 4] = self.unread.get(head..head + 4)?.try_into().ok()?;
         let end = head + usize::try_from(u32::from_be_bytes(length)).ok()?;
         if self.unread.len() < end {
             return None;
         }
         let message: Vec<u8> = self.unread.drain(..end).collect();
-        let (kind, body) = if self.started {
+        let (kind, body) = if self.started.is_some() {
             (message[0], message[5..].to_vec())
         } else {
             (0, message[4..].to_vec())
         };
         // Version 3; anything else asks for encryption, or cancels a query.
-        let starts = !self.started && body.starts_with(&[0, 3]);
-        self.started |= starts;
+        let starts = self.started.is_none() && body.starts_with(&[0, 3]);
+        if starts {
+            self.started = Some(String::from_utf8_lossy(&body[4..]).replace('\0', " "));
+        }
         self.asked += usize::from(starts || matches!(kind, b'Q' | b'S'));
         Some((kind, body))
     }
