@@ -2,7 +2,7 @@
 -- any), payloads and results boolean (whether to read them), limit bigint, the most jobs to look at bigint. The newest first.
 -- What a filter has no index for is looked for one job after the other, in the table that holds jobs of that status, and no
 -- further than the most to look at: the last row says so (`cut`), whether it is one that was looked for (`fits`) or not. Other
--- branches than that of the status are never executed.
+-- branches than that of the status are never executed. Tags and keys are compared as their indexes are sorted: byte by byte.
 with page as materialized (
   select p.id, p.fits, p.nth = $12::bigint as cut from (
     -- Any status; and every one but processing where a tag or a key leads to the few jobs that have it.
@@ -17,7 +17,7 @@ with page as materialized (
       from (
         select j.* from reveille.job j
         where ($1::text is null or $1::text <> 'processing' and ($4::text is not null or $5::text is not null))
-          and j.id < $6::uuid and j.id >= $7::uuid and ($4::text is null or j.tags @> array[$4::text]) and ($5::text is null or j.unique_key = $5::text)
+          and j.id < $6::uuid and j.id >= $7::uuid and ($4::text is null or j.tags collate "C" @> array[$4::text]) and ($5::text is null or j.unique_key collate "C" = $5::text)
         order by j.id desc
         limit case when $1::text is null and $2::text is null and $3::text is null and $8::jsonb is null then $11::bigint else $12::bigint end
       ) j
@@ -64,7 +64,7 @@ with page as materialized (
     -- There are never more of these than the workers have slots.
     (select j.id, 0, true from (select unnest(l.ids) as id from reveille.lease l where $1::text = 'processing') l join reveille.job j on j.id = l.id
      where j.id < $6::uuid and j.id >= $7::uuid and ($2::text is null or j.queue = $2::text) and ($3::text is null or j.task = $3::text)
-       and ($4::text is null or j.tags @> array[$4::text]) and ($5::text is null or j.unique_key = $5::text) and ($8::jsonb is null or j.payload @> $8::jsonb)
+       and ($4::text is null or j.tags collate "C" @> array[$4::text]) and ($5::text is null or j.unique_key collate "C" = $5::text) and ($8::jsonb is null or j.payload @> $8::jsonb)
      order by j.id desc limit $11::bigint)
   ) p (id, nth, fits) order by p.id desc limit $11::bigint
 )

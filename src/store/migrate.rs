@@ -92,6 +92,7 @@ pub async fn migrate(target: &Target) -> Result<Version, MigrateError> {
     let before = applied(&client).await?;
     check_age(&client, before).await?;
     apply(&mut client).await?;
+    tell_of_keys(&client).await?;
     check_complete(&client).await?;
     let now = applied(&client).await?;
     if now > before {
@@ -141,6 +142,19 @@ async fn apply(client: &mut Client) -> Result<(), MigrateError> {
             "a migration gave way to an open transaction; it tries again"
         );
         tokio::time::sleep(AGAIN).await;
+    }
+    Ok(())
+}
+
+/// Says how many unique keys were held more than once, if the migration that finds them was applied just now.
+async fn tell_of_keys(client: &Client) -> Result<(), Error> {
+    let held = "select coalesce(current_setting('reveille.keys_held_twice', true), '')";
+    let held: String = client.query_one(held, &[]).await?.try_get(0)?;
+    if !["", "0"].contains(&held.as_str()) {
+        tracing::warn!(
+            held,
+            "unique keys were held by several jobs, because the database's collation had changed; the newest job of each key holds it now"
+        );
     }
     Ok(())
 }

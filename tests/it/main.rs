@@ -12,6 +12,7 @@ mod browsers;
 mod claims;
 mod cli;
 mod clock;
+mod collations;
 mod commit;
 mod contract;
 mod descriptors;

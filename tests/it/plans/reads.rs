@@ -59,8 +59,8 @@ async fn what_is_rare_has_an_index_of_its_own() {
     let rare = [
         ("status=failed", "outcome_unwell"),
         ("status=cancelled", "outcome_unwell"),
-        ("tag", "job_tags"),
-        ("unique_key", "job_unique_key"),
+        ("tag", "job_tags_bytes"),
+        ("unique_key", "job_unique_key_bytes"),
     ];
     for (filter, index) in rare {
         let (_, parameters) = FILTERS.iter().find(|it| it.0 == filter).unwrap();
