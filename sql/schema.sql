@@ -36,7 +36,7 @@ create table reveille.job (
 ) partition by RANGE (id);
 
 create table reveille.leader (
-  name text not null,
+  name text collate "C" not null,
   worker uuid not null,
   until timestamp with time zone not null,
   constraint leader_pkey PRIMARY KEY (name)
@@ -112,7 +112,7 @@ create table reveille.superseded (
 );
 
 create table reveille.task (
-  name text not null,
+  name text collate "C" not null,
   description text not null default ''::text,
   max_attempts integer not null,
   timeout_seconds double precision,
@@ -126,8 +126,8 @@ create table reveille.task (
 );
 
 create table reveille.unique_key (
-  queue text not null,
-  key text not null,
+  queue text collate "C" not null,
+  key text collate "C" not null,
   id uuid not null,
   constraint unique_key_pkey PRIMARY KEY (queue, key)
 ) with (autovacuum_vacuum_scale_factor=0.02);
@@ -151,7 +151,11 @@ create table reveille.worker (
 
 CREATE INDEX job_tags ON ONLY reveille.job USING gin (tags) WHERE (tags IS NOT NULL);
 
+CREATE INDEX job_tags_bytes ON ONLY reveille.job USING gin (tags COLLATE "C") WHERE (tags IS NOT NULL);
+
 CREATE INDEX job_unique_key ON ONLY reveille.job USING btree (unique_key, id) WHERE (unique_key IS NOT NULL);
+
+CREATE INDEX job_unique_key_bytes ON ONLY reveille.job USING btree (unique_key COLLATE "C", id) WHERE (unique_key IS NOT NULL);
 
 CREATE INDEX lease_worker ON reveille.lease USING btree (worker);
 

@@ -1,4 +1,6 @@
--- worker uuid, crash budget int. Takes back what a lost worker held; its row must be locked. A crash spends no attempt.
+-- worker uuid, crash budget int, whether that is a crash of the jobs' own int (1) or not (0). Takes back what a lost worker held; its
+-- row must be locked. A crash spends no attempt. A worker that nobody knows was taken for lost before it claimed these jobs, by
+-- a process that lives: they are given back without a crash.
 -- Jobs go back to where they stood, not behind what came later; superseded ones end. Keys are not touched: those of the jobs
 -- that ended, which are the last answer, are freed afterwards.
 -- From its second crash on a job is a suspect and runs alone, and only a crash there counts towards the budget.
@@ -8,7 +10,7 @@ with l as materialized (
   select l.lease, l.worker, l.claimed_at, u.*, s.replacement,
     case
       when u.id = any (l.cancels) or s.id is not null then 'cancelled'
-      when u.crashes >= 2 and u.crashes + 1 >= $2::integer then 'failed'
+      when u.crashes >= 2 and $3::integer = 1 and u.crashes + 1 >= $2::integer then 'failed'
     end as state
   from l cross join lateral unnest(l.ids, l.attempts, l.crashes) u (id, attempt, crashes)
   left join lateral (select * from reveille.superseded x where x.id = u.id limit 1) s on true
@@ -25,16 +27,17 @@ with l as materialized (
   from h where state is not null
 ), tried as (
   insert into reveille.attempt (id, lease, worker, claimed_at, attempt, ending, error)
-  select id, lease, worker, claimed_at, attempt, 'lost', '{"code": "worker_lost", "message": "its worker stopped answering"}'
+  select id, lease, worker, claimed_at, attempt, case $3 when 1 then 'lost' else 'released' end,
+    case $3 when 1 then '{"code": "worker_lost", "message": "its worker stopped answering"}'::jsonb end
   from h where state is null
 ), back as (
   insert into reveille.ready (queue, task, priority, run_at, id, attempt, crashes, wakes)
-  select j.queue, j.task, j.priority, j.run_at, h.id, h.attempt - 1, h.crashes + 1,
+  select j.queue, j.task, j.priority, j.run_at, h.id, h.attempt - 1, h.crashes + $3,
     (row_number() over (partition by j.queue order by h.id) = 1)::integer * 2
   from h cross join lateral (select * from reveille.job j where j.id = h.id limit 1) j
   where h.state is null
 ), suspects as (
-  select pg_notify('reveille', 'suspects') where exists (select from h where h.state is null and h.crashes + 1 >= 2)
+  select pg_notify('reveille', 'suspects') where exists (select from h where h.state is null and h.crashes + $3 >= 2)
 )
 select count(*) filter (where h.state is null), coalesce(array_agg(h.id) filter (where h.state is not null), '{}'),
   (select count(*) from suspects)

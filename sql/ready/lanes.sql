@@ -1,9 +1,11 @@
--- queue text (null: all). Every lane with jobs, and when its first is due: a loose index scan, so its price is that of the
--- lanes and not of the jobs.
+-- queue text (null: all), and the lane to begin behind: queue text, task text, priority smallint; the most lanes bigint. Lanes with
+-- jobs in their order, and when the first job of each is due: a loose index scan, so its price is that of the lanes and not of
+-- the jobs.
 with recursive lane as (
   (
-    select queue, task, priority, run_at from reveille.ready
-    where queue >= coalesce($1::text, '') order by queue, task, priority, run_at limit 1
+    select r.queue, r.task, r.priority, r.run_at from reveille.ready r
+    where (r.queue, r.task, r.priority) > ($2::text, $3::text, $4::smallint)
+    order by r.queue, r.task, r.priority, r.run_at limit 1
   )
   union all
   select n.* from lane l cross join lateral (
@@ -13,4 +15,4 @@ with recursive lane as (
   ) n
   where $1::text is null or l.queue = $1::text
 )
-select queue, task, priority, run_at from lane where $1::text is null or queue = $1::text
+select queue, task, priority, run_at from lane where $1::text is null or queue = $1::text limit $5::bigint

@@ -9,22 +9,24 @@
 //! A gated notification can be skipped while the notifier commits a moment earlier, so a lane that was notified is looked at
 //! again a few times. Timers are exact: a claim tells when the next job of its lanes is due, and the loop sleeps until then.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use metrics::{counter, histogram};
 
+use super::agenda::Agenda;
 use super::executor::Executor;
 use super::fronts::{Fronts, Reading};
-use super::lanes::plan;
+use super::lanes::Lanes;
 use super::slots::Slots;
 use super::{EngineConfig, Identity};
 use crate::events::{Events, Pending, Source};
 use crate::queue::{Lane, QueueName};
 use crate::shutdown::Shutdown;
 use crate::store::lease::{CLAIM_MOST, Claim, Claimed, LaneClaim};
+use crate::store::worker::LANES_PAGE;
 use crate::store::{Result, Store};
 use crate::tasks::Registry;
 
@@ -41,18 +43,30 @@ pub(super) struct Dispatcher {
     slots: Arc<Slots>,
     executor: Arc<Executor>,
     /// Lanes that have jobs, and how that was heard.
-    known: HashMap<Lane, Source>,
+    known: Lanes,
     fronts: Fronts,
     /// When the next job of a lane is due.
-    due: HashMap<Lane, DateTime<Utc>>,
-    /// Lanes to be looked at again: at what time, and which look it is.
-    looks: HashMap<Lane, (Instant, usize)>,
+    due: Agenda<DateTime<Utc>>,
+    /// The same, as it was before the look at everything that has begun. What that finds goes to `due`.
+    due_before: Agenda<DateTime<Utc>>,
+    /// Lanes to be looked at again.
+    looks: Agenda<Instant>,
+    /// How often they were.
+    looked: HashMap<Lane, usize>,
     queues_seen: HashSet<QueueName>,
-    /// Queues whose lanes are to be read; `None`: all of them.
-    to_scan: Vec<Option<QueueName>>,
+    /// What is to be read, in turns.
+    to_scan: VecDeque<Scan>,
     suspects: bool,
     suspect_running: Arc<std::sync::atomic::AtomicBool>,
-    turn: u64,
+}
+
+/// A look at which lanes have jobs, page by page, so that lanes that are known are claimed from meanwhile.
+struct Scan {
+    /// `None`: all of them.
+    queue: Option<QueueName>,
+    source: Source,
+    /// The last lane that was read.
+    after: Option<Lane>,
 }
 
 impl Dispatcher {
@@ -74,15 +88,16 @@ impl Dispatcher {
             identity,
             slots,
             executor,
-            known: HashMap::new(),
+            known: Lanes::default(),
             fronts: Fronts::default(),
-            due: HashMap::new(),
-            looks: HashMap::new(),
+            due: Agenda::default(),
+            due_before: Agenda::default(),
+            looks: Agenda::default(),
+            looked: HashMap::new(),
             queues_seen: HashSet::new(),
-            to_scan: Vec::new(),
+            to_scan: VecDeque::new(),
             suspects: false,
             suspect_running: Arc::default(),
-            turn: 0,
         }
     }
 
@@ -90,7 +105,8 @@ impl Dispatcher {
         if self.config.slots == 0 {
             return;
         }
-        let mut poll_at = Instant::now();
+        // Everything is looked at when it begins, and from then on so long after that has ended.
+        let mut poll_at = Some(Instant::now());
         let mut pause = Duration::ZERO;
         while !shutdown.draining.is_cancelled() {
             self.take_wakes();
@@ -111,16 +127,28 @@ impl Dispatcher {
     }
 
     /// Looks at everything when it is time, and claims while there is something to claim and a slot to run it in.
-    async fn work(&mut self, poll_at: &mut Instant) -> Result<()> {
-        if Instant::now() >= *poll_at {
-            self.look_at(None, Source::Poll).await?;
-            // Instances that started together must not poll together for ever.
-            *poll_at = Instant::now()
-                + self.config.poll_interval.mul_f64(0.9 + 0.2 * rand::random::<f64>());
+    async fn work(&mut self, poll_at: &mut Option<Instant>) -> Result<()> {
+        if poll_at.is_some_and(|at| at <= Instant::now()) {
+            *poll_at = None;
+            self.due_before = std::mem::take(&mut self.due);
+            self.to_scan.push_back(Scan { queue: None, source: Source::Poll, after: None });
         }
-        while let Some(queue) = self.to_scan.last().cloned() {
-            self.look_at(queue.as_ref(), Source::Notify).await?;
-            self.to_scan.pop();
+        if let Some(scan) = self.to_scan.pop_front() {
+            let polls = scan.source == Source::Poll;
+            match self.read_page(&scan).await {
+                Ok(Some(next)) => self.to_scan.push_back(next),
+                Ok(None) if polls => {
+                    self.due_before = Agenda::default();
+                    // Instances that started together must not poll together for ever.
+                    let jittered = 0.9 + 0.2 * rand::random::<f64>();
+                    *poll_at = Some(Instant::now() + self.config.poll_interval.mul_f64(jittered));
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    self.to_scan.push_front(scan);
+                    return Err(error);
+                }
+            }
         }
         self.wake_due();
         if self.suspects {
@@ -133,18 +161,12 @@ impl Dispatcher {
         Ok(())
     }
 
-    async fn wait(&self, poll_at: Instant, pause: Duration, shutdown: &Shutdown) {
+    async fn wait(&self, poll_at: Option<Instant>, pause: Duration, shutdown: &Shutdown) {
         let now = Instant::now();
-        let mut next = poll_at;
-        if let Some(&at) = self.due.values().min() {
-            next = next.min(now + self.store.clock.until(at));
-        }
-        if let Some(&(at, _)) = self.looks.values().min_by_key(|look| look.0) {
-            next = next.min(at);
-        }
-        if let Some(at) = self.fronts.next() {
-            next = next.min(at);
-        }
+        let due = [self.due.next(), self.due_before.next()].into_iter().flatten().min();
+        let timer = due.map(|at| now + self.store.clock.until(at));
+        let times = [poll_at, timer, self.looks.next(), self.fronts.next()];
+        let mut next = times.into_iter().flatten().min().unwrap_or(now);
         if let Some(at) = self.slots.give_back_at() {
             next = next.min(at);
         }
@@ -190,23 +212,25 @@ impl Dispatcher {
             self.fronts = Fronts::default();
         }
         // Rarely more than one or two: a statement that submitted to many lanes, or a queue that was resumed.
-        self.to_scan.extend(queues.into_iter().map(Some));
+        let scan = |queue| Scan { queue, source: Source::Notify, after: None };
+        self.to_scan.extend(queues.into_iter().map(|queue| scan(Some(queue))));
         if everything {
-            self.to_scan.push(None);
+            self.to_scan.push_back(scan(None));
         }
     }
 
     fn know(&mut self, lane: Lane, source: Source) {
-        self.known.entry(lane).or_insert(source);
+        self.known.know(lane, source);
     }
 
     fn look_again(&mut self, lane: &Lane, nth: usize) {
         match LOOKS.get(nth) {
             Some(&after) => {
-                self.looks.insert(lane.clone(), (Instant::now() + after, nth));
+                self.looks.set(lane.clone(), Instant::now() + after);
+                self.looked.insert(lane.clone(), nth);
             }
             None => {
-                self.looks.remove(lane);
+                self.looked.remove(lane);
             }
         }
     }
@@ -214,19 +238,12 @@ impl Dispatcher {
     /// Makes known what is due by now, by a timer, by a look, or because only its end was read.
     fn wake_due(&mut self) {
         let (now, here) = (self.store.clock.now(), Instant::now());
-        let due: Vec<Lane> =
-            self.due.iter().filter(|(_, at)| **at <= now).map(|(lane, _)| lane.clone()).collect();
+        let due = self.due.take_due(now).into_iter().chain(self.due_before.take_due(now));
         for lane in due {
-            self.due.remove(&lane);
-            self.know(lane, Source::Timer);
+            self.known.know(lane, Source::Timer);
         }
-        let looks: Vec<(Lane, usize)> = self
-            .looks
-            .iter()
-            .filter(|(_, look)| look.0 <= here)
-            .map(|(lane, look)| (lane.clone(), look.1))
-            .collect();
-        for (lane, nth) in looks {
+        for lane in self.looks.take_due(here) {
+            let nth = self.looked.get(&lane).copied().unwrap_or_default();
             self.look_again(&lane, nth + 1);
             self.know(lane, Source::Notify);
         }
@@ -235,25 +252,27 @@ impl Dispatcher {
         }
     }
 
-    /// Reads which lanes of a queue, or of all, have jobs.
-    async fn look_at(&mut self, queue: Option<&QueueName>, source: Source) -> Result<()> {
-        let lanes = self.store.ready_lanes(queue).await?;
+    /// Reads which lanes have jobs, as far as a page goes. Answers where the next one begins, if there is one.
+    async fn read_page(&mut self, scan: &Scan) -> Result<Option<Scan>> {
+        let lanes = self.store.ready_lanes(scan.queue.as_ref(), scan.after.as_ref()).await?;
         let now = self.store.clock.now();
-        if queue.is_none() {
-            self.due.clear();
-        }
         self.register(lanes.iter().map(|(lane, _)| &lane.queue)).await?;
+        let last = lanes.last().map(|(lane, _)| lane.clone()).filter(|_| lanes.len() == LANES_PAGE);
         for (lane, at) in lanes {
             if !self.serves(&lane) {
                 continue;
             }
             if at <= now {
-                self.know(lane, source);
+                self.know(lane, scan.source);
             } else {
-                self.due.insert(lane, at);
+                self.due.set(lane, at);
             }
         }
-        Ok(())
+        Ok(last.map(|last| Scan {
+            queue: scan.queue.clone(),
+            source: scan.source,
+            after: Some(last),
+        }))
     }
 
     /// Makes queues known, once each, so that they are listed when they are empty again.
@@ -269,16 +288,11 @@ impl Dispatcher {
     }
 
     async fn claim(&mut self, limit: usize) -> Result<()> {
-        let lanes: Vec<Lane> = self.known.keys().cloned().collect();
         let (begun, clock) = (Instant::now(), self.store.clock.now());
-        let asked: Vec<LaneClaim> = plan(&lanes, limit, self.turn)
-            .into_iter()
-            .map(|(index, most)| {
-                let lane = lanes[index].clone();
-                LaneClaim { bound: self.fronts.bound(&lane, begun), lane, most }
-            })
+        let planned = self.known.plan(limit).into_iter();
+        let asked: Vec<LaneClaim> = planned
+            .map(|(lane, most)| LaneClaim { bound: self.fronts.bound(&lane, begun), lane, most })
             .collect();
-        self.turn = self.turn.wrapping_add(1);
         let claim = self.store.lease_claim(self.identity.worker(), &asked, limit).await?;
         histogram!("reveille_claim_duration_seconds").record(begun.elapsed().as_secs_f64());
         self.learn(&asked, &claim, limit, &Reading { begun, clock, took: begun.elapsed() });
@@ -306,7 +320,7 @@ impl Dispatcher {
         let read = if full { claim.jobs.last().map_or(0, |(nth, _)| *nth) } else { asked.len() };
         for (nth, (lane_claim, (got, last))) in asked.iter().zip(got).enumerate().take(read + 1) {
             let lane = &lane_claim.lane;
-            let Some(source) = self.known.get_mut(lane) else { continue };
+            let Some(source) = self.known.source(lane) else { continue };
             if got > 0 {
                 counter!("reveille_claims_total", "source" => source.as_str())
                     .increment(got as u64);
@@ -314,15 +328,16 @@ impl Dispatcher {
             let to_the_end = nth < read && got < lane_claim.most;
             self.fronts.read(lane_claim, last, to_the_end, reading);
             if to_the_end {
-                self.known.remove(lane);
+                self.known.forget(lane);
                 self.due.remove(lane);
+                self.due_before.remove(lane);
             } else {
                 *source = Source::Drain;
             }
         }
         for (nth, at) in &claim.due {
             if let Some(lane_claim) = asked.get(*nth) {
-                self.due.insert(lane_claim.lane.clone(), *at);
+                self.due.set(lane_claim.lane.clone(), *at);
             }
         }
     }

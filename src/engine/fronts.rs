@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
+use super::agenda::Agenda;
 use crate::queue::Lane;
 use crate::store::lease::LaneClaim;
 
@@ -50,12 +51,18 @@ struct Front {
 
 /// The fronts of lanes that were claimed from a moment ago.
 #[derive(Default)]
-pub(super) struct Fronts(HashMap<Lane, Front>);
+pub(super) struct Fronts {
+    fronts: HashMap<Lane, Front>,
+    /// When those are to be read that only were passed by.
+    to_read: Agenda<Instant>,
+    /// When they are forgotten.
+    to_forget: Agenda<Instant>,
+}
 
 impl Fronts {
     /// Where a claim may begin; `None`: at the front.
     pub(super) fn bound(&self, lane: &Lane, now: Instant) -> Option<Place> {
-        self.0.get(lane).filter(|front| now < front.good_until)?.place
+        self.fronts.get(lane).filter(|front| now < front.good_until)?.place
     }
 
     /// A claim came back with jobs of the lane up to `last`, after which there are none if it was read `to_the_end`.
@@ -68,12 +75,12 @@ impl Fronts {
     ) {
         let whole = asked.bound.is_none();
         if whole && to_the_end && reading.took < NO_TIME {
-            self.0.remove(&asked.lane);
+            self.forget(&asked.lane);
             return;
         }
         let end = reading.begun + reading.took;
         let new = || Front { place: None, good_until: end, passed_by: false };
-        let front = self.0.entry(asked.lane.clone()).or_insert_with(new);
+        let front = self.fronts.entry(asked.lane.clone()).or_insert_with(new);
         // What lay before the old place was read, too, unless the claim stopped on its way there.
         let before = if whole && !to_the_end { None } else { front.place };
         let recent = (reading.clock - SLACK, Uuid::nil());
@@ -82,24 +89,37 @@ impl Fronts {
             front.good_until = end + (reading.took * TIMES).clamp(LEAST, MOST);
         }
         front.passed_by = !whole && (to_the_end || front.passed_by);
+        let (passed_by, good_until) = (front.passed_by, front.good_until);
+        self.to_forget.set(asked.lane.clone(), good_until + KEPT);
+        if passed_by {
+            self.to_read.set(asked.lane.clone(), good_until);
+        } else {
+            self.to_read.remove(&asked.lane);
+        }
+    }
+
+    fn forget(&mut self, lane: &Lane) {
+        self.fronts.remove(lane);
+        self.to_read.remove(lane);
+        self.to_forget.remove(lane);
     }
 
     /// When a front is to be read that only was passed by.
     pub(super) fn next(&self) -> Option<Instant> {
-        let passed_by = self.0.values().filter(|front| front.passed_by);
-        passed_by.map(|front| front.good_until).min()
+        self.to_read.next()
     }
 
     /// Lanes whose fronts were passed by, and are to be read by now.
     pub(super) fn take_due(&mut self, now: Instant) -> Vec<Lane> {
-        let mut due = Vec::new();
-        self.0.retain(|lane, front| {
-            if front.passed_by && front.good_until <= now {
+        let due = self.to_read.take_due(now);
+        for lane in &due {
+            if let Some(front) = self.fronts.get_mut(lane) {
                 front.passed_by = false;
-                due.push(lane.clone());
             }
-            now < front.good_until + KEPT
-        });
+        }
+        for lane in self.to_forget.take_due(now) {
+            self.fronts.remove(&lane);
+        }
         due
     }
 }
@@ -192,6 +212,6 @@ mod tests {
         let (now, mut fronts) = (Instant::now(), Fronts::default());
         fronts.read(&claim(None), Some((at(1), Uuid::nil())), true, &reading(now, SLOW));
         fronts.take_due(now + MOST + KEPT);
-        assert!(fronts.0.is_empty());
+        assert!(fronts.fronts.is_empty());
     }
 }

@@ -1,5 +1,6 @@
 //! The engine: it claims jobs, runs them, and settles their outcomes.
 
+mod agenda;
 mod completer;
 mod dispatcher;
 mod executor;

@@ -36,6 +36,11 @@ async fn rescue_once(store: &Store, leftovers: &Leftovers, crash_budget: u32) ->
         for (became, jobs) in [("waiting", rescued.returned), ("ended", ended)] {
             counter!("reveille_jobs_rescued_total", "became" => became).increment(jobs);
         }
+        if name.is_empty() {
+            tracing::warn!(worker.id = %worker, returned = rescued.returned, ended,
+                "jobs that were claimed by a worker after it was taken for lost are given back");
+            continue;
+        }
         tracing::warn!(worker.id = %worker, worker.name = name, returned = rescued.returned, ended,
             "a worker was lost; its jobs are taken back");
     }

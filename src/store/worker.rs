@@ -12,6 +12,9 @@ use super::{Result, Store};
 use crate::job::{JobId, LeaseId, WorkerId};
 use crate::queue::{Lane, QueueName, TaskName};
 
+/// The most lanes that are read at a time, in some 20 ms: claims wait meanwhile.
+pub const LANES_PAGE: usize = 2000;
+
 /// What a worker says of itself when it starts.
 #[derive(Clone, Debug)]
 pub struct Registration {
@@ -141,7 +144,8 @@ impl Store {
         rows.iter().map(|row| Ok(WorkerId(row.try_get(0)?))).collect()
     }
 
-    /// Takes back what `worker` held, if it is lost still. `None`: it is not, or somebody else is about it.
+    /// Takes back what `worker` held, if it is lost still: its name, which is empty if nobody knows it any more, and what came of
+    /// its jobs. `None`: it is not lost, or somebody else is about it.
     pub async fn worker_rescue(
         &self,
         worker: WorkerId,
@@ -162,9 +166,13 @@ impl Store {
             None => return Ok(None),
         };
         let budget = i32::try_from(crash_budget).unwrap_or(i32::MAX);
-        let rows =
-            unprepared(&transaction, sql!("lease/rescue": UUID, INT4), &[&worker.0, &budget])
-                .await?;
+        let crash = i32::from(!locked.is_empty());
+        let rows = unprepared(
+            &transaction,
+            sql!("lease/rescue": UUID, INT4, INT4),
+            &[&worker.0, &budget, &crash],
+        )
+        .await?;
         unprepared(&transaction, sql!("worker/remove": UUID), &[&worker.0]).await?;
         let rescued = rows.first().map(rescued).transpose()?.unwrap_or_default();
         transaction.commit().await?;
@@ -187,13 +195,21 @@ impl Store {
         self.cold(sql!("queue/register": TEXT_ARRAY), &[&names]).await.map(drop)
     }
 
-    /// Every lane with jobs, of one queue or of all, and when its first is due.
+    /// The next [`LANES_PAGE`] lanes with jobs behind this one, of one queue or of all, and when the first job of each is due.
     pub async fn ready_lanes(
         &self,
         queue: Option<&QueueName>,
+        after: Option<&Lane>,
     ) -> Result<Vec<(Lane, DateTime<Utc>)>> {
-        let rows =
-            self.relaxed(sql!("ready/lanes": TEXT), &[&queue.map(QueueName::as_str)]).await?;
+        let queue = queue.map(QueueName::as_str);
+        let (name, task, priority) = after.map_or_else(
+            || (queue.unwrap_or_default(), "", -1),
+            |lane| (lane.queue.as_str(), lane.task.as_str(), lane.priority),
+        );
+        let limit = i64::try_from(LANES_PAGE).unwrap_or(i64::MAX);
+        let statement = sql!("ready/lanes": TEXT, TEXT, TEXT, INT2, INT8);
+        let parameters: Parameters<'_> = &[&queue, &name, &task, &priority, &limit];
+        let rows = self.relaxed(statement, parameters).await?;
         rows.iter()
             .map(|row| {
                 let lane = Lane {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::harness::look::{all_end, value};
 use crate::harness::proxy::Mode;
 use crate::harness::service::ServiceBuilder;
 use crate::harness::{self, Cluster, Service, TestDatabase, eventually};
@@ -220,4 +221,29 @@ async fn a_queue_is_listed_though_its_jobs_ran_before_anybody_looked() {
         queues["data"].as_array().is_some_and(|data| data.iter().any(|it| it["name"] == "brief"))
     })
     .await;
+}
+
+/// More queues than are read at a time, each with one job; the poll is a minute away, so that only the first look finds them.
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_of_thousands_of_queues_are_found_page_by_page_and_claimed_many_queues_at_a_time() {
+    const QUEUES: usize = 4500;
+    let database = harness::database().await;
+    let (client, proxy) = (database.client().await, database.proxy().await);
+    let fill = format!(
+        "set reveille.notify = off;
+         select count(*) from reveille.submit_many((select jsonb_agg(jsonb_build_object('task', 'noop', 'payload', n, 'queue', 'q' || n,
+           'delay_seconds', case when n = {QUEUES} then 1 else 0 end)) from generate_series(1, {QUEUES}) n))"
+    );
+    client.batch_execute(&fill).await.unwrap();
+    let service =
+        Service::on(proxy.url()).env("REVEILLE_POLL_INTERVAL_SECONDS", "60").start().await;
+    let ended = i64::try_from(QUEUES).unwrap();
+    all_end(&client, ended, Duration::from_secs(30)).await;
+    let pages = proxy.sent("the lane to begin behind");
+    // One look at the start, and perhaps one more when it listens.
+    assert!((3..=6).contains(&pages), "{pages} pages");
+    let claims = proxy.sent("insert into reveille.lease");
+    assert!(claims < QUEUES / 20, "{claims} claims of one job each");
+    assert_eq!(value::<i64>(&client, "select count(*) from reveille.queue").await, ended);
+    drop(service);
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use serde_json::json;
 use tokio_postgres::Client;
 
@@ -154,4 +155,56 @@ async fn who_returns_from_an_outage_gives_the_others_time_to_return() {
     becomes(&client, &job, "completed", Duration::from_secs(20)).await;
     assert_eq!(value::<i64>(&client, "select count(*) from reveille.attempt").await, 0);
     drop((holder, judge));
+}
+
+/// A process that stood still wakes up and claims, before its heartbeat can tell it that it was taken for lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_process_claims_after_it_was_taken_for_lost_is_no_crash() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let sleeper =
+        fast(database.url(), "0.7").env("REVEILLE_POLL_INTERVAL_SECONDS", "60").start().await;
+    listens(&sleeper).await;
+    let observer = fast(database.url(), "0.7").env("REVEILLE_WORKERS", "0").start().await;
+    let known = "select count(*) from reveille.worker";
+    eventually("both are known", SOON, async || value::<i64>(&client, known).await == 2).await;
+    sleeper.signal(Signal::SIGSTOP);
+    eventually("one is taken for lost", SOON, async || value::<i64>(&client, known).await == 1)
+        .await;
+    let job = submit(&client, "task => 'sleep', payload => '{\"seconds\": 600}'").await;
+    sleeper.signal(Signal::SIGCONT);
+    let held = format!(
+        "select count(*) from reveille.lease l join reveille.worker w on w.id = l.worker where '{job}' = any (l.ids)"
+    );
+    eventually("somebody who is known runs it", SOON, async || {
+        value::<i64>(&client, &held).await == 1
+    })
+    .await;
+    assert_eq!(lease_of(&client, &job).await.map(|held| held.1), Some(0), "it has not crashed");
+    drop(observer);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_leases_of_a_worker_that_nobody_knows_go_back_without_a_crash() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let job = submit(&client, "payload => '1', queue => 'later'").await;
+    let stray = submit(&client, "payload => '2', queue => 'later'").await;
+    client
+        .batch_execute(&format!(
+            "with r as (delete from reveille.ready where id in ('{job}', '{stray}') returning *)
+             insert into reveille.lease (lease, worker, ids, attempts, crashes)
+               select gen_random_uuid(), gen_random_uuid(), array[id], array[1], array[case id when '{stray}' then 2 else 0 end::smallint] from r"
+        ))
+        .await
+        .unwrap();
+    let observer = fast(database.url(), "0.7").env("REVEILLE_WORKERS", "0").start().await;
+    observer.logged("after it was taken for lost are given back", SOON).await;
+    let back = "select string_agg(r.attempt || ' ' || r.crashes || ' ' || a.ending, ', ' order by r.crashes)
+        from reveille.ready r join reveille.attempt a using (id) where a.error is null";
+    eventually("both wait again", SOON, async || {
+        value::<Option<String>>(&client, back).await.as_deref()
+            == Some("0 0 released, 0 2 released")
+    })
+    .await;
 }
