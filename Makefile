@@ -14,7 +14,7 @@ PG_DIR = $(CURDIR)/target/pg-$(PG)
 PG_HOME = $(PG_DIR)/node_modules/$(PG_PACKAGE)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-pg lint fmt openapi schema bench growth clean
+.PHONY: help run test test-pg lint fmt openapi schema bench growth mischief clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,15 @@ growth: ## Measure how it grows with what waits, payloads, queues, instances, lo
 	@sh .ci/postgres
 	$(CARGO) build --locked --release --bin reveille --example rivals-adapter --example growth-load
 	benches/growth/growth $(or $(GROWTH),all)
+
+# The build with faults is made first, since it is the same crate: the other one is what stays.
+mischief: ## Play every bad neighbour and see that nothing is lost: make mischief MINUTES=60 SEED=7; benches/mischief/README.md
+	@sh .ci/postgres
+	$(CARGO) build --locked --release --features faults --example mischief-worker
+	mkdir -p target/mischief
+	cp target/release/examples/mischief-worker target/mischief/worker-with-faults
+	$(CARGO) build --locked --release --bin reveille --example mischief-worker
+	benches/mischief/mischief --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED)) $(MISCHIEF)
 
 clean: ## Remove what was built (never data)
 	$(CARGO) clean

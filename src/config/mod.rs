@@ -31,6 +31,8 @@ pub use public_url::{PublicUrl, host_and_port, is_host, usual_port};
 pub use reference::reference;
 pub use secret::{DatabaseUrl, Secret};
 pub use settings::{Config, Range, SETTINGS, Setting};
+#[cfg(feature = "faults")]
+pub(crate) use surroundings::mutant;
 pub use surroundings::{inherited, process_environment, search_path, temporary_folder};
 pub use value::{LogFormat, Raw, Wrong};
 

@@ -14,6 +14,12 @@ pub fn process_environment() -> Vec<(String, String)> {
         .collect()
 }
 
+/// The protection that a build with faults is to do without.
+#[cfg(feature = "faults")]
+pub(crate) fn mutant() -> Option<String> {
+    env::var("FAULTS_MUTANT").ok()
+}
+
 /// The folders in which the system looks for programs.
 pub fn search_path() -> Vec<PathBuf> {
     env::var_os("PATH").iter().flat_map(env::split_paths).collect()

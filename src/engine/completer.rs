@@ -15,6 +15,8 @@ use metrics::{counter, histogram};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
+#[cfg(feature = "faults")]
+use super::mutant;
 use super::running::Running;
 use crate::events::{Events, Leftovers};
 use crate::job::{JobId, LeaseId};
@@ -155,7 +157,13 @@ async fn settle(store: &Store, leftovers: &Leftovers, batch: &[Settlement]) -> V
     let mut announce = true;
     loop {
         match store.lease_settle(batch, announce).await {
-            Ok(settled) => return note(leftovers, batch, &settled),
+            Ok(settled) => {
+                #[cfg(feature = "faults")]
+                mutant::settle_unfenced(store, batch, &settled).await;
+                return note(leftovers, batch, &settled);
+            }
+            #[cfg(feature = "faults")]
+            Err(_) if mutant::has_no_settlement_retry() => return Vec::new(),
             // The queue of notifications is full. The outcomes matter more; the poll finds what waits again.
             Err(error) if error.state() == Some("54000") && announce => announce = false,
             Err(error) if error.is_passing() => {

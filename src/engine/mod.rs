@@ -7,6 +7,8 @@ mod executor;
 mod fronts;
 mod heartbeat;
 mod lanes;
+#[cfg(feature = "faults")]
+mod mutant;
 mod running;
 mod slots;
 

@@ -32,6 +32,8 @@ mod session;
 pub mod submission;
 pub mod task;
 pub mod trust;
+#[cfg(feature = "faults")]
+mod unfenced;
 mod value;
 pub mod worker;
 
