@@ -4,11 +4,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio_util::task::TaskTracker;
 
-use crate::config::Config;
 use crate::job::submission::{BATCH_MOST, FieldError, NewJob, Submission};
 use crate::store::submission::Written;
 use crate::store::{Store, Target, migrate};
 use crate::submitter::{LIBRARY, SubmitError, Submitter};
+
+/// Connections of a client without a service: two INSERTs fly at most, and gather what comes meanwhile.
+const CONNECTIONS: u32 = 2;
 
 /// Submits jobs. Clones share their connections.
 #[derive(Clone)]
@@ -27,7 +29,7 @@ impl Client {
     pub async fn connect(database_url: &str) -> anyhow::Result<Self> {
         let target = Target::parse(database_url)?;
         migrate::check(&target).await?;
-        let store = Store::open(&Config::default(), &target).await?;
+        let store = Store::open_to_submit(&target, CONNECTIONS).await?;
         // The services hear of the jobs from PostgreSQL.
         Ok(Self::new(Submitter::start(store, None, &TaskTracker::new())))
     }

@@ -9,7 +9,7 @@ with t as materialized (
   where o.id = $1::uuid and exists (select from t where t.holder is null or t.holder = t.id)
     and pg_try_advisory_xact_lock_shared(79, reveille.week_number(reveille.uuid7_time($1::uuid))) for update
 ), gone as (
-  delete from reveille.outcome x using o where x.id = o.id
+  delete from reveille.outcome x using o where x.id = $1::uuid
 ), own as (
   delete from reveille.superseded where id = $1::uuid and exists (select from o)
 ), tried as (

@@ -11,7 +11,7 @@ use crate::submitter::SubmitError;
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match &error {
-            Error::Unavailable(_) => {
+            Error::Unavailable(_) | Error::Misconfigured { .. } => {
                 tracing::debug!(%error, "a request could not reach the database");
                 Self::unavailable(
                     "database_unavailable",

@@ -1,16 +1,19 @@
 //! The database that a service stands on: the one that it was given, or one of its own.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::config::Config;
 use crate::embedded::{Embedded, Settings};
-use crate::store::{Target, migrate, trust};
+use crate::store::{Error, Target, migrate, trust};
 
 /// How often a database that is not there yet is looked for.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// When it is said again that a database is waited for; each time after twice as long, up to the most.
+const TELL_AGAIN: Duration = Duration::from_secs(5);
+const TELL_MOST: Duration = Duration::from_secs(300);
 
 /// The role of the service in its own PostgreSQL: no superuser, and the owner of nothing but the schema.
 const OWN_ROLE: &str = "reveille_service";
@@ -32,11 +35,11 @@ impl Database {
                     Some(direct) => Some(direct),
                     None => (!config.pooler).then_some(url),
                 };
-                let direct = direct.map(|url| Target::parse(url.expose())).transpose()?;
+                let direct = direct.map(|url| Target::of(url.address())).transpose()?;
                 let target = if config.pooler {
-                    Target::through_pooler(url.expose())?
+                    Target::through_pooler(url.address())?
                 } else {
-                    Target::parse(url.expose())?
+                    Target::of(url.address())?
                 };
                 Self { target, direct, own: None }
             }
@@ -94,18 +97,30 @@ impl Own {
 
 /// Waits for the database, and brings its schema up to date.
 async fn prepare(config: &Config, database: &Database) -> anyhow::Result<()> {
-    let target = database.nearest();
-    let mut told = false;
+    let prepared = patiently(database.nearest(), async || prepare_once(config, database).await);
+    Ok(prepared.await?)
+}
+
+/// Does a step of the start until it succeeds, or fails for a reason that no waiting mends. What is waited for is told at once,
+/// and again as time goes by.
+pub(super) async fn patiently<T, E: Passing>(
+    target: &Target,
+    mut step: impl AsyncFnMut() -> Result<T, E>,
+) -> Result<T, E> {
+    let begun = Instant::now();
+    let (mut tell_at, mut pause) = (begun, TELL_AGAIN);
     loop {
-        match prepare_once(config, database).await {
-            Err(migrate::MigrateError::Store(error)) if error.is_passing() => {
-                if !told {
-                    tracing::warn!(%error, database = target.describe(), "waiting for the database");
-                    told = true;
+        match step().await {
+            Err(error) if error.is_waited_for() => {
+                if Instant::now() >= tell_at {
+                    let waited_seconds = begun.elapsed().as_secs();
+                    tracing::warn!(%error, database = target.describe(), waited_seconds, "waiting for the database");
+                    tell_at = Instant::now() + pause;
+                    pause = (pause * 2).min(TELL_MOST);
                 }
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
-            result => return result.map_err(Into::into),
+            result => return result,
         }
     }
 }
@@ -118,5 +133,22 @@ async fn prepare_once(config: &Config, database: &Database) -> Result<(), migrat
         migrate::migrate(database.nearest()).await.map(drop)
     } else {
         migrate::check(database.nearest()).await
+    }
+}
+
+/// Errors that may pass by themselves.
+pub(super) trait Passing: std::fmt::Display {
+    fn is_waited_for(&self) -> bool;
+}
+
+impl Passing for Error {
+    fn is_waited_for(&self) -> bool {
+        Self::is_waited_for(self)
+    }
+}
+
+impl Passing for migrate::MigrateError {
+    fn is_waited_for(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_waited_for())
     }
 }

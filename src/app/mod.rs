@@ -17,13 +17,13 @@ use crate::config::Config;
 use crate::engine::{Engine, EngineConfig};
 use crate::events::{Events, Leftovers};
 use crate::shutdown::Shutdown;
-use crate::store::Store;
 use crate::store::prune::Keep;
+use crate::store::{Error, Store};
 use crate::submitter::Submitter;
 use crate::tasks::Registry;
 use crate::{api, listener, maintenance};
 
-use database::Database;
+use database::{Database, patiently};
 pub(crate) use descriptors::raise as raise_descriptors;
 pub(crate) use front::Front;
 use front::Serving;
@@ -46,13 +46,12 @@ pub(crate) async fn run(
     front: Option<Front>,
 ) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
-    let database = tokio::select! {
-        database = Database::open(&config) => database?,
-        _ = signals.next() => return Ok(()),
-    };
     let grace_seconds = config.shutdown_grace.as_secs_f64();
     let guarded = !config.auth_tokens.is_empty();
-    let service = Service::start(config, registry, database, front).await?;
+    let service = tokio::select! {
+        service = start(config, registry, front) => service?,
+        _ = signals.next() => return Ok(()),
+    };
     if let Some(address) = service.address() {
         front::say_ready(address, guarded);
     }
@@ -99,20 +98,27 @@ impl Service {
         front: Option<Front>,
     ) -> anyhow::Result<Self> {
         metrics::install();
-        let (store, events, shutdown) =
-            (Store::open(&config, &database.target).await?, Events::default(), Shutdown::default());
-        store.partition_ensure().await?;
-        store.clock_read(tokio::time::Instant::now() + CLOCK_WITHIN).await?;
+        let (events, shutdown) = (Events::default(), Shutdown::default());
+        let opened = patiently(&database.target, async || {
+            let store = Store::open(&config, &database.target).await?;
+            store.partition_ensure().await?;
+            store.clock_read(tokio::time::Instant::now() + CLOCK_WITHIN).await?;
+            Ok::<_, Error>(store)
+        });
+        let store = opened.await?;
         let services = TaskTracker::new();
         let submitter = Submitter::start(store.clone(), Some(events.wakes.clone()), &services);
-        let engine = Engine::start(
-            engine_config(&config),
-            registry,
-            store.clone(),
-            events.clone(),
-            shutdown.clone(),
-        )
-        .await?;
+        let engine = patiently(&database.target, async || {
+            Engine::start(
+                engine_config(&config),
+                registry.clone(),
+                store.clone(),
+                events.clone(),
+                shutdown.clone(),
+            )
+            .await
+        });
+        let engine = engine.await?;
         match database.direct.clone() {
             Some(direct) => {
                 services.spawn(listener::run(direct, events.clone(), shutdown.clone()));

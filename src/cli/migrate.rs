@@ -39,7 +39,7 @@ async fn migrate(config: &Config) -> anyhow::Result<()> {
     let url = url.context(
         "there is no database_url: `reveille serve` looks after its own PostgreSQL by itself",
     )?;
-    let version = store::migrate::migrate(&store::Target::parse(url.expose())?).await?;
+    let version = store::migrate::migrate(&store::Target::of(url.address())?).await?;
     tracing::info!(before = version.before, now = version.now, "the schema is up to date");
     Ok(())
 }

@@ -10,6 +10,7 @@
 //!
 //! This is the only module that reads the process's environment.
 
+mod address;
 mod kubernetes;
 mod layers;
 mod log_filter;
@@ -24,6 +25,9 @@ mod surroundings;
 mod tests;
 mod value;
 
+pub use address::{
+    Address, ChannelBinding, Host, HostAddress, Keepalive, ServerKind, Tls, TlsMode,
+};
 pub use layers::{Inputs, Loaded, Sources};
 pub(crate) use log_filter::directives as log_directives;
 pub use problem::{ConfigError, Problem, Source};

@@ -6,7 +6,6 @@ use std::time::Duration;
 use metrics::counter;
 
 use super::Chore;
-use crate::store::partition::partition_remove;
 use crate::store::prune::Keep;
 use crate::store::{Result, Store, Target};
 
@@ -30,7 +29,7 @@ impl Chore for Partitions {
     async fn run_once(&self) -> Result<()> {
         self.store.partition_ensure().await?;
         for week in self.store.partition_expired(self.keep).await? {
-            if partition_remove(&self.direct, self.keep, week).await? {
+            if self.store.partition_remove(&self.direct, self.keep, week).await? {
                 counter!("reveille_partitions_dropped_total").increment(1);
                 tracing::info!(week.begins = %week.begins, "the partitions of an old week are removed: all of its jobs ended long enough ago");
             }

@@ -33,7 +33,7 @@ impl Store {
     /// The newest attempts of a job, in order; `None` for an unknown job.
     pub async fn attempt_list(&self, id: JobId, limit: u32) -> Result<Option<Vec<AttemptRow>>> {
         let limit = i64::from(limit);
-        let rows = self.cold(sql!("attempt/list": UUID, INT8), &[&id.0, &limit]).await?;
+        let rows = self.people.query(sql!("attempt/list": UUID, INT8), &[&id.0, &limit]).await?;
         if rows.is_empty() {
             return Ok(None);
         }

@@ -1,6 +1,6 @@
-//! How a connection to PostgreSQL is made: from a URL with libpq's words for TLS, with keepalives that notice a dead network
-//! within about ten seconds (untouched, neither an idle LISTEN nor a query noticed one within a minute), and with session
-//! settings that travel in the startup packet.
+//! How a connection to PostgreSQL is made: the one place for it, with libpq's words for TLS, with keepalives that notice a
+//! dead network within about ten seconds (untouched, neither an idle LISTEN nor a query noticed one within a minute), and
+//! with session settings that travel in the startup packet.
 //!
 //! Every session looks for what a statement names in `pg_catalog` alone. A role that may create objects in the database would
 //! else have the service call functions and operators of its own that fit a statement better than PostgreSQL's.
@@ -8,250 +8,294 @@
 //! Why there: a PgBouncer in transaction mode takes a `SET` and hands the changed server connection to somebody else, so
 //! that `synchronous_commit = off` for claims would leak to submissions. The startup parameter `options` it refuses, and
 //! the refusal can be explained.
+//!
+//! Each address of each host has a time limit of its own, and the host that was good last comes first: a primary that is
+//! frozen accepts connections for ever and answers none.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use tokio_postgres::Config;
-use tokio_postgres::config::SslMode;
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+use tokio_postgres::config::{ChannelBinding as Binding, SslMode, SslNegotiation};
+use tokio_postgres::{AsyncMessage, Client, Config, Notification, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::error::{Error, Result, with_sources};
+use super::refusal::Refusals;
+use super::tls;
+use crate::config::{Address, ChannelBinding, Host, HostAddress, ServerKind, TlsMode};
 
-/// How long a connection attempt may take in all.
-pub(crate) const CONNECT_WITHIN: Duration = Duration::from_secs(4);
+/// How long one address of one host may take until a connection can be used, where the URL does not say.
+const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 
-/// What every session brings along. Backslashes in literals mean themselves, also where a migration makes a function.
-const SESSION: &str = "-c search_path=pg_catalog,pg_temp -c standard_conforming_strings=on";
+/// What every session brings along, whatever the database or the role says. Backslashes in literals mean themselves, also where
+/// a migration makes a function.
+const SESSION: &str = r"-c search_path=pg_catalog,pg_temp -c standard_conforming_strings=on -c idle_session_timeout=0 -c default_transaction_isolation=read\ committed";
 
-/// Where to connect, and how.
+/// Where to connect, and how. Clones share which host was good last.
 #[derive(Clone)]
 pub struct Target {
-    pub(crate) config: Config,
-    pub(crate) tls: MakeRustlsConnect,
+    hosts: Arc<[HostAddress]>,
+    /// Everything but the host.
+    base: Config,
+    tls: MakeRustlsConnect,
+    within: Duration,
+    server: ServerKind,
+    shown: String,
+    good: Arc<watch::Sender<usize>>,
+}
+
+/// A connection that was made.
+pub(super) struct Reached<T> {
+    pub(super) client: Client,
+    /// Which of the hosts it leads to.
+    pub(super) host: usize,
+    pub(super) rest: T,
 }
 
 impl Target {
-    /// Reads a URL or a `key=value` string that leads to PostgreSQL itself.
+    /// Reads a URL or a `key=value` string that leads to PostgreSQL itself; see [`Address`].
     ///
-    /// `sslmode` has libpq's meaning: `verify-full` and `verify-ca` check the server's certificate (against `sslrootcert`,
-    /// else the system's), `require` and `prefer` encrypt without checking it.
-    pub fn parse(url: &str) -> Result<Self> {
-        Ok(Self::through_pooler(url)?.with_options(SESSION))
+    /// # Errors
+    /// [`Error::Misconfigured`], without a piece of the text.
+    pub fn parse(text: &str) -> Result<Self> {
+        let address = Address::parse(text).map_err(|wrong| {
+            Error::misconfigured(format!("the database URL {}; {}", wrong.what, wrong.write))
+        })?;
+        Self::of(&address)
     }
 
-    /// As [`Target::parse`], by a PgBouncer in transaction mode, which takes no settings of a session. The role has to have the
+    /// PostgreSQL itself at this address.
+    ///
+    /// # Errors
+    /// When a file that the address names cannot be read.
+    pub fn of(address: &Address) -> Result<Self> {
+        Ok(Self::through_pooler(address)?.with_options(SESSION))
+    }
+
+    /// As [`Target::of`], by a PgBouncer in transaction mode, which takes no settings of a session. The role has to have the
     /// search path: [`trust`](super::trust) says whether it has.
-    pub(crate) fn through_pooler(url: &str) -> Result<Self> {
-        let (bare, tls) = take_tls_words(url);
-        let mut config: Config = bare.parse().map_err(|error: tokio_postgres::Error| {
-            Error::Unavailable(format!("the database URL cannot be read: {}", with_sources(&error)))
-        })?;
-        if tls.verifies() {
-            config.ssl_mode(SslMode::Require);
-        }
-        config
-            .keepalives_idle(Duration::from_secs(5))
-            .keepalives_interval(Duration::from_secs(2))
-            .keepalives_retries(3)
-            .tcp_user_timeout(Duration::from_secs(10))
-            .connect_timeout(Duration::from_secs(3));
-        if config.get_application_name().is_none() {
-            config.application_name("reveille");
-        }
-        Ok(Self { config, tls: MakeRustlsConnect::new(tls.client_config()?) })
+    pub(crate) fn through_pooler(address: &Address) -> Result<Self> {
+        let shown = match &address.database {
+            Some(_) => address.to_string(),
+            None => format!("{address}{}", address.user.as_deref().unwrap_or_default()),
+        };
+        Ok(Self {
+            hosts: address.hosts.clone().into(),
+            base: base(address),
+            tls: tls::connector(&address.tls)?,
+            within: address.connect_timeout.unwrap_or(CONNECT_WITHIN),
+            server: address.server,
+            shown,
+            good: Arc::new(watch::Sender::new(0)),
+        })
     }
 
     /// The same place, with more session settings (`-c name=value …`).
     #[must_use]
     pub(crate) fn with_options(&self, options: &str) -> Self {
         let mut target = self.clone();
-        let mut all = target.config.get_options().unwrap_or_default().to_owned();
-        if !all.is_empty() {
-            all.push(' ');
-        }
-        all.push_str(options);
-        target.config.options(all);
+        let own = target.base.get_options().unwrap_or_default();
+        let all = [own, options].map(str::trim).join(" ");
+        target.base.options(all.trim());
         target
     }
 
-    /// What a person may see of it.
-    pub fn describe(&self) -> String {
-        let hosts: Vec<String> = self
-            .config
-            .get_hosts()
-            .iter()
-            .map(|host| match host {
-                tokio_postgres::config::Host::Tcp(name) => name.clone(),
-                tokio_postgres::config::Host::Unix(path) => path.display().to_string(),
-            })
-            .collect();
-        format!(
-            "{}/{}",
-            hosts.join(","),
-            self.config.get_dbname().or(self.config.get_user()).unwrap_or_default()
-        )
-    }
-}
-
-/// What the URL says about TLS in words that tokio-postgres does not know.
-#[derive(Default)]
-struct TlsWords {
-    mode: Option<String>,
-    root_certificate: Option<String>,
-}
-
-impl TlsWords {
-    fn verifies(&self) -> bool {
-        matches!(self.mode.as_deref(), Some("verify-full" | "verify-ca"))
+    /// What a person may see of it: user, hosts with ports, and database.
+    pub fn describe(&self) -> &str {
+        &self.shown
     }
 
-    fn client_config(&self) -> Result<ClientConfig> {
-        let provider = Arc::new(ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()
-            .map_err(|error| Error::Unavailable(format!("TLS cannot be set up: {error}")))?;
-        if !self.verifies() {
-            let any = Arc::new(AnyServer(provider));
-            return Ok(builder
-                .dangerous()
-                .with_custom_certificate_verifier(any)
-                .with_no_client_auth());
+    /// What encrypts its connections.
+    pub(super) fn tls(&self) -> MakeRustlsConnect {
+        self.tls.clone()
+    }
+
+    /// Waits until a host other than this one was good last: it has taken over, and this one answers no more.
+    pub(super) async fn moved_from(&self, host: usize) {
+        if self.hosts.len() == 1 {
+            return std::future::pending().await;
         }
-        let mut roots = RootCertStore::empty();
-        match &self.root_certificate {
-            Some(path) => {
-                let unreadable = |error| {
-                    Error::Unavailable(format!("sslrootcert={path} cannot be read: {error}"))
+        // The sender lives as long as the target, so this cannot fail.
+        let _ = self.good.subscribe().wait_for(|good| *good != host).await;
+    }
+
+    /// Connects, and serves the connection until its client is dropped, or as long as the runtime lives. What it is notified of
+    /// comes from the receiver.
+    ///
+    /// # Errors
+    /// [`Error::Misconfigured`] for what no waiting mends, else [`Error::Unavailable`].
+    pub(crate) async fn connect(&self) -> Result<(Client, mpsc::UnboundedReceiver<Notification>)> {
+        let reached = self.reach(|config, tls| async move {
+            let (client, mut connection) = config.connect(tls).await?;
+            let (sender, notifications) = mpsc::unbounded_channel();
+            // Reads on whatever anybody else does: a listener that stops reading holds back vacuum, and at last every COMMIT.
+            tokio::spawn(async move {
+                let mut next =
+                    async || std::future::poll_fn(|context| connection.poll_message(context)).await;
+                while let Some(Ok(message)) = next().await {
+                    if let AsyncMessage::Notification(notification) = message {
+                        // An error says that nobody listens.
+                        let _ = sender.send(notification);
+                    }
+                }
+            });
+            Ok((client, notifications))
+        });
+        let reached = reached.await?;
+        Ok((reached.client, reached.rest))
+    }
+
+    /// Tries the hosts, the last good one first, until `make` gives a connection that leads to such a server as is wanted.
+    pub(super) async fn reach<T, F>(
+        &self,
+        make: impl Fn(Config, MakeRustlsConnect) -> F,
+    ) -> Result<Reached<T>>
+    where
+        F: Future<Output = std::result::Result<(Client, T), tokio_postgres::Error>>,
+    {
+        let first = *self.good.borrow();
+        let others = (0..self.hosts.len()).filter(|nth| *nth != first);
+        let mut refusals = Refusals::default();
+        for nth in std::iter::once(first).chain(others) {
+            let host = &self.hosts[nth];
+            let shown = host.to_string();
+            let addresses = match timeout(self.within, addresses(host)).await {
+                Ok(Ok(addresses)) => addresses,
+                Ok(Err(error)) => {
+                    refusals.add_passing(&shown, &with_sources(&error));
+                    continue;
+                }
+                Err(_) => {
+                    refusals.add_passing(&shown, "its name was not resolved in time");
+                    continue;
+                }
+            };
+            for address in addresses {
+                let trying = async {
+                    let (client, rest) = make(self.config(host, address), self.tls.clone()).await?;
+                    let fits = self.fits(&client).await?;
+                    Ok::<_, tokio_postgres::Error>((client, rest, fits))
                 };
-                for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
-                    let certificate = certificate.map_err(unreadable)?;
-                    roots.add(certificate).map_err(|error| {
-                        Error::Unavailable(format!("sslrootcert={path} holds no CA: {error}"))
-                    })?;
+                match timeout(self.within, trying).await {
+                    Ok(Ok((client, rest, true))) => {
+                        self.good.send_if_modified(|good| std::mem::replace(good, nth) != nth);
+                        return Ok(Reached { client, host: nth, rest });
+                    }
+                    Ok(Ok(_)) => refusals.add_passing(
+                        &shown,
+                        "it takes no writes, as target_session_attrs asks for",
+                    ),
+                    Ok(Err(error)) => refusals.add(&shown, &error),
+                    Err(_) => {
+                        let silence = format!("no answer within {} s", self.within.as_secs_f64());
+                        refusals.add_passing(&shown, &silence);
+                    }
                 }
             }
-            None => {
-                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+        Err(refusals.into_error())
+    }
+
+    fn config(&self, host: &HostAddress, address: Option<IpAddr>) -> Config {
+        let mut config = self.base.clone();
+        match &host.host {
+            Host::Name(name) => {
+                config.host(name);
+            }
+            Host::Socket(path) => {
+                config.host_path(path).ssl_mode(SslMode::Disable);
+                config.ssl_negotiation(SslNegotiation::Postgres);
             }
         }
-        Ok(builder.with_root_certificates(roots).with_no_client_auth())
+        if let Some(address) = address {
+            config.hostaddr(address);
+        }
+        config.port(host.port);
+        config
+    }
+
+    /// Whether the server is one that `target_session_attrs` asks for.
+    async fn fits(&self, client: &Client) -> std::result::Result<bool, tokio_postgres::Error> {
+        let question = match self.server {
+            ServerKind::Any => return Ok(true),
+            ServerKind::ReadWrite => "show transaction_read_only",
+            ServerKind::Primary => "select pg_catalog.pg_is_in_recovery()",
+        };
+        let rows = client.simple_query(question).await?;
+        Ok(rows.iter().any(|row| match row {
+            SimpleQueryMessage::Row(row) => matches!(row.get(0), Some("off" | "f")),
+            _ => false,
+        }))
     }
 }
 
-/// Takes `sslrootcert` and the `verify-…` modes out of a URL or a `key=value` string.
-fn take_tls_words(url: &str) -> (String, TlsWords) {
-    let mut words = TlsWords::default();
-    let mut keep = |pair: &str| -> Option<String> {
-        let (name, value) = pair.split_once('=')?;
-        match (name.trim(), value) {
-            ("sslmode", "verify-full" | "verify-ca") => {
-                words.mode = Some(value.to_owned());
-                None
-            }
-            ("sslrootcert", path) => {
-                words.root_certificate = Some(path.trim_matches('\'').replace("%2F", "/"));
-                None
-            }
-            _ => Some(pair.to_owned()),
-        }
-    };
-    let bare = if url.contains("://") {
-        match url.split_once('?') {
-            Some((place, query)) => {
-                let kept: Vec<String> = query.split('&').filter_map(&mut keep).collect();
-                if kept.is_empty() {
-                    place.to_owned()
-                } else {
-                    format!("{place}?{}", kept.join("&"))
+/// Where a host is; `None` for the one way to a socket.
+async fn addresses(host: &HostAddress) -> std::io::Result<Vec<Option<IpAddr>>> {
+    match (&host.host, host.address) {
+        (_, Some(address)) => Ok(vec![Some(address)]),
+        (Host::Socket(_), None) => Ok(vec![None]),
+        (Host::Name(name), None) => {
+            let mut found = Vec::new();
+            for address in tokio::net::lookup_host((name.as_str(), host.port)).await? {
+                if !found.contains(&Some(address.ip())) {
+                    found.push(Some(address.ip()));
                 }
             }
-            None => url.to_owned(),
+            if found.is_empty() {
+                return Err(std::io::Error::other("the name has no address"));
+            }
+            Ok(found)
         }
-    } else if url.contains("sslrootcert") || url.contains("verify-") {
-        url.split_ascii_whitespace().filter_map(&mut keep).collect::<Vec<_>>().join(" ")
-    } else {
-        url.to_owned()
-    };
-    (bare, words)
-}
-
-/// Encrypts without asking who is there, as libpq does below `verify-ca`.
-#[derive(Debug)]
-struct AnyServer(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyServer {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> std::result::Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tls_words_are_taken_out_of_a_url() {
-        let (bare, words) = take_tls_words(
-            "postgres://u:p@h/db?sslmode=verify-full&application_name=x&sslrootcert=%2Fca.pem",
-        );
-        assert_eq!(bare, "postgres://u:p@h/db?application_name=x");
-        assert!(words.verifies());
-        assert_eq!(words.root_certificate.as_deref(), Some("/ca.pem"));
+fn base(address: &Address) -> Config {
+    let mut config = Config::new();
+    if let Some(user) = &address.user {
+        config.user(user);
     }
-
-    #[test]
-    fn other_urls_stay_as_they_are() {
-        for url in
-            ["postgres://h/db", "postgres://h/db?sslmode=require", "host=/tmp user=u dbname='a b'"]
-        {
-            let (bare, words) = take_tls_words(url);
-            assert_eq!(bare, url);
-            assert!(!words.verifies());
-        }
+    if let Some(password) = &address.password {
+        config.password(password.expose());
     }
+    if let Some(database) = &address.database {
+        config.dbname(database);
+    }
+    if let Some(options) = &address.options {
+        config.options(options);
+    }
+    config.application_name(address.application_name.as_deref().unwrap_or("reveille"));
+    config.ssl_mode(match address.tls.mode {
+        TlsMode::Disable => SslMode::Disable,
+        TlsMode::Prefer => SslMode::Prefer,
+        TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => SslMode::Require,
+    });
+    if address.tls.direct {
+        config.ssl_negotiation(SslNegotiation::Direct);
+    }
+    config.channel_binding(match address.channel_binding {
+        ChannelBinding::Disable => Binding::Disable,
+        ChannelBinding::Prefer => Binding::Prefer,
+        ChannelBinding::Require => Binding::Require,
+    });
+    // What the URL says is respected; zero asks for what the system does.
+    let keepalive = &address.keepalive;
+    let seconds = Duration::from_secs;
+    config.keepalives(keepalive.on.unwrap_or(true));
+    config.keepalives_idle(match keepalive.idle {
+        Some(Duration::ZERO) => seconds(7200),
+        idle => idle.unwrap_or(seconds(5)),
+    });
+    if keepalive.interval != Some(Duration::ZERO) {
+        config.keepalives_interval(keepalive.interval.unwrap_or(seconds(2)));
+    }
+    if keepalive.count != Some(0) {
+        config.keepalives_retries(keepalive.count.unwrap_or(3));
+    }
+    if keepalive.user_timeout != Some(Duration::ZERO) {
+        config.tcp_user_timeout(keepalive.user_timeout.unwrap_or(seconds(10)));
+    }
+    config
 }

@@ -2,36 +2,34 @@
 //! get through a PgBouncer in transaction mode, which is one of the things to be found out.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio_postgres::tls::MakeTlsConnect;
-use tokio_postgres::{Client, Connection, Socket};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_postgres::{Client, Notification};
 
-use super::connect::{CONNECT_WITHIN, Target};
-use super::error::{Error, Result, with_sources};
+use super::connect::Target;
+use super::error::{Error, Result};
 use super::row::Row;
-use super::session::{Sql, sql, unprepared};
+use super::session::{Sql, silence, sql, unprepared};
 use crate::config::DatabaseUrl;
 
-/// What has to be polled for the client to get on, and what notifications come from.
-pub type Link = Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
+/// How long an answer is waited for: longer than the server may work on it, see [`connect`].
+const WITHIN: Duration = Duration::from_secs(35);
+/// How long a statement of the doctor may take.
+const LIMIT: &str = "-c statement_timeout=30000";
 
-/// Connects. `options` are settings of the session in the form of libpq (`-c name=value`); without any, none at all are sent.
-pub async fn connect(url: &DatabaseUrl, options: Option<&str>) -> Result<(Client, Link)> {
-    let target = match options {
-        Some(options) => Target::parse(url.expose())?.with_options(options),
-        None => Target::through_pooler(url.expose())?,
-    };
-    let connecting = target.config.connect(target.tls);
-    match tokio::time::timeout(CONNECT_WITHIN, connecting).await {
-        Ok(Ok(connected)) => Ok(connected),
-        Ok(Err(error)) if error.as_db_error().is_some() => Err(error.into()),
-        Ok(Err(error)) => Err(Error::Unavailable(with_sources(&error))),
-        Err(_) => {
-            let silence = format!("no answer within {} seconds", CONNECT_WITHIN.as_secs());
-            Err(Error::Unavailable(silence))
-        }
+/// What a connection is notified of.
+pub type Notifications = mpsc::UnboundedReceiver<Notification>;
+
+/// Connects; with `limited`, its statements end after 30 seconds, else no settings of the session are sent at all.
+pub async fn connect(url: &DatabaseUrl, limited: bool) -> Result<(Client, Notifications)> {
+    let address = url.address();
+    if limited {
+        Target::of(address)?.with_options(LIMIT).connect().await
+    } else {
+        Target::through_pooler(address)?.connect().await
     }
 }
 
@@ -63,7 +61,7 @@ pub async fn server(client: &Client) -> Result<Server> {
 
 /// The values of these settings; one that this version does not have is missing.
 pub async fn settings(client: &Client, names: &[&str]) -> Result<HashMap<String, String>> {
-    let rows = unprepared(client, sql!("doctor/settings": TEXT_ARRAY), &[&names]).await?;
+    let rows = unprepared(client, WITHIN, sql!("doctor/settings": TEXT_ARRAY), &[&names]).await?;
     rows.iter().map(|row| Ok((row.try_get("name")?, row.try_get("setting")?))).collect()
 }
 
@@ -88,7 +86,7 @@ pub const TABLES: [&str; 9] =
 /// Which of [`TABLES`] are not there.
 pub async fn missing_tables(client: &Client) -> Result<Vec<String>> {
     let statement = sql!("doctor/missing_tables": TEXT_ARRAY);
-    let rows = unprepared(client, statement, &[&TABLES.as_slice()]).await?;
+    let rows = unprepared(client, WITHIN, statement, &[&TABLES.as_slice()]).await?;
     rows.iter().map(|row| row.try_get("name")).collect()
 }
 
@@ -148,7 +146,7 @@ pub struct Snapshot {
 
 /// The oldest snapshot, if anybody holds one.
 pub async fn oldest_snapshot(client: &Client) -> Result<Option<Snapshot>> {
-    let rows = unprepared(client, sql!("doctor/oldest_snapshot"), &[]).await?;
+    let rows = unprepared(client, WITHIN, sql!("doctor/oldest_snapshot"), &[]).await?;
     let read = |row: &Row| {
         Ok(Snapshot {
             holder: row.try_get("holder")?,
@@ -173,15 +171,16 @@ pub async fn clock(client: &Client) -> Result<DateTime<Utc>> {
 
 /// Listens to the doctor's own channel.
 pub async fn listen(client: &Client) -> Result<()> {
-    Ok(client.batch_execute(include_str!("../../sql/doctor/listen.sql")).await?)
+    let listening = client.batch_execute(include_str!("../../sql/doctor/listen.sql"));
+    Ok(timeout(WITHIN, listening).await.map_err(|_| silence())??)
 }
 
 /// Says `word` on the doctor's own channel.
 pub async fn notify(client: &Client, word: &str) -> Result<()> {
-    unprepared(client, sql!("doctor/notify": TEXT), &[&word]).await.map(drop)
+    unprepared(client, WITHIN, sql!("doctor/notify": TEXT), &[&word]).await.map(drop)
 }
 
 async fn one(client: &Client, sql: &'static Sql) -> Result<Row> {
-    let row = unprepared(client, sql, &[]).await?.pop();
+    let row = unprepared(client, WITHIN, sql, &[]).await?.pop();
     row.ok_or_else(|| Error::Unexpected(format!("no row of {}", sql.name)))
 }

@@ -8,6 +8,9 @@ pub enum Error {
     /// No connection could be had; nothing was sent. Safe to repeat.
     #[error("the database cannot be reached: {0}")]
     Unavailable(String),
+    /// No connection can be had until somebody changes something: a password, a certificate, an address. Nothing was sent.
+    #[error("the database cannot be used: {message}")]
+    Misconfigured { state: Option<String>, message: String },
     /// The connection went while the statement was under way; nobody knows whether it was carried out.
     #[error("the connection to the database was lost while it worked: {0}")]
     Unknown(String),
@@ -25,36 +28,66 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
+    /// What is wrong in a configuration, not said by the database.
+    pub(super) fn misconfigured(message: impl Into<String>) -> Self {
+        Self::Misconfigured { state: None, message: message.into() }
+    }
+
     /// The SQLSTATE, where the database gave one.
     pub fn state(&self) -> Option<&str> {
         match self {
             Self::Busy { state, .. } | Self::Refused { state, .. } => Some(state),
+            Self::Misconfigured { state, .. } => state.as_deref(),
             _ => None,
+        }
+    }
+
+    /// What is the matter, without a word about what that means.
+    pub(super) fn cause(&self) -> String {
+        match self {
+            Self::Unavailable(text) | Self::Unknown(text) | Self::Unexpected(text) => text.clone(),
+            Self::Misconfigured { message, .. }
+            | Self::Busy { message, .. }
+            | Self::Refused { message, .. } => message.clone(),
         }
     }
 
     /// Whether a pooler refused settings of the session, which PostgreSQL itself takes.
     pub fn refuses_settings(&self) -> bool {
-        self.to_string().contains("unsupported startup parameter")
+        let text = self.to_string();
+        // PgBouncer's words, and those of RDS Proxy.
+        ["unsupported startup parameter", "command-line options"].iter().any(|it| text.contains(it))
     }
 
     /// Whether the same call may succeed a moment later.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Unknown(_) | Self::Busy { .. })
+        self.is_outage() || matches!(self, Self::Busy { .. })
+    }
+
+    /// Whether the start of a service had better wait: the same call may succeed without anybody's doing.
+    pub fn is_waited_for(&self) -> bool {
+        self.is_passing() && !matches!(self, Self::Misconfigured { .. })
     }
 
     /// Whether the database could not be reached or kept, rather than refused.
     pub fn is_outage(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Unknown(_))
+        matches!(self, Self::Unavailable(_) | Self::Misconfigured { .. } | Self::Unknown(_))
     }
 }
 
 impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
+        Self::of(&error)
+    }
+}
+
+impl Error {
+    /// What an error of a statement means.
+    pub(super) fn of(error: &tokio_postgres::Error) -> Self {
         let Some(db) = error.as_db_error() else {
-            let text = with_sources(&error);
+            let text = with_sources(error);
             return if error.is_closed()
-                || std::error::Error::source(&error)
+                || std::error::Error::source(error)
                     .is_some_and(|source| source.is::<std::io::Error>())
             {
                 Self::Unknown(text)

@@ -1,23 +1,108 @@
-//! Whether the database would take a job.
+//! Whether the database would take a job. Probes come from anybody, in any number: one answer serves all that ask within half a
+//! second, one question is asked at a time, and it has a connection of its own.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use tokio::time::Instant;
 
 use super::session::sql;
-use super::{Error, Result, Store};
+use super::{Error, Purpose, Result, Store};
+
+/// For how long an answer is good.
+const FRESH: Duration = Duration::from_millis(500);
+
+/// What the database said.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Health {
+    pub database: Database,
+    /// How many migrations a service must know to run on the schema as it is now; `None`: it could not be read.
+    pub oldest_service: Option<u32>,
+}
+
+/// Whether the database takes writes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Database {
+    Writable,
+    /// A standby, or one that was made read-only.
+    ReadOnly,
+    Unreachable,
+    /// It did not answer in time.
+    Silent,
+}
+
+/// The last question, and its answer once that is there.
+#[derive(Clone, Default)]
+pub(super) struct Asked(Arc<Mutex<Option<Question>>>);
+
+struct Question {
+    at: Instant,
+    answer: Shared<BoxFuture<'static, Health>>,
+}
 
 impl Store {
-    /// An error unless the database answers and takes writes.
-    pub async fn health_ping(&self) -> Result<()> {
-        let rows = self.hot(sql!("health/ping"), &[]).await?;
-        match rows.first() {
-            Some(row) if row.try_get::<_, bool>(0)? => {
-                Err(Error::Unavailable("the database is read-only".into()))
+    /// What the database said within the last half second, or says now. Comes within two seconds.
+    pub async fn health(&self) -> Health {
+        let answer = {
+            let mut asked = self.asked.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let known =
+                asked.as_ref().filter(|it| it.answer.peek().is_none() || it.at.elapsed() < FRESH);
+            match known {
+                Some(question) => question.answer.clone(),
+                None => {
+                    let question = Question { at: Instant::now(), answer: self.question() };
+                    asked.insert(question).answer.clone()
+                }
             }
-            _ => Ok(()),
-        }
+        };
+        answer.await
     }
 
-    /// How many migrations a service must know to run on the schema as it is now.
-    pub async fn schema_oldest_service(&self) -> Result<u32> {
-        let rows = self.cold(sql!("schema/oldest_service"), &[]).await?;
+    /// Asks in the background: callers who go away take the answer from nobody.
+    fn question(&self) -> Shared<BoxFuture<'static, Health>> {
+        let store = self.clone();
+        let asking = tokio::spawn(async move {
+            let asking = store.health_ask();
+            tokio::time::timeout(Purpose::Probes.within(), asking).await
+        });
+        let answer = async move {
+            match asking.await {
+                Ok(Ok(health)) => health,
+                // It did not end in time, or its runtime has.
+                _ => Health { database: Database::Silent, oldest_service: None },
+            }
+        };
+        answer.boxed().shared()
+    }
+
+    async fn health_ask(&self) -> Health {
+        let database = match self.health_ping().await {
+            Ok(true) => Database::Writable,
+            Ok(false) => Database::ReadOnly,
+            Err(error) => {
+                tracing::debug!(%error, "the database is not fit for jobs");
+                let silent = matches!(error, Error::Unknown(_));
+                if silent { Database::Silent } else { Database::Unreachable }
+            }
+        };
+        let oldest_service = match database {
+            Database::Writable | Database::ReadOnly => self.schema_oldest_service().await.ok(),
+            Database::Unreachable | Database::Silent => None,
+        };
+        Health { database, oldest_service }
+    }
+
+    /// Whether the database takes writes.
+    async fn health_ping(&self) -> Result<bool> {
+        let rows = self.probes.query(sql!("health/ping"), &[]).await?;
+        let read_only = rows.first().map(|row| row.try_get::<_, bool>(0)).transpose()?;
+        Ok(read_only == Some(false))
+    }
+
+    async fn schema_oldest_service(&self) -> Result<u32> {
+        let rows = self.probes.query(sql!("schema/oldest_service"), &[]).await?;
         let oldest = rows.first().map(|row| row.try_get::<_, Option<i32>>(0)).transpose()?;
         Ok(oldest.flatten().and_then(|oldest| u32::try_from(oldest).ok()).unwrap_or_default())
     }

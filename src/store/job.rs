@@ -52,14 +52,14 @@ pub struct ProgressRow {
 
 impl Store {
     pub async fn job_get(&self, id: JobId) -> Result<Option<JobRow>> {
-        let rows = self.cold(sql!("job/get": UUID), &[&id.0]).await?;
+        let rows = self.people.query(sql!("job/get": UUID), &[&id.0]).await?;
         rows.first().map(job_row).transpose()
     }
 
     /// Which of these jobs have ended.
     pub async fn job_ended(&self, ids: &[JobId]) -> Result<Vec<JobId>> {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-        let rows = self.cold(sql!("job/ended": UUID_ARRAY), &[&ids]).await?;
+        let rows = self.people.query(sql!("job/ended": UUID_ARRAY), &[&ids]).await?;
         rows.iter().map(|row| Ok(JobId(row.try_get(0)?))).collect()
     }
 }
@@ -154,7 +154,7 @@ const LOOKS: usize = 20;
 impl Store {
     pub async fn job_cancel(&self, id: JobId) -> Result<Cancelled> {
         for _ in 0..LOOKS {
-            let rows = self.hot(sql!("job/cancel": UUID), &[&id.0]).await?;
+            let rows = self.people.query(sql!("job/cancel": UUID), &[&id.0]).await?;
             let Some(row) = rows.first() else { break };
             if row.try_get(0)? {
                 return Ok(Cancelled::Ended);
@@ -174,7 +174,7 @@ impl Store {
 
     /// Sends a job that has ended back to wait, with fresh attempts.
     pub async fn job_retry(&self, id: JobId) -> Result<Retried> {
-        let rows = self.hot(sql!("job/retry": UUID), &[&id.0]).await?;
+        let rows = self.people.query(sql!("job/retry": UUID), &[&id.0]).await?;
         let Some(row) = rows.first() else { return Ok(Retried::NotFinal) };
         if row.try_get(0)? {
             return Ok(Retried::Queued);
@@ -192,7 +192,7 @@ impl Store {
     /// Forgets a job that waits or has ended.
     pub async fn job_delete(&self, id: JobId) -> Result<Deleted> {
         for _ in 0..LOOKS {
-            let rows = self.hot(sql!("job/delete": UUID), &[&id.0]).await?;
+            let rows = self.people.query(sql!("job/delete": UUID), &[&id.0]).await?;
             let Some(row) = rows.first() else { break };
             match (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?) {
                 (true, _, _) => return Ok(Deleted::Gone),

@@ -76,7 +76,8 @@ impl Store {
         let (limit, looks) = (i64::from(filter.limit) + 1, filter.looks());
         let statement = sql!("job/list": TEXT, TEXT, TEXT, TEXT, TEXT, UUID, UUID, JSONB, BOOL, BOOL, INT8, INT8);
         let rows = self
-            .cold(
+            .people
+            .query(
                 statement,
                 &[
                     &status,

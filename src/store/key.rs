@@ -33,7 +33,7 @@ impl Store {
     /// Those of these jobs that do not wait again, with the job that took the unique key of each.
     pub async fn key_superseded(&self, ids: &[JobId]) -> Result<HashMap<JobId, JobId>> {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-        let rows = self.hot(sql!("key/superseded": UUID_ARRAY), &[&ids]).await?;
+        let rows = self.outcomes.query(sql!("key/superseded": UUID_ARRAY), &[&ids]).await?;
         rows.iter().map(|row| Ok((JobId(row.try_get(0)?), JobId(row.try_get(1)?)))).collect()
     }
 
@@ -41,7 +41,7 @@ impl Store {
     /// locked, which are to be tried again. A key that is never freed does no harm.
     pub async fn key_free(&self, ids: &[JobId]) -> Result<Vec<JobId>> {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-        let rows = self.upkeep(sql!("key/free": UUID_ARRAY), &[&ids]).await?;
+        let rows = self.upkeep.query(sql!("key/free": UUID_ARRAY), &[&ids]).await?;
         rows.iter().map(|row| Ok(JobId(row.try_get(0)?))).collect()
     }
 }

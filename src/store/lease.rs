@@ -218,7 +218,7 @@ impl Store {
         let limit = i64::try_from(most.min(claim.most)).unwrap_or(i64::MAX);
         let parameters: Parameters<'_> =
             &[&queue, &task, priority, &run_at, &id, &limit, &worker.0, &LEASE_MOST];
-        self.relaxed(statement, parameters).await
+        self.claims.query(statement, parameters).await
     }
 
     async fn claim_lanes(
@@ -238,7 +238,7 @@ impl Store {
         let limit = i64::try_from(most).unwrap_or(i64::MAX);
         let parameters: Parameters<'_> =
             &[&queues, &tasks, &priorities, &run_ats, &ids, &mosts, &worker.0, &limit, &LEASE_MOST];
-        self.relaxed(statement, parameters).await
+        self.claims.query(statement, parameters).await
     }
 
     /// Claims the suspect that is due first, alone in its lease.
@@ -249,7 +249,7 @@ impl Store {
         tasks: &[&str],
     ) -> Result<Option<Claimed>> {
         let statement = sql!("lease/claim_suspect": TEXT_ARRAY, TEXT_ARRAY, UUID);
-        let rows = self.relaxed(statement, &[&queues, &tasks, &worker.0]).await?;
+        let rows = self.claims.query(statement, &[&queues, &tasks, &worker.0]).await?;
         let suspect = |row: &Row| {
             let lane = Lane {
                 queue: QueueName::trusted(row.try_get("queue")?),
@@ -310,15 +310,11 @@ impl Store {
         let statement = sql!("lease/settle": UUID_ARRAY, INT4_ARRAY, INT4_ARRAY, UUID_ARRAY, INT4_ARRAY, TEXT_ARRAY, FLOAT8_ARRAY, TIMESTAMPTZ_ARRAY,
             JSONB_ARRAY, JSONB_ARRAY, TEXT);
         let notify = if announce { "on" } else { "off" };
-        let rows = self
-            .hot(
-                statement,
-                &[
-                    &leases, &firsts, &lasts, &ids, &places, &endings, &delays, &run_ats, &results,
-                    &errors, &notify,
-                ],
-            )
-            .await?;
+        let parameters: Parameters<'_> = &[
+            &leases, &firsts, &lasts, &ids, &places, &endings, &delays, &run_ats, &results,
+            &errors, &notify,
+        ];
+        let rows = self.outcomes.query(statement, parameters).await?;
         let each = || settlements.iter();
         let first = rows.first().map(|row| row.try_get::<_, Option<Uuid>>(0)).transpose()?;
         if first == Some(None) {
@@ -345,7 +341,7 @@ impl Store {
     }
 
     async fn outcomes_among(&self, ids: &[Uuid]) -> Result<HashSet<Uuid>> {
-        let rows = self.hot(sql!("job/ended": UUID_ARRAY), &[&ids]).await?;
+        let rows = self.outcomes.query(sql!("job/ended": UUID_ARRAY), &[&ids]).await?;
         rows.iter().map(|row| row.try_get(0)).collect()
     }
 }

@@ -1,51 +1,39 @@
 //! A connection of its own that listens: a pool gives no access to notifications, and would hand the connection to others.
 
-use std::future::poll_fn;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio_postgres::{AsyncMessage, Client};
+use tokio::time::timeout;
+use tokio_postgres::{Client, Notification};
 
-use super::connect::{CONNECT_WITHIN, Target};
-use super::error::{Error, Result};
-use super::session::refused_connection;
+use super::connect::Target;
+use super::error::Result;
+use super::session::silence;
 
 /// Where everything is announced: jobs, outcomes, cancellations.
 pub(crate) const CHANNEL: &str = "reveille";
 
+/// How long LISTEN may take, and to notify.
+const WITHIN: Duration = Duration::from_secs(5);
+
 /// A listening connection.
 pub struct Listening {
     client: Client,
-    payloads: mpsc::UnboundedReceiver<String>,
+    notifications: mpsc::UnboundedReceiver<Notification>,
 }
 
 impl Listening {
     /// Connects and listens. What was announced before it returns may have been missed: look at everything once.
     pub async fn connect(target: &Target) -> Result<Self> {
-        let connecting =
-            tokio::time::timeout(CONNECT_WITHIN, target.config.connect(target.tls.clone()));
-        let (client, mut connection) = connecting
-            .await
-            .map_err(|_| Error::Unavailable("no connection within four seconds".into()))?
-            .map_err(|error| refused_connection(&error))?;
-        let (sender, payloads) = mpsc::unbounded_channel();
-        // Reads on whatever anybody else does: a listener that stops reading holds back vacuum, and at last every COMMIT.
-        tokio::spawn(async move {
-            while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await
-            {
-                if let AsyncMessage::Notification(notification) = message
-                    && sender.send(notification.payload().to_owned()).is_err()
-                {
-                    return;
-                }
-            }
-        });
-        client.batch_execute(&format!("listen {CHANNEL}")).await?;
-        Ok(Self { client, payloads })
+        let (client, notifications) = target.connect().await?;
+        let listen = format!("listen {CHANNEL}");
+        timeout(WITHIN, client.batch_execute(&listen)).await.map_err(|_| silence())??;
+        Ok(Self { client, notifications })
     }
 
     /// The next payload; `None` when the connection has gone.
     pub async fn next(&mut self) -> Option<String> {
-        self.payloads.recv().await
+        self.notifications.recv().await.map(|heard| heard.payload().to_owned())
     }
 
     /// Notifies everybody who listens, this connection included.
@@ -54,7 +42,8 @@ impl Listening {
             (&CHANNEL, tokio_postgres::types::Type::TEXT),
             (&payload, tokio_postgres::types::Type::TEXT),
         ];
-        self.client.query_typed("select pg_notify($1, $2)", parameters).await?;
+        let notifying = self.client.query_typed("select pg_notify($1, $2)", parameters);
+        timeout(WITHIN, notifying).await.map_err(|_| silence())??;
         Ok(())
     }
 }

@@ -10,20 +10,24 @@
 use std::time::{Duration, Instant};
 
 use refinery::Runner;
+use tokio::time::timeout;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use super::connect::{CONNECT_WITHIN, Target};
+use super::connect::Target;
 use super::error::{Error, with_sources};
 use super::row::Row;
-use super::session::{Sql, refused_connection, sql, unprepared};
+use super::session::{SHORT, Sql, silence, sql, unprepared};
 use super::trust::{self, Untrusted};
 
 /// How long between two tries to get the lock, and after which time a line says that it is being waited for.
 const AGAIN: Duration = Duration::from_millis(50);
 const TOLD_AFTER: Duration = Duration::from_secs(1);
+/// How long all migrations may take: an index of many millions of jobs takes hours.
+const MIGRATIONS_WITHIN: Duration = Duration::from_secs(6 * 3600);
 /// Tells a direct connection from one through a pooler.
-const DIRECT: &str = "-c reveille.direct=yes";
+const DIRECT: &str = "-c reveille.direct=yes -c idle_in_transaction_session_timeout=0 \
+                      -c statement_timeout=0 -c lock_timeout=0";
 
 mod embedded {
     refinery::embed_migrations!("sql/migrations");
@@ -84,10 +88,12 @@ pub async fn migrate(target: &Target) -> Result<Version, MigrateError> {
     })?;
     check_direct(&client).await?;
     check_server(&client).await?;
+    check_writable(&client).await?;
     check_trust(&client).await?;
     lock(&client).await?;
     if !one(&client, sql!("schema/exists")).await?.try_get::<_, bool>(0)? {
-        client.batch_execute("create schema reveille").await.map_err(failed)?;
+        let making = timeout(SHORT, client.batch_execute("create schema reveille"));
+        making.await.map_err(|_| silence())?.map_err(failed)?;
     }
     let before = applied(&client).await?;
     check_age(&client, before).await?;
@@ -133,7 +139,11 @@ fn trusted(found: Option<Untrusted>) -> Result<(), MigrateError> {
 /// and tries again for as long as it takes.
 async fn apply(client: &mut Client) -> Result<(), MigrateError> {
     run(client, "set lock_timeout = '2s'").await?;
-    while let Err(error) = runner().run_async(client).await {
+    let mut all = async || {
+        let migrating = timeout(MIGRATIONS_WITHIN, runner().run_async(client)).await;
+        migrating.map_err(|_| silence())
+    };
+    while let Err(error) = all().await? {
         if !gave_way(&error) {
             return Err(failed(error));
         }
@@ -149,7 +159,7 @@ async fn apply(client: &mut Client) -> Result<(), MigrateError> {
 /// Says how many unique keys were held more than once, if the migration that finds them was applied just now.
 async fn tell_of_keys(client: &Client) -> Result<(), Error> {
     let held = "select coalesce(current_setting('reveille.keys_held_twice', true), '')";
-    let held: String = client.query_one(held, &[]).await?.try_get(0)?;
+    let held: String = within(client.query_one(held, &[])).await?.try_get(0)?;
     if !["", "0"].contains(&held.as_str()) {
         tracing::warn!(
             held,
@@ -181,14 +191,23 @@ fn runner() -> Runner {
 }
 
 pub(super) async fn connect(target: &Target) -> Result<Client, Error> {
-    let connecting =
-        tokio::time::timeout(CONNECT_WITHIN, target.config.connect(target.tls.clone()));
-    let (client, connection) = connecting
-        .await
-        .map_err(|_| Error::Unavailable("no connection within four seconds".into()))?
-        .map_err(|error| refused_connection(&error))?;
-    tokio::spawn(connection);
-    Ok(client)
+    Ok(target.connect().await?.0)
+}
+
+/// Fails in a way that is waited for unless the server takes writes.
+async fn check_writable(client: &Client) -> Result<(), MigrateError> {
+    if one(client, sql!("health/ping")).await?.try_get(0)? {
+        let why = "the server takes no writes: it is a standby, or read-only".to_owned();
+        return Err(Error::Unavailable(why).into());
+    }
+    Ok(())
+}
+
+/// The answer to a short question, if it comes in time.
+async fn within<T>(
+    asking: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, Error> {
+    timeout(SHORT, asking).await.map_err(|_| silence())?.map_err(Error::from)
 }
 
 async fn check_server(client: &Client) -> Result<(), MigrateError> {
@@ -225,12 +244,12 @@ async fn lock(client: &Client) -> Result<(), MigrateError> {
 
 /// The one row of an answer. Nothing is prepared, because a pooler may be in between.
 async fn one(client: &Client, sql: &'static Sql) -> Result<Row, Error> {
-    let row = unprepared(client, sql, &[]).await?.pop();
+    let row = unprepared(client, SHORT, sql, &[]).await?.pop();
     row.ok_or_else(|| Error::Unexpected(format!("no row of {}", sql.name)))
 }
 
 async fn run(client: &Client, statement: &str) -> Result<(), Error> {
-    Ok(client.batch_execute(statement).await?)
+    within(client.batch_execute(statement)).await
 }
 
 /// How many migrations the schema has.
@@ -244,7 +263,7 @@ async fn applied(client: &Client) -> Result<u32, Error> {
 
 /// Fails if a migration was left out because a newer one had been applied before it was known.
 async fn check_complete(client: &Client) -> Result<(), MigrateError> {
-    let rows = unprepared(client, sql!("schema/applied"), &[]).await?;
+    let rows = unprepared(client, SHORT, sql!("schema/applied"), &[]).await?;
     let applied: Vec<i32> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     let is_applied = |version: &u32| applied.iter().any(|it| u32::try_from(*it) == Ok(*version));
     let missing: Vec<u32> = versions().filter(|version| !is_applied(version)).collect();

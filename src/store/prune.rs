@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::session::sql;
+use super::session::{Parameters, sql};
 use super::{Result, Store};
 use crate::job::state::Status;
 
@@ -51,9 +51,9 @@ impl Store {
         });
         let since = from.map(|pruned| pruned.since);
         let statement = sql!("job/prune": TEXT_ARRAY, FLOAT8_ARRAY, TIMESTAMPTZ_ARRAY, INT8);
-        let parameters: super::Parameters<'_> =
+        let parameters: Parameters<'_> =
             &[&states.as_slice(), &keeps.as_slice(), &since.as_slice(), &i64::from(most)];
-        let rows = self.upkeep(statement, parameters).await?;
+        let rows = self.upkeep.query(statement, parameters).await?;
         let mut next = from.map(|pruned| Pruned { count: 0, ..pruned });
         for row in &rows {
             let state: &str = row.try_get(0)?;

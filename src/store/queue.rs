@@ -30,30 +30,35 @@ impl Store {
     /// The names of at most `limit` queues after this one, in order.
     pub async fn queue_names(&self, after: &str, limit: u32) -> Result<Vec<QueueName>> {
         let limit = i64::from(limit);
-        let rows = self.cold(sql!("queue/names": TEXT, INT8), &[&after, &limit]).await?;
+        let rows = self.people.query(sql!("queue/names": TEXT, INT8), &[&after, &limit]).await?;
         rows.iter().map(|row| Ok(QueueName::trusted(row.try_get(0)?))).collect()
     }
 
     /// Those of these queues that are known, in their order.
     pub async fn queue_state(&self, names: &[QueueName]) -> Result<Vec<QueueRow>> {
         let names: Vec<&str> = names.iter().map(QueueName::as_str).collect();
-        let rows = self.cold(sql!("queue/state": TEXT_ARRAY), &[&names]).await?;
+        let rows = self.people.query(sql!("queue/state": TEXT_ARRAY), &[&names]).await?;
         rows.iter().filter_map(|row| queue_row(row).transpose()).collect()
     }
 
     /// Has nothing of this queue claimed any more; it need not be known.
     pub async fn queue_pause(&self, name: &QueueName) -> Result<()> {
-        self.hot(sql!("queue/pause": TEXT), &[&name.as_str()]).await.map(drop)
+        self.people.query(sql!("queue/pause": TEXT), &[&name.as_str()]).await.map(drop)
     }
 
     /// Has jobs of this queue claimed again, by whoever looks at it.
     pub async fn queue_resume(&self, name: &QueueName) -> Result<()> {
-        self.hot(sql!("queue/resume": TEXT), &[&name.as_str()]).await.map(drop)
+        self.people.query(sql!("queue/resume": TEXT), &[&name.as_str()]).await.map(drop)
     }
 
     /// The queues that are paused.
     pub async fn queue_paused(&self) -> Result<Vec<String>> {
-        self.cold(sql!("queue/paused"), &[]).await?.iter().map(|row| row.try_get(0)).collect()
+        self.people
+            .query(sql!("queue/paused"), &[])
+            .await?
+            .iter()
+            .map(|row| row.try_get(0))
+            .collect()
     }
 }
 

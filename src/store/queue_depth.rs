@@ -28,7 +28,7 @@ impl Depth {
 impl Store {
     /// Every queue with waiting jobs, and those that are known and empty (some of them, where there are hundreds).
     pub async fn queue_depths(&self) -> Result<Vec<Depth>> {
-        let rows = self.upkeep(sql!("queue/depths"), &[]).await?;
+        let rows = self.upkeep.query(sql!("queue/depths"), &[]).await?;
         let depth = |row: &Row| {
             Ok(Depth {
                 queue: row.try_get(0)?,

@@ -2,17 +2,21 @@
 //! has neither a statement cache nor a word for what went wrong.
 
 use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use bb8::{ManageConnection, Pool, RunError};
+use bb8::{ManageConnection, Pool, PooledConnection, RunError};
 use bb8_postgres::PostgresConnectionManager;
-use tokio_postgres::error::SqlState;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, GenericClient, Statement};
-use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::connect::{CONNECT_WITHIN, Target};
-use super::error::{Error, Result, with_sources};
+use super::connect::{Reached, Target};
+use super::error::{Error, Result};
+use super::purpose::Purpose;
 use super::row::Row;
+use super::stray::Strays;
 
 /// One statement of `sql/`, with the types of its parameters.
 #[derive(Debug)]
@@ -42,16 +46,24 @@ pub(crate) struct Session {
     pub(crate) client: Client,
     prepared: HashMap<&'static str, Statement>,
     pooler: bool,
-    /// Something was sent, and nobody has read the answer. Such a connection is closed instead of going back to its pool, where
-    /// whoever took it next would wait for the same answer.
+    /// Which of the target's hosts it leads to.
+    pub(super) host: usize,
+    /// The server's process; `None` behind a pooler.
+    pub(super) pid: Option<i32>,
+    /// Something was sent, and nobody has read the answer. Such a connection does not go back to its pool, where whoever took
+    /// it next would wait for the same answer.
     unanswered: bool,
 }
 
 impl Session {
-    /// Gives up waiting for an answer.
-    pub(crate) fn abandon(&mut self) -> Error {
+    /// Something is to be sent by other means than [`Session::query`].
+    pub(super) fn asked(&mut self) {
         self.unanswered = true;
-        Error::Unknown("no answer in time".into())
+    }
+
+    /// Everything that was sent has been answered.
+    pub(super) fn answered(&mut self) {
+        self.unanswered = false;
     }
 
     /// Runs a statement, prepared once per connection; behind a PgBouncer, which may answer from another server connection
@@ -74,7 +86,8 @@ impl Session {
             return Err(Error::Unavailable("the connection was closed".into()));
         }
         if self.pooler {
-            return unprepared(&self.client, sql, parameters).await;
+            let typed: Vec<_> = parameters.iter().copied().zip(sql.types.iter().cloned()).collect();
+            return Ok(Row::all(sql.name, self.client.query_typed(sql.text, &typed).await?));
         }
         let statement = if let Some(known) = self.prepared.get(sql.name) {
             known.clone()
@@ -92,20 +105,43 @@ impl Session {
     }
 }
 
-/// Runs a statement without preparing it: in a transaction, or on a connection that asks rarely.
+/// Runs a statement without preparing it: in a transaction, or on a connection that asks rarely. Waits `within` for the answer.
 pub(super) async fn unprepared(
     client: &impl GenericClient,
+    within: Duration,
     sql: &'static Sql,
     parameters: Parameters<'_>,
 ) -> Result<Vec<Row>> {
     let typed: Vec<_> = parameters.iter().copied().zip(sql.types.iter().cloned()).collect();
-    Ok(Row::all(sql.name, client.query_typed(sql.text, &typed).await?))
+    let answer = timeout(within, client.query_typed(sql.text, &typed)).await;
+    let rows = answer.map_err(|_| silence())??;
+    Ok(Row::all(sql.name, rows))
+}
+
+/// How long the answer to a short question is waited for.
+pub(super) const SHORT: Duration = Duration::from_secs(30);
+
+/// Something was sent and not answered in time.
+pub(super) fn silence() -> Error {
+    Error::Unknown("no answer in time".into())
 }
 
 /// Makes sessions for a pool.
-pub(crate) struct Manager {
-    inner: PostgresConnectionManager<MakeRustlsConnect>,
+pub(super) struct Manager {
+    target: Target,
     pooler: bool,
+    /// Why the last one could not be made. A pool only says that time ran out.
+    failure: Arc<Mutex<Option<String>>>,
+}
+
+impl Manager {
+    async fn reach(&self) -> Result<Reached<()>> {
+        self.target
+            .reach(|config, tls| async move {
+                Ok((PostgresConnectionManager::new(config, tls).connect().await?, ()))
+            })
+            .await
+    }
 }
 
 impl ManageConnection for Manager {
@@ -113,12 +149,19 @@ impl ManageConnection for Manager {
     type Error = Error;
 
     async fn connect(&self) -> Result<Session> {
-        let connecting = tokio::time::timeout(CONNECT_WITHIN, self.inner.connect());
-        let client = connecting
-            .await
-            .map_err(|_| Error::Unavailable("no connection within four seconds".into()))?
-            .map_err(|error| refused_connection(&error))?;
-        Ok(Session { client, prepared: HashMap::new(), pooler: self.pooler, unanswered: false })
+        let made = self.reach().await;
+        let failure = made.as_ref().err().map(Error::cause);
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+        let Reached { client, host, .. } = made?;
+        let pid = if self.pooler {
+            None
+        } else {
+            let within = Purpose::Probes.within();
+            let rows = unprepared(&client, within, sql!("session/pid"), &[]).await?;
+            rows.first().map(|row| row.try_get(0)).transpose()?
+        };
+        let (prepared, pooler) = (HashMap::new(), self.pooler);
+        Ok(Session { client, prepared, pooler, host, pid, unanswered: false })
     }
 
     async fn is_valid(&self, session: &mut Session) -> Result<()> {
@@ -130,68 +173,142 @@ impl ManageConnection for Manager {
     }
 }
 
-/// Why no connection could be made. What no waiting mends is told apart: a pooler that takes no settings, a wrong password, a
-/// database that is not there.
-pub(crate) fn refused_connection(error: &tokio_postgres::Error) -> Error {
-    let text = with_sources(error);
-    if text.contains("unsupported startup parameter") {
-        return Error::Refused {
-            state: SqlState::PROTOCOL_VIOLATION.code().into(),
-            message: format!(
-                "{text}. This looks like a PgBouncer: set pooler = true, and listen_database_url to a direct connection"
-            ),
-            detail: None,
-        };
-    }
-    match error.code() {
-        Some(code) if code.code().starts_with("28") || *code == SqlState::INVALID_CATALOG_NAME => {
-            Error::Refused { state: code.code().into(), message: text, detail: None }
-        }
-        _ => Error::Unavailable(text),
-    }
-}
-
-/// A pool of at most `size` connections, opened when they are needed. A call waits `patience` for one, and takes the one that was
-/// used last, whose server process has its caches warm (draining takes 0.94 of the CPU that it takes if they go round). The
-/// others are closed after ten minutes.
-pub(crate) async fn pool(
+/// The connections of one purpose, opened when they are needed. The one that was used last is taken first, since its server process
+/// has its caches warm (draining takes 0.94 of the CPU that it takes if they go round). The others are closed after ten minutes.
+#[derive(Clone)]
+pub(super) struct Connections {
+    pub(super) purpose: Purpose,
+    pub(super) pool: Pool<Manager>,
     target: Target,
-    size: u32,
-    patience: std::time::Duration,
-    pooler: bool,
-) -> Result<Pool<Manager>> {
-    let manager =
-        Manager { inner: PostgresConnectionManager::new(target.config, target.tls), pooler };
-    // A pool only says that time ran out; what really keeps it from connecting is found out here.
-    if let Err(error) = manager.connect().await
-        && !error.is_passing()
-    {
-        return Err(error);
-    }
-    Pool::builder()
-        .max_size(size)
-        .test_on_check_out(false)
-        .connection_timeout(patience)
-        .retry_connection(true)
-        .idle_timeout(Some(std::time::Duration::from_secs(600)))
-        .max_lifetime(None)
-        .queue_strategy(bb8::QueueStrategy::Lifo)
-        .build(manager)
-        .await
+    failure: Arc<Mutex<Option<String>>>,
+    strays: Strays,
 }
 
-/// Takes a connection out of a pool: one that is open still. A pool does not notice what happens to those that lie in it; after a
-/// restart of the database all of them are closed.
-pub(crate) async fn take(pool: &Pool<Manager>) -> Result<bb8::PooledConnection<'_, Manager>> {
-    loop {
-        let session = pool.get().await.map_err(|error| match error {
-            RunError::User(error) => error,
-            RunError::TimedOut => {
-                Error::Unavailable("no connection was free or could be made in time".into())
+impl Connections {
+    /// At most `size` of them.
+    pub(super) async fn new(
+        purpose: Purpose,
+        size: u32,
+        target: Target,
+        pooler: bool,
+        strays: Strays,
+    ) -> Result<Self> {
+        let failure = Arc::<Mutex<_>>::default();
+        let manager = Manager { target: target.clone(), pooler, failure: failure.clone() };
+        let pool = Pool::builder()
+            .max_size(size)
+            .test_on_check_out(false)
+            .connection_timeout(purpose.patience())
+            .retry_connection(true)
+            .idle_timeout(Some(Duration::from_secs(600)))
+            .max_lifetime(None)
+            .queue_strategy(bb8::QueueStrategy::Lifo)
+            .build(manager)
+            .await?;
+        Ok(Self { purpose, pool, target, failure, strays })
+    }
+
+    /// Takes a connection: one that is open still. A pool does not notice what happens to those that lie in it; after a restart
+    /// of the database all of them are closed.
+    pub(super) async fn take(&self) -> Result<Taken> {
+        loop {
+            let session = self.pool.get_owned().await.map_err(|error| match error {
+                RunError::User(error) => error,
+                RunError::TimedOut => self.none_free(),
+            })?;
+            if !session.client.is_closed() {
+                let (strays, cancel) = (self.strays.clone(), self.purpose.may_cancel());
+                return Ok(Taken { session: Some(session), strays, cancel });
             }
-        })?;
-        if !session.client.is_closed() {
-            return Ok(session);
+        }
+    }
+
+    /// As [`Self::take`], by this time.
+    pub(super) async fn take_by(&self, deadline: Instant) -> Result<Taken> {
+        let taken = timeout_at(deadline, self.take()).await;
+        taken.map_err(|_| self.none_free())?
+    }
+
+    /// Runs a statement; waits for its answer no longer than the purpose allows.
+    pub(super) async fn query(
+        &self,
+        sql: &'static Sql,
+        parameters: Parameters<'_>,
+    ) -> Result<Vec<Row>> {
+        let mut session = self.take().await?;
+        let deadline = Instant::now() + self.purpose.within();
+        self.ask(&mut session, deadline, sql, parameters).await
+    }
+
+    /// Runs a statement and answers by `deadline`: `Unavailable` if nothing was sent by then, `Unknown` if it was.
+    pub(super) async fn query_by(
+        &self,
+        deadline: Instant,
+        sql: &'static Sql,
+        parameters: Parameters<'_>,
+    ) -> Result<Vec<Row>> {
+        let mut session = self.take_by(deadline).await?;
+        self.ask(&mut session, deadline, sql, parameters).await
+    }
+
+    /// Waits for an answer until `deadline`, or until another host has taken over.
+    pub(super) async fn ask(
+        &self,
+        session: &mut Session,
+        deadline: Instant,
+        sql: &'static Sql,
+        parameters: Parameters<'_>,
+    ) -> Result<Vec<Row>> {
+        let host = session.host;
+        tokio::select! {
+            biased;
+            answer = timeout_at(deadline, session.query(sql, parameters)) => {
+                answer.map_err(|_| silence())?
+            }
+            () = self.target.moved_from(host) => {
+                Err(Error::Unknown("another host of the database has taken over".into()))
+            }
+        }
+    }
+
+    fn none_free(&self) -> Error {
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        Error::Unavailable(match &*failure {
+            Some(why) => why.clone(),
+            None => "no connection was free in time".into(),
+        })
+    }
+}
+
+/// A connection out of a pool. If it is dropped before it was answered, its place stays taken until the answer is there.
+pub(super) struct Taken {
+    /// There until it is dropped.
+    session: Option<PooledConnection<'static, Manager>>,
+    strays: Strays,
+    cancel: bool,
+}
+
+impl Deref for Taken {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        self.session.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl DerefMut for Taken {
+    fn deref_mut(&mut self) -> &mut Session {
+        self.session.as_mut().expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if let Some(session) = self.session.take()
+            && session.unanswered
+            && !session.client.is_closed()
+        {
+            self.strays.keep(session, self.cancel);
         }
     }
 }

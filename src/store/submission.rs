@@ -14,7 +14,7 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::row::Row;
-use super::session::{Parameters, Sql, sql, unprepared};
+use super::session::{Parameters, Sql, silence, sql, unprepared};
 use super::value::{Jsonb, unless_all};
 use super::{Clock, Error, Result, Store};
 use crate::job::JobId;
@@ -120,7 +120,7 @@ impl Store {
             let statement = sql!("job/submit_plain": UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT2_ARRAY, JSONB_ARRAY, TEXT_ARRAY);
             let parameters: Parameters<'_> =
                 &[&c.ids, &c.queues, &c.tasks, &c.priorities, &c.payloads, &notes];
-            return self.hot_by(deadline, statement, parameters).await.map(drop);
+            return self.submissions.query_by(deadline, statement, parameters).await.map(drop);
         }
         let parameters: Parameters<'_> = &[
             &c.ids,
@@ -137,7 +137,7 @@ impl Store {
         ];
         let statement = sql!("job/submit": UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT2_ARRAY, TIMESTAMPTZ_ARRAY, FLOAT8_ARRAY,
             JSONB_ARRAY, INT4_ARRAY, FLOAT8_ARRAY, JSONB_ARRAY, TEXT_ARRAY);
-        self.hot_by(deadline, statement, parameters).await.map(drop)
+        self.submissions.query_by(deadline, statement, parameters).await.map(drop)
     }
 
     async fn job_submit_one(
@@ -154,7 +154,7 @@ impl Store {
             let statement = sql!("job/submit_plain_one": UUID, TEXT, TEXT, INT2, JSONB, TEXT);
             let parameters: Parameters<'_> =
                 &[&id.0, &queue, &task, &job.priority, &payload, &note];
-            return self.hot_by(deadline, statement, parameters).await.map(drop);
+            return self.submissions.query_by(deadline, statement, parameters).await.map(drop);
         }
         let parameters: Parameters<'_> = &[
             &id.0,
@@ -170,7 +170,7 @@ impl Store {
             &note,
         ];
         let statement = sql!("job/submit_one": UUID, TEXT, TEXT, INT2, TIMESTAMPTZ, FLOAT8, JSONB, INT4, FLOAT8, JSONB, TEXT);
-        self.hot_by(deadline, statement, parameters).await.map(drop)
+        self.submissions.query_by(deadline, statement, parameters).await.map(drop)
     }
 
     /// Inserts jobs with unique keys in one statement; each conflict is an answer of its own. Where a submission wanted to be
@@ -183,7 +183,7 @@ impl Store {
         deadline: Instant,
     ) -> Result<Vec<Kept>> {
         let keyed = Keyed::new(jobs, announce, key_wait);
-        let rows = self.hot_by(deadline, SUBMIT_KEYED, &keyed.parameters()).await?;
+        let rows = self.submissions.query_by(deadline, SUBMIT_KEYED, &keyed.parameters()).await?;
         all_written(&rows)
     }
 
@@ -199,11 +199,13 @@ impl Store {
             return self.job_submit_keyed(jobs, announce, key_wait, deadline).await;
         }
         let keyed = Keyed::new(jobs, announce, key_wait);
-        let mut session = self.take_hot_by(deadline).await?;
+        let mut session = self.submissions.take_by(deadline).await?;
         let committing = AtomicBool::new(false);
+        session.asked();
+        let within = deadline.saturating_duration_since(Instant::now());
         let work = async {
             let transaction = session.client.transaction().await?;
-            let rows = unprepared(&transaction, SUBMIT_KEYED, &keyed.parameters()).await?;
+            let rows = unprepared(&transaction, within, SUBMIT_KEYED, &keyed.parameters()).await?;
             let all = all_written(&rows)?;
             if all.iter().any(std::result::Result::is_err) {
                 transaction.rollback().await?;
@@ -214,12 +216,12 @@ impl Store {
             Ok(all)
         };
         match tokio::time::timeout_at(deadline, work).await {
-            Ok(result) => result,
-            Err(_) => {
-                let unknown = session.abandon();
-                let sent = committing.load(Ordering::Relaxed);
-                Err(if sent { unknown } else { Error::Unavailable("no answer in time".into()) })
+            Ok(result) => {
+                session.answered();
+                result
             }
+            Err(_) if committing.load(Ordering::Relaxed) => Err(silence()),
+            Err(_) => Err(Error::Unavailable("no answer in time".into())),
         }
     }
 
@@ -230,7 +232,8 @@ impl Store {
         deadline: Instant,
     ) -> Result<Option<Vec<Kept>>> {
         let ids: Vec<Uuid> = jobs.iter().map(|(id, _)| id.0).collect();
-        let rows = self.hot_by(deadline, sql!("job/kept": UUID_ARRAY), &[&ids]).await?;
+        let rows =
+            self.submissions.query_by(deadline, sql!("job/kept": UUID_ARRAY), &[&ids]).await?;
         let mut known: HashMap<Uuid, Status> = HashMap::with_capacity(rows.len());
         for row in &rows {
             if let Some(status) = row.try_get::<_, Option<&str>>(1)?.and_then(Status::parse) {

@@ -82,26 +82,27 @@ impl Store {
         let examples = column(tasks, |task| task.example.clone());
         let statement = sql!("task/register": TEXT_ARRAY, TEXT_ARRAY, INT4_ARRAY, FLOAT8_ARRAY, JSONB_ARRAY, JSONB_ARRAY,
             JSONB_ARRAY, JSONB_ARRAY);
-        self.cold(
-            statement,
-            &[
-                &names,
-                &descriptions,
-                &attempts,
-                &timeouts,
-                &retries,
-                &payloads,
-                &results,
-                &examples,
-            ],
-        )
-        .await
-        .map(drop)
+        self.upkeep
+            .query(
+                statement,
+                &[
+                    &names,
+                    &descriptions,
+                    &attempts,
+                    &timeouts,
+                    &retries,
+                    &payloads,
+                    &results,
+                    &examples,
+                ],
+            )
+            .await
+            .map(drop)
     }
 
     /// The tasks that are known, by name; or the one of this name.
     pub async fn task_list(&self, name: Option<&str>) -> Result<Vec<KnownTask>> {
-        let rows = self.cold(sql!("task/list": TEXT), &[&name]).await?;
+        let rows = self.people.query(sql!("task/list": TEXT), &[&name]).await?;
         rows.iter().map(known_task).collect()
     }
 }

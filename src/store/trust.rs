@@ -4,13 +4,14 @@
 //! and operators where others may create some, and a schema that others own or may create in. Both are looked at before any
 //! statement names the schema, because a view or a function there may be a stranger's.
 
+use tokio::time::timeout;
 use tokio_postgres::Client;
 
 use super::Result;
 use super::connect::Target;
 use super::migrate::connect;
 use super::row::Row;
-use super::session::{Sql, sql, unprepared};
+use super::session::{SHORT, Sql, silence, sql, unprepared};
 
 /// Others would act as the service's role.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -35,7 +36,7 @@ const TOLD: usize = 3;
 /// # Errors
 /// When the database does not answer.
 pub async fn search_path(client: &Client) -> Result<Option<Untrusted>> {
-    let rows = unprepared(client, sql!("schema/search_path"), &[]).await?;
+    let rows = unprepared(client, SHORT, sql!("schema/search_path"), &[]).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let (path, role, database): (String, String, String) =
         (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
@@ -53,7 +54,7 @@ pub async fn search_path(client: &Client) -> Result<Option<Untrusted>> {
 /// When the database does not answer.
 pub async fn strangers(client: &Client) -> Result<Option<Untrusted>> {
     let role: Option<&str> = None;
-    let rows = unprepared(client, STRANGERS, &[&role]).await?;
+    let rows = unprepared(client, SHORT, STRANGERS, &[&role]).await?;
     let column = |name: &'static str| -> Result<Vec<String>> {
         rows.iter().take(TOLD).map(|row| row.try_get(name)).collect()
     };
@@ -82,16 +83,20 @@ pub async fn strangers(client: &Client) -> Result<Option<Untrusted>> {
 /// When the database does not answer, or the target's role is no superuser. Nothing is changed then.
 pub(crate) async fn install(superuser: &Target, role: &str) -> Result<()> {
     let client = connect(superuser).await?;
-    let made = unprepared(&client, sql!("schema/role": TEXT), &[&role]).await?;
-    client.batch_execute(&joined(made.iter(), "change")?).await?;
-    let others = unprepared(&client, STRANGERS, &[&Some(role)]).await?;
+    let made = unprepared(&client, SHORT, sql!("schema/role": TEXT), &[&role]).await?;
+    run(&client, &joined(made.iter(), "change")?).await?;
+    let others = unprepared(&client, SHORT, STRANGERS, &[&Some(role)]).await?;
     let mut owned = Vec::new();
     for row in &others {
         if row.try_get::<_, i32>("rank")? <= OWNED {
             owned.push(row);
         }
     }
-    Ok(client.batch_execute(&joined(owned.into_iter(), "change")?).await?)
+    run(&client, &joined(owned.into_iter(), "change")?).await
+}
+
+async fn run(client: &Client, statements: &str) -> Result<()> {
+    Ok(timeout(SHORT, client.batch_execute(statements)).await.map_err(|_| silence())??)
 }
 
 /// The statements of these rows, to be run as one transaction.

@@ -1,19 +1,23 @@
 //! Workers: their heartbeats, what they hold, and taking back what a lost one held.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use tokio::time::timeout;
+use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::lease::Rescued;
 use super::row::Row;
-use super::session::{Parameters, sql, take, unprepared};
-use super::{Result, Store};
+use super::session::{Parameters, silence, sql, unprepared};
+use super::{Purpose, Result, Store};
 use crate::job::{JobId, LeaseId, WorkerId};
 use crate::queue::{Lane, QueueName, TaskName};
 
 /// The most lanes that are read at a time, in some 20 ms: claims wait meanwhile.
 pub const LANES_PAGE: usize = 2000;
+/// How long a rescue may take: more than the statement that moves the jobs of a large instance.
+const RESCUE_WITHIN: Duration = Duration::from_secs(40);
 
 /// What a worker says of itself when it starts.
 #[derive(Clone, Debug)]
@@ -102,7 +106,7 @@ impl Store {
             &queues,
             &registration.tasks,
         ];
-        self.hot(statement, parameters).await.map(drop)
+        self.upkeep.query(statement, parameters).await.map(drop)
     }
 
     pub async fn worker_heartbeat(
@@ -112,11 +116,12 @@ impl Store {
         draining: bool,
     ) -> Result<Pulse> {
         let running = i32::try_from(running).unwrap_or(i32::MAX);
-        let mut session = take(&self.relaxed).await?;
+        let deadline = tokio::time::Instant::now() + Purpose::Heartbeat.within();
+        let mut session = self.heartbeat.take_by(deadline).await?;
         let asked = Instant::now();
-        let rows = session
-            .query(sql!("worker/heartbeat": UUID, INT4, BOOL), &[&worker.0, &running, &draining])
-            .await?;
+        let statement = sql!("worker/heartbeat": UUID, INT4, BOOL);
+        let parameters: Parameters<'_> = &[&worker.0, &running, &draining];
+        let rows = self.heartbeat.ask(&mut session, deadline, statement, parameters).await?;
         let mut pulse = Pulse::default();
         for row in &rows {
             self.clock.learn(asked, row.try_get(0)?);
@@ -135,12 +140,12 @@ impl Store {
 
     /// Forgets a worker that leaves in order; it holds nothing any more.
     pub async fn worker_remove(&self, worker: WorkerId) -> Result<()> {
-        self.hot(sql!("worker/remove": UUID), &[&worker.0]).await.map(drop)
+        self.upkeep.query(sql!("worker/remove": UUID), &[&worker.0]).await.map(drop)
     }
 
     /// Workers that stopped answering, and those that are gone but whose leases are still here.
     pub async fn worker_lost(&self) -> Result<Vec<WorkerId>> {
-        let rows = self.hot(sql!("worker/lost"), &[]).await?;
+        let rows = self.upkeep.query(sql!("worker/lost"), &[]).await?;
         rows.iter().map(|row| Ok(WorkerId(row.try_get(0)?))).collect()
     }
 
@@ -151,48 +156,28 @@ impl Store {
         worker: WorkerId,
         crash_budget: u32,
     ) -> Result<Option<(String, Rescued)>> {
-        let mut session = take(&self.hot).await?;
-        let transaction = session.client.transaction().await?;
-        let locked = unprepared(&transaction, sql!("worker/lock": UUID), &[&worker.0]).await?;
-        let name = match locked.first() {
-            Some(row) if row.try_get::<_, bool>(0)? => row.try_get(1)?,
-            Some(_) => return Ok(None),
-            None if unprepared(&transaction, sql!("worker/known": UUID), &[&worker.0])
-                .await?
-                .is_empty() =>
-            {
-                String::new()
-            }
-            None => return Ok(None),
-        };
-        let budget = i32::try_from(crash_budget).unwrap_or(i32::MAX);
-        let crash = i32::from(!locked.is_empty());
-        let rows = unprepared(
-            &transaction,
-            sql!("lease/rescue": UUID, INT4, INT4),
-            &[&worker.0, &budget, &crash],
-        )
-        .await?;
-        unprepared(&transaction, sql!("worker/remove": UUID), &[&worker.0]).await?;
-        let rescued = rows.first().map(rescued).transpose()?.unwrap_or_default();
-        transaction.commit().await?;
-        Ok(Some((name, rescued)))
+        let mut session = self.upkeep.take().await?;
+        session.asked();
+        let rescued = timeout(RESCUE_WITHIN, rescue(&mut session.client, worker, crash_budget));
+        let rescued = rescued.await.map_err(|_| silence())?;
+        session.answered();
+        rescued
     }
 
     /// Every worker that has not said goodbye, the oldest first.
     pub async fn worker_list(&self) -> Result<Vec<InstanceRow>> {
-        self.cold(sql!("worker/list"), &[]).await?.iter().map(instance_row).collect()
+        self.people.query(sql!("worker/list"), &[]).await?.iter().map(instance_row).collect()
     }
 
     /// What live workers serve: queues, or `None` for all of them, and tasks.
     pub async fn worker_serving(&self) -> Result<Vec<(Option<Vec<String>>, Vec<String>)>> {
-        let rows = self.cold(sql!("worker/serving"), &[]).await?;
+        let rows = self.people.query(sql!("worker/serving"), &[]).await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
 
     /// Remembers queues that have had jobs.
     pub async fn queue_register(&self, names: &[&str]) -> Result<()> {
-        self.cold(sql!("queue/register": TEXT_ARRAY), &[&names]).await.map(drop)
+        self.claims.query(sql!("queue/register": TEXT_ARRAY), &[&names]).await.map(drop)
     }
 
     /// The next [`LANES_PAGE`] lanes with jobs behind this one, of one queue or of all, and when the first job of each is due.
@@ -209,7 +194,7 @@ impl Store {
         let limit = i64::try_from(LANES_PAGE).unwrap_or(i64::MAX);
         let statement = sql!("ready/lanes": TEXT, TEXT, TEXT, INT2, INT8);
         let parameters: Parameters<'_> = &[&queue, &name, &task, &priority, &limit];
-        let rows = self.relaxed(statement, parameters).await?;
+        let rows = self.claims.query(statement, parameters).await?;
         rows.iter()
             .map(|row| {
                 let lane = Lane {
@@ -229,14 +214,44 @@ impl Store {
         let messages: Vec<Option<&str>> =
             reports.iter().map(|report| report.message.as_deref()).collect();
         let statement = sql!("progress/report": UUID_ARRAY, UUID_ARRAY, FLOAT8_ARRAY, TEXT_ARRAY);
-        self.relaxed(statement, &[&leases, &ids, &fractions, &messages]).await.map(drop)
+        self.outcomes.query(statement, &[&leases, &ids, &fractions, &messages]).await.map(drop)
     }
+}
+
+/// See [`Store::worker_rescue`].
+async fn rescue(
+    client: &mut Client,
+    worker: WorkerId,
+    crash_budget: u32,
+) -> Result<Option<(String, Rescued)>> {
+    let within = RESCUE_WITHIN;
+    let transaction = client.transaction().await?;
+    let locked = unprepared(&transaction, within, sql!("worker/lock": UUID), &[&worker.0]).await?;
+    let name = match locked.first() {
+        Some(row) if row.try_get::<_, bool>(0)? => row.try_get(1)?,
+        Some(_) => return Ok(None),
+        None if unprepared(&transaction, within, sql!("worker/known": UUID), &[&worker.0])
+            .await?
+            .is_empty() =>
+        {
+            String::new()
+        }
+        None => return Ok(None),
+    };
+    let budget = i32::try_from(crash_budget).unwrap_or(i32::MAX);
+    let crash = i32::from(!locked.is_empty());
+    let statement = sql!("lease/rescue": UUID, INT4, INT4);
+    let rows = unprepared(&transaction, within, statement, &[&worker.0, &budget, &crash]).await?;
+    unprepared(&transaction, within, sql!("worker/remove": UUID), &[&worker.0]).await?;
+    let rescued = rows.first().map(rescued).transpose()?.unwrap_or_default();
+    transaction.commit().await?;
+    Ok(Some((name, rescued)))
 }
 
 impl Store {
     /// Notifies everybody who listens.
     pub async fn news_notify(&self, payload: &str) -> Result<()> {
-        self.relaxed(sql!("news/notify": TEXT), &[&payload]).await.map(drop)
+        self.submissions.query(sql!("news/notify": TEXT), &[&payload]).await.map(drop)
     }
 }
 

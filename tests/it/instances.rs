@@ -90,9 +90,14 @@ async fn readiness_names_what_fails() {
     assert_eq!(http.get("/readyz").await.status, 200);
 
     proxy.set(Mode::Reset);
-    let unready = http.get("/readyz").await;
-    assert_eq!((unready.status, &unready.body["status"]), (503, &json!("unhealthy")));
-    assert_eq!(states(&unready.body), [state("database", "failing"), state("schema", "failing")]);
+    // An answer is good for half a second.
+    let failing = [state("database", "failing"), state("schema", "failing")];
+    harness::eventually("it is unready", SOON, async || {
+        let unready = http.get("/readyz").await;
+        (unready.status, &unready.body["status"]) == (503, &json!("unhealthy"))
+            && states(&unready.body) == failing
+    })
+    .await;
     proxy.set(Mode::Pass);
     listener.set(Mode::Pass);
     harness::eventually("it is ready again", SOON, async || {

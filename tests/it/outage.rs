@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::harness::look::{assert_one_place, becomes, value};
+use crate::harness::look::{assert_one_place, becomes, metric, value};
 use crate::harness::proxy::Mode;
 use crate::harness::{self, Service, eventually};
 
@@ -73,6 +73,9 @@ async fn a_silent_database_is_no_longer_waited_for() {
     let service = Service::on(proxy.url()).start().await;
     let http = service.http();
     assert_eq!(http.post("/jobs?wait=10", &json!({"payload": 1})).await.status, 201);
+    // Once the others have been told of its end, there is a connection that a submission takes.
+    let idle = "reveille_pool_idle_connections{pool=\"hot\"}";
+    eventually("one is idle", SOON, async || metric(&service, idle).await >= 1.0).await;
     proxy.set(Mode::Blackhole);
     // It was sent, so nobody knows.
     is_refused_in_time(&service, &json!({"payload": 1}), "outcome_unknown").await;

@@ -5,7 +5,6 @@ use std::time::Duration;
 use reveille::config::Config;
 use reveille::job::JobId;
 use reveille::store::job::Retried;
-use reveille::store::partition::partition_remove;
 use reveille::store::prune::{Keep, from_the_front};
 use reveille::store::{Store, Target};
 use serde_json::json;
@@ -236,7 +235,7 @@ async fn of_a_retry_and_the_removal_of_its_week_one_wins() {
 
     let retrying = client.transaction().await.unwrap();
     assert!(retrying.query_one(RETRY, &[&id]).await.unwrap().get::<_, bool>(0));
-    let remove = || within("an answer", SOON, partition_remove(&target, WEEKS, week));
+    let remove = || within("an answer", SOON, store.partition_remove(&target, WEEKS, week));
     assert!(!remove().await.unwrap(), "removed while a job of it was being retried");
     retrying.commit().await.unwrap();
     assert!(!remove().await.unwrap(), "removed although a job of it waits");

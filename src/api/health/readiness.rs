@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::super::Services;
 use super::super::body::Body;
-use super::{HealthStatus, PATIENCE};
-use crate::store::migrate;
+use super::HealthStatus;
+use crate::store::{Database, Health, migrate};
 
 /// How a check went. `degraded`: something works less well, but jobs are accepted and run. `failing`: the service is not
 /// ready.
@@ -75,34 +75,33 @@ pub enum ReadyAnswer {
     Unready(Body<Readiness>),
 }
 
-/// Looks at everything, for no longer than anybody wants to wait.
+/// Looks at everything; asks the database no more than twice a second, whoever else asks.
 pub async fn checks(services: &Services) -> Vec<Check> {
-    let (database, schema) = tokio::join!(database(services), schema(services));
-    vec![database, schema, listener(services), draining(services)]
+    let health = services.store.health().await;
+    vec![database(&health), schema(&health), listener(services), draining(services)]
 }
 
-async fn database(services: &Services) -> Check {
-    match tokio::time::timeout(PATIENCE, services.store.health_ping()).await {
-        Ok(Ok(())) => check("database", CheckState::Ok, "it answers and takes writes"),
-        Ok(Err(error)) => {
-            tracing::debug!(%error, "the database is not fit for jobs");
-            check("database", CheckState::Failing, "it cannot be reached, or takes no writes")
-        }
-        Err(_) => check("database", CheckState::Failing, "it does not answer in time"),
-    }
+fn database(health: &Health) -> Check {
+    let (state, detail) = match health.database {
+        Database::Writable => (CheckState::Ok, "it answers and takes writes"),
+        Database::ReadOnly => (CheckState::Failing, "it takes no writes"),
+        Database::Unreachable => (CheckState::Failing, "it cannot be reached"),
+        Database::Silent => (CheckState::Failing, "it does not answer in time"),
+    };
+    check("database", state, detail)
 }
 
-async fn schema(services: &Services) -> Check {
+fn schema(health: &Health) -> Check {
     let known = migrate::known();
-    match tokio::time::timeout(PATIENCE, services.store.schema_oldest_service()).await {
-        Ok(Ok(needed)) if needed > known => {
+    match health.oldest_service {
+        Some(needed) if needed > known => {
             let detail = format!(
                 "this release knows {known} migrations, and the schema needs {needed}: start a newer one"
             );
             check("schema", CheckState::Failing, detail)
         }
-        Ok(Ok(_)) => check("schema", CheckState::Ok, "this release can run on it"),
-        _ => check("schema", CheckState::Failing, "it cannot be read"),
+        Some(_) => check("schema", CheckState::Ok, "this release can run on it"),
+        None => check("schema", CheckState::Failing, "it cannot be read"),
     }
 }
 

@@ -97,6 +97,7 @@ fn unreachable(name: &str, error: &Error) -> Check {
         None if found.contains("password missing") => {
             "the server asks for a password: write it into the address"
         }
+        None if matches!(error, Error::Misconfigured { .. }) => "change what it says",
         None => {
             "correct the address, start the server, or let its firewall and listen_addresses admit \
              this machine"

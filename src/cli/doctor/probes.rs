@@ -11,10 +11,7 @@ use super::link::Link;
 use super::report::Check;
 use super::settings;
 use crate::config::{Config, DatabaseUrl};
-use crate::store::{Error, Result, doctor as store, trust};
-
-/// Connections of an instance beside those of `pool_size`: submissions, claims, upkeep, LISTEN, migration.
-const BESIDE_POOL: i64 = 9;
+use crate::store::{BESIDE_PEOPLE, Error, Result, doctor as store, trust};
 
 /// The finding for a question that the database did not answer.
 pub(super) fn unanswered(name: &str, error: &Error) -> Check {
@@ -58,8 +55,7 @@ pub(super) async fn search_path(
     client: &Client,
 ) -> Result<Vec<Check>> {
     let found = if config.pooler {
-        let (client, connection) = store::connect(url, None).await?;
-        tokio::spawn(connection);
+        let (client, _notifications) = store::connect(url, false).await?;
         trust::search_path(&client).await?
     } else {
         trust::search_path(client).await?
@@ -77,7 +73,7 @@ pub(super) async fn settings(client: &Client, own: bool) -> Result<Vec<Check>> {
 
 pub(super) async fn connections(client: &Client, config: &Config) -> Result<Vec<Check>> {
     let server = store::connections(client).await?;
-    let needed = i64::from(config.pool_size) + BESIDE_POOL;
+    let needed = i64::from(config.pool_size + BESIDE_PEOPLE);
     let found = format!("{} of {} are free, an instance takes {needed}", server.free, server.most);
     let change = if config.pooler {
         "raise the server's max_connections, or lower pool_size"

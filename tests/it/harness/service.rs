@@ -108,6 +108,11 @@ impl Service {
         drop(self.child.stderr.take());
     }
 
+    /// Waits until it has written this to standard output.
+    pub(crate) async fn printed(&self, what: &str, deadline: Duration) {
+        within(&format!("{what:?} on standard output"), deadline, self.stdout.wait_for(what)).await;
+    }
+
     /// Sends its whole process group a signal: SIGSTOP, SIGCONT and the like.
     pub(crate) fn signal(&self, signal: Signal) {
         killpg(self.pid, signal).expect("the service can be signalled");

@@ -35,7 +35,7 @@ async fn no_read_goes_through_a_table_of_jobs_row_by_row() {
     database.client().await.batch_execute("analyze").await.unwrap();
     let large = rows::large_tables(&database).await;
     assert!(large.len() >= 4, "job, ready, outcome and attempt are large: {large:?}");
-    let client = connect(&database, Purpose::Cold).await;
+    let client = connect(&database, Purpose::People).await;
     let check = async |what: &str, text: &str, parameters: &[&str]| {
         let plan = explain(&client, text, parameters).await;
         let whole = plan.reads_whole(&large);
@@ -55,7 +55,7 @@ async fn what_is_rare_has_an_index_of_its_own() {
     let database = harness::database().await;
     rows::fill(&database).await;
     database.client().await.batch_execute("analyze").await.unwrap();
-    let client = connect(&database, Purpose::Cold).await;
+    let client = connect(&database, Purpose::People).await;
     let rare = [
         ("status=failed", "outcome_unwell"),
         ("status=cancelled", "outcome_unwell"),

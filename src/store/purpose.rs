@@ -1,0 +1,153 @@
+//! What connections are for. Purposes do not share what can run out: slow readers take no connection from claims, a database
+//! that keeps submissions waiting takes none from outcomes, and probes have one of their own.
+//!
+//! An instance opens `pool_size` + 11 connections at most:
+//!
+//! | purpose | connections | for |
+//! |---|---|---|
+//! | people | `pool_size` | reading and operating: GET, cancel, retry, pause |
+//! | submissions | 3 | POST, and word to the other instances |
+//! | outcomes | 2 | settlements, progress |
+//! | claims | 1 | what the dispatcher asks |
+//! | heartbeat | 1 | what keeps leases |
+//! | upkeep | 1 | registration, rescue, pruning, partitions, depths of queues |
+//! | probes | 1 | `/health`, `/readyz` |
+//! | listener | 1 | LISTEN |
+//! | direct | 1 | at a time: migrations, removal of partitions, a look at sessions that do not answer |
+//!
+//! A request to cancel a statement goes over a connection that PostgreSQL does not count as a session; one is made at a time.
+
+use std::time::Duration;
+
+/// What a connection is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// What the dispatcher asks. A crash may forget a claim: its lease is random, and the job still waits.
+    Claims,
+    /// Heartbeats, which a crash may forget too.
+    Heartbeat,
+    /// Settlements, which it may not.
+    Outcomes,
+    /// Submissions, which it may not either.
+    Submissions,
+    /// Reading and operating, for people.
+    People,
+    /// What keeps the house.
+    Upkeep,
+    /// Whether the database would take a job.
+    Probes,
+}
+
+/// Connections beside those of the pools: the listener's, and a direct one.
+const ALONE: u32 = 2;
+
+/// Connections beside those for people.
+pub const BESIDE_PEOPLE: u32 = {
+    let (mut sum, mut nth) = (ALONE, 0);
+    while nth < Purpose::ALL.len() {
+        sum += Purpose::ALL[nth].fixed();
+        nth += 1;
+    }
+    sum
+};
+
+/// Plans that hold whatever the planner believes.
+const PINNED: &str = "-c jit=off -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off \
+                      -c enable_hashjoin=off -c enable_mergejoin=off";
+
+/// Plans for what is asked: one for every list would have to read all jobs. Cancelling and the like need their index before
+/// ANALYZE has ever run, too.
+const CUSTOM: &str = "-c jit=off -c plan_cache_mode=force_custom_plan -c enable_seqscan=off -c enable_hashjoin=off \
+                      -c enable_mergejoin=off";
+
+impl Purpose {
+    pub(super) const ALL: [Self; 7] = [
+        Self::Claims,
+        Self::Heartbeat,
+        Self::Outcomes,
+        Self::Submissions,
+        Self::People,
+        Self::Upkeep,
+        Self::Probes,
+    ];
+
+    /// How many connections it has whatever is configured.
+    const fn fixed(self) -> u32 {
+        match self {
+            Self::People => 0,
+            Self::Submissions => 3,
+            Self::Outcomes => 2,
+            Self::Claims | Self::Heartbeat | Self::Upkeep | Self::Probes => 1,
+        }
+    }
+
+    /// How many connections it has.
+    pub(super) fn connections(self, pool_size: u32) -> u32 {
+        if self == Self::People { pool_size } else { self.fixed() }
+    }
+
+    /// What metrics call its pool.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Claims => "relaxed",
+            Self::Heartbeat => "heartbeat",
+            Self::Outcomes => "outcomes",
+            Self::Submissions => "hot",
+            Self::People => "cold",
+            Self::Upkeep => "upkeep",
+            Self::Probes => "probes",
+        }
+    }
+
+    /// How long an answer is waited for here, whatever the network does: somewhat longer than the server works on it, but where
+    /// a later one is of no use.
+    pub(super) fn within(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Claims => 10,
+            Self::Heartbeat => 5,
+            Self::Outcomes | Self::Submissions => 15,
+            Self::People => 12,
+            Self::Upkeep => 40,
+            Self::Probes => 2,
+        })
+    }
+
+    /// How long a call waits for a connection before it says that the database cannot be reached.
+    pub(super) fn patience(self) -> Duration {
+        Duration::from_millis(if self == Self::Upkeep { 5_000 } else { 1_500 })
+    }
+
+    /// Whether a statement may be cancelled when nobody waits for its answer any more. While a synchronous standby is missing,
+    /// a cancellation makes COMMIT succeed, so nothing is cancelled that may be acknowledged by a second look.
+    pub(super) fn may_cancel(self) -> bool {
+        !matches!(self, Self::Outcomes | Self::Submissions)
+    }
+
+    /// The settings of its sessions, in the form of libpq's `options`.
+    pub fn settings(self) -> String {
+        let settings = match self {
+            Self::Claims | Self::Heartbeat | Self::Upkeep => {
+                "-c synchronous_commit=off -c lock_timeout=2000 -c statement_timeout=30000"
+            }
+            Self::Outcomes | Self::Submissions => "-c lock_timeout=1000 -c statement_timeout=60000",
+            Self::People => "-c lock_timeout=1500 -c statement_timeout=10000",
+            Self::Probes => "-c lock_timeout=1500 -c statement_timeout=1500",
+        };
+        let plans = if self == Self::People { CUSTOM } else { PINNED };
+        format!("{plans} {settings}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_takes_fifteen_connections_by_default_as_the_readme_says() {
+        let config = crate::config::Config::default();
+        assert_eq!(config.pool_size + BESIDE_PEOPLE, 15);
+        let readme =
+            include_str!("../../README.md").split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(readme.contains("An instance takes up to fifteen connections"));
+    }
+}

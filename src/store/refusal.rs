@@ -1,0 +1,116 @@
+//! Why no connection could be made: what waiting mends is told apart from what it does not, such as a wrong password, a
+//! certificate that is not trusted, or a pooler that takes no settings.
+
+use std::io;
+
+use tokio_postgres::error::SqlState;
+
+use super::error::{Error, with_sources};
+
+/// What came of trying the hosts of an address, one after the other.
+#[derive(Default)]
+pub(super) struct Refusals {
+    words: Vec<String>,
+    /// Whether no host would be usable a moment later.
+    lasting: Option<bool>,
+    state: Option<String>,
+}
+
+impl Refusals {
+    /// Takes in why this host (`HOST:PORT`) gave no connection.
+    pub(super) fn add(&mut self, host: &str, error: &tokio_postgres::Error) {
+        let text = with_sources(error);
+        let advice = advice(error, &text);
+        self.lasting = Some(self.lasting.unwrap_or(true) && advice.is_some());
+        self.state = error.code().map(|state| state.code().to_owned()).or(self.state.take());
+        self.words.push(match advice {
+            Some(advice) => format!("{host}: {text}. {advice}"),
+            None => format!("{host}: {text}"),
+        });
+    }
+
+    /// Takes in something that passes.
+    pub(super) fn add_passing(&mut self, host: &str, why: &str) {
+        self.lasting = Some(false);
+        self.words.push(format!("{host}: {why}"));
+    }
+
+    pub(super) fn into_error(self) -> Error {
+        // Addresses of one host often say the same.
+        let mut words = self.words;
+        words.dedup();
+        let text = words.join("; ");
+        if self.lasting == Some(true) {
+            Error::Misconfigured { state: self.state, message: text }
+        } else {
+            Error::Unavailable(text)
+        }
+    }
+}
+
+/// What to do about what no waiting mends; `None` for all else.
+fn advice(error: &tokio_postgres::Error, text: &str) -> Option<&'static str> {
+    match error.code() {
+        Some(state) => advice_of_state(state, text),
+        None => advice_of_text(error, text),
+    }
+}
+
+fn advice_of_state(state: &SqlState, text: &str) -> Option<&'static str> {
+    match state.code() {
+        _ if text.contains("unsupported startup parameter") => Some(
+            "This looks like a PgBouncer: set pooler = true, and listen_database_url to a direct connection",
+        ),
+        "0A000" => Some(
+            "This looks like a proxy that takes no session settings (RDS Proxy): set pooler = true, and listen_database_url to a direct connection",
+        ),
+        "3D000" => Some("Create the database, or name another one in database_url"),
+        "42501" => Some("Let the role connect: grant connect on database … to it"),
+        "22023" | "42601" | "42704" => Some(
+            "The server does not know a setting that is sent to it, or its value: look at options in database_url",
+        ),
+        "08P01" => Some("Something that is not a PostgreSQL, or a pooler, refuses the session"),
+        state if state.starts_with("28") => {
+            Some("Correct user or password in database_url, or the server's pg_hba.conf")
+        }
+        _ => None,
+    }
+}
+
+fn advice_of_text(error: &tokio_postgres::Error, text: &str) -> Option<&'static str> {
+    let own = error.to_string();
+    if own.starts_with("invalid configuration") || own.starts_with("authentication error") {
+        return Some("Correct user and password in database_url");
+    }
+    if !own.starts_with("error performing TLS handshake") || is_of_network(error) {
+        return None;
+    }
+    Some(match text {
+        _ if text.contains("does not support TLS") => {
+            "Switch ssl on in the server, or write sslmode=prefer in database_url"
+        }
+        _ if text.contains("UnsupportedCertVersion") => {
+            "The server's certificate is of X.509 version 1: make it anew in version 3"
+        }
+        _ if text.contains("UnknownIssuer") => {
+            "Name the file with the certificate of the server's CA: sslrootcert in database_url"
+        }
+        _ if text.contains("not valid for name") => {
+            "Connect by a name that the certificate has; sslmode=verify-ca does not look at names"
+        }
+        _ if text.contains("expired") || text.contains("not valid yet") => {
+            "Renew the server's certificate, or set the clocks"
+        }
+        _ => "Look at the server's certificate, and at sslmode and sslrootcert in database_url",
+    })
+}
+
+/// Whether the connection broke rather than that one side disliked the other.
+fn is_of_network(error: &tokio_postgres::Error) -> bool {
+    let cause =
+        std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
+    // Rustls wraps what it dislikes into an error of the kind `InvalidData`.
+    cause.is_some_and(|cause| {
+        cause.kind() != io::ErrorKind::InvalidData && cause.kind() != io::ErrorKind::InvalidInput
+    })
+}

@@ -1,0 +1,286 @@
+//! Connections: what nobody waits for any more costs none, and nobody's slowness takes one from another purpose.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use reveille::store::{Store, Target};
+use reveille::{Client, NewJob};
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::harness::look::{all_end, listens, value};
+use crate::harness::proxy::Mode;
+use crate::harness::{self, Cluster, Service, TestDatabase, background, eventually, within};
+
+const SOON: Duration = Duration::from_secs(10);
+/// The README's number.
+const SESSIONS_MOST: i64 = 15;
+const SESSIONS: &str = "select count(*) from pg_stat_activity
+    where application_name = 'reveille' and datname = current_database()";
+
+/// Counts the sessions of a service until it is dropped.
+struct Watched {
+    most: Arc<AtomicI64>,
+    watching: tokio::task::AbortHandle,
+}
+
+impl Watched {
+    async fn new(database: &TestDatabase) -> Self {
+        let client = database.client().await;
+        let most = Arc::new(AtomicI64::new(0));
+        let highest = most.clone();
+        let watching = tokio::spawn(async move {
+            loop {
+                highest.fetch_max(value(&client, SESSIONS).await, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        Self { most, watching: watching.abort_handle() }
+    }
+
+    fn most(&self) -> i64 {
+        self.most.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.watching.abort();
+    }
+}
+
+/// So many callers who hang up after this time.
+async fn hang_up(service: &Service, method: &str, path: &str, callers: usize, after: Duration) {
+    let mut all = JoinSet::new();
+    for _ in 0..callers {
+        let request = service.http().request(method, path).timeout(after);
+        all.spawn(async move { request.send().await.is_err() });
+    }
+    assert_eq!(all.join_all().await.len(), callers);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_who_hang_up_behind_a_lock_leave_no_session_beyond_the_number() {
+    let database = harness::database().await;
+    let service = Service::on(database.url()).start().await;
+    listens(&service).await;
+    let job = service.http().post_job(&json!({"payload": 1, "delay_seconds": 600})).await;
+    let path = format!("/jobs/{}/cancel", job.body["job_id"].as_str().unwrap());
+    let mut holder = database.client().await;
+    let holding = holder.transaction().await.unwrap();
+    holding.execute("select from reveille.ready for update", &[]).await.unwrap();
+    let watched = Watched::new(&database).await;
+    for _ in 0..6 {
+        hang_up(&service, "POST", &path, 50, Duration::from_millis(150)).await;
+    }
+    assert!(watched.most() <= SESSIONS_MOST, "{} sessions", watched.most());
+    // Cancelled, and not only left alone: there is a place again long before the lock is free.
+    eventually("a read is answered", Duration::from_secs(3), async || {
+        service.http().get("/queues").await.status == 200
+    })
+    .await;
+    holding.rollback().await.unwrap();
+    // The last of those who hung up may have got through.
+    let cancelled = service.http().post(&path, &json!({})).await;
+    assert!([200, 409].contains(&cancelled.status), "{cancelled:?}");
+    assert!(watched.most() <= SESSIONS_MOST, "{} sessions", watched.most());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn submissions_that_a_missing_standby_holds_up_leave_no_session_beyond_the_number() {
+    let cluster = Cluster::start().await;
+    let database = cluster.database().await;
+    let service = Service::on(database.url()).start().await;
+    listens(&service).await;
+    let client = database.client().await;
+    let standby = async |name: &str| {
+        client.batch_execute("set synchronous_commit = local").await.unwrap();
+        let set = format!("alter system set synchronous_standby_names = '{name}'");
+        client.batch_execute(&set).await.unwrap();
+        client.batch_execute("select pg_reload_conf()").await.unwrap();
+    };
+    let watched = Watched::new(&database).await;
+    standby("nobody").await;
+    eventually("commits are held up", SOON, async || {
+        let answer = service.http().post_job(&json!({"payload": 1})).await;
+        answer.body["code"] == "outcome_unknown"
+    })
+    .await;
+    for _ in 0..2 {
+        let mut callers = JoinSet::new();
+        for nth in 0..10 {
+            let http = service.http();
+            let job = match nth % 2 {
+                0 => json!({"payload": 1}),
+                _ => json!({"payload": 1, "unique_key": format!("k{nth}")}),
+            };
+            callers.spawn(async move { http.post_job(&job).await });
+        }
+        for answer in callers.join_all().await {
+            assert_eq!(answer.status, 503, "{answer:?}");
+        }
+    }
+    assert!(watched.most() <= SESSIONS_MOST, "{} sessions", watched.most());
+    standby("").await;
+    eventually("submissions are accepted", SOON, async || {
+        service.http().post_job(&json!({"payload": 1})).await.status == 201
+    })
+    .await;
+    let ended = "select count(*) = (select count(*) from reveille.job) from reveille.outcome";
+    eventually("every job has run", SOON, async || value::<bool>(&client, ended).await).await;
+    assert!(watched.most() <= SESSIONS_MOST, "{} sessions", watched.most());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_readers_do_not_keep_jobs_from_running() {
+    let database = harness::database().await;
+    let service = Service::on(database.url()).start().await;
+    listens(&service).await;
+    let client = database.client().await;
+    let mut holder = database.client().await;
+    let holding = holder.transaction().await.unwrap();
+    holding.batch_execute("lock table reveille.task in access exclusive mode").await.unwrap();
+    let reading = Arc::new(AtomicBool::new(true));
+    let mut readers = JoinSet::new();
+    for _ in 0..12 {
+        let (http, reading) = (service.http(), reading.clone());
+        readers.spawn(async move {
+            while reading.load(Ordering::Relaxed) {
+                http.get("/tasks").await;
+            }
+        });
+    }
+    let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'
+        and datname = current_database()";
+    eventually("readers wait", SOON, async || value::<i64>(&client, waiting).await >= 4).await;
+    let before: i64 = value(&client, "select count(*) from reveille.outcome").await;
+    for nth in 1..=8 {
+        // A queue that is new has to be made known.
+        let new = json!({"payload": 1, "queue": format!("new-{nth}")});
+        assert_eq!(service.http().post_job(&new).await.status, 201);
+        assert_eq!(service.http().post_job(&json!({"payload": 1})).await.status, 201);
+        all_end(&client, before + 2 * nth, Duration::from_secs(1)).await;
+    }
+    reading.store(false, Ordering::Relaxed);
+    holding.rollback().await.unwrap();
+    within("the readers end", SOON, readers.join_all()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn floods_of_probes_share_one_question_over_a_connection_of_their_own() {
+    let database = harness::database().await;
+    let service = Service::on(database.url()).start().await;
+    listens(&service).await;
+    let client = database.client().await;
+    let watched = Watched::new(&database).await;
+    let asked = "select query_start::text from pg_stat_activity
+        where datname = current_database() and query like '%transaction_read_only%'
+          and application_name = 'reveille'";
+    let begun = Instant::now();
+    let flood = async {
+        while begun.elapsed() < Duration::from_millis(1_600) {
+            hang_up(&service, "GET", "/health", 100, Duration::from_millis(20)).await;
+            hang_up(&service, "GET", "/readyz", 20, Duration::from_secs(5)).await;
+        }
+    };
+    let mut times = std::collections::HashSet::new();
+    let watching = async {
+        while begun.elapsed() < Duration::from_millis(1_600) {
+            let rows = client.query(asked, &[]).await.unwrap();
+            assert!(rows.len() <= 1, "{} connections for probes", rows.len());
+            times.extend(rows.iter().map(|row| row.try_get::<_, String>(0).unwrap()));
+        }
+    };
+    tokio::join!(flood, watching);
+    let took = begun.elapsed().as_secs_f64();
+    // Each question has two statements; at most one question in half a second.
+    assert!(
+        f64::from(u32::try_from(times.len()).unwrap()) <= 2.0 * (took / 0.5 + 2.0),
+        "{} in {took} s",
+        times.len()
+    );
+    assert!(watched.most() <= SESSIONS_MOST, "{} sessions", watched.most());
+}
+
+/// Accepts and says nothing, for as long as the test process lives.
+async fn silent_port() -> u16 {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    background().spawn(async move {
+        let mut all = Vec::new();
+        while let Ok(accepted) = listener.accept().await {
+            all.push(accepted);
+        }
+    });
+    port
+}
+
+/// `host=… port=… user=… dbname=…` of a proxy.
+fn of_proxy(url: &str, word: &str) -> String {
+    let value = url.split(' ').find_map(|pair| pair.strip_prefix(&format!("{word}=")));
+    value.unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_host_that_accepts_and_says_nothing_is_passed_by() {
+    let database = harness::database().await;
+    let proxy = database.proxy().await;
+    let [port, user, name] = ["port", "user", "dbname"].map(|word| of_proxy(proxy.url(), word));
+    let url = format!(
+        "postgres://{user}@127.0.0.1:{},127.0.0.1:{port}/{name}?connect_timeout=1&target_session_attrs=read-write",
+        silent_port().await
+    );
+    let service = Service::on(&url).start().await;
+    let job = service.http().post("/jobs?wait=10", &json!({"payload": 1})).await;
+    assert_eq!(job.body["status"], "completed");
+}
+
+/// What a frozen primary and a standby that was promoted look like from here.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_freezes_is_left_for_the_one_that_takes_over() {
+    let database = harness::database().await;
+    let (first, second) = (database.proxy().await, database.proxy().await);
+    second.set(Mode::Blackhole);
+    let [one, other] = [&first, &second].map(|proxy| of_proxy(proxy.url(), "port"));
+    let [user, name] = ["user", "dbname"].map(|word| of_proxy(first.url(), word));
+    let url = format!(
+        "host=127.0.0.1,127.0.0.1 port={one},{other} user={user} dbname={name} sslmode=disable \
+         connect_timeout=1 target_session_attrs=primary"
+    );
+    let service = Service::on(&url).start().await;
+    listens(&service).await;
+    second.set(Mode::Pass);
+    first.set(Mode::Blackhole);
+    let begun = Instant::now();
+    eventually("submissions are accepted", Duration::from_secs(15), async || {
+        service.http().post_job(&json!({"payload": 1})).await.status == 201
+    })
+    .await;
+    let job = service.http().post("/jobs?wait=10", &json!({"payload": 1})).await;
+    assert_eq!(job.body["status"], "completed", "after {:?}", begun.elapsed());
+    eventually("it is ready", SOON, async || service.http().get("/readyz").await.status == 200)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_submits_over_two_connections_and_knows_the_clock_of_the_database() {
+    let database = harness::database().await;
+    let watched = Watched::new(&database).await;
+    let client = Client::connect(database.url()).await.unwrap();
+    let mut jobs = JoinSet::new();
+    for nth in 0..200 {
+        let client = client.clone();
+        jobs.spawn(async move { client.submit(NewJob::new("noop", &nth)).await.is_ok() });
+    }
+    assert!(jobs.join_all().await.into_iter().all(|kept| kept));
+    assert!((1..=2).contains(&watched.most()), "{} sessions", watched.most());
+
+    let target = Target::parse(database.url()).unwrap();
+    let mut ahead = Vec::new();
+    for _ in 0..3 {
+        ahead.push(Store::open_to_submit(&target, 2).await.unwrap().clock.ahead_seconds());
+    }
+    // To the microsecond the clocks of two processes are never the same three times.
+    assert!(ahead.iter().any(|ahead| *ahead != 0.0), "{ahead:?}");
+}

@@ -1,0 +1,26 @@
+#!/bin/sh
+# Makes the certificates of the tests anew: for a century, and for nothing but tests.
+set -e
+cd "$(dirname "$0")"
+days="-days 36500"
+key() { openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1.key" 2>/dev/null; }
+ca() { # NAME: an authority.
+  key "$1"
+  openssl req -x509 -new -key "$1.key" $days -subj "/CN=$1" -out "$1.crt" \
+    -addext basicConstraints=critical,CA:TRUE -addext keyUsage=keyCertSign
+}
+ca ca
+ca other
+# A server's, signed by the authority.
+key server
+openssl req -new -key server.key -subj /CN=db.test -out server.csr
+printf 'subjectAltName=DNS:db.test\nbasicConstraints=CA:FALSE\n' > server.ext
+openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial $days -extfile server.ext -out server.crt
+# A server's that signed itself, as PostgreSQL's manual makes one: OpenSSL calls it an authority as well.
+key self
+openssl req -x509 -new -key self.key $days -subj /CN=db.test -addext subjectAltName=DNS:db.test -out self.crt
+# Of X.509 version 1.
+key old
+openssl req -new -key old.key -subj /CN=db.test -out old.csr
+openssl x509 -req -in old.csr -signkey old.key $days -out old.crt
+rm -f ./*.csr ./*.ext ./*.srl ca.key other.key
