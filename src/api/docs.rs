@@ -10,11 +10,18 @@ use poem_openapi::{OpenApi, OpenApiService, Webhook};
 const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src 'self' data:; \
                       font-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/// Where the page begins to use the specification that it brings with it.
+const CALLS: &str = "SwaggerUIBundle({";
+/// The page tries its calls beside itself, so that they stay behind a proxy's prefix.
+const TO_HERE: &str =
+    r#"spec.servers = [{url: window.location.pathname.replace(/\/docs\/?$/, "") || "/"}];"#;
+
 /// Adds `/docs`, `/openapi.json` and `/openapi.yaml` to `route`.
 pub fn add<T: OpenApi, W: Webhook>(route: Route, service: &OpenApiService<T, W>) -> Route {
     // Without an icon of its own, a browser asks for one that is not there, and reports it as an error of the page.
     let icon = "<head><link rel=\"icon\" href=\"data:,\">";
-    let page = Bytes::from(service.swagger_ui_html().replacen("<head>", icon, 1));
+    let page = service.swagger_ui_html().replacen("<head>", icon, 1);
+    let page = Bytes::from(page.replacen(CALLS, &format!("{TO_HERE}\n    {CALLS}"), 1));
     route
         .at("/docs", file("text/html; charset=utf-8", page.clone()))
         .at("/docs/", file("text/html; charset=utf-8", page))

@@ -3,12 +3,12 @@
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-/// The strong tag of a representation.
+/// The weak tag of a representation: what is told beside it may differ.
 pub fn tag(representation: &impl Serialize) -> String {
     // What cannot be written is refused when it is answered; its tag matches nothing.
     let bytes = serde_json::to_vec(representation).unwrap_or_default();
     let digest = Sha256::digest(&bytes);
-    let mut tag = String::from("\"");
+    let mut tag = String::from("W/\"");
     for byte in digest.iter().take(16) {
         tag.push_str(&format!("{byte:02x}"));
     }
@@ -16,10 +16,14 @@ pub fn tag(representation: &impl Serialize) -> String {
     tag
 }
 
-/// Whether `If-None-Match` names this tag: then there is nothing new.
+/// Whether `If-None-Match` names this tag, by the weak comparison: then there is nothing new.
 pub fn is_known(if_none_match: Option<&str>, tag: &str) -> bool {
     let named = if_none_match.unwrap_or_default().split(',').map(str::trim);
-    named.into_iter().any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag)
+    named.into_iter().any(|one| one == "*" || opaque(one) == opaque(tag))
+}
+
+fn opaque(tag: &str) -> &str {
+    tag.strip_prefix("W/").unwrap_or(tag)
 }
 
 #[cfg(test)]
@@ -30,8 +34,8 @@ mod tests {
     fn a_tag_is_found_in_a_list() {
         let (tag, other) = (tag(&1), tag(&2));
         assert_ne!(tag, other);
-        assert!(tag.len() == 34 && tag.starts_with('"') && tag.ends_with('"'), "{tag}");
-        for header in [format!("{other}, {tag}"), format!("W/{tag}"), "*".into()] {
+        assert!(tag.len() == 36 && tag.starts_with("W/\"") && tag.ends_with('"'), "{tag}");
+        for header in [format!("{other}, {tag}"), opaque(&tag).to_owned(), "*".into()] {
             assert!(is_known(Some(&header), &tag), "{header}");
         }
         assert!(!is_known(Some(&other), &tag) && !is_known(None, &tag));

@@ -236,17 +236,13 @@ fn problem(error: &poem::Error, route: Option<&Route>) -> Problem {
         return Problem::unauthorized(unauthorized.to_string(), unauthorized.challenge());
     }
     if let Some(openapi::ParseParamError { name, reason }) = error.downcast_ref() {
-        return Problem::bad_request(
-            "invalid_parameter",
-            parameter("query or header parameter", name, reason),
-        );
+        let detail = parameter("query or header parameter", name, reason);
+        return Problem::parameter(name, "invalid_parameter", detail);
     }
     if let Some(openapi::ParsePathError { name, reason }) = error.downcast_ref() {
         let name = route.and_then(|route| route.parameter(name)).unwrap_or(name);
-        return Problem::bad_request(
-            "invalid_parameter",
-            parameter("path parameter", name, reason),
-        );
+        let detail = parameter("path parameter", name, reason);
+        return Problem::parameter(name, "invalid_parameter", detail);
     }
     match error.status().as_u16() {
         404 => Problem::not_found(

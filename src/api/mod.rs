@@ -39,6 +39,7 @@ use poem_openapi::{OpenApiService, Tags};
 use self::browsers::Browsers;
 use crate::auth::{Guard, Tokens};
 use crate::events::Events;
+use crate::job::JobId;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::submitter::Submitter;
@@ -50,6 +51,17 @@ pub struct Services(Arc<Parts>);
 impl Services {
     pub fn new(parts: Parts) -> Self {
         Self(Arc::new(parts))
+    }
+}
+
+impl Services {
+    /// Where a job can be read: relative to `POST /jobs` unless the public URL is known, so that it stays behind a proxy's
+    /// prefix.
+    fn location(&self, id: JobId) -> String {
+        match &self.public_url {
+            Some(url) => format!("{url}/jobs/{id}"),
+            None => format!("jobs/{id}"),
+        }
     }
 }
 
@@ -69,6 +81,8 @@ pub struct Parts {
     /// Why jobs may have to wait.
     pub hints: hints::Hints,
     pub shutdown: Shutdown,
+    /// Where callers reach the API, if not where it listens; without a slash at its end.
+    pub public_url: Option<String>,
     /// Writes all metrics in the format of Prometheus.
     pub metrics: Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>,
 }
@@ -97,8 +111,11 @@ type Apis = (
     health::HealthApi,
 );
 
-/// The API as it is documented; needs no database.
-fn service() -> OpenApiService<Apis, ()> {
+/// The server of the specification, relative to where it is read.
+const HERE: &str = "/";
+
+/// The API as it is documented, and where; needs no database.
+fn service(server: &str) -> OpenApiService<Apis, ()> {
     let apis = (
         jobs::JobsApi,
         jobs::JobApi,
@@ -107,7 +124,7 @@ fn service() -> OpenApiService<Apis, ()> {
         instances::InstancesApi,
         health::HealthApi,
     );
-    OpenApiService::new(apis, "Reveille", env!("CARGO_PKG_VERSION")).description(
+    OpenApiService::new(apis, "Reveille", env!("CARGO_PKG_VERSION")).server(server).description(
         "A push-driven PostgreSQL job queue. Submit a job with `POST /jobs`, and read what became of it with `GET /jobs/{job_id}`. \
          Errors are `application/problem+json` (RFC 9457) with a stable `code`; `detail` says what to do.",
     )
@@ -115,12 +132,12 @@ fn service() -> OpenApiService<Apis, ()> {
 
 /// The specification as JSON, as it is served and committed.
 pub fn spec_json() -> String {
-    docs::json(&service())
+    docs::json(&service(HERE))
 }
 
 /// The specification as YAML, as it is served and committed.
 pub fn spec_yaml() -> String {
-    docs::yaml(&service())
+    docs::yaml(&service(HERE))
 }
 
 /// Everything that is served. Until [`Behind::open`] that is only how the service stands.
@@ -149,7 +166,7 @@ impl Behind {
     /// # Errors
     /// When the specification cannot be read back: a mistake of the program.
     pub fn open(&self, services: Services) -> serde_json::Result<()> {
-        let service = service();
+        let service = service(services.public_url.as_deref().unwrap_or(HERE));
         let query = query::KnownQuery::from_spec(&docs::json(&service))?;
         let render = services.metrics.clone();
         let metrics = make(move |_| {

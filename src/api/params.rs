@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 
+use chrono::{DateTime, Utc};
 use poem::Request;
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::types::{ParseFromParameter, ParseResult, Type};
 use uuid::Uuid;
 
 use super::problem::Problem;
-use crate::job::JobId;
+use crate::job::{JobId, moment};
 use crate::queue::QueueName;
 
 /// A parameter that is taken as text, and read by the operation, so that the answer to a bad one has a code of its own.
@@ -68,6 +69,22 @@ text!(
     }
 );
 text!(
+    /// How many items a page is to have.
+    LimitText, "integer_limit", MetaSchema {
+        minimum: Some(1.0), maximum: Some(200.0), ..MetaSchema::new_with_format("integer", "uint32")
+    }
+);
+text!(
+    /// How many seconds a call may wait.
+    WaitText, "integer_wait", MetaSchema {
+        minimum: Some(0.0), maximum: Some(60.0), ..MetaSchema::new_with_format("integer", "uint32")
+    }
+);
+text!(
+    /// A time.
+    TimeText, "string_date-time", MetaSchema::new_with_format("string", "date-time")
+);
+text!(
     /// Preferences as they stand in `Prefer` (RFC 7240).
     PreferText, "string_prefer", MetaSchema::new("string")
 );
@@ -87,7 +104,7 @@ impl IdText {
     pub fn job(&self) -> Result<JobId, Problem> {
         Uuid::parse_str(&self.0).map(JobId).map_err(|_| {
             let detail = "A job's id is a UUID, such as 0199a3c0-b5d2-7c3f-8a51-f0e2d4c6b8a0. Take it from the answer to the submission.";
-            Problem::bad_request("invalid_job_id", detail)
+            Problem::parameter("job_id", "invalid_job_id", detail)
         })
     }
 }
@@ -99,26 +116,60 @@ impl QueueText {
                 "A queue's name is {}. GET /queues lists those that there are.",
                 QueueName::RULE
             );
-            Problem::bad_request("invalid_queue_name", detail)
+            Problem::parameter("queue", "invalid_queue_name", detail)
         })
     }
 }
 
-/// How many items a page is to have: 1 to 200, or what is usual for such a list.
-pub fn page_limit(limit: Option<u32>, usual: u32) -> Result<u32, Problem> {
-    let limit = limit.unwrap_or(usual);
-    if (1..=200).contains(&limit) {
-        return Ok(limit);
+impl WaitText {
+    /// Seconds, if it is a whole number of them.
+    pub fn seconds(&self) -> Option<u32> {
+        self.0.parse().ok()
     }
-    let detail = "limit is a number from 1 to 200. Follow next_cursor for more.";
-    Err(Problem::bad_request("invalid_limit", detail))
 }
 
-/// The `Link` to the next page of the list that `request` asks for (RFC 8288).
-pub fn next_link(request: &Request, cursor: Option<&str>) -> Option<String> {
+impl TimeText {
+    /// The time by RFC 3339. In a query a `+` that is not written `%2B` is a blank, so a blank before an offset is a `+`.
+    pub fn time(&self, name: &str) -> Result<DateTime<Utc>, Problem> {
+        let offset = |text: &str| text.len() == 5 && text.as_bytes()[2] == b':';
+        let with_plus = match self.0.rsplit_once(' ') {
+            Some((moment, zone)) if offset(zone) => format!("{moment}+{zone}"),
+            _ => self.0.clone(),
+        };
+        moment::parse(&with_plus).ok_or_else(|| {
+            let detail = format!(
+                "{name} must be an RFC 3339 time with a zone, such as 2030-01-31T08:00:00Z. Write the + of an offset as %2B."
+            );
+            Problem::parameter(name, "invalid_parameter", detail)
+        })
+    }
+}
+
+/// 400 for a name that nothing here can have.
+pub fn invalid_name(name: &str, code: &str, rule: &str) -> Problem {
+    let detail = format!("{name} must be {rule}. Leave the parameter out for any.");
+    Problem::parameter(name, code, detail)
+}
+
+/// How many items a page is to have: 1 to 200, or what is usual for such a list.
+pub fn page_limit(limit: Option<LimitText>, usual: u32) -> Result<u32, Problem> {
+    let Some(LimitText(text)) = limit else { return Ok(usual) };
+    let limit = text.parse().ok().filter(|limit| (1..=200).contains(limit));
+    limit.ok_or_else(|| {
+        let detail = "limit must be a whole number from 1 to 200. Follow next_cursor for more.";
+        Problem::parameter("limit", "invalid_limit", detail)
+    })
+}
+
+/// The `Link` to the next page of the list that `request` asks for (RFC 8288). Relative to that request unless the public
+/// URL is known, so that it stays behind a proxy's prefix.
+pub fn next_link(request: &Request, public: Option<&str>, cursor: Option<&str>) -> Option<String> {
     let cursor = cursor?;
     let query = request.uri().query().unwrap_or_default();
-    let mut link = format!("<{}?", request.uri().path());
+    let mut link = match public {
+        Some(url) => format!("<{url}{}?", request.uri().path()),
+        None => "<?".to_owned(),
+    };
     for pair in query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("cursor=")) {
         link.push_str(pair);
         link.push('&');
@@ -129,8 +180,8 @@ pub fn next_link(request: &Request, cursor: Option<&str>) -> Option<String> {
 
 /// 400 for a cursor that no list has given.
 pub fn invalid_cursor() -> Problem {
-    let detail = "This is no cursor of a list. Pass next_cursor of the page before as it is, or leave it out.";
-    Problem::bad_request("invalid_cursor", detail)
+    let detail = "cursor is not one that a list has given. Pass next_cursor of the page before as it is, or leave it out.";
+    Problem::parameter("cursor", "invalid_cursor", detail)
 }
 
 /// 404 for a job.
@@ -139,4 +190,24 @@ pub fn no_job(id: JobId) -> Problem {
         "There is no job {id}. Its retention may be over, or it was deleted, or never submitted here."
     );
     Problem::not_found("job_not_found", detail)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plus_that_became_a_blank_is_understood() {
+        let time = |text: &str| TimeText(text.into()).time("created_after");
+        let utc = time("2030-01-31T08:00:00Z").unwrap();
+        for text in
+            ["2030-01-31T09:00:00 01:00", "2030-01-31T09:00:00+01:00", "2030-01-31 08:00:00Z"]
+        {
+            assert_eq!(time(text).unwrap(), utc, "{text}");
+        }
+        for text in ["", "2030-01-31", "2030-01-31 08:00", "2030-01-31T08:00:00", "tomorrow"] {
+            assert!(format!("{:?}", time(text).unwrap_err()).contains("%2B"), "{text}");
+        }
+    }
 }

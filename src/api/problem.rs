@@ -53,7 +53,7 @@ struct Details {
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<String>,
-    /// Every wrong place in the request body.
+    /// Every wrong place in the request body, or the wrong parameter.
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
     errors: Option<Vec<ProblemError>>,
@@ -63,12 +63,15 @@ struct Details {
     job_id: Option<Uuid>,
 }
 
-/// One wrong place in a request body.
+/// One wrong place in a request.
 #[derive(Debug, Clone, PartialEq, Object, Serialize)]
-#[oai(rename = "FieldError", example)]
+#[oai(rename = "FieldError", example, skip_serializing_if_is_none)]
 pub struct ProblemError {
-    /// JSON pointer (RFC 6901) into the request body; empty for the body as a whole.
+    /// JSON pointer (RFC 6901) into the request body; empty for the body as a whole, and for a parameter.
     pub pointer: String,
+    /// The parameter that is wrong, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parameter: Option<String>,
     /// Stable name of what is wrong there.
     pub code: String,
     /// What is wrong and what to do.
@@ -94,6 +97,18 @@ impl Problem {
     /// 400: the request cannot be read at all.
     pub fn bad_request(code: &str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    /// 400 for a parameter; `errors` names it.
+    pub fn parameter(name: &str, code: &str, detail: impl Into<String>) -> Self {
+        let mut problem = Self::bad_request(code, detail);
+        problem.0.details.errors = Some(vec![ProblemError {
+            pointer: String::new(),
+            parameter: Some(name.into()),
+            code: code.into(),
+            message: problem.0.details.detail.clone(),
+        }]);
+        problem
     }
 
     /// 401 with the challenge that RFC 6750 asks for.
@@ -204,7 +219,8 @@ impl Problem {
 
 impl From<FieldError> for ProblemError {
     fn from(error: FieldError) -> Self {
-        Self { pointer: error.pointer, code: error.code.into(), message: error.message }
+        let FieldError { pointer, code, message } = error;
+        Self { pointer, parameter: None, code: code.into(), message }
     }
 }
 
@@ -280,6 +296,7 @@ impl Example for ProblemError {
     fn example() -> Self {
         Self {
             pointer: "/queue".into(),
+            parameter: None,
             code: "invalid_name".into(),
             message: "`queue` must be 1 to 64 of a-z 0-9 _ - .".into(),
         }

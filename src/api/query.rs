@@ -1,9 +1,10 @@
-//! Query parameters that no operation has are refused: a filter that is misspelt would else be no filter at all. So is U+0000,
-//! in the path too, which PostgreSQL knows no text with.
+//! Query parameters that no operation has are refused: a filter that is misspelt would else be no filter at all. So is one that
+//! has a single value and stands there twice, and U+0000, in the path too, which PostgreSQL knows no text with.
 //!
 //! What an operation has is read from the specification. One that never answers 400 takes whatever comes: health checks are
 //! asked by machines that add parameters of their own.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -23,6 +24,8 @@ pub struct KnownQuery(Arc<HashMap<String, Vec<Operation>>>);
 struct Operation {
     path: Vec<String>,
     names: Vec<String>,
+    /// Those of the names that may stand there more than once.
+    lists: Vec<String>,
 }
 
 impl KnownQuery {
@@ -39,12 +42,15 @@ impl KnownQuery {
                     continue;
                 }
                 let parameters = operation["parameters"].as_array().into_iter().flatten();
-                let names = parameters
-                    .filter(|parameter| parameter["in"] == "query")
-                    .filter_map(|parameter| Some(parameter["name"].as_str()?.to_owned()));
+                let parameters: Vec<_> =
+                    parameters.filter(|parameter| parameter["in"] == "query").collect();
+                let name =
+                    |parameter: &&serde_json::Value| Some(parameter["name"].as_str()?.to_owned());
+                let lists = parameters.iter().filter(|it| it["schema"]["type"] == "array");
                 known.entry(method.to_ascii_uppercase()).or_default().push(Operation {
                     path: path.split('/').map(str::to_owned).collect(),
-                    names: names.collect(),
+                    names: parameters.iter().filter_map(name).collect(),
+                    lists: lists.filter_map(name).collect(),
                 });
             }
         }
@@ -67,10 +73,18 @@ impl KnownQuery {
             let detail = "The path or the query holds the character U+0000 (%00), which PostgreSQL cannot keep. Nothing here has it in its name.";
             return Err(Problem::bad_request("nul_character", detail));
         }
+        let mut seen: Vec<Cow<'_, str>> = Vec::new();
         for (name, _) in form_urlencoded::parse(query.as_bytes()) {
             if !operation.names.iter().any(|known| *known == name) {
                 return Err(unknown(&name, &operation.names));
             }
+            if seen.contains(&name) && !operation.lists.iter().any(|list| *list == name) {
+                let detail = format!(
+                    "`{name}` stands in the query more than once, and only one value can count. Send it once."
+                );
+                return Err(Problem::parameter(&name, "repeated_parameter", detail));
+            }
+            seen.push(name);
         }
         Ok(())
     }
@@ -104,7 +118,7 @@ fn unknown(name: &str, known: &[String]) -> Problem {
     };
     let name: String = name.chars().take(100).collect();
     let detail = format!("This operation has no query parameter `{name}`.{hint}");
-    Problem::bad_request("unknown_parameter", detail)
+    Problem::parameter(&name, "unknown_parameter", detail)
 }
 
 impl<E: Endpoint> Middleware<E> for KnownQuery {
@@ -147,6 +161,7 @@ mod tests {
             known.check(&method, path, query).map_err(|problem| format!("{problem:?}"))
         };
         check("GET", "/jobs", "status=failed&limit=3").unwrap();
+        check("GET", "/jobs", "status=failed&status=queued&tag=a&tag=b&include=payload").unwrap();
         check("HEAD", "/jobs/7", "wait=3").unwrap();
         check("GET", "/health", "whatever=1").unwrap();
         check("GET", "/nothing", "whatever=1").unwrap();
@@ -154,6 +169,8 @@ mod tests {
             ("GET", "/jobs", "stauts=failed", "Did you mean `status`?"),
             ("POST", "/jobs", "q=1", "Known: wait."),
             ("POST", "/jobs/batch", "wait=1", "It has none."),
+            ("GET", "/jobs", "limit=1&limit=100", "repeated_parameter"),
+            ("GET", "/jobs/7", "wait=1&wait=2", "Send it once."),
             ("GET", "/jobs", "queue=%00", "nul_character"),
             ("GET", "/tasks/a%00", "", "nul_character"),
         ] {

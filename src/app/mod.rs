@@ -152,6 +152,7 @@ impl Service {
             events,
             hints: api::hints::Hints::new(store.clone()),
             shutdown: shutdown.clone(),
+            public_url: config.public_url.as_ref().map(|url| url.as_str().to_owned()),
             metrics: sight.writer(),
         });
         let grace = config.shutdown_grace;

@@ -13,13 +13,17 @@ use crate::job::JobId;
 use crate::job::json::Json;
 use crate::job::state::Status;
 
-/// Which jobs a list is to have; what is `None` does not matter.
+/// Which jobs a list is to have; what is `None` or empty does not matter.
 #[derive(Clone, Debug, Default)]
 pub struct JobFilter {
-    pub status: Option<Status>,
-    pub queue: Option<String>,
-    pub task: Option<String>,
-    pub tag: Option<String>,
+    /// Any of these.
+    pub statuses: Vec<Status>,
+    /// Any of these.
+    pub queues: Vec<String>,
+    /// Any of these.
+    pub tasks: Vec<String>,
+    /// All of these.
+    pub tags: Vec<String>,
     pub unique_key: Option<String>,
     pub created_after: Option<DateTime<Utc>>,
     pub created_before: Option<DateTime<Utc>>,
@@ -35,7 +39,8 @@ pub struct JobFilter {
 /// Some of the jobs of a list.
 #[derive(Debug)]
 pub struct JobPage {
-    /// At most as many as were asked for, and fewer, even none, where one call would have had to look at too many others.
+    /// At most as many as were asked for. Fewer, even none, where one call would have had to look at too many others, or where
+    /// they are large.
     pub jobs: Vec<JobRow>,
     /// Below which job to go on; nothing where there are no more.
     pub next: Option<JobId>,
@@ -49,19 +54,73 @@ const LOOKED_AT_TWICE: i64 = 500;
 /// Where the index of tags or keys leads to jobs scattered over the table.
 const LOOKED_UP: i64 = 250;
 
+/// A page ends after the job with which its payloads, results and errors have so many bytes: a page of 200 large jobs would have
+/// hundreds of MiB, and several readers of it more than the process may take.
+const PAGE_BYTES: i64 = 8 * 1024 * 1024;
+
+/// The table that is walked for the jobs of a list.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Each,
+    Waiting,
+    Completed,
+    Unwell,
+    Processing,
+}
+
+impl Way {
+    /// As the statement spells it.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Each => "each",
+            Self::Waiting => "waiting",
+            Self::Completed => "completed",
+            Self::Unwell => "unwell",
+            Self::Processing => "processing",
+        }
+    }
+
+    fn of(status: Status) -> Self {
+        match status {
+            Status::Scheduled | Status::Queued => Self::Waiting,
+            Status::Processing => Self::Processing,
+            Status::Completed => Self::Completed,
+            Status::Failed | Status::Cancelled => Self::Unwell,
+        }
+    }
+}
+
 impl JobFilter {
+    fn way(&self) -> Way {
+        let Some(way) = self.statuses.first().map(|status| Way::of(*status)) else {
+            return Way::Each;
+        };
+        let alike = self.statuses.iter().all(|status| Way::of(*status) == way);
+        // An index leads to the few jobs that have a tag or a key; those that run are fewer still.
+        let led = !self.tags.is_empty() || self.unique_key.is_some();
+        if alike && (!led || way == Way::Processing) { way } else { Way::Each }
+    }
+
     fn looks(&self) -> i64 {
-        let by_job = self.payload_contains.is_some()
-            || self.status.is_some_and(Status::is_final)
-                && (self.queue.is_some() || self.task.is_some());
-        if self.tag.is_some() || self.unique_key.is_some() {
+        let narrowed = !self.queues.is_empty() || !self.tasks.is_empty();
+        let twice = match self.way() {
+            Way::Each => !self.statuses.is_empty(),
+            Way::Completed | Way::Unwell => narrowed,
+            Way::Waiting | Way::Processing => false,
+        };
+        if !self.tags.is_empty() || self.unique_key.is_some() {
             LOOKED_UP
-        } else if by_job {
+        } else if twice || self.payload_contains.is_some() {
             LOOKED_AT_TWICE
         } else {
             LOOKED_AT
         }
     }
+}
+
+/// `None`, which any job passes, for an empty list.
+fn some<T>(list: &[T]) -> Option<&[T]> {
+    (!list.is_empty()).then_some(list)
 }
 
 impl Store {
@@ -70,20 +129,21 @@ impl Store {
         let before = filter.created_before.map_or(Uuid::max(), first_id);
         let below = filter.below.map_or(before, |id| id.0.min(before));
         let least = filter.created_after.map_or(Uuid::nil(), first_id);
-        let status = filter.status.map(Status::as_str);
+        let statuses: Vec<&str> = filter.statuses.iter().copied().map(Status::as_str).collect();
         let payload = filter.payload_contains.clone().map(Jsonb);
         // One more tells whether there is a next page.
         let (limit, looks) = (i64::from(filter.limit) + 1, filter.looks());
-        let statement = sql!("job/list": TEXT, TEXT, TEXT, TEXT, TEXT, UUID, UUID, JSONB, BOOL, BOOL, INT8, INT8);
+        let statement = sql!("job/list": TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT, UUID, UUID, JSONB, BOOL, BOOL, INT8, INT8,
+            TEXT, INT8);
         let rows = self
             .people
             .query(
                 statement,
                 &[
-                    &status,
-                    &filter.queue,
-                    &filter.task,
-                    &filter.tag,
+                    &some(&statuses),
+                    &some(&filter.queues),
+                    &some(&filter.tasks),
+                    &some(&filter.tags),
                     &filter.unique_key,
                     &below,
                     &least,
@@ -92,6 +152,8 @@ impl Store {
                     &filter.results,
                     &limit,
                     &looks,
+                    &filter.way().as_str(),
+                    &PAGE_BYTES,
                 ],
             )
             .await?;

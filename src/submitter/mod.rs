@@ -38,6 +38,9 @@ use writer::Writer;
 
 /// How long a submission may take before its caller is told that the database is not there.
 const PATIENCE: Duration = Duration::from_millis(1_900);
+/// How long a list may take whatever its size, and for how many bytes of payloads it may take a second more.
+const LIST_PATIENCE: Duration = Duration::from_secs(2);
+const BYTES_A_SECOND: usize = 4 * 1024 * 1024;
 /// How long a list waits for a key that an open transaction holds: not so long that its deadline comes first.
 const LIST_KEY_WAIT: Duration = Duration::from_millis(1_400);
 /// Submissions on their way; beyond, callers wait for a place.
@@ -82,6 +85,11 @@ impl SubmitError {
             Self::Refused(_) => "internal_error",
         }
     }
+}
+
+fn list_patience(jobs: &[Submission]) -> Duration {
+    let bytes: usize = jobs.iter().map(|job| job.payload.as_str().len()).sum();
+    LIST_PATIENCE + Duration::from_secs_f64(bytes as f64 / BYTES_A_SECOND as f64)
 }
 
 fn words(faults: &[FieldError]) -> String {
@@ -163,7 +171,7 @@ impl Submitter {
 
     /// Submits a list of jobs in one transaction: all of them or none. Answers in their order.
     pub async fn submit_many(&self, jobs: Vec<Submission>) -> Result<Vec<Written>, SubmitError> {
-        let (writer, deadline) = (self.writer(), Instant::now() + PATIENCE);
+        let (writer, deadline) = (self.writer(), Instant::now() + list_patience(&jobs));
         self.be_sure_of_the_time(deadline).await?;
         let jobs: Vec<(JobId, Submission)> =
             jobs.into_iter().map(|job| (self.ids.next(), job)).collect();

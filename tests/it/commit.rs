@@ -339,3 +339,33 @@ async fn a_batch_of_which_one_is_rejected_inserts_nothing() {
     assert_eq!(jobs(&client).await, 1);
     assert_eq!(value::<i64>(&client, "select count(*) from reveille.unique_key").await, 1);
 }
+
+/// Sixteen MiB may take six seconds; a small batch that waits as long is given up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_batch_has_the_time_that_its_size_takes() {
+    let database = harness::database().await;
+    let service = Service::on(database.url()).env("REVEILLE_WORKERS", "0").start().await;
+    let client = database.client().await;
+    let filler = "x".repeat(512 << 10);
+    let batch = json!((0..32).map(|nth| json!({"payload": [nth, filler]})).collect::<Vec<_>>());
+    let small = json!([{"payload": 1}, {"payload": 2}]);
+    let mut locker = harness::cluster::connect(database.url()).await;
+    let lock = locker.transaction().await.unwrap();
+    lock.batch_execute("lock table reveille.job in share mode").await.unwrap();
+    let begun = Instant::now();
+    let send = |batch: Value| {
+        let http = service.http();
+        tokio::spawn(async move { http.post("/jobs/batch", &batch).await })
+    };
+    let (large, small) = (send(batch), send(small));
+    let small = within("the small one is given up", SOON, small).await.unwrap();
+    assert_eq!(small.status, 503, "{small:?}");
+    eventually("more than a small one may take", SOON, async || {
+        begun.elapsed() > Duration::from_secs(3)
+    })
+    .await;
+    lock.commit().await.unwrap();
+    let large = within("the large one is kept", SOON, large).await.unwrap();
+    assert_eq!(large.status, 201, "{:?}", large.body["code"]);
+    assert_eq!(jobs(&client).await, 32);
+}

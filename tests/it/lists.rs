@@ -3,7 +3,9 @@
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::harness::{self, Service, TestDatabase, within};
 
@@ -49,6 +51,18 @@ const FILTERS: &[(&str, &str)] = &[
     ("unique_key=again&status=queued&queue=few", "false"),
 ];
 
+/// Jobs of some 900 kB each, oldest first, with the nth as `nth` of the payload.
+async fn large(service: &Service, count: usize) {
+    let filler = "x".repeat(900_000);
+    for begin in (0..count).step_by(30) {
+        let jobs: Vec<Value> = (begin..count.min(begin + 30))
+            .map(|nth| json!({"payload": {"nth": nth, "filler": filler}, "delay_seconds": 600}))
+            .collect();
+        let submitted = service.http().post("/jobs/batch", &json!(jobs)).await;
+        assert_eq!(submitted.status, 201, "{}", submitted.body);
+    }
+}
+
 async fn filled() -> TestDatabase {
     let database = harness::database().await;
     database.holds_rows_without_jobs();
@@ -75,7 +89,9 @@ async fn walk(service: &Service, filter: &str) -> (Vec<String>, usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_filter_finds_all_of_its_jobs_however_far_apart_they_lie() {
     let database = filled().await;
-    let service = Service::on(database.url()).env("REVEILLE_WORKERS", "0").start().await;
+    // The leases are of workers that never lived: their jobs are not to be taken back while they are looked for.
+    let service = Service::on(database.url()).env("REVEILLE_LOST_AFTER_SECONDS", "3600");
+    let service = service.env("REVEILLE_WORKERS", "0").start().await;
     let client = database.client().await;
     for (filter, condition) in FILTERS {
         let sql = format!(
@@ -102,4 +118,57 @@ async fn the_command_line_goes_on_until_it_has_something_to_show() {
     });
     let shown = within("the list", Duration::from_secs(30), list).await.unwrap();
     assert_eq!(shown.lines().count(), 2, "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_large_jobs_ends_at_some_8_mib_and_the_next_goes_on() {
+    let database = harness::database().await;
+    let service = Service::on(database.url()).env("REVEILLE_WORKERS", "0").start().await;
+    large(&service, 25).await;
+    let (mut seen, mut pages, mut cursor) = (Vec::new(), 0, String::new());
+    loop {
+        let path = format!("/jobs?include=payload&limit=200{cursor}");
+        let answer = service.http().request("GET", &path).send().await.unwrap();
+        let body = answer.bytes().await.unwrap();
+        assert!(body.len() < 10 << 20, "a page has {} bytes", body.len());
+        let page: Value = serde_json::from_slice(&body).unwrap();
+        let jobs = page["data"].as_array().unwrap();
+        seen.extend(jobs.iter().map(|job| job["payload"]["nth"].as_u64().unwrap()));
+        pages += 1;
+        match page.get("next_cursor").and_then(Value::as_str) {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen, (0..25).rev().collect::<Vec<_>>());
+    assert_eq!(pages, 3);
+    // Without payloads nothing is large.
+    let (ids, pages) = walk(&service, "limit=200").await;
+    assert_eq!((ids.len(), pages), (25, 1));
+}
+
+/// Callers that ask for large pages and take nothing of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_readers_of_large_pages_take_no_more_memory_than_their_pages() {
+    let database = harness::database().await;
+    let service = Service::on(database.url()).env("REVEILLE_WORKERS", "0").start().await;
+    large(&service, 30).await;
+    let address = service.url().trim_start_matches("http://").to_owned();
+    let mut readers = Vec::new();
+    for _ in 0..50 {
+        let mut reader = TcpStream::connect(&address).await.unwrap();
+        let request = "GET /jobs?include=payload&limit=200 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        reader.write_all(request.as_bytes()).await.unwrap();
+        readers.push(reader);
+    }
+    for reader in &mut readers {
+        let mut status = [0; 12];
+        let read = reader.read_exact(&mut status);
+        within("the page begins", Duration::from_secs(60), read).await.unwrap();
+        assert!(matches!(&status, b"HTTP/1.1 200" | b"HTTP/1.1 503"), "{status:?}");
+    }
+    let status = std::fs::read_to_string(format!("/proc/{}/status", service.process_id())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(peak < 900 << 10, "{peak} kB at most");
 }

@@ -144,7 +144,7 @@ pub enum BatchAnswer {
 #[derive(Debug, Clone, Object, Serialize)]
 #[oai(example, skip_serializing_if_is_none)]
 pub struct JobPage {
-    /// The jobs, the newest first; perhaps fewer than `limit` although more follow.
+    /// The jobs, the newest first; perhaps fewer than `limit` although more follow. A page ends at some 8 MiB.
     pub data: Vec<Job>,
     /// Where the next page begins: pass it as `cursor`. Absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -204,7 +204,7 @@ pub enum GetAnswer {
     #[oai(status = 200)]
     Job(
         Body<Job>,
-        /// The tag of this representation, for `If-None-Match`.
+        /// The weak tag of the job without its `warnings` and `progress`, for `If-None-Match`.
         #[oai(header = "ETag")]
         String,
         /// The preference that was followed: `wait=N`.
@@ -214,7 +214,7 @@ pub enum GetAnswer {
     /// The job is as it was when it was read with the tag in `If-None-Match`.
     #[oai(status = 304)]
     NotModified(
-        /// The tag of this representation.
+        /// The weak tag of the job without its `warnings` and `progress`.
         #[oai(header = "ETag")]
         String,
         /// The preference that was followed: `wait=N`.

@@ -2,6 +2,7 @@
 
 mod answers;
 mod attempts;
+mod filters;
 mod one;
 mod view;
 mod wait;
@@ -13,18 +14,20 @@ use poem_openapi::param::{Header, Query};
 use uuid::Uuid;
 
 use answers::{
-    BatchAnswer, Include, JobPage, ListAnswer, SubmissionOutcome, SubmitAnswer, Submitted,
-    SubmittedBatch,
+    BatchAnswer, JobPage, ListAnswer, SubmissionOutcome, SubmitAnswer, Submitted, SubmittedBatch,
 };
+use filters::{Includes, Names, Statuses};
 pub use one::JobApi;
-use view::{Job, JobStatus};
+use view::Job;
 use wait::Patience;
 
 use super::Services;
 use super::answers::{BODY, Refused};
 use super::body::{Body, Read};
 use super::failure::of_batch;
-use super::params::{PreferText, invalid_cursor, next_link, page_limit};
+use super::params::{
+    LimitText, PreferText, TimeText, WaitText, invalid_cursor, invalid_name, next_link, page_limit,
+};
 use super::problem::Problem;
 use super::security::Bearer;
 use super::submission::{BatchBody, SubmissionBody};
@@ -55,14 +58,14 @@ impl JobsApi {
         &self,
         services: Data<&Services>,
         /// Answer when the job has ended, or after so many seconds (at most 60) with status 202.
-        wait: Query<Option<u32>>,
+        wait: Query<Option<WaitText>>,
         /// `wait=N` is the same as the query parameter. One that cannot be followed is ignored.
         #[oai(name = "Prefer")]
         prefer: Header<Option<PreferText>>,
         job: Read<SubmissionBody>,
         _token: Bearer,
     ) -> Result<SubmitAnswer, Refused<SubmitJob>> {
-        let Patience { wait, applied } = Patience::of(wait.0, prefer.0.as_ref())?;
+        let Patience { wait, applied } = Patience::of(wait.0.as_ref(), prefer.0.as_ref())?;
         let (queue, task) = (job.0.0.queue.clone(), job.0.0.task.clone());
         let written = services.submitter.submit(job.0.0).await?;
         let (id, existing) = (written.job_id, written.outcome == Outcome::Existing);
@@ -75,7 +78,7 @@ impl JobsApi {
         } else if !existing {
             submitted.warnings = services.hints.of(queue.as_str(), task.as_str()).await;
         }
-        let (body, location) = (Body(submitted), format!("/jobs/{id}"));
+        let (body, location) = (Body(submitted), services.location(id));
         Ok(match (wait.is_some() && !Status::from(body.0.status).is_final(), existing) {
             (true, _) => SubmitAnswer::Waiting(body, location, applied),
             (_, true) => SubmitAnswer::Existing(body, location, applied),
@@ -112,69 +115,72 @@ impl JobsApi {
     /// List jobs
     ///
     /// The newest first, and stable while jobs arrive. Payloads and results are left out unless `include` asks for them.
-    /// A page may have fewer jobs than `limit`, even none, although more follow: one call looks at some thousands, and the next
-    /// goes on where it stopped. Only a page without `next_cursor` is the last.
+    /// A page may have fewer jobs than `limit`, even none, although more follow: one call looks at some thousands and reads some
+    /// 8 MiB, and the next goes on where it stopped. Only a page without `next_cursor` is the last.
     #[oai(path = "/jobs", method = "get", operation_id = "list_jobs")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn list_jobs(
         &self,
         request: &Request,
         services: Data<&Services>,
-        /// Only jobs that stand so.
-        status: Query<Option<JobStatus>>,
-        /// Only jobs of this queue.
-        queue: Query<Option<String>>,
-        /// Only jobs of this task.
-        task: Query<Option<String>>,
-        /// Only jobs with this tag.
-        tag: Query<Option<String>>,
+        /// Only jobs that stand so; several, repeated or with commas: any of them.
+        status: Query<Option<Statuses>>,
+        /// Only jobs of this queue; several, repeated or with commas: any of them.
+        queue: Query<Option<Names>>,
+        /// Only jobs of this task; several, repeated or with commas: any of them.
+        task: Query<Option<Names>>,
+        /// Only jobs with this tag; repeated: with all of them.
+        tag: Query<Option<Names>>,
         /// Only jobs with this unique key.
         unique_key: Query<Option<String>>,
         /// Only jobs submitted at this time or later (RFC 3339).
-        created_after: Query<Option<chrono::DateTime<chrono::Utc>>>,
+        created_after: Query<Option<TimeText>>,
         /// Only jobs submitted before this time (RFC 3339).
-        created_before: Query<Option<chrono::DateTime<chrono::Utc>>>,
+        created_before: Query<Option<TimeText>>,
         /// Only jobs whose payload contains this JSON, as `@>` of jsonb has it.
         payload_contains: Query<Option<String>>,
-        /// What to read beside the rest; may be repeated.
-        include: Query<Option<Vec<Include>>>,
+        /// What to read beside the rest; several, repeated or with commas.
+        include: Query<Option<Includes>>,
         /// How many jobs a page has, 1 to 200; 50 without it.
-        limit: Query<Option<u32>>,
+        limit: Query<Option<LimitText>>,
         /// `next_cursor` of the page before.
         cursor: Query<Option<String>>,
         _token: Bearer,
     ) -> Result<ListAnswer, Refused<ListJobs>> {
-        let limit = page_limit(limit.0, 50)?;
-        let payload_contains = match payload_contains.0 {
-            Some(text) => Some(Json::parse(text.as_bytes()).map_err(|fault| {
-                Problem::bad_request(
-                    "invalid_payload_contains",
-                    format!("payload_contains must be JSON: {}", fault.message),
-                )
-            })?),
-            None => None,
-        };
-        let include = include.0.unwrap_or_default();
+        let beside = Includes::read(include.0)?;
+        if unique_key.0.as_ref().is_some_and(String::is_empty) {
+            return Err(
+                invalid_name("unique_key", "invalid_parameter", "1 to 255 characters").into()
+            );
+        }
+        let time = |text: Option<TimeText>, name| text.map(|text| text.time(name)).transpose();
         let filter = JobFilter {
-            status: status.0.map(Into::into),
-            queue: queue.0,
-            task: task.0,
-            tag: tag.0,
+            statuses: Statuses::read(status.0)?,
+            queues: Names::queues(queue.0)?,
+            tasks: Names::tasks(task.0)?,
+            tags: Names::tags(tag.0)?,
             unique_key: unique_key.0,
-            created_after: created_after.0,
-            created_before: created_before.0,
-            payload_contains,
+            created_after: time(created_after.0, "created_after")?,
+            created_before: time(created_before.0, "created_before")?,
+            payload_contains: payload_contains.0.map(read_contained).transpose()?,
             below: cursor.0.as_deref().map(read_cursor).transpose()?,
-            payloads: include.contains(&Include::Payload),
-            results: include.contains(&Include::Result),
-            limit,
+            payloads: beside.payloads,
+            results: beside.results,
+            limit: page_limit(limit.0, 50)?,
         };
         let page = services.store.job_list(&filter).await?;
         let next_cursor = page.next.map(|id| id.0.simple().to_string());
-        let link = next_link(request, next_cursor.as_deref());
+        let link = next_link(request, services.public_url.as_deref(), next_cursor.as_deref());
         let data = page.jobs.into_iter().map(Job::from).collect();
         Ok(ListAnswer::Page(Body(JobPage { data, next_cursor }), link))
     }
+}
+
+fn read_contained(text: String) -> Result<Json, Problem> {
+    Json::parse(text.as_bytes()).map_err(|fault| {
+        let detail = format!("payload_contains must be JSON: {}", fault.message);
+        Problem::parameter("payload_contains", "invalid_payload_contains", detail)
+    })
 }
 
 fn read_cursor(text: &str) -> Result<JobId, Problem> {

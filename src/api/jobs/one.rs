@@ -11,7 +11,7 @@ use super::super::answers::{CHANGE, Refused};
 use super::super::body::Body;
 use super::super::etag;
 use super::super::failure::after_change;
-use super::super::params::{IdText, PreferText, no_job};
+use super::super::params::{IdText, PreferText, WaitText, no_job};
 use super::super::problem::Problem;
 use super::super::security::Bearer;
 use super::answers::{CancelAnswer, DeleteAnswer, GetAnswer};
@@ -49,20 +49,21 @@ impl JobApi {
         /// The job's id, from the answer to its submission.
         job_id: Path<IdText>,
         /// Answer when the job has ended, or after so many seconds (at most 60) as it stands then.
-        wait: Query<Option<u32>>,
+        wait: Query<Option<WaitText>>,
         /// `wait=N` is the same as the query parameter. One that cannot be followed is ignored.
         #[oai(name = "Prefer")]
         prefer: Header<Option<PreferText>>,
-        /// The `ETag` of an earlier answer: if the job is still so, the answer is 304 and empty.
+        /// The `ETag` of an earlier answer: if the job is still so, the answer is 304 and empty. `warnings` and `progress` do
+        /// not count, because they change by themselves.
         #[oai(name = "If-None-Match")]
         if_none_match: Header<Option<String>>,
         _token: Bearer,
     ) -> Result<GetAnswer, Refused<GetJob>> {
         let id = job_id.0.job()?;
-        let Patience { wait, applied } = Patience::of(wait.0, prefer.0.as_ref())?;
+        let Patience { wait, applied } = Patience::of(wait.0.as_ref(), prefer.0.as_ref())?;
         let job = services.wait_for(id, wait.unwrap_or_default()).await?;
-        let job = job.ok_or_else(|| no_job(id))?;
-        let tag = etag::tag(&job);
+        let mut job = job.ok_or_else(|| no_job(id))?;
+        let tag = job.tag();
         if etag::is_known(if_none_match.0.as_deref(), &tag) {
             return Ok(GetAnswer::NotModified(tag, applied));
         }
@@ -177,6 +178,16 @@ impl JobApi {
             }
             Deleted::Unknown => Err(no_job(id).into()),
         }
+    }
+}
+
+impl Job {
+    /// The entity tag of the job without what changes by itself.
+    fn tag(&mut self) -> String {
+        let (warnings, progress) = (std::mem::take(&mut self.warnings), self.progress.take());
+        let tag = etag::tag(self);
+        (self.warnings, self.progress) = (warnings, progress);
+        tag
     }
 }
 

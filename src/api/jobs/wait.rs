@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::super::Services;
-use super::super::params::PreferText;
+use super::super::params::{PreferText, WaitText};
 use super::super::problem::Problem;
 use super::view::{Job, JobStatus};
 use crate::job::JobId;
@@ -21,12 +21,12 @@ pub struct Patience {
 
 impl Patience {
     /// From the query parameter, or without it from `Prefer: wait=N`.
-    pub fn of(query: Option<u32>, prefer: Option<&PreferText>) -> Result<Self, Problem> {
+    pub fn of(query: Option<&WaitText>, prefer: Option<&PreferText>) -> Result<Self, Problem> {
         let preferred = prefer.and_then(preferred_wait);
-        if query.is_some_and(|seconds| seconds > WAIT_MOST_SECONDS) {
-            return Err(invalid_wait());
-        }
-        let seconds = query.or(preferred);
+        let query = query.map(|text| {
+            text.seconds().filter(|it| *it <= WAIT_MOST_SECONDS).ok_or_else(invalid_wait)
+        });
+        let seconds = query.transpose()?.or(preferred);
         let applied = preferred.and(seconds).map(|seconds| format!("wait={seconds}"));
         Ok(Self { wait: seconds.map(|seconds| Duration::from_secs(seconds.into())), applied })
     }
@@ -38,8 +38,8 @@ fn preferred_wait(prefer: &PreferText) -> Option<u32> {
 }
 
 fn invalid_wait() -> Problem {
-    let detail = "wait is a whole number of seconds from 0 to 60. Ask again after that.";
-    Problem::bad_request("invalid_wait", detail)
+    let detail = "wait must be a whole number of seconds from 0 to 60. Ask again after that.";
+    Problem::parameter("wait", "invalid_wait", detail)
 }
 
 impl Services {
@@ -75,10 +75,13 @@ mod tests {
 
     #[test]
     fn patience_comes_from_the_query_or_the_preference() {
-        let of = |query, prefer: Option<&[&str]>| {
+        let of = |query: Option<u32>, prefer: Option<&[&str]>| {
+            let query = query.map(|seconds| seconds.to_string());
+            let query =
+                query.map(|it| WaitText::parse_from_parameter(&it).map_err(|_| ()).unwrap());
             let prefer = prefer
                 .map(|lines| PreferText::parse_from_parameters(lines).map_err(|_| ()).unwrap());
-            Patience::of(query, prefer.as_ref()).map(|it| (it.wait, it.applied))
+            Patience::of(query.as_ref(), prefer.as_ref()).map(|it| (it.wait, it.applied))
         };
         let known = |query, prefer| of(query, prefer).unwrap();
         let seconds = |seconds| Some(Duration::from_secs(seconds));

@@ -13,7 +13,7 @@ use super::Services;
 use super::answers::{CHANGE, Refused};
 use super::body::Body;
 use super::failure::after_change;
-use super::params::{QueueText, invalid_cursor, next_link, page_limit};
+use super::params::{LimitText, QueueText, invalid_cursor, next_link, page_limit};
 use super::problem::Problem;
 use super::security::Bearer;
 use crate::queue::QueueName;
@@ -40,7 +40,7 @@ impl QueuesApi {
         request: &Request,
         services: Data<&Services>,
         /// How many queues a page has, 1 to 200; 100 without it.
-        limit: Query<Option<u32>>,
+        limit: Query<Option<LimitText>>,
         /// `next_cursor` of the page before.
         cursor: Query<Option<String>>,
         _token: Bearer,
@@ -55,7 +55,7 @@ impl QueuesApi {
         names.truncate(limit as usize);
         let rows = services.store.queue_state(&names).await?;
         let next_cursor = names.last().filter(|_| more).map(ToString::to_string);
-        let link = next_link(request, next_cursor.as_deref());
+        let link = next_link(request, services.public_url.as_deref(), next_cursor.as_deref());
         let data = rows.into_iter().map(Queue::from).collect();
         Ok(ListAnswer::Page(Body(QueuePage { data, next_cursor }), link))
     }

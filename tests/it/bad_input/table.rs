@@ -170,7 +170,9 @@ fn calls() -> Vec<Case> {
         let unknown = call(method, format!("/jobs/{UNKNOWN}{end}"), 404, "job_not_found");
         let malformed = call(method, format!("/jobs/17{end}"), 400, "invalid_job_id");
         all.push(Case { name: "an unknown id", ..unknown }.says(UNKNOWN));
-        all.push(Case { name: "a malformed id", ..malformed }.says("UUID"));
+        all.push(
+            Case { name: "a malformed id", ..malformed }.says("UUID").at("", "invalid_job_id"),
+        );
     }
     let list = [
         ("a malformed cursor", "cursor=x", "invalid_cursor", "next_cursor"),
@@ -183,14 +185,19 @@ fn calls() -> Vec<Case> {
         ),
     ];
     for (name, query, code, says) in list {
-        all.push(Case { name, ..call("GET", format!("/jobs?{query}"), 400, code) }.says(says));
+        all.push(
+            Case { name, ..call("GET", format!("/jobs?{query}"), 400, code) }
+                .says(says)
+                .at("", code),
+        );
     }
-    for (name, query) in [
-        ("an unknown status", "status=done"),
-        ("a limit in words", "limit=ten"),
-        ("a time that is none", "created_after=yesterday"),
+    for (name, query, code) in [
+        ("an unknown status", "status=done", "invalid_parameter"),
+        ("a limit in words", "limit=ten", "invalid_limit"),
+        ("a time that is none", "created_after=yesterday", "invalid_parameter"),
     ] {
-        all.push(Case { name, ..call("GET", format!("/jobs?{query}"), 400, "invalid_parameter") });
+        let call = call("GET", format!("/jobs?{query}"), 400, code);
+        all.push(Case { name, ..call }.at("", code));
     }
     all.push(Case { name: "an unknown path", ..call("GET", "/job".into(), 404, "path_not_found") });
     all.push(Case {

@@ -1,0 +1,172 @@
+//! The parameters of a list of jobs that may be repeated. Any of the statuses, queues and tasks, and all of the tags; all but
+//! tags, which may hold commas, may also be written as one with commas.
+
+use std::borrow::Cow;
+
+use poem_openapi::registry::{MetaSchemaRef, Registry};
+use poem_openapi::types::{ParseFromParameter, ParseResult, Type};
+
+use super::super::params::invalid_name;
+use super::super::problem::Problem;
+use super::answers::Include;
+use super::view::JobStatus;
+use crate::job::state::Status;
+use crate::queue::{QueueName, TaskName};
+
+macro_rules! list {
+    ($(#[$doc:meta])* $type:ident, $item:ty) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone)]
+        pub struct $type(Vec<String>);
+
+        impl Type for $type {
+            const IS_REQUIRED: bool = true;
+            type RawValueType = Self;
+            type RawElementValueType = Self;
+
+            fn name() -> Cow<'static, str> {
+                <Vec<$item>>::name()
+            }
+
+            fn schema_ref() -> MetaSchemaRef {
+                <Vec<$item>>::schema_ref()
+            }
+
+            fn register(registry: &mut Registry) {
+                <$item>::register(registry);
+            }
+
+            fn as_raw_value(&self) -> Option<&Self> {
+                Some(self)
+            }
+
+            fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+                Box::new(std::iter::empty())
+            }
+        }
+
+        impl ParseFromParameter for $type {
+            fn parse_from_parameter(value: &str) -> ParseResult<Self> {
+                Ok(Self(vec![value.to_owned()]))
+            }
+
+            fn parse_from_parameters<I: IntoIterator<Item = A>, A: AsRef<str>>(
+                values: I,
+            ) -> ParseResult<Self> {
+                Ok(Self(values.into_iter().map(|value| value.as_ref().to_owned()).collect()))
+            }
+        }
+    };
+}
+list!(
+    /// Names, of which the parameter knows more.
+    Names, String
+);
+list!(
+    /// Statuses.
+    Statuses, JobStatus
+);
+list!(
+    /// What is read beside the rest.
+    Includes, Include
+);
+
+fn pieces(values: &[String]) -> impl Iterator<Item = &str> {
+    values.iter().flat_map(|value| value.split(',')).map(str::trim)
+}
+
+impl Statuses {
+    pub fn read(list: Option<Self>) -> Result<Vec<Status>, Problem> {
+        let list = list.map_or_else(Vec::new, |list| list.0);
+        let read = |piece: &str| {
+            Status::parse(piece).ok_or_else(|| {
+                unknown(
+                    "status",
+                    piece,
+                    "scheduled, queued, processing, completed, failed, cancelled",
+                )
+            })
+        };
+        pieces(&list).map(read).collect()
+    }
+}
+
+/// What a list has beside the rest.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Beside {
+    pub payloads: bool,
+    pub results: bool,
+}
+
+impl Includes {
+    pub fn read(list: Option<Self>) -> Result<Beside, Problem> {
+        let list = list.map_or_else(Vec::new, |list| list.0);
+        let mut beside = Beside::default();
+        for piece in pieces(&list) {
+            match piece {
+                "payload" => beside.payloads = true,
+                "result" => beside.results = true,
+                _ => return Err(unknown("include", piece, "payload, result")),
+            }
+        }
+        Ok(beside)
+    }
+}
+
+impl Names {
+    pub fn queues(list: Option<Self>) -> Result<Vec<String>, Problem> {
+        let list = list.map_or_else(Vec::new, |list| list.0);
+        let read = |name: &str| {
+            let known = QueueName::new(name).map(|name| name.as_str().to_owned());
+            known.ok_or_else(|| invalid_name("queue", "invalid_queue_name", QueueName::RULE))
+        };
+        pieces(&list).map(read).collect()
+    }
+
+    pub fn tasks(list: Option<Self>) -> Result<Vec<String>, Problem> {
+        let list = list.map_or_else(Vec::new, |list| list.0);
+        let read = |name: &str| {
+            let known = TaskName::new(name).map(|name| name.as_str().to_owned());
+            known.ok_or_else(|| invalid_name("task", "invalid_parameter", TaskName::RULE))
+        };
+        pieces(&list).map(read).collect()
+    }
+
+    pub fn tags(list: Option<Self>) -> Result<Vec<String>, Problem> {
+        let list = list.map_or_else(Vec::new, |list| list.0);
+        if list.iter().any(String::is_empty) {
+            return Err(invalid_name("tag", "invalid_parameter", "1 to 64 characters"));
+        }
+        Ok(list)
+    }
+}
+
+fn unknown(name: &str, piece: &str, known: &str) -> Problem {
+    let piece: String = piece.chars().take(100).collect();
+    let detail = format!(
+        "{name} must be one or more of {known}, and `{piece}` is not. Repeat the parameter or separate them by commas."
+    );
+    Problem::parameter(name, "invalid_parameter", detail)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_repeated_or_have_commas() {
+        let texts = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let statuses = Statuses::read(Some(Statuses(texts(&["failed, queued", "completed"]))));
+        assert_eq!(statuses.unwrap(), [Status::Failed, Status::Queued, Status::Completed]);
+        assert_eq!(Names::queues(Some(Names(texts(&["a,b", "c"])))).unwrap(), ["a", "b", "c"]);
+        assert_eq!(Names::tags(Some(Names(texts(&["a,b", "c"])))).unwrap(), ["a,b", "c"]);
+        let both = Beside { payloads: true, results: true };
+        assert_eq!(Includes::read(Some(Includes(texts(&["payload,result"])))).unwrap(), both);
+        for wrong in ["", "a,,b", "A"] {
+            let problem = Names::queues(Some(Names(texts(&[wrong])))).unwrap_err();
+            assert_eq!(problem.code(), "invalid_queue_name");
+        }
+        assert!(Names::queues(None).unwrap().is_empty());
+    }
+}
