@@ -192,34 +192,46 @@ impl Duties {
 /// The most jobs whose leavings wait; the oldest are forgotten beyond.
 const LEFT_MOST: usize = 100_000;
 
-/// The way of what outcomes leave behind to the tidier: jobs that have ended and had a unique key.
+/// The way of what outcomes leave behind to the tidier.
 #[derive(Clone, Debug, Default)]
 pub struct Leftovers(Arc<(Mutex<Left>, Notify)>);
 
+/// Jobs whose outcomes leave something behind.
 #[derive(Debug, Default)]
-struct Left {
-    ended: Vec<JobId>,
+pub struct Left {
+    /// They have ended, and may hold a unique key.
+    pub ended: Vec<JobId>,
+    /// They have snoozed, and may have done so many times.
+    pub snoozed: Vec<JobId>,
     closed: bool,
 }
 
 impl Leftovers {
-    /// These jobs have ended, and may hold a unique key.
-    pub fn ended(&self, ids: impl IntoIterator<Item = JobId>) {
-        let mut left = lock(&self.0.0);
-        left.ended.extend(ids);
-        let excess = left.ended.len().saturating_sub(LEFT_MOST);
-        left.ended.drain(..excess);
-        drop(left);
+    /// Adds jobs that have ended and may hold a unique key, and jobs that have snoozed.
+    pub fn add(&self, ended: Vec<JobId>, snoozed: Vec<JobId>) {
+        if ended.is_empty() && snoozed.is_empty() {
+            return;
+        }
+        {
+            let Left { ended: all_ended, snoozed: all_snoozed, .. } = &mut *lock(&self.0.0);
+            for (all, ids) in [(all_ended, ended), (all_snoozed, snoozed)] {
+                all.extend(ids);
+                all.drain(..all.len().saturating_sub(LEFT_MOST));
+            }
+        }
         self.0.1.notify_one();
     }
 
     /// What came since the last call, at least one; `None` when no more will come. For one taker.
-    pub async fn take(&self) -> Option<Vec<JobId>> {
+    pub async fn take(&self) -> Option<Left> {
         loop {
             {
                 let mut left = lock(&self.0.0);
-                if !left.ended.is_empty() {
-                    return Some(std::mem::take(&mut left.ended));
+                if !left.ended.is_empty() || !left.snoozed.is_empty() {
+                    let closed = left.closed;
+                    let taken = std::mem::take(&mut *left);
+                    left.closed = closed;
+                    return Some(taken);
                 }
                 if left.closed {
                     return None;

@@ -11,19 +11,18 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use metrics::{counter, histogram};
+use metrics::histogram;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-#[cfg(feature = "faults")]
-use super::mutant;
-use super::running::Running;
-use crate::events::{Events, Leftovers};
+use super::running::{Key, Running};
+use super::settler::{APART, Done, Settler, TOGETHER};
+use crate::events::Events;
 use crate::job::{JobId, LeaseId};
 use crate::listener::{IDS_MOST, news};
-use crate::store::lease::{Settled, Settlement};
+use crate::store::Store;
+use crate::store::lease::Settlement;
 use crate::store::worker::Progress;
-use crate::store::{Error, Store};
 
 /// Outcomes that wait in the channel; a batch that gathers and two in flight come on top.
 pub(super) const WAITING_MOST: usize = 10_000;
@@ -33,7 +32,9 @@ const BATCH_MOST: usize = 1000;
 const BESIDE_LEAST: usize = BATCH_MOST / 2;
 /// Bytes of results and errors in one statement.
 const BYTES_MOST: usize = 16 << 20;
-const PAUSE_MOST: Duration = Duration::from_secs(1);
+/// When outcomes that the database refused are tried again.
+const KEPT_LEAST: Duration = Duration::from_millis(500);
+const KEPT_MOST: Duration = Duration::from_secs(5);
 /// News of outcomes is gathered for so long: NOTIFY takes a database-wide lock.
 const NEWS_EVERY: Duration = Duration::from_millis(10);
 const REPORT_EVERY: Duration = Duration::from_secs(1);
@@ -47,19 +48,29 @@ pub(super) async fn run(
 ) {
     let (tell, told) = mpsc::unbounded_channel();
     let teller = tokio::spawn(tell_others(store.clone(), told));
-    let settle = |batch: Vec<Settlement>| settle_all(&store, batch, &running, &events, &tell);
-    let (mut waiting, mut open) = (Waiting::default(), true);
-    let mut flying = FuturesUnordered::new();
-    while open || !flying.is_empty() {
+    let settler = Settler { store: store.clone(), leftovers: events.leftovers.clone() };
+    let settle = |batch: Vec<Settlement>, tries: u32| {
+        settle_all(&settler, batch, tries, &running, &events, &tell)
+    };
+    let (mut waiting, mut kept, mut open) = (Waiting::default(), Kept::new(), true);
+    let (mut flying, mut again) = (FuturesUnordered::new(), FuturesUnordered::new());
+    while open || !flying.is_empty() || !again.is_empty() || !kept.is_empty() {
         tokio::select! {
-            Some(leases) = flying.next() => waiting.landed(leases),
+            Some(Landed { leases, kept: refused }) = flying.next() => {
+                waiting.landed(leases);
+                kept.add(refused);
+            }
+            Some(Landed { kept: refused, .. }) = again.next() => kept.tried(refused),
+            () = sleep_until(kept.at), if !kept.is_empty() && again.is_empty() => {
+                again.push(settle(mem::take(&mut kept.outcomes), APART));
+            }
             come = waiting.receive(&mut settlements), if open && waiting.has_room() => open = come,
         }
         while let Some(batch) = waiting.next(flying.len()) {
-            flying.push(settle(batch));
+            flying.push(settle(batch, TOGETHER));
         }
     }
-    drop(flying);
+    drop((flying, again));
     drop(tell);
     let _ = teller.await;
 }
@@ -110,19 +121,58 @@ impl Waiting {
     }
 }
 
-/// Settles what fits into a statement or more, and tells of it. Answers the leases.
+/// Outcomes that the database refused, until they are tried again: apart from the others, which they do not hold up.
+struct Kept {
+    outcomes: Vec<Settlement>,
+    at: Instant,
+    pause: Duration,
+}
+
+impl Kept {
+    fn new() -> Self {
+        Self { outcomes: Vec::new(), at: Instant::now(), pause: KEPT_LEAST }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.outcomes.is_empty()
+    }
+
+    fn add(&mut self, outcomes: Vec<Settlement>) {
+        if self.is_empty() {
+            self.at = Instant::now() + self.pause;
+        }
+        self.outcomes.extend(outcomes);
+    }
+
+    /// Takes back what was refused again; the next try comes later then.
+    fn tried(&mut self, refused: Vec<Settlement>) {
+        self.pause = if refused.is_empty() { KEPT_LEAST } else { (self.pause * 2).min(KEPT_MOST) };
+        self.at = Instant::now() + self.pause;
+        self.outcomes.extend(refused);
+    }
+}
+
+/// What is left of a batch once it has been settled.
+struct Landed {
+    leases: Vec<LeaseId>,
+    kept: Vec<Settlement>,
+}
+
+/// Settles what fits into a statement or more, and tells of it.
 async fn settle_all(
-    store: &Store,
+    settler: &Settler,
     batch: Vec<Settlement>,
+    tries: u32,
     running: &Running,
     events: &Events,
     tell: &mpsc::UnboundedSender<Vec<JobId>>,
-) -> Vec<LeaseId> {
+) -> Landed {
     histogram!("reveille_settle_batch_size").record(u32::try_from(batch.len()).unwrap_or(u32::MAX));
-    let mut rest = &batch[..];
+    let (mut rest, mut kept) = (&batch[..], Vec::new());
     while !rest.is_empty() {
         let (part, more) = rest.split_at(fitting(rest));
-        let ended = settle(store, &events.leftovers, part).await;
+        let Done { ended, kept: refused } = settler.settle(part, tries).await;
+        kept.extend(refused);
         if !ended.is_empty() {
             events.ends.ended(ended.iter().copied());
             let _ = tell.send(ended);
@@ -130,8 +180,10 @@ async fn settle_all(
         rest = more;
     }
     let leases = leases_of(&batch);
-    running.end_all(batch.into_iter().map(|settlement| (settlement.lease, settlement.id)));
-    leases
+    let key = |settlement: &Settlement| (settlement.lease, settlement.id);
+    let unsettled: HashSet<Key> = kept.iter().map(key).collect();
+    running.end_all(batch.iter().map(key).filter(|key| !unsettled.contains(key)));
+    Landed { leases, kept }
 }
 
 /// The leases of a batch, once for each run of outcomes of one lease.
@@ -149,98 +201,6 @@ fn fitting(batch: &[Settlement]) -> usize {
         bytes <= BYTES_MOST
     };
     batch.iter().take_while(fits).count().max(1)
-}
-
-/// Settles a batch, however long it takes. Answers the jobs that have ended now.
-async fn settle(store: &Store, leftovers: &Leftovers, batch: &[Settlement]) -> Vec<JobId> {
-    let mut pause = Duration::from_millis(50);
-    let mut announce = true;
-    loop {
-        match store.lease_settle(batch, announce).await {
-            Ok(settled) => {
-                #[cfg(feature = "faults")]
-                mutant::settle_unfenced(store, batch, &settled).await;
-                return note(leftovers, batch, &settled);
-            }
-            #[cfg(feature = "faults")]
-            Err(_) if mutant::has_no_settlement_retry() => return Vec::new(),
-            // The queue of notifications is full. The outcomes matter more; the poll finds what waits again.
-            Err(error) if error.state() == Some("54000") && announce => announce = false,
-            Err(error) if error.is_passing() => {
-                tracing::warn!(%error, outcomes = batch.len(), "outcomes cannot be settled yet; they are kept and tried again");
-                tokio::time::sleep(pause.mul_f64(0.5 + rand::random::<f64>())).await;
-                pause = (pause * 2).min(PAUSE_MOST);
-            }
-            Err(error) if batch.len() > 1 => {
-                // One outcome that the database refuses must not hold back the others.
-                tracing::error!(%error, "a batch of outcomes was refused; they are settled one by one");
-                let mut ended = Vec::new();
-                for settlement in batch {
-                    let one = std::slice::from_ref(settlement);
-                    ended.extend(Box::pin(settle(store, leftovers, one)).await);
-                }
-                return ended;
-            }
-            Err(error) => return refused(store, leftovers, batch, &error).await,
-        }
-    }
-}
-
-/// An outcome that cannot be kept as it is becomes a failure that says so; else its job would be held for ever.
-async fn refused(
-    store: &Store,
-    leftovers: &Leftovers,
-    batch: &[Settlement],
-    error: &Error,
-) -> Vec<JobId> {
-    let Some(settlement) = batch.first() else { return Vec::new() };
-    tracing::error!(%error, job.id = %settlement.id, "an outcome was refused by the database");
-    let failure = crate::store::Failure::new(
-        "outcome_refused",
-        "the database refused the outcome; the service's log says why",
-    );
-    if matches!(&settlement.ending, crate::store::lease::Ending::Failed(known) if known.code == failure.code)
-    {
-        return Vec::new();
-    }
-    let ending = crate::store::lease::Ending::Failed(failure);
-    Box::pin(settle(store, leftovers, &[Settlement { ending, ..settlement.clone() }])).await
-}
-
-fn note(leftovers: &Leftovers, batch: &[Settlement], settled: &[Settled]) -> Vec<JobId> {
-    let mut ended = Vec::with_capacity(batch.len());
-    let mut keyed = Vec::new();
-    let mut counts: HashMap<&'static str, u64> = HashMap::new();
-    for (settlement, settled) in batch.iter().zip(settled) {
-        if settlement.keyed && matches!(settled, Settled::Applied(Some(_)) | Settled::AlreadyFinal)
-        {
-            keyed.push(settlement.id);
-        }
-        let outcome = match settled {
-            Settled::Applied(Some(status)) => {
-                ended.push(settlement.id);
-                status.as_str()
-            }
-            Settled::Applied(None) => settlement.ending.as_str(),
-            Settled::LeaseLost => "lease_lost",
-            // It may be this very outcome, if the answer to an earlier try was lost: whoever waits looks again.
-            Settled::AlreadyFinal => {
-                ended.push(settlement.id);
-                "already_final"
-            }
-        };
-        if matches!(settled, Settled::LeaseLost | Settled::AlreadyFinal) {
-            tracing::warn!(job.id = %settlement.id, why = outcome, "a late outcome changes nothing");
-        }
-        *counts.entry(outcome).or_default() += 1;
-    }
-    if !keyed.is_empty() {
-        leftovers.ended(keyed);
-    }
-    for (outcome, count) in counts {
-        counter!("reveille_job_outcomes_total", "outcome" => outcome).increment(count);
-    }
-    ended
 }
 
 /// Tells the other instances which jobs have ended: after the commit, coalesced, and short.

@@ -22,7 +22,12 @@ use crate::tasks::{Context, Registered, Registry, RunError, TaskError};
 
 /// How long a handler that was told to stop may take to do so.
 const CANCEL_GRACE: Duration = Duration::from_secs(5);
+/// How long after its time an attempt may still succeed.
+const LATE_GRACE: Duration = Duration::from_secs(1);
 const LEAVE_GRACE: Duration = Duration::from_millis(300);
+
+/// A handler that snoozes for nothing would be run, and written about, hundreds of times a second.
+const SNOOZE_LEAST: f64 = 1.0;
 
 const NOT_BEGUN: &str = "the job was cancelled before its attempt began";
 
@@ -175,7 +180,10 @@ impl Executor {
             () = tokio::task::unconstrained(tokio::time::sleep(limit)) => {
                 handle.token.cancel();
                 counter!("reveille_job_timeouts_total").increment(1);
-                let _ = tokio::time::timeout(Duration::from_secs(1), &mut work).await;
+                let late = tokio::time::timeout(LATE_GRACE, &mut work).await;
+                if let (Ok(Ok(Ok(result))), true) = (late, handle.reason() != Some(Stop::Lost)) {
+                    return Some(Ending::Completed(result));
+                }
                 let message = format!("the attempt took longer than its {} s", limit.as_secs_f64());
                 return told_to_stop(handle, Failure::new("timed_out", &message))
                     .unwrap_or_else(|| Some(retry(job, task, Failure::new("timed_out", message))));
@@ -201,7 +209,7 @@ impl Executor {
         }
         Some(match ran {
             Some(Ok(Err(RunError::Task(TaskError::Snooze(wait))))) => {
-                Ending::Snooze { seconds: wait.as_secs_f64().min(3.15e8) }
+                Ending::Snooze { seconds: wait.as_secs_f64().clamp(SNOOZE_LEAST, 3.15e8) }
             }
             Some(Ok(Err(
                 RunError::Task(TaskError::Permanent(_))

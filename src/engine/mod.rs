@@ -10,6 +10,7 @@ mod lanes;
 #[cfg(feature = "faults")]
 mod mutant;
 mod running;
+mod settler;
 mod slots;
 
 use std::sync::{Arc, RwLock};

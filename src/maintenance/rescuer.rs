@@ -32,7 +32,7 @@ async fn rescue_once(store: &Store, leftovers: &Leftovers, crash_budget: u32) ->
         };
         counter!("reveille_rescues_total").increment(1);
         let ended = rescued.ended.len() as u64;
-        leftovers.ended(rescued.ended);
+        leftovers.add(rescued.ended, Vec::new());
         for (became, jobs) in [("waiting", rescued.returned), ("ended", ended)] {
             counter!("reveille_jobs_rescued_total", "became" => became).increment(jobs);
         }

@@ -1,4 +1,5 @@
-//! The tidier: clears away what outcomes leave behind, after they were written. It frees the unique keys of jobs that have ended.
+//! The tidier: clears away what outcomes leave behind, after they were written. It frees the unique keys of jobs that have ended,
+//! and forgets all but the last snoozes of a job.
 //!
 //! Nobody waits for it: a key whose holder has ended counts as free. A key that somebody has locked, such as an open SQL
 //! transaction, is tried again, ever more rarely. A process that dies leaves the keys that it has not freed to the pruner.
@@ -7,12 +8,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::events::Leftovers;
+use crate::events::{Left, Leftovers};
 use crate::job::JobId;
 use crate::store::Store;
 
-/// Keys of one statement.
-const FREE_MOST: usize = 1000;
+/// Jobs of one statement.
+const CHUNK: usize = 1000;
 /// Keys that are tried again; beyond, the oldest are left to the pruner.
 const LOCKED_MOST: usize = 100_000;
 const PAUSE_LEAST: Duration = Duration::from_millis(100);
@@ -23,18 +24,24 @@ pub async fn tidy(store: Store, leftovers: Leftovers) {
     let (mut locked, mut pause, mut again) = (Vec::new(), PAUSE_LEAST, Instant::now());
     let mut open = true;
     while open {
-        let mut ended = tokio::select! {
-            ended = leftovers.take() => ended.unwrap_or_else(|| {
+        let Left { mut ended, snoozed, .. } = tokio::select! {
+            left = leftovers.take() => left.unwrap_or_else(|| {
                 open = false;
-                Vec::new()
+                Left::default()
             }),
-            () = sleep_until(again), if !locked.is_empty() => Vec::new(),
+            () = sleep_until(again), if !locked.is_empty() => Left::default(),
         };
+        for ids in snoozed.chunks(CHUNK) {
+            // The next snooze of the job tidies up after both.
+            if let Err(error) = store.attempt_trim(ids).await {
+                tracing::debug!(%error, "old snoozes could not be forgotten");
+            }
+        }
         let due = !open || Instant::now() >= again;
         if due {
             ended.append(&mut locked);
         }
-        for ids in ended.chunks(FREE_MOST) {
+        for ids in ended.chunks(CHUNK) {
             locked.extend(free(&store, ids).await);
         }
         locked.drain(..locked.len().saturating_sub(LOCKED_MOST));

@@ -29,7 +29,17 @@ pub struct AttemptRow {
     pub run_seconds: f64,
 }
 
+/// Snoozes of a job that are kept.
+const SNOOZES_KEPT: i64 = 10;
+
 impl Store {
+    /// Forgets all but the last snoozes of these jobs; the last one says how many there were.
+    pub async fn attempt_trim(&self, ids: &[JobId]) -> Result<()> {
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+        let statement = sql!("attempt/trim": UUID_ARRAY, INT8);
+        self.upkeep.query(statement, &[&ids, &SNOOZES_KEPT]).await.map(drop)
+    }
+
     /// The newest attempts of a job, in order; `None` for an unknown job.
     pub async fn attempt_list(&self, id: JobId, limit: u32) -> Result<Option<Vec<AttemptRow>>> {
         let limit = i64::from(limit);

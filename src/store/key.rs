@@ -19,15 +19,18 @@
 //! `cancelled`. That is decided before its outcome is written, and again when it is claimed, since the transaction of the
 //! replacement may have been open until then.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::lease::Ending;
+use super::row::Row;
 use super::session::sql;
 use super::value::Failure;
 use super::{Result, Store};
 use crate::job::JobId;
+use crate::job::submission::Submission;
 
 impl Store {
     /// Those of these jobs that do not wait again, with the job that took the unique key of each.
@@ -35,6 +38,24 @@ impl Store {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
         let rows = self.outcomes.query(sql!("key/superseded": UUID_ARRAY), &[&ids]).await?;
         rows.iter().map(|row| Ok((JobId(row.try_get(0)?), JobId(row.try_get(1)?)))).collect()
+    }
+
+    /// The places of those of these submissions whose keys somebody has locked, such as an open SQL transaction.
+    pub async fn key_held(
+        &self,
+        jobs: &[(JobId, Submission)],
+        deadline: Instant,
+    ) -> Result<HashSet<usize>> {
+        let queues: Vec<&str> = jobs.iter().map(|(_, job)| job.queue.as_str()).collect();
+        let keys: Vec<Option<&str>> = jobs
+            .iter()
+            .map(|(_, job)| job.unique.as_ref().map(|unique| unique.key.as_str()))
+            .collect();
+        let statement = sql!("key/held": TEXT_ARRAY, TEXT_ARRAY);
+        let rows = self.submissions.query_by(deadline, statement, &[&queues, &keys]).await?;
+        let place =
+            |row: &Row| Ok(usize::try_from(row.try_get::<_, i64>(0)? - 1).unwrap_or_default());
+        rows.iter().map(place).collect()
     }
 
     /// Frees the unique keys of those of these jobs that have ended, without waiting. Answers those whose keys somebody has

@@ -28,7 +28,7 @@ pub enum TaskError {
     Retry(String),
     /// Trying again is of no use: the job fails.
     Permanent(String),
-    /// Come back later; the attempt is not spent.
+    /// Come back later, after a second at least; the attempt is not spent.
     Snooze(Duration),
 }
 

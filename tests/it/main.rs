@@ -43,6 +43,7 @@ mod push;
 mod queues;
 mod reading;
 mod readme;
+mod refusals;
 mod rescue;
 mod retention;
 mod schema;

@@ -25,6 +25,8 @@ enum Deed {
     Refuse,
     /// Asks to come back later.
     Snooze,
+    /// Asks to come back at once.
+    SnoozeForNothing,
     /// Says that it is half done, and goes on until it is told to stop; then it succeeds all the same, or fails.
     Wait { and_succeed: bool },
     /// Returns what cannot be kept.
@@ -69,6 +71,7 @@ impl Handler for Act {
             Deed::Panic if first => panic!("out of order"),
             Deed::Refuse => return Err(TaskError::permanent("no such thing")),
             Deed::Snooze => return Err(TaskError::Snooze(Duration::from_secs(600))),
+            Deed::SnoozeForNothing => return Err(TaskError::Snooze(Duration::ZERO)),
             Deed::Wait { and_succeed } => {
                 context.progress(0.5, "half of it");
                 context.cancelled().await;
@@ -203,6 +206,68 @@ async fn a_snoozed_attempt_is_not_spent() {
     let id = acting.submit(act(&Deed::Snooze)).await;
     let job = acting.becomes(&id, "snoozes", |job| job["status"] == "scheduled").await;
     assert_eq!((&job["attempt_count"], &job["attempts_left"]), (&json!(0), &json!(3)));
+}
+
+/// It asks to come back at once, and has done so many times.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snooze_takes_a_second_at_least_and_the_last_ten_are_kept_and_all_counted() {
+    let acting = Acting::start().await;
+    let client = acting.database.client().await;
+    let id = acting.submit(act(&Deed::SnoozeForNothing)).await;
+    acting.becomes(&id, "snoozes", |job| job["status"] == "scheduled").await;
+    let before = format!(
+        "insert into reveille.attempt (id, lease, claimed_at, ended_at, attempt, ending)
+           select '{id}', gen_random_uuid(), at, at, 1, 'snoozed'
+           from (select now() - n * interval '1 minute' as at from generate_series(1, 24) n) s"
+    );
+    client.batch_execute(&before).await.unwrap();
+    let counted = Cell::new(25);
+    for _ in 0..2 {
+        let (before, list) = (counted.get(), Cell::new(Value::Null));
+        eventually("the last snooze says how many there were", SOON, async || {
+            let attempts = acting.http.get(&format!("/jobs/{id}/attempts")).await.body;
+            let error = |it: &Value| it["error"]["message"].as_str().unwrap_or_default().to_owned();
+            let words: Vec<String> =
+                attempts["data"].as_array().unwrap().iter().map(error).collect();
+            list.set(attempts);
+            let counts = words.iter().filter_map(|it| {
+                it.strip_prefix("the job has snoozed ")?.split(' ').next()?.parse::<u32>().ok()
+            });
+            counted.set(counts.max().unwrap_or_default());
+            counted.get() > before
+        })
+        .await;
+        let kept = list.into_inner();
+        let snoozes = kept["data"].as_array().unwrap().iter();
+        let snoozes = snoozes.filter(|it| it["outcome"] == "snoozed").count();
+        assert!(snoozes <= 11, "ten, and one that was not looked at yet: {kept}");
+    }
+    let snoozes =
+        "select count(*) from reveille.attempt where ended_at > now() - interval '50 seconds'";
+    let seen: i64 = client.query_one(snoozes, &[]).await.unwrap().get(0);
+    let counted = counted.get();
+    assert!(i64::from(counted) <= 24 + seen, "{counted} counted, {seen} seen");
+    let least = format!(
+        "select min(extract(epoch from later.claimed_at - a.ended_at))::float8
+         from (select *, row_number() over (order by ended_at desc) as nth from reveille.attempt where id = '{id}') a
+         join (select *, row_number() over (order by ended_at desc) as nth from reveille.attempt where id = '{id}') later
+           on later.nth = a.nth - 1
+         where a.ended_at > now() - interval '50 seconds'"
+    );
+    let least: f64 = client.query_one(&least, &[]).await.unwrap().get(0);
+    assert!(least >= 1.0, "{least}");
+    let job = acting.http.get_job(&id).await.body;
+    assert_eq!(job.get("error"), None, "a snooze is no error of the job: {job}");
+}
+
+/// It is told to stop by its timeout, and is done a moment later.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_succeeds_within_the_second_after_its_timeout_counts() {
+    let acting = Acting::start().await;
+    let wait = act(&Deed::Wait { and_succeed: true }).timeout(Duration::from_millis(200));
+    let id = acting.submit(wait).await;
+    let job = acting.ended(&id).await;
+    assert_eq!((&job["status"], &job["attempt_count"]), (&json!("completed"), &json!(1)), "{job}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

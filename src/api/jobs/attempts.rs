@@ -11,6 +11,7 @@ use crate::store::attempt::AttemptRow;
 
 /// How an attempt ended. `failed`: with an error, or by its timeout. `lost`: its worker stopped answering. `released`: its
 /// worker left and gave it back. `snoozed`: its handler asked to be run later. The last three spend no attempt.
+/// Of the snoozes of a job the last ten are kept, and the last one says in its `error` how many there were.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
 #[oai(rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]

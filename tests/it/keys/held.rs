@@ -135,3 +135,45 @@ async fn a_key_whose_holder_has_ended_counts_as_free_at_every_door() {
     house.let_end(1);
     house.becomes(&first, "completed").await;
 }
+
+/// The held keys are found out together, and leave the rounds of the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn submissions_of_other_keys_do_not_wait_for_forty_keys_that_a_transaction_holds() {
+    let database = harness::database().await;
+    let service = Service::on(database.url()).env("REVEILLE_WORKERS", "0").start().await;
+    let mut holder = cluster::connect(database.url()).await;
+    let open = holder.transaction().await.unwrap();
+    open.batch_execute(
+        "select from generate_series(1, 40) n
+         cross join lateral reveille.submit(payload => '1', unique_key => 'held' || n)",
+    )
+    .await
+    .unwrap();
+    let http = service.http();
+    let submission = |key: String| {
+        let http = http.clone();
+        tokio::spawn(async move { http.post_job(&json!({"payload": 1, "unique_key": key})).await })
+    };
+    let held: Vec<_> = (1..=40).map(|nth| submission(format!("held{nth}"))).collect();
+    for wave in 0..5 {
+        let free: Vec<_> = (0..20).map(|nth| submission(format!("free{wave}-{nth}"))).collect();
+        for free in free {
+            let answer = free.await.unwrap();
+            assert_eq!(answer.status, 201, "wave {wave}: {}", answer.body);
+        }
+    }
+    for held in held {
+        let answer = held.await.unwrap();
+        assert_eq!((answer.status, &answer.body["code"]), (503, &json!("unique_key_busy")));
+    }
+    let held: Vec<_> = (1..=40).map(|nth| submission(format!("held{nth}"))).collect();
+    open.commit().await.unwrap();
+    for held in held {
+        let answer = held.await.unwrap();
+        assert_eq!(answer.status, 200, "the job that exists is the answer: {}", answer.body);
+    }
+    assert_eq!(
+        value::<i64>(&database.client().await, "select count(*) from reveille.job").await,
+        140
+    );
+}

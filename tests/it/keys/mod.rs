@@ -1,6 +1,7 @@
 //! Unique keys: nobody who holds one holds up an outcome, and a key says which of its jobs counts.
 
 mod held;
+mod producers;
 mod replaced;
 mod superseded;
 

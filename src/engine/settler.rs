@@ -1,0 +1,203 @@
+//! Settling a batch of outcomes, whatever the database says about it.
+//!
+//! Only a value can be at fault: SQLSTATE class 22 says so, and 54000 where nothing is notified of. Such an outcome becomes a
+//! failure, or its job would be held for ever. Every other refusal may pass: the outcome is kept and tried again. One outcome
+//! that cannot be written does not hold back its neighbours: a batch that is refused is settled in halves in the end, and what is
+//! still refused then comes again later.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use metrics::counter;
+use tokio::time::sleep;
+
+#[cfg(feature = "faults")]
+use super::mutant;
+use crate::events::Leftovers;
+use crate::job::JobId;
+use crate::store::lease::{Ending, Settled, Settlement};
+use crate::store::{Error, Failure, Store};
+
+/// How often a batch is refused before it is settled in halves.
+pub(super) const TOGETHER: u32 = 3;
+/// For what was refused before: its halves are tried at once.
+pub(super) const APART: u32 = 1;
+const PAUSE_LEAST: Duration = Duration::from_millis(50);
+const PAUSE_MOST: Duration = Duration::from_secs(1);
+const REFUSED: &str = "outcome_refused";
+
+/// What became of a batch.
+#[derive(Default)]
+pub(super) struct Done {
+    /// The jobs that have ended now.
+    pub(super) ended: Vec<JobId>,
+    /// Outcomes that the database refuses for now.
+    pub(super) kept: Vec<Settlement>,
+}
+
+/// What a refusal says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Refusal {
+    /// The queue of notifications is full.
+    Announcement,
+    /// A value cannot be kept as it is.
+    Value,
+    /// There is no partition for a row.
+    Partition,
+    /// The database is away or busy.
+    Passing,
+    /// Anything else, which may pass too.
+    Other,
+}
+
+impl Refusal {
+    fn of(error: &Error, announced: bool) -> Self {
+        match error.state() {
+            Some("54000") if announced => Self::Announcement,
+            Some("54000") => Self::Value,
+            Some(state) if state.starts_with("22") => Self::Value,
+            Some("23514") => Self::Partition,
+            _ if error.is_passing() => Self::Passing,
+            _ => Self::Other,
+        }
+    }
+}
+
+pub(super) struct Settler {
+    pub(super) store: Store,
+    pub(super) leftovers: Leftovers,
+}
+
+impl Settler {
+    /// Settles a batch, however long the database is away. It is refused so many `tries` before it is settled in halves.
+    pub(super) async fn settle(&self, batch: &[Settlement], tries: u32) -> Done {
+        let (mut pause, mut announce, mut tries) = (PAUSE_LEAST, true, tries);
+        loop {
+            let error = match self.store.lease_settle(batch, announce).await {
+                Ok(settled) => {
+                    #[cfg(feature = "faults")]
+                    mutant::settle_unfenced(&self.store, batch, &settled).await;
+                    return Done { ended: self.note(batch, &settled), kept: Vec::new() };
+                }
+                #[cfg(feature = "faults")]
+                Err(_) if mutant::has_no_settlement_retry() => return Done::default(),
+                Err(error) => error,
+            };
+            match Refusal::of(&error, announce) {
+                // The outcomes matter more; the poll finds what waits again.
+                Refusal::Announcement => {
+                    announce = false;
+                    continue;
+                }
+                Refusal::Value => return self.without_value(batch, &error).await,
+                Refusal::Partition => {
+                    let _ = self.store.partition_ensure().await;
+                    tries -= 1;
+                }
+                Refusal::Passing => {}
+                Refusal::Other => tries -= 1,
+            }
+            tracing::warn!(%error, outcomes = batch.len(), job.id = %batch[0].id,
+                "outcomes cannot be settled yet; they are kept and tried again");
+            if tries == 0 {
+                return match batch {
+                    [one] => Done { ended: Vec::new(), kept: vec![one.clone()] },
+                    many => self.halves(many).await,
+                };
+            }
+            sleep(pause.mul_f64(0.5 + rand::random::<f64>())).await;
+            pause = (pause * 2).min(PAUSE_MOST);
+        }
+    }
+
+    async fn halves(&self, batch: &[Settlement]) -> Done {
+        let (first, second) = batch.split_at(batch.len() / 2);
+        let mut done = Box::pin(self.settle(first, APART)).await;
+        let more = Box::pin(self.settle(second, APART)).await;
+        done.ended.extend(more.ended);
+        done.kept.extend(more.kept);
+        done
+    }
+
+    /// Settles a batch of which a value is refused: that outcome becomes a failure that says so.
+    async fn without_value(&self, batch: &[Settlement], error: &Error) -> Done {
+        let [settlement] = batch else { return self.halves(batch).await };
+        tracing::error!(%error, job.id = %settlement.id, "the database refused a value of an outcome; the job fails");
+        let words = "the database refused the outcome; the service's log says why";
+        let ending = match &settlement.ending {
+            // The failure itself is refused.
+            Ending::Failed(known) if known.code == REFUSED => {
+                return Done { ended: Vec::new(), kept: vec![settlement.clone()] };
+            }
+            _ => Ending::Failed(Failure::new(REFUSED, words)),
+        };
+        Box::pin(self.settle(&[Settlement { ending, ..settlement.clone() }], APART)).await
+    }
+
+    /// Counts what became of outcomes. Answers the jobs that have ended now.
+    fn note(&self, batch: &[Settlement], settled: &[Settled]) -> Vec<JobId> {
+        let mut ended = Vec::with_capacity(batch.len());
+        let (mut keyed, mut snoozed) = (Vec::new(), Vec::new());
+        let mut counts: HashMap<&'static str, u64> = HashMap::new();
+        for (settlement, settled) in batch.iter().zip(settled) {
+            let outcome = match settled {
+                Settled::Applied(Some(status)) => status.as_str(),
+                Settled::Applied(None) => settlement.ending.as_str(),
+                Settled::LeaseLost => "lease_lost",
+                // It may be this very outcome, if the answer to an earlier try was lost: whoever waits looks again.
+                Settled::AlreadyFinal => "already_final",
+            };
+            match settled {
+                Settled::Applied(Some(_)) | Settled::AlreadyFinal => {
+                    ended.push(settlement.id);
+                    if settlement.keyed {
+                        keyed.push(settlement.id);
+                    }
+                }
+                Settled::Applied(None) if matches!(settlement.ending, Ending::Snooze { .. }) => {
+                    snoozed.push(settlement.id);
+                }
+                Settled::Applied(None) | Settled::LeaseLost => {}
+            }
+            if matches!(settled, Settled::LeaseLost | Settled::AlreadyFinal) {
+                tracing::warn!(job.id = %settlement.id, why = outcome, "a late outcome changes nothing");
+            }
+            *counts.entry(outcome).or_default() += 1;
+        }
+        self.leftovers.add(keyed, snoozed);
+        for (outcome, count) in counts {
+            counter!("reveille_job_outcomes_total", "outcome" => outcome).increment(count);
+        }
+        ended
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_value_is_at_fault_and_a_full_queue_of_notifications_is_not() {
+        let refused = |state: &str| Error::Refused {
+            state: state.into(),
+            message: String::new(),
+            detail: None,
+        };
+        for (state, refusal) in [
+            ("22P05", Refusal::Value),
+            ("22003", Refusal::Value),
+            ("54000", Refusal::Announcement),
+            ("23514", Refusal::Partition),
+            ("XX000", Refusal::Other),
+            ("58030", Refusal::Other),
+            ("53400", Refusal::Other),
+            ("0A000", Refusal::Other),
+            ("23505", Refusal::Other),
+        ] {
+            assert_eq!(Refusal::of(&refused(state), true), refusal, "{state}");
+        }
+        assert_eq!(Refusal::of(&refused("54000"), false), Refusal::Value);
+        assert_eq!(Refusal::of(&Error::Unknown(String::new()), true), Refusal::Passing);
+        assert_eq!(Refusal::of(&Error::Unexpected(String::new()), true), Refusal::Other);
+    }
+}
