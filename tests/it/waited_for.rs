@@ -99,6 +99,32 @@ async fn limits_of_the_database_do_not_end_it() {
     assert!(!service.stderr().contains("lost"), "{}", service.stderr());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn too_few_connections_are_waited_for() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let name = database.url().rsplit_once('=').unwrap().1;
+    let role = role(&database, "narrow", "connection limit 0").await;
+    // It makes the schema itself.
+    database.holds_rows_without_jobs();
+    client
+        .batch_execute(&format!(
+            "drop schema reveille cascade; grant create on database {name} to {role}"
+        ))
+        .await
+        .unwrap();
+    let service = Service::on(&with_user(&database, &role)).spawn().await;
+    service.logged("too many connections", SOON).await;
+    client.batch_execute(&format!("alter role {role} connection limit 30")).await.unwrap();
+    service.printed("ready http", SOON).await;
+    drop(service);
+    let gone = format!("drop owned by {role}; drop role {role}");
+    harness::eventually("the role can go", SOON, async || {
+        client.batch_execute(&gone).await.is_ok()
+    })
+    .await;
+}
+
 #[test]
 fn a_password_that_was_not_encoded_is_refused_by_every_command_and_not_printed() {
     use std::process::Command;

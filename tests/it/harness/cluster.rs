@@ -103,18 +103,6 @@ impl Cluster {
         Some(TestDatabase { name, url, admin: self.admin.clone(), checked: AtomicBool::new(true) })
     }
 
-    /// Stops every process of the server without ending it, or lets them go on.
-    pub(crate) async fn freeze(&self, frozen: bool) {
-        let server = self.server.lock().await;
-        let postmaster = server.process_id().expect("the postmaster runs").cast_signed();
-        let signal = if frozen { Signal::SIGSTOP } else { Signal::SIGCONT };
-        // The postmaster first, or it would start more of them.
-        for pid in std::iter::once(postmaster).chain(children(postmaster)) {
-            // One of them may end this moment.
-            let _ = kill(Pid::from_raw(pid), signal);
-        }
-    }
-
     /// Kills the postmaster with SIGKILL, and waits for its end.
     pub(crate) async fn kill9(&self) {
         let mut server = self.server.lock().await;
@@ -149,19 +137,6 @@ impl Cluster {
             .await
             .unwrap_or_else(|error| panic!("{statement}: {error:?}"));
     }
-}
-
-/// The processes whose parent this is.
-fn children(parent: i32) -> Vec<i32> {
-    let parent_of = |pid: i32| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // Behind the name, which may hold anything.
-        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse::<i32>().ok()
-    };
-    let all = fs::read_dir("/proc")
-        .expect("Linux")
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    all.filter(|pid| parent_of(*pid) == Some(parent)).collect()
 }
 
 /// A database that is dropped, in the background, when this value is.
