@@ -129,6 +129,9 @@ async fn prepare_once(config: &Config, database: &Database) -> Result<(), migrat
     if config.pooler {
         migrate::check_search_path(&database.target).await?;
     }
+    if let (Some(_), Some(direct)) = (&config.listen_database_url, &database.direct) {
+        migrate::check_same(&database.target, direct).await?;
+    }
     if config.migrate {
         migrate::migrate(database.nearest()).await.map(drop)
     } else {

@@ -169,6 +169,12 @@ pub async fn clock(client: &Client) -> Result<DateTime<Utc>> {
     row.try_get("now")
 }
 
+/// Which database this is, in words that no other one has while its server runs.
+pub async fn identity(client: &Client) -> Result<String> {
+    let row = one(client, sql!("doctor/identity")).await?;
+    row.try_get("identity")
+}
+
 /// Listens to the doctor's own channel.
 pub async fn listen(client: &Client) -> Result<()> {
     let listening = client.batch_execute(include_str!("../../sql/doctor/listen.sql"));

@@ -59,6 +59,10 @@ pub enum MigrateError {
     )]
     Pooler,
     #[error(
+        "listen_database_url leads to another database than database_url, so nothing that is announced would be heard. Let it name the same database on the same server"
+    )]
+    Elsewhere,
+    #[error(
         "a migration failed: {0}. The role needs CREATE on the database, or to own a schema named reveille; nothing was changed by the failed migration"
     )]
     Failed(String),
@@ -123,6 +127,23 @@ pub async fn check(target: &Target) -> Result<(), MigrateError> {
 /// Fails unless the sessions of this target look for names in `pg_catalog` alone.
 pub async fn check_search_path(target: &Target) -> Result<(), MigrateError> {
     trusted(trust::search_path(&connect(target).await?).await?)
+}
+
+/// Fails unless both lead to the same database.
+pub async fn check_same(target: &Target, other: &Target) -> Result<(), MigrateError> {
+    // A server that is restarted between two answers gives others.
+    for _ in 0..2 {
+        if identity(target).await? == identity(other).await? {
+            return Ok(());
+        }
+    }
+    Err(MigrateError::Elsewhere)
+}
+
+async fn identity(target: &Target) -> Result<Option<String>, Error> {
+    let client = connect(target).await?;
+    let rows = unprepared(&client, SHORT, sql!("doctor/identity"), &[]).await?;
+    rows.first().map(|row| row.try_get("identity")).transpose()
 }
 
 /// Fails if a statement could call what others made. Comes before any that names the schema.

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio_postgres::Client;
 
 use crate::harness::cluster::connect;
-use crate::harness::look::{becomes, listens, submit, value};
+use crate::harness::look::{becomes, listens, status, submit, value};
 use crate::harness::{self, Service, TestDatabase, eventually};
 
 const SOON: Duration = Duration::from_secs(5);
@@ -181,5 +181,42 @@ async fn with_notices_switched_off_a_transaction_commits_in_two_phases_and_the_p
     client.batch_execute("commit prepared 'quiet'").await.unwrap();
     let query = "select id::text from reveille.job where payload = '\"prepared\"'";
     let job: String = value(&client, query).await;
+    becomes(&client, &job, "completed", SOON).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listening_url_of_another_database_is_refused_at_the_start_and_by_the_doctor() {
+    let (database, other) = (harness::database().await, harness::database().await);
+    let mut service =
+        Service::on(database.url()).env("REVEILLE_LISTEN_DATABASE_URL", other.url()).spawn().await;
+    assert_eq!(service.ended(Duration::from_secs(20)).await.code(), Some(1));
+    service.logged("listen_database_url leads to another database", SOON).await;
+    let doctor = async |listens: &str| {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_reveille"));
+        command.arg("doctor").env("DATABASE_URL", database.url());
+        command.env("REVEILLE_LISTEN_DATABASE_URL", listens);
+        let output = command.output().await.unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let found = doctor(other.url()).await;
+    assert!(found.contains("FAIL  same database"), "{found}");
+    let found = doctor(&database.tcp_url().await).await;
+    assert!(found.contains("ok    same database"), "{found}");
+}
+
+/// As the README says, under Backup.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_queues_of_a_restored_copy_are_paused_before_a_service_starts() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let job = submit(&client, "payload => '1', queue => 'restored'").await;
+    let readme = include_str!("../../README.md");
+    let begin = readme.find("insert into reveille.queue").expect("the README has it");
+    let statement = readme[begin..].split_once(';').expect("its end").0;
+    client.batch_execute(statement).await.unwrap();
+    let service = unpolled(&database).await;
+    assert_eq!(status(&client, &job).await.as_deref(), Some("queued"));
+    let resumed = service.http().post("/queues/restored/resume", &json!(null)).await;
+    assert_eq!(resumed.status, 200, "{resumed:?}");
     becomes(&client, &job, "completed", SOON).await;
 }

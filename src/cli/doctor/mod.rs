@@ -8,6 +8,7 @@ mod settings;
 use std::process::ExitCode;
 
 use serde_json::json;
+use tokio_postgres::Client;
 
 use self::link::Link;
 use self::report::{Check, Status, worst};
@@ -15,7 +16,7 @@ use super::stop::Usage;
 use super::table::clean;
 use super::{output, settings as flags};
 use crate::config::{Config, DatabaseUrl};
-use crate::store::Error;
+use crate::store::{Error, doctor as store};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,6 +26,7 @@ Examples:
 It changes nothing. Exit status: 0 nothing failed (there may be warnings), 1 something did.";
 
 const NOTIFY: &str = "NOTIFY round trip";
+const SAME: &str = "same database";
 
 /// The settings that decide about the database.
 const SHOWN: [&str; 4] = ["database_url", "listen_database_url", "pooler", "pool_size"];
@@ -81,7 +83,7 @@ async fn examine(config: &Config, url: &DatabaseUrl) -> Vec<Check> {
     checks.extend(finding("oldest snapshot", probes::vacuum(client).await));
     checks.extend(finding("notification queue", probes::notification_queue(client).await));
     checks.extend(finding("clocks", probes::clock(client).await));
-    checks.extend(direct(config, url, link.takes_options).await);
+    checks.extend(direct(config, url, &link).await);
     checks
 }
 
@@ -137,8 +139,9 @@ fn pooler(config: &Config, takes_options: bool) -> Check {
 }
 
 /// The connection for what a pooler does not let through: notifications, and changes of the schema.
-/// `through` says whether `url` lets settings of a session through.
-async fn direct(config: &Config, url: &DatabaseUrl, through: bool) -> Vec<Check> {
+/// `link` is that of `url`.
+async fn direct(config: &Config, url: &DatabaseUrl, link: &Link) -> Vec<Check> {
+    let (through, client) = (link.takes_options, &link.client);
     let Some(own) = &config.listen_database_url else {
         if through && !config.pooler {
             return notifications(config, Link::open(url).await).await;
@@ -153,8 +156,20 @@ async fn direct(config: &Config, url: &DatabaseUrl, through: bool) -> Vec<Check>
     let link = Link::open(own).await;
     let through = link.as_ref().map_or(true, |link| link.takes_options);
     let mut checks = vec![schema_changes(config, through)];
+    if let Ok(link) = &link {
+        checks.extend(finding(SAME, same_database(client, &link.client).await));
+    }
     checks.extend(notifications(config, link).await);
     checks
+}
+
+/// Whether what is announced in the one database is heard in the other.
+async fn same_database(client: &Client, listening: &Client) -> Result<Vec<Check>, Error> {
+    let (one, other) = (store::identity(client).await?, store::identity(listening).await?);
+    let found = "listen_database_url leads to another database than database_url";
+    let change = "let listen_database_url name the same database on the same server";
+    let same = Check::ok(SAME, "listen_database_url leads to the database of database_url");
+    Ok(vec![if one == other { same } else { Check::fail(SAME, found, change) }])
 }
 
 /// Whether `serve` can bring the schema up to date, as it does at its start. `through` says whether
