@@ -8,6 +8,8 @@ RUN mkdir src && echo 'fn main() {}' > src/main.rs && touch src/lib.rs \
     && cargo build --profile dist --locked --bin reveille \
     && rm -r src
 COPY . .
+# /metrics tells it: docker build --build-arg REVEILLE_COMMIT="$(git rev-parse HEAD)"
+ARG REVEILLE_COMMIT
 # The stand-in above is younger than the sources, by the clock that cargo goes by.
 RUN touch src/main.rs src/lib.rs && cargo build --profile dist --locked --bin reveille
 

@@ -13,6 +13,7 @@ create table reveille.attempt (
   ending text not null,
   result jsonb,
   error jsonb,
+  worker_name text,
   constraint attempt_pkey PRIMARY KEY (id, lease),
   constraint attempt_ending_check CHECK ((ending = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text, 'lost'::text, 'released'::text, 'snoozed'::text])))
 ) partition by RANGE (id);
@@ -72,6 +73,7 @@ create table reveille.outcome (
   state reveille.end_state not null,
   result jsonb,
   error jsonb,
+  worker_name text,
   constraint outcome_pkey PRIMARY KEY (id)
 ) partition by RANGE (id);
 
@@ -196,7 +198,7 @@ create view reveille.jobs as
     j.payload,
     COALESCE(o.lease, l.lease) AS lease,
     COALESCE(o.worker, l.worker) AS worker,
-    w.name AS worker_name,
+    COALESCE(o.worker_name, w.name) AS worker_name,
     COALESCE(o.claimed_at, l.claimed_at) AS started_at,
     o.ended_at AS finished_at,
     COALESCE(o.result,
@@ -233,6 +235,16 @@ create view reveille.partition as
     to_date("right"((relname)::text, 7), 'IYYY"w"IW'::text) AS week
    FROM pg_class c
   WHERE ((relnamespace = ('reveille'::regnamespace)::oid) AND (relkind = 'r'::"char") AND (relname ~ '^(job|outcome|attempt)_[0-9]{4}w[0-9]{2}$'::text));
+
+CREATE OR REPLACE FUNCTION reveille.error_shown(error jsonb)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select case when octet_length(error ->> 'message') > 8192 then error || jsonb_build_object('message',
+    left(error ->> 'message', 2000) || '… (' || octet_length(error ->> 'message') - octet_length(left(error ->> 'message', 2000))
+      || ' bytes cut)') else error end
+$function$;
 
 CREATE OR REPLACE FUNCTION reveille.gate(lane text)
  RETURNS boolean
@@ -1088,6 +1100,8 @@ CREATE CONSTRAINT TRIGGER wake AFTER INSERT ON reveille.ready DEFERRABLE INITIAL
 
 alter table reveille.ready enable always trigger wake;
 
+comment on column reveille.attempt.worker_name is 'The name of a worker that was lost; of any other null, and in the table worker while that is known.';
+
 comment on table reveille.job is 'What was submitted. max_attempts and timeout_seconds are null where the task''s own default holds.';
 
 comment on view reveille.jobs is 'One row for each job, with its status and all that is known of it.';
@@ -1095,6 +1109,8 @@ comment on view reveille.jobs is 'One row for each job, with its status and all 
 comment on column reveille.lease.cancels is 'Ids whose cancellation was asked for. Here and not in a table of its own: a statement that waited for the row''s lock sees the row as it is now, but every other table as it was when it began.';
 
 comment on column reveille.outcome.result is 'Null also for the result null of a job that completed; the view reveille.jobs tells it.';
+
+comment on column reveille.outcome.worker_name is 'As in attempt.';
 
 comment on view reveille.partition is 'The tables of each week, by the Monday it begins with.';
 

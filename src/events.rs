@@ -2,8 +2,9 @@
 //! wait for them. Both coalesce, so that a flood of either costs no more than its distinct parts.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, broadcast, watch};
 
@@ -48,11 +49,14 @@ pub struct Pending {
     pub suspects: bool,
     /// Everything is to be looked at, each lane from its front: the listener may have missed something.
     pub everything: bool,
+    /// A queue was paused: what is held of it goes back.
+    pub paused: bool,
 }
 
 impl Pending {
     pub fn is_empty(&self) -> bool {
-        self.lanes.is_empty() && self.queues.is_empty() && !self.suspects && !self.everything
+        let flags = self.suspects || self.everything || self.paused;
+        self.lanes.is_empty() && self.queues.is_empty() && !flags
     }
 }
 
@@ -82,6 +86,40 @@ impl Wakes {
     /// Returns when there may be something to take; a wake before the call counts.
     pub async fn wait(&self) {
         self.0.1.notified().await;
+    }
+}
+
+/// Queues that were paused a moment ago. A claim that was sent before may still bring jobs of them, and others are held ahead
+/// of a free slot: those must not start. A later claim is told by the database.
+#[derive(Clone, Debug, Default)]
+pub struct Pauses(Arc<Paused>);
+
+#[derive(Debug, Default)]
+struct Paused {
+    /// Whether there are any; spares a lock for each job that starts.
+    some: AtomicBool,
+    since: Mutex<HashMap<QueueName, Instant>>,
+}
+
+impl Pauses {
+    /// For how long a pause is remembered: longer than any claim takes.
+    const KEPT: Duration = Duration::from_secs(120);
+
+    /// The queue is paused now.
+    pub fn pause(&self, queue: QueueName) {
+        lock(&self.0.since).insert(queue, Instant::now());
+        self.0.some.store(true, Ordering::Release);
+    }
+
+    /// Whether a job of this queue must not start that was claimed by a statement sent at `asked_at`.
+    pub fn forbid(&self, queue: &QueueName, asked_at: Instant) -> bool {
+        if !self.0.some.load(Ordering::Acquire) {
+            return false;
+        }
+        let mut since = lock(&self.0.since);
+        since.retain(|_, at| at.elapsed() < Self::KEPT);
+        self.0.some.store(!since.is_empty(), Ordering::Release);
+        since.get(queue).is_some_and(|at| asked_at <= *at)
     }
 }
 
@@ -254,10 +292,19 @@ pub struct Events {
     pub wakes: Wakes,
     pub ends: Ends,
     pub leftovers: Leftovers,
+    pub pauses: Pauses,
     /// Jobs whose running handlers are to be cancelled.
     pub cancels: broadcast::Sender<(LeaseId, JobId)>,
     /// Whether notifications are heard.
     pub listening: Arc<AtomicBool>,
+}
+
+impl Events {
+    /// Nothing of this queue starts here from now on that was claimed before.
+    pub fn pause(&self, queue: QueueName) {
+        self.pauses.pause(queue);
+        self.wakes.wake(|pending| pending.paused = true);
+    }
 }
 
 impl Default for Events {
@@ -266,6 +313,7 @@ impl Default for Events {
             wakes: Wakes::default(),
             ends: Ends::default(),
             leftovers: Leftovers::default(),
+            pauses: Pauses::default(),
             cancels: broadcast::channel(1024).0,
             listening: Arc::default(),
         }

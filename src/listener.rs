@@ -128,7 +128,7 @@ pub async fn look_for_ends(store: Store, events: Events, shutdown: Shutdown) {
     }
 }
 
-/// Payloads: `lane QUEUE TASK PRIORITY`, `queue QUEUE`, `suspects`, `cancel LEASE JOB`, `ended IDS` or `ended *`.
+/// Payloads: `lane QUEUE TASK PRIORITY`, `queue QUEUE`, `pause QUEUE`, `suspects`, `cancel LEASE JOB`, `ended IDS` or `ended *`.
 fn hand_on(payload: &str, events: &Events) {
     let mut words = payload.split(' ');
     match words.next() {
@@ -146,6 +146,11 @@ fn hand_on(payload: &str, events: &Events) {
                 events.wakes.wake(|pending| {
                     pending.queues.insert(queue);
                 });
+            }
+        }
+        Some("pause") => {
+            if let Some(queue) = words.next().and_then(QueueName::new) {
+                events.pause(queue);
             }
         }
         Some("suspects") => events.wakes.wake(|pending| pending.suspects = true),

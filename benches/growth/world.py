@@ -76,8 +76,8 @@ class Service:
 
     def completed(self):
         """How many jobs this instance has completed so far."""
-        found = re.search(r'^reveille_job_outcomes_total\{[^}]*"completed"[^}]*\} (\d+)', self.get("/metrics"), re.MULTILINE)
-        return int(found[1]) if found else 0
+        found = re.findall(r'^reveille_job_outcomes_total\{[^}]*"completed"[^}]*\} (\d+)', self.get("/metrics"), re.MULTILINE)
+        return sum(int(jobs) for jobs in found)
 
     def memory_mb(self):
         return memory_mb(self.process.pid)

@@ -13,8 +13,8 @@ with t as materialized (
 ), own as (
   delete from reveille.superseded where id = $1::uuid and exists (select from o)
 ), tried as (
-  insert into reveille.attempt (id, lease, worker, claimed_at, ended_at, attempt, ending, result, error)
-  select o.id, coalesce(o.lease, gen_random_uuid()), o.worker, o.claimed_at, o.ended_at, o.attempt, o.state::text, o.result, o.error
+  insert into reveille.attempt (id, lease, worker, worker_name, claimed_at, ended_at, attempt, ending, result, error)
+  select o.id, coalesce(o.lease, gen_random_uuid()), o.worker, o.worker_name, o.claimed_at, o.ended_at, o.attempt, o.state::text, o.result, o.error
   from o
 ), back as (
   insert into reveille.ready (queue, task, priority, run_at, id, wakes)

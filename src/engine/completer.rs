@@ -247,7 +247,6 @@ mod tests {
 
     use super::*;
     use crate::job::json::Json;
-    use crate::store::Failure;
     use crate::store::lease::Ending;
 
     /// One outcome of each of these leases.
@@ -258,6 +257,7 @@ mod tests {
             place: 1,
             ending: Ending::Completed(Json::null()),
             keyed: false,
+            meter: None,
         };
         leases.into_iter().map(outcome).collect()
     }
@@ -298,10 +298,10 @@ mod tests {
     #[test]
     fn a_statement_is_bounded_by_bytes_and_takes_one_at_least() {
         let outcome = |bytes: usize| {
-            let failure = Failure::new("permanent", "x".repeat(bytes));
-            Settlement { ending: Ending::Failed(failure), ..of([1]).remove(0) }
+            let result = Json::from_serialize(&"x".repeat(bytes)).expect("is JSON");
+            Settlement { ending: Ending::Completed(result), ..of([1]).remove(0) }
         };
-        let half = BYTES_MOST / 2;
+        let half = BYTES_MOST / 2 - 2;
         assert_eq!(fitting(&[outcome(half), outcome(half), outcome(1)]), 2);
         assert_eq!(fitting(&[outcome(BYTES_MOST + 1), outcome(0)]), 1);
     }

@@ -14,15 +14,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use metrics::{counter, histogram};
 
 use super::agenda::Agenda;
 use super::executor::Executor;
+use super::figures::ClaimFigures;
 use super::fronts::{Fronts, Reading};
 use super::lanes::Lanes;
 use super::slots::Slots;
 use super::{EngineConfig, Identity};
 use crate::events::{Events, Pending, Source};
+use crate::queue::meter::{Meter, Meters};
 use crate::queue::{Lane, QueueName};
 use crate::shutdown::Shutdown;
 use crate::store::lease::{CLAIM_MOST, Claim, Claimed, LaneClaim};
@@ -57,6 +58,8 @@ pub(super) struct Dispatcher {
     /// What is to be read, in turns.
     to_scan: VecDeque<Scan>,
     suspects: bool,
+    meters: Meters,
+    figures: ClaimFigures,
     suspect_running: Arc<std::sync::atomic::AtomicBool>,
 }
 
@@ -97,6 +100,8 @@ impl Dispatcher {
             queues_seen: HashSet::new(),
             to_scan: VecDeque::new(),
             suspects: false,
+            meters: Meters::of_tasks(registry.iter().map(|(name, _)| name)),
+            figures: ClaimFigures::new(),
             suspect_running: Arc::default(),
         }
     }
@@ -109,7 +114,7 @@ impl Dispatcher {
         let mut poll_at = Some(Instant::now());
         let mut pause = Duration::ZERO;
         while !shutdown.draining.is_cancelled() {
-            self.take_wakes();
+            self.take_wakes().await;
             self.executor.give_back(self.slots.overdue()).await;
             let result = self.work(&mut poll_at).await;
             match &result {
@@ -197,8 +202,12 @@ impl Dispatcher {
             || self.config.queues.iter().any(|name| name == queue.as_str())
     }
 
-    fn take_wakes(&mut self) {
-        let Pending { lanes, queues, suspects, everything } = self.events.wakes.take();
+    async fn take_wakes(&mut self) {
+        let Pending { lanes, queues, suspects, everything, paused } = self.events.wakes.take();
+        if paused {
+            let held = self.slots.take_out(|queued| self.executor.is_paused(queued));
+            self.executor.give_back(held).await;
+        }
         for (lane, source) in lanes {
             if self.serves(&lane) {
                 if source == Source::Notify {
@@ -294,14 +303,20 @@ impl Dispatcher {
             .map(|(lane, most)| LaneClaim { bound: self.fronts.bound(&lane, begun), lane, most })
             .collect();
         let claim = self.store.lease_claim(self.identity.worker(), &asked, limit).await?;
-        histogram!("reveille_claim_duration_seconds").record(begun.elapsed().as_secs_f64());
+        self.figures.took.record(begun.elapsed().as_secs_f64());
         self.learn(&asked, &claim, limit, &Reading { begun, clock, took: begun.elapsed() });
         if !claim.jobs.is_empty() {
-            histogram!("reveille_claim_batch_size")
-                .record(u32::try_from(claim.jobs.len()).unwrap_or(u32::MAX));
+            self.figures.size.record(u32::try_from(claim.jobs.len()).unwrap_or(u32::MAX));
         }
-        for (_, job) in claim.jobs {
-            self.take(job, None);
+        // The jobs of a lane come together.
+        let mut lane: Option<(usize, Arc<Meter>)> = None;
+        for (nth, job) in claim.jobs {
+            let meter = match &lane {
+                Some((of, meter)) if *of == nth => meter.clone(),
+                _ => self.meters.of(&job.queue, &job.task),
+            };
+            lane = Some((nth, meter.clone()));
+            self.take(job, meter, begun, None);
         }
         if let Some(error) = claim.unreadable {
             return Err(error);
@@ -322,8 +337,7 @@ impl Dispatcher {
             let lane = &lane_claim.lane;
             let Some(source) = self.known.source(lane) else { continue };
             if got > 0 {
-                counter!("reveille_claims_total", "source" => source.as_str())
-                    .increment(got as u64);
+                self.figures.claimed(*source, got);
             }
             let to_the_end = nth < read && got < lane_claim.most;
             self.fronts.read(lane_claim, last, to_the_end, reading);
@@ -350,9 +364,10 @@ impl Dispatcher {
         }
         let tasks: Vec<&str> = self.tasks.iter().map(String::as_str).collect();
         let queues = (!self.config.queues.is_empty()).then_some(self.config.queues.as_slice());
+        let asked_at = Instant::now();
         match self.store.lease_claim_suspect(self.identity.worker(), queues, &tasks).await? {
             Some(job) => {
-                counter!("reveille_claims_total", "source" => "suspect").increment(1);
+                self.figures.suspects.increment(1);
                 tracing::warn!(job.id = %job.id, task.name = %job.task, crashes = job.crashes,
                     "a job whose workers were lost before runs alone");
                 self.suspect_running.store(true, Ordering::Release);
@@ -361,15 +376,22 @@ impl Dispatcher {
                     running.store(false, Ordering::Release);
                     wakes.wake(|pending| pending.suspects = true);
                 };
-                self.take(job, Some(Box::new(done)));
+                let meter = self.meters.of(&job.queue, &job.task);
+                self.take(job, meter, asked_at, Some(Box::new(done)));
             }
             None => self.suspects = false,
         }
         Ok(())
     }
 
-    fn take(&self, job: Claimed, done: Option<Box<dyn FnOnce() + Send>>) {
+    fn take(
+        &self,
+        job: Claimed,
+        meter: Arc<Meter>,
+        asked_at: Instant,
+        done: Option<Box<dyn FnOnce() + Send>>,
+    ) {
         let waited = (self.store.clock.now() - job.run_at).to_std().unwrap_or_default();
-        self.executor.take(job, waited, done);
+        self.executor.take(job, meter, asked_at, waited, done);
     }
 }

@@ -1,19 +1,20 @@
 //! One attempt: look up the handler, run it within its time, and make an outcome of whatever comes of it.
 
-use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use metrics::{Histogram, counter, histogram};
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
+use super::figures::JobFigures;
 use super::running::{Handle, Running, Stop};
 use super::slots::{Queued, Slots};
+use crate::events::Pauses;
+use crate::job::bounds::{ERROR_BYTES_MOST, excerpt};
 use crate::job::json::Json;
-use crate::queue::TaskName;
+use crate::queue::meter::Meter;
 use crate::store::Failure;
 use crate::store::key::superseded;
 use crate::store::lease::{Claimed, Ending, Settlement};
@@ -30,27 +31,9 @@ const LEAVE_GRACE: Duration = Duration::from_millis(300);
 const SNOOZE_LEAST: f64 = 1.0;
 
 const NOT_BEGUN: &str = "the job was cancelled before its attempt began";
+const RESULT_TOO_LARGE: &str = "the result has more than 1 MiB when it is written as JSON; keep it elsewhere, and return where it is";
 
 type Ran = Result<Result<Json, RunError>, String>;
-
-/// How long jobs wait and run. The handles are kept, since a metric that is looked up by its labels is hashed anew each time.
-pub(super) struct Times {
-    wait: Histogram,
-    run: HashMap<TaskName, Histogram>,
-}
-
-impl Times {
-    pub(super) fn of(registry: &Registry) -> Self {
-        let run = |name: &TaskName| {
-            let times = histogram!("reveille_job_run_seconds", "task" => name.to_string());
-            (name.clone(), times)
-        };
-        Self {
-            wait: histogram!("reveille_job_wait_seconds"),
-            run: registry.iter().map(|(name, _)| run(name)).collect(),
-        }
-    }
-}
 
 /// Runs claimed jobs.
 pub(super) struct Executor {
@@ -61,20 +44,24 @@ pub(super) struct Executor {
     pub(super) reports: mpsc::Sender<Progress>,
     pub(super) default_timeout: Duration,
     pub(super) tracker: TaskTracker,
-    pub(super) times: Times,
+    pub(super) figures: JobFigures,
+    pub(super) pauses: Pauses,
 }
 
 impl Executor {
-    /// Takes a claimed job: runs it at once if a slot is free, else when one comes free. `done` is called when it has left
-    /// this process.
+    /// Takes a job that was claimed by a statement sent at `asked_at`: runs it at once if a slot is free, else when one comes free.
+    /// `done` is called when it has left this process.
     pub(super) fn take(
         self: &Arc<Self>,
         job: Claimed,
+        meter: Arc<Meter>,
+        asked_at: Instant,
         waited: Duration,
         done: Option<Box<dyn FnOnce() + Send>>,
     ) {
         let handle = self.running.begin((job.lease, job.id));
-        let queued = Queued { job, handle, waited, claimed_at: Instant::now(), done };
+        let claimed_at = Instant::now();
+        let queued = Queued { job, handle, meter, asked_at, waited, claimed_at, done };
         let Some(queued) = self.slots.take(queued) else { return };
         let executor = self.clone();
         // A slot goes from job to job as long as any is held.
@@ -89,42 +76,44 @@ impl Executor {
 
     /// Gives back jobs that were held and did not run.
     pub(super) async fn give_back(&self, held: Vec<Queued>) {
-        for Queued { job, handle, done, .. } in held {
+        for Queued { job, handle, meter, done, .. } in held {
             let cancelled = Failure::new("cancelled", NOT_BEGUN);
             let ending = match handle.reason() {
                 Some(Stop::Lost | Stop::Cancelled) => told_to_stop(&handle, cancelled).flatten(),
                 Some(Stop::Leaving) | None => {
-                    counter!("reveille_jobs_given_back_total").increment(1);
+                    self.figures.given_back.increment(1);
                     Some(Ending::Unbegun { run_at: job.run_at })
                 }
             };
-            self.end(&job, ending, done).await;
+            self.end(&job, ending, meter, done).await;
         }
     }
 
+    /// Whether the queue of a claimed job was paused after its claim was sent.
+    pub(super) fn is_paused(&self, queued: &Queued) -> bool {
+        self.pauses.forbid(&queued.job.queue, queued.asked_at)
+    }
+
     async fn run(&self, queued: Queued) {
-        let Queued { job, handle, waited, claimed_at, done } = queued;
-        if handle.reason().is_some() {
-            let queued = Queued { job, handle, waited, claimed_at, done };
+        if queued.handle.reason().is_some() || self.is_paused(&queued) {
             return self.give_back(vec![queued]).await;
         }
+        let Queued { job, handle, meter, waited, claimed_at, done, .. } = queued;
         if let Some(replacement) = job.superseded_by {
             let unbegun = Ending::Unbegun { run_at: job.run_at };
             let ending = Ending::Cancelled(superseded(replacement, &unbegun));
-            return self.end(&job, Some(ending), done).await;
+            return self.end(&job, Some(ending), meter, done).await;
         }
-        self.times.wait.record((waited + claimed_at.elapsed()).as_secs_f64());
+        self.figures.waited.record((waited + claimed_at.elapsed()).as_secs_f64());
         let begun = Instant::now();
         let ending = self.attempt(&job, &handle).await;
         let took = begun.elapsed();
-        if let Some(times) = self.times.run.get(&job.task) {
-            times.record(took.as_secs_f64());
-        }
+        meter.ran(took.as_secs_f64());
         if let Some(ending) = &ending {
             tracing::debug!(job.id = %job.id, task.name = %job.task, queue.name = %job.queue, job.attempt = job.attempt,
                 outcome = ending.as_str(), duration_ms = took.as_secs_f64() * 1e3, "job ended");
         }
-        self.end(&job, ending, done).await;
+        self.end(&job, ending, meter, done).await;
     }
 
     /// Hands the outcome on, if there is one.
@@ -132,6 +121,7 @@ impl Executor {
         &self,
         job: &Claimed,
         ending: Option<Ending>,
+        meter: Arc<Meter>,
         done: Option<Box<dyn FnOnce() + Send>>,
     ) {
         match ending {
@@ -143,6 +133,7 @@ impl Executor {
                     place: job.place,
                     ending,
                     keyed: job.keyed,
+                    meter: Some(meter),
                 };
                 let _ = self.settle.send(settlement).await;
             }
@@ -179,14 +170,15 @@ impl Executor {
             ran = &mut work => Some(ran),
             () = tokio::task::unconstrained(tokio::time::sleep(limit)) => {
                 handle.token.cancel();
-                counter!("reveille_job_timeouts_total").increment(1);
+                self.figures.timeouts.increment(1);
                 let late = tokio::time::timeout(LATE_GRACE, &mut work).await;
                 if let (Ok(Ok(Ok(result))), true) = (late, handle.reason() != Some(Stop::Lost)) {
                     return Some(Ending::Completed(result));
                 }
                 let message = format!("the attempt took longer than its {} s", limit.as_secs_f64());
-                return told_to_stop(handle, Failure::new("timed_out", &message))
-                    .unwrap_or_else(|| Some(retry(job, task, Failure::new("timed_out", message))));
+                let failure = Failure::new("timed_out", &message);
+                return told_to_stop(handle, failure.clone())
+                    .unwrap_or_else(|| Some(retry(job, task, failure)));
             }
             () = handle.token.cancelled() => match handle.reason() {
                 Some(Stop::Lost) => None,
@@ -214,7 +206,8 @@ impl Executor {
             Some(Ok(Err(
                 RunError::Task(TaskError::Permanent(_))
                 | RunError::InvalidPayload(_)
-                | RunError::InvalidResult(_),
+                | RunError::InvalidResult(_)
+                | RunError::ResultTooLarge,
             ))) => Ending::Failed(failure),
             _ => retry(job, task, failure),
         })
@@ -233,19 +226,19 @@ fn told_to_stop(handle: &Handle, failure: Failure) -> Option<Option<Ending>> {
 fn failure_of(ran: &Ran) -> Failure {
     match ran {
         Ok(Ok(_)) => Failure::new("lost", "the lease was lost"),
-        Ok(Err(RunError::InvalidPayload(why))) => Failure::new(
-            "invalid_payload",
-            format!("the payload is not what the task takes: {why}"),
-        ),
-        Ok(Err(RunError::InvalidResult(why))) => {
-            Failure::new("invalid_result", format!("the result cannot be kept: {why}"))
+        Ok(Err(RunError::InvalidPayload(why))) => {
+            Failure::about("invalid_payload", "the payload is not what the task takes: ", why)
         }
+        Ok(Err(RunError::InvalidResult(why))) => {
+            Failure::about("invalid_result", "the result cannot be kept: ", why)
+        }
+        Ok(Err(RunError::ResultTooLarge)) => Failure::new("result_too_large", RESULT_TOO_LARGE),
         Ok(Err(RunError::Task(TaskError::Retry(why)))) => Failure::new("handler_error", why),
         Ok(Err(RunError::Task(TaskError::Permanent(why)))) => Failure::new("permanent", why),
         Ok(Err(RunError::Task(TaskError::Snooze(_)))) => {
             Failure::new("snoozed", "the handler asked to come back later")
         }
-        Err(panic) => Failure::new("panicked", panic),
+        Err(panic) => Failure::about("panicked", "the handler panicked: ", panic),
     }
 }
 
@@ -261,9 +254,107 @@ fn retry(job: &Claimed, task: &Registered, failure: Failure) -> Ending {
 }
 
 fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
-    let words = panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned());
-    format!("the handler panicked: {}", words.unwrap_or_else(|| "without a word".into()))
+    let words = panic.downcast_ref::<&str>().copied();
+    let words = words.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    excerpt(words.unwrap_or("without a word"), ERROR_BYTES_MOST)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use chrono::Utc;
+    use tokio::sync::Semaphore;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::job::{JobId, LeaseId};
+    use crate::queue::meter::Meters;
+    use crate::queue::{QueueName, TaskName};
+    use crate::tasks::Handler;
+
+    /// Counts its starts, and goes on when it is let.
+    struct Counted(Arc<(AtomicUsize, Semaphore)>);
+
+    impl Handler for Counted {
+        const NAME: &'static str = "counted";
+        type Payload = Json;
+        type Output = ();
+
+        async fn run(&self, _: Context, _: Json) -> Result<(), TaskError> {
+            self.0.0.fetch_add(1, Ordering::SeqCst);
+            let _go_on = self.0.1.acquire().await;
+            Ok(())
+        }
+    }
+
+    fn claimed() -> Claimed {
+        Claimed {
+            lease: LeaseId(Uuid::nil()),
+            id: JobId(Uuid::now_v7()),
+            queue: QueueName::default(),
+            task: TaskName::trusted(Counted::NAME),
+            priority: 5,
+            run_at: Utc::now(),
+            attempt: 1,
+            crashes: 0,
+            payload: Json::null(),
+            max_attempts: None,
+            timeout_seconds: None,
+            keyed: false,
+            superseded_by: None,
+            place: 1,
+        }
+    }
+
+    #[tokio::test]
+    async fn of_two_thousand_jobs_held_ahead_none_starts_after_a_pause_and_later_claims_do() {
+        const HELD: usize = 2000;
+        let state = Arc::new((AtomicUsize::new(0), Semaphore::new(0)));
+        let mut registry = Registry::default();
+        registry.add(Counted(state.clone()));
+        let (settle, mut settled) = mpsc::channel(HELD + 2);
+        let (pauses, slots) = (Pauses::default(), Arc::new(Slots::new(1)));
+        let executor = Arc::new(Executor {
+            registry,
+            running: Running::default(),
+            slots: slots.clone(),
+            settle,
+            reports: mpsc::channel(1).0,
+            default_timeout: Duration::from_secs(60),
+            tracker: TaskTracker::new(),
+            figures: JobFigures::default(),
+            pauses: pauses.clone(),
+        });
+        let take = || {
+            let job = claimed();
+            let meter = Meters::default().of(&job.queue, &job.task);
+            executor.take(job, meter, Instant::now(), Duration::ZERO, None);
+        };
+        for _ in 0..=HELD {
+            take();
+        }
+        while state.0.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        pauses.pause(QueueName::default());
+        // The dispatcher takes out what is held; a slot that comes free may be faster.
+        let left = std::cell::Cell::new(HELD / 2);
+        let taken = slots.take_out(|queued| {
+            left.set(left.get().saturating_sub(1));
+            left.get() > 0 && executor.is_paused(queued)
+        });
+        assert_eq!(taken.len(), HELD / 2 - 1);
+        executor.give_back(taken).await;
+        state.1.add_permits(2);
+        let mut ends = Vec::new();
+        while ends.len() <= HELD {
+            ends.push(settled.recv().await.map(|one| one.ending.as_str()));
+        }
+        assert_eq!(ends.iter().filter(|end| **end == Some("completed")).count(), 1);
+        assert_eq!(ends.iter().filter(|end| **end == Some("unbegun")).count(), HELD);
+        assert_eq!(state.0.load(Ordering::SeqCst), 1, "only the one that ran before");
+        take();
+        assert_eq!(settled.recv().await.map(|one| one.ending.as_str()), Some("completed"));
+    }
 }

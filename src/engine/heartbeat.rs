@@ -109,6 +109,7 @@ impl Heartbeat {
                 place: 0,
                 ending: Ending::Release,
                 keyed: true,
+                meter: None,
             });
         }
     }

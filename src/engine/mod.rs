@@ -4,6 +4,7 @@ mod agenda;
 mod completer;
 mod dispatcher;
 mod executor;
+mod figures;
 mod fronts;
 mod heartbeat;
 mod lanes;
@@ -147,7 +148,8 @@ impl Engine {
             reports,
             default_timeout: config.default_timeout,
             tracker: jobs.clone(),
-            times: executor::Times::of(&registry),
+            figures: figures::JobFigures::default(),
+            pauses: events.pauses.clone(),
         });
         services.spawn(running.clone().obey(events.clone(), shutdown.clone()));
         claims.spawn(

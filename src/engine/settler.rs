@@ -5,16 +5,16 @@
 //! that cannot be written does not hold back its neighbours: a batch that is refused is settled in halves in the end, and what is
 //! still refused then comes again later.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use metrics::counter;
 use tokio::time::sleep;
 
 #[cfg(feature = "faults")]
 use super::mutant;
 use crate::events::Leftovers;
 use crate::job::JobId;
+use crate::job::state::Status;
+use crate::queue::meter::ended_unknown;
 use crate::store::lease::{Ending, Settled, Settlement};
 use crate::store::{Error, Failure, Store};
 
@@ -138,7 +138,6 @@ impl Settler {
     fn note(&self, batch: &[Settlement], settled: &[Settled]) -> Vec<JobId> {
         let mut ended = Vec::with_capacity(batch.len());
         let (mut keyed, mut snoozed) = (Vec::new(), Vec::new());
-        let mut counts: HashMap<&'static str, u64> = HashMap::new();
         for (settlement, settled) in batch.iter().zip(settled) {
             let outcome = match settled {
                 Settled::Applied(Some(status)) => status.as_str(),
@@ -162,12 +161,19 @@ impl Settler {
             if matches!(settled, Settled::LeaseLost | Settled::AlreadyFinal) {
                 tracing::warn!(job.id = %settlement.id, why = outcome, "a late outcome changes nothing");
             }
-            *counts.entry(outcome).or_default() += 1;
+            match &settlement.meter {
+                Some(meter) => meter.ended(outcome),
+                None => ended_unknown(outcome),
+            }
+            if let (Settled::Applied(Some(Status::Failed)), Ending::Failed(failure)) =
+                (settled, &settlement.ending)
+            {
+                let meter = settlement.meter.as_ref();
+                let (task, queue) = meter.map(|it| (it.task.as_str(), it.queue.as_str())).unzip();
+                failure.tell(settlement.id, task, queue);
+            }
         }
         self.leftovers.add(keyed, snoozed);
-        for (outcome, count) in counts {
-            counter!("reveille_job_outcomes_total", "outcome" => outcome).increment(count);
-        }
         ended
     }
 }

@@ -7,12 +7,13 @@
 //! comes up to that time later, and one that is given back where a front is seldom read, until it is read again.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
 use super::running::Handle;
+use crate::queue::meter::Meter;
 use crate::store::lease::{CLAIM_MOST, Claimed};
 
 /// The work that may be held ahead.
@@ -27,6 +28,9 @@ const HELD_MOST: Duration = Duration::from_millis(200);
 pub(super) struct Queued {
     pub(super) job: Claimed,
     pub(super) handle: Handle,
+    pub(super) meter: Arc<Meter>,
+    /// When the claim was sent.
+    pub(super) asked_at: Instant,
     /// How long it had waited when it was claimed, and when that was.
     pub(super) waited: Duration,
     pub(super) claimed_at: Instant,
@@ -166,6 +170,14 @@ impl Slots {
         let overdue =
             state.held.iter().take_while(|queued| queued.claimed_at.elapsed() >= HELD_MOST).count();
         state.held.drain(..overdue).collect()
+    }
+
+    /// Those jobs that are held for which this is true.
+    pub(super) fn take_out(&self, which: impl Fn(&Queued) -> bool) -> Vec<Queued> {
+        let mut state = self.lock();
+        let (taken, kept) = state.held.drain(..).partition::<Vec<_>, _>(which);
+        state.held = kept.into();
+        taken
     }
 
     /// All jobs that are held.

@@ -11,6 +11,7 @@ mod pointer;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -74,6 +75,22 @@ impl Json {
         Ok(Self::new(raw, written))
     }
 
+    /// As [`Json::from_serialize`], but `None` for what is longer than `most` when it is written out. Of a text that is four times
+    /// as long no more is made, so that it cannot fill the memory.
+    pub fn from_serialize_within<T: Serialize + ?Sized>(
+        value: &T,
+        most: usize,
+    ) -> Result<Option<Self>, JsonFault> {
+        let mut text = Bounded { text: Vec::new(), most: most.saturating_mul(4) };
+        match serde_json::to_writer(&mut text, value) {
+            Ok(()) => {}
+            Err(error) if error.is_io() => return Ok(None),
+            Err(error) => return Err(unwritable(&error)),
+        }
+        let json = Self::parse(&text.text)?;
+        Ok((json.written_bytes() <= most).then_some(json))
+    }
+
     fn new(raw: Box<RawValue>, written: usize) -> Self {
         Self { raw: Arc::from(raw), written: NonZeroUsize::new(written) }
     }
@@ -112,6 +129,26 @@ impl Json {
             || checked(text.as_bytes()).map_or(text.len(), |checked| checked.written),
             NonZeroUsize::get,
         )
+    }
+}
+
+/// A text that does not grow beyond a bound.
+struct Bounded {
+    text: Vec<u8>,
+    most: usize,
+}
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.text.len() + bytes.len() > self.most {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.text.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! A job: one piece of work, its states, and the rules of submitting one. Pure; nothing here does any I/O.
 
 pub mod backoff;
+pub mod bounds;
 pub mod json;
 pub mod moment;
 pub mod state;

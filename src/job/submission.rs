@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
 use serde::Serialize;
 
+use super::bounds::excerpt;
 use super::json::{Json, JsonFault};
 use super::moment;
 use crate::queue::{QueueName, TaskName};
@@ -25,6 +26,8 @@ pub const BATCH_MOST: usize = 10_000;
 /// The task of a job that names none.
 pub const DEFAULT_TASK: &str = "echo";
 pub const DEFAULT_PRIORITY: i16 = 5;
+/// Bytes of a name that is not valid, in a warning.
+const NAME_SHOWN_MOST: usize = 120;
 
 /// What is wrong with one field of a submission.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -163,14 +166,21 @@ impl NewJob {
     ///
     /// `now` bounds how far ahead `run_at` may lie.
     pub fn check(self, now: DateTime<Utc>) -> Result<Submission, Vec<FieldError>> {
-        let mut faults = Faults(Vec::new());
+        let (mut faults, mut warnings) = (Faults(Vec::new()), Vec::new());
         let payload = check_payload(self.payload.as_ref(), &mut faults).cloned();
         let task = match &self.task {
             Some(text) => TaskName::new(text).or_else(|| {
                 faults.add("/task", "invalid_name", format!("a task is {}", TaskName::RULE));
                 None
             }),
-            None => payload.as_ref().and_then(task_in_payload),
+            None => match payload.as_ref().and_then(task_in_payload) {
+                Some(Ok(task)) => Some(task),
+                Some(Err(warning)) => {
+                    warnings.push(warning);
+                    None
+                }
+                None => None,
+            },
         };
         let queue = self.queue.as_deref().map_or_else(
             || Some(QueueName::default()),
@@ -212,6 +222,7 @@ impl NewJob {
                 timeout_seconds: self.timeout_seconds,
                 tags: self.tags,
                 unique,
+                warnings,
             }),
             _ => Err(faults.0),
         }
@@ -295,15 +306,24 @@ fn check_payload<'a>(
     None
 }
 
-/// `payload.task`, if that is a task's name, registered or not.
-fn task_in_payload(payload: &Json) -> Option<TaskName> {
+/// `payload.task`, if that is a task's name, registered or not; a warning if it is there and no name.
+fn task_in_payload(payload: &Json) -> Option<Result<TaskName, String>> {
     // Most payloads are no object with a `task`; a look at the text spares parsing them.
     if !payload.as_str().contains("\"task\"") && !payload.as_str().contains("\\u") {
         return None;
     }
     // A map, since a doubled key is no error here: the last one counts, as in the database.
     let members: HashMap<String, Json> = payload.to().ok()?;
-    TaskName::new(&members.get("task")?.to::<String>().ok()?)
+    let task = members.get("task").filter(|task| !task.is_null())?;
+    let name = task.to::<String>().ok();
+    if let Some(name) = name.as_deref().and_then(TaskName::new) {
+        return Some(Ok(name));
+    }
+    Some(Err(format!(
+        "payload.task is {}, which is not the name of a task ({}), so the job runs the task {DEFAULT_TASK}. Name the task in the field `task`.",
+        excerpt(task.as_str(), NAME_SHOWN_MOST),
+        TaskName::RULE
+    )))
 }
 
 /// The faults found so far.
@@ -359,6 +379,8 @@ pub struct Submission {
     pub timeout_seconds: Option<f64>,
     pub tags: Vec<String>,
     pub unique: Option<Unique>,
+    /// What the caller may have meant otherwise, in sentences.
+    pub warnings: Vec<String>,
 }
 
 impl Submission {

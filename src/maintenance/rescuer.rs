@@ -4,7 +4,7 @@ use metrics::counter;
 
 use crate::events::{Duties, Leftovers};
 use crate::shutdown::Shutdown;
-use crate::store::{Result, Store};
+use crate::store::{Failure, Result, Store};
 
 /// Rescues whenever the heartbeat says that there is somebody to be rescued.
 pub async fn rescue(
@@ -31,6 +31,13 @@ async fn rescue_once(store: &Store, leftovers: &Leftovers, crash_budget: u32) ->
             continue;
         };
         counter!("reveille_rescues_total").increment(1);
+        for (id, task, queue) in &rescued.failed {
+            Failure::new(
+                "worker_lost",
+                "its worker was lost too often, at last while it ran alone",
+            )
+            .tell(*id, Some(task), Some(queue));
+        }
         let ended = rescued.ended.len() as u64;
         leftovers.add(rescued.ended, Vec::new());
         for (became, jobs) in [("waiting", rescued.returned), ("ended", ended)] {

@@ -78,5 +78,5 @@ pub fn superseded(replacement: JobId, ending: &Ending) -> Failure {
         }
         _ => format!("job {replacement} took its unique key"),
     };
-    Failure { job_id: Some(replacement.0), ..Failure::new("superseded", message) }
+    Failure { job_id: Some(replacement.0), ..Failure::new("superseded", &message) }
 }

@@ -1,6 +1,7 @@
 //! Claims and outcomes: the way of a job from `ready` to `lease`, and from there to `outcome` or back.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -13,6 +14,7 @@ use super::{Error, Result, Store};
 use crate::job::json::Json;
 use crate::job::state::Status;
 use crate::job::{JobId, LeaseId, WorkerId};
+use crate::queue::meter::Meter;
 use crate::queue::{Lane, QueueName, TaskName};
 
 /// The most jobs that one lease may hold: a lease row of more would leave its page and be rewritten as a TOAST value at each
@@ -168,6 +170,8 @@ pub struct Settlement {
     pub place: i32,
     pub ending: Ending,
     pub keyed: bool,
+    /// Where its end is counted; `None` if its task is not known.
+    pub meter: Option<Arc<Meter>>,
 }
 
 /// What became of a settlement.
@@ -179,15 +183,6 @@ pub enum Settled {
     LeaseLost,
     /// The job has ended otherwise.
     AlreadyFinal,
-}
-
-/// What a rescue brought back.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Rescued {
-    /// Jobs that wait again.
-    pub returned: u64,
-    /// Jobs whose crash budget is used up, or that were cancelled or superseded.
-    pub ended: Vec<JobId>,
 }
 
 impl Store {
@@ -283,8 +278,10 @@ impl Store {
             }
             _ => one.ending.clone(),
         };
-        let settlements: Vec<Settlement> =
-            settlements.iter().map(|one| Settlement { ending: ending(one), ..*one }).collect();
+        let settlements: Vec<Settlement> = settlements
+            .iter()
+            .map(|one| Settlement { ending: ending(one), ..one.clone() })
+            .collect();
         self.settle(&settlements, announce).await
     }
 

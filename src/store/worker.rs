@@ -7,7 +7,6 @@ use tokio::time::timeout;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use super::lease::Rescued;
 use super::row::Row;
 use super::session::{Parameters, silence, sql, unprepared};
 use super::{Purpose, Result, Store};
@@ -83,6 +82,17 @@ pub struct Progress {
     /// 0 to 1.
     pub fraction: Option<f64>,
     pub message: Option<String>,
+}
+
+/// What a rescue brought back.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Rescued {
+    /// Jobs that wait again.
+    pub returned: u64,
+    /// Jobs whose crash budget is used up, or that were cancelled or superseded.
+    pub ended: Vec<JobId>,
+    /// Those of them that failed, with their tasks and queues.
+    pub failed: Vec<(JobId, String, String)>,
 }
 
 impl Store {
@@ -227,7 +237,7 @@ async fn rescue(
     let within = RESCUE_WITHIN;
     let transaction = client.transaction().await?;
     let locked = unprepared(&transaction, within, sql!("worker/lock": UUID), &[&worker.0]).await?;
-    let name = match locked.first() {
+    let name: String = match locked.first() {
         Some(row) if row.try_get::<_, bool>(0)? => row.try_get(1)?,
         Some(_) => return Ok(None),
         None if unprepared(&transaction, within, sql!("worker/known": UUID), &[&worker.0])
@@ -240,8 +250,10 @@ async fn rescue(
     };
     let budget = i32::try_from(crash_budget).unwrap_or(i32::MAX);
     let crash = i32::from(!locked.is_empty());
-    let statement = sql!("lease/rescue": UUID, INT4, INT4);
-    let rows = unprepared(&transaction, within, statement, &[&worker.0, &budget, &crash]).await?;
+    let named = (!name.is_empty()).then_some(name.as_str());
+    let statement = sql!("lease/rescue": UUID, INT4, INT4, TEXT);
+    let parameters: Parameters<'_> = &[&worker.0, &budget, &crash, &named];
+    let rows = unprepared(&transaction, within, statement, parameters).await?;
     unprepared(&transaction, within, sql!("worker/remove": UUID), &[&worker.0]).await?;
     let rescued = rows.first().map(rescued).transpose()?.unwrap_or_default();
     transaction.commit().await?;
@@ -257,7 +269,11 @@ impl Store {
 
 fn rescued(row: &Row) -> Result<Rescued> {
     let ended: Vec<Uuid> = row.try_get(1)?;
+    let (failed, tasks): (Vec<Uuid>, Vec<String>) = (row.try_get(2)?, row.try_get(3)?);
+    let queues: Vec<String> = row.try_get(4)?;
+    let failed = failed.into_iter().zip(tasks).zip(queues);
     Ok(Rescued {
+        failed: failed.map(|((id, task), queue)| (JobId(id), task, queue)).collect(),
         returned: u64::try_from(row.try_get::<_, i64>(0)?).unwrap_or_default(),
         ended: ended.into_iter().map(JobId).collect(),
     })

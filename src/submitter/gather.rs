@@ -114,6 +114,7 @@ mod tests {
             timeout_seconds: None,
             tags: Vec::new(),
             unique: None,
+            warnings: Vec::new(),
         };
         let (answer, _) = oneshot::channel();
         let id = JobId(uuid::Uuid::now_v7());

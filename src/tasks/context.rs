@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::job::bounds::{PROGRESS_BYTES_MOST, excerpt};
 use crate::job::{JobId, LeaseId};
 use crate::store::worker::Progress;
 
@@ -36,14 +37,14 @@ impl Context {
         self.cancel.cancelled().await;
     }
 
-    /// Says how far the work is: a fraction from 0 to 1, and a word. The last report of a while is kept.
+    /// Says how far the work is: a fraction from 0 to 1, and a word, of which 1 KiB is kept. The last report of a while is kept.
     pub fn progress(&self, fraction: f64, message: impl Into<String>) {
         let fraction = fraction.is_finite().then(|| fraction.clamp(0.0, 1.0));
         let report = Progress {
             lease: self.lease,
             id: self.job_id,
             fraction,
-            message: Some(message.into()),
+            message: Some(excerpt(&message.into(), PROGRESS_BYTES_MOST)),
         };
         // A full channel drops the report: the next one is as good.
         let _ = self.reports.try_send(report);

@@ -18,10 +18,11 @@ use serde::de::DeserializeOwned;
 pub use context::Context;
 
 use crate::job::backoff::Backoff;
+use crate::job::bounds::RESULT_BYTES_MOST;
 use crate::job::json::Json;
 use crate::queue::TaskName;
 
-/// How an attempt ends that does not end well.
+/// How an attempt ends that does not end well. Of the texts 8 KiB are kept.
 #[derive(Debug)]
 pub enum TaskError {
     /// Try again, after the task's back-off.
@@ -57,7 +58,7 @@ pub trait Handler: Send + Sync + 'static {
     const NAME: &'static str;
     /// What a job's payload must be. The documentation of its fields becomes that of its JSON Schema.
     type Payload: DeserializeOwned + JsonSchema + Send;
-    /// What the job's result will be.
+    /// What the job's result will be: at most 1 MiB of JSON, or the job fails with the code `result_too_large`.
     type Output: Serialize + JsonSchema + Send;
 
     /// What it does, in a sentence.
@@ -99,6 +100,8 @@ pub(crate) enum RunError {
     InvalidPayload(String),
     /// The result cannot be kept as JSON.
     InvalidResult(String),
+    /// The result is longer than [`RESULT_BYTES_MOST`].
+    ResultTooLarge,
     Task(TaskError),
 }
 
@@ -121,8 +124,11 @@ impl<H: Handler> AnyHandler for H {
             let payload =
                 payload.to().map_err(|error| RunError::InvalidPayload(error.to_string()))?;
             let output = self.run(context, payload).await.map_err(RunError::Task)?;
-            Json::from_serialize(&output)
-                .map_err(|error| RunError::InvalidResult(error.to_string()))
+            match Json::from_serialize_within(&output, RESULT_BYTES_MOST) {
+                Ok(Some(result)) => Ok(result),
+                Ok(None) => Err(RunError::ResultTooLarge),
+                Err(fault) => Err(RunError::InvalidResult(fault.to_string())),
+            }
         }
         .boxed()
     }

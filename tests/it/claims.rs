@@ -61,7 +61,14 @@ async fn claim_waiting(
 }
 
 fn settlement(job: &Claimed, ending: Ending) -> Settlement {
-    Settlement { lease: job.lease, id: job.id, place: job.place, ending, keyed: job.keyed }
+    Settlement {
+        lease: job.lease,
+        id: job.id,
+        place: job.place,
+        ending,
+        keyed: job.keyed,
+        meter: None,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -218,7 +225,7 @@ async fn outcomes_of_several_leases_in_any_order_are_those_of_their_jobs() {
     };
     let fail = |job: &Claimed| {
         let words = job.id.to_string();
-        settlement(job, Ending::Failed(Failure::new("permanent", words)))
+        settlement(job, Ending::Failed(Failure::new("permanent", &words)))
     };
     let retry = Ending::Retry { seconds: 3600.0, failure: Failure::new("handler_error", "no") };
     let mixed = [

@@ -98,6 +98,7 @@ async fn a_stale_lease_settles_nothing() {
         place: 1,
         ending,
         keyed: false,
+        meter: None,
     };
     let settle = async |settlement| store.lease_settle(&[settlement], true).await.unwrap()[0];
 
@@ -188,7 +189,8 @@ async fn an_outcome_whose_answer_was_lost_is_told_to_those_who_wait() {
     assert_one_place(&client).await;
     // Who looks at the right moment sees the outcome before it is settled again.
     eventually("the outcome is settled again", SOON, async || {
-        metric(&service, "reveille_job_outcomes_total{outcome=\"already_final\"}").await >= 1.0
+        let labels = r#"{outcome="already_final",task="echo",queue="default"}"#;
+        metric(&service, &format!("reveille_job_outcomes_total{labels}")).await >= 1.0
     })
     .await;
 }

@@ -8,6 +8,7 @@ mod harness;
 mod ahead;
 mod answers;
 mod bad_input;
+mod bounds;
 mod browsers;
 mod claims;
 mod cli;

@@ -71,8 +71,9 @@ async fn known_work_is_counted_right() {
         (r#"reveille_jobs_submitted_total{door="http",outcome="created"}"#, 6.0),
         (r#"reveille_jobs_submitted_total{door="http",outcome="existing"}"#, 1.0),
         (r#"reveille_jobs_submitted_total{door="http",outcome="rejected"}"#, 1.0),
-        (r#"reveille_job_outcomes_total{outcome="completed"}"#, 2.0),
-        (r#"reveille_job_outcomes_total{outcome="failed"}"#, 1.0),
+        (r#"reveille_job_outcomes_total{outcome="completed",task="noop",queue="default"}"#, 1.0),
+        (r#"reveille_job_outcomes_total{outcome="completed",task="echo",queue="default"}"#, 1.0),
+        (r#"reveille_job_outcomes_total{outcome="failed",task="flaky",queue="default"}"#, 1.0),
         ("reveille_job_wait_seconds_count", 3.0),
         (r#"reveille_job_run_seconds_count{task="flaky"}"#, 1.0),
         ("reveille_claim_batch_size_sum", 3.0),
@@ -101,6 +102,36 @@ async fn known_work_is_counted_right() {
         lines.filter_map(|line| Some(line.split(' ').next()?.to_owned())).collect()
     };
     assert_eq!(named("# TYPE "), named("# HELP "), "a metric that nobody explains");
+}
+
+/// A rate over a metric that appears with its first event misses that event.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_metric_is_there_from_the_start() {
+    let database = harness::database().await;
+    let service = Service::start(database.url()).await;
+    let scrape = Scrape::of(&service).await;
+    let readme = include_str!("../../README.md");
+    let names = readme.lines().filter_map(|line| line.strip_prefix("| `reveille_"));
+    let names: Vec<&str> = names.filter_map(|name| name.split(['`', '{']).next()).collect();
+    assert!(names.len() > 30, "{names:?}");
+    for name in names {
+        let begins = |end: &str| {
+            let (bare, labels) =
+                (format!("reveille_{name}{end}"), format!("reveille_{name}{end}{{"));
+            scrape.samples.keys().any(|sample| *sample == bare || sample.starts_with(&labels))
+        };
+        assert!(begins("") || begins("_count"), "{name} in\n{}", scrape.text);
+    }
+    for outcome in ["completed", "failed", "retry", "lease_lost"] {
+        for task in ["echo", "sleep"] {
+            let sample = format!(
+                r#"reveille_job_outcomes_total{{outcome="{outcome}",task="{task}",queue="default"}}"#
+            );
+            assert_eq!(scrape.samples.get(&sample), Some(&0.0), "{sample}");
+        }
+    }
+    let build = concat!("reveille_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"");
+    assert!(scrape.text.contains(build), "{}", scrape.text);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,10 +1,13 @@
 //! Queues: how they stand, and pausing and resuming them.
 
 use std::process::Command;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
+use reveille::{Context, Handler, Json, TaskError};
 use serde_json::{Value, json};
 
+use crate::harness::http::Http;
 use crate::harness::look::{all_end, value};
 use crate::harness::proxy::Mode;
 use crate::harness::service::ServiceBuilder;
@@ -69,6 +72,51 @@ async fn a_paused_queue_starts_nothing_and_resuming_it_wakes_every_instance() {
     let job = ended(&works, &job).await;
     assert_eq!((&job["status"], &job["warnings"]), (&json!("completed"), &json!([])));
     assert_eq!(http.post("/queues/mail/resume", &json!({})).await.status, 200);
+}
+
+/// Tells when it starts.
+struct Starts(Arc<Mutex<Vec<Instant>>>);
+
+impl Handler for Starts {
+    const NAME: &'static str = "starts";
+    type Payload = Json;
+    type Output = ();
+
+    async fn run(&self, _: Context, _: Json) -> Result<(), TaskError> {
+        self.0.lock().unwrap().push(Instant::now());
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_starts_here_once_a_pause_is_answered_nor_elsewhere_a_second_later() {
+    let database = harness::database().await;
+    let starts = [Arc::default(), Arc::default()];
+    let mut services = Vec::new();
+    for starts in &starts {
+        let builder = reveille::Reveille::builder().database_url(database.url()).workers(2);
+        let builder = builder.listen(([127, 0, 0, 1], 0)).task(Starts(Arc::clone(starts)));
+        services.push(builder.start().await.unwrap());
+    }
+    let http = Http::new(&format!("http://{}", services[0].address().unwrap()));
+    let jobs = vec![json!({"task": "starts", "payload": 1}); 10_000];
+    assert_eq!(http.post("/jobs/batch", &json!(jobs)).await.status, 201);
+    let count = |nth: usize| starts[nth].lock().unwrap().len();
+    eventually("both are at work", SOON, async || count(0) > 300 && count(1) > 300).await;
+    assert_eq!(http.post("/queues/default/pause", &json!({})).await.status, 200);
+    let (answered, here) = (Instant::now(), count(0));
+    // What was claimed goes back.
+    eventually("nothing is held", SOON, async || {
+        http.get("/queues/default").await.body["counts"]["processing"] == 0
+    })
+    .await;
+    assert_eq!(count(0), here, "jobs started here after the answer");
+    let last = starts[1].lock().unwrap().iter().max().copied().unwrap();
+    assert!(last < answered + Duration::from_secs(1), "{:?}", last - answered);
+    assert!(count(0) + count(1) < 10_000, "all had run: this proves nothing");
+    for service in services {
+        service.shutdown().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

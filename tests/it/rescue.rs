@@ -92,6 +92,24 @@ async fn a_poison_job_ends_and_no_neighbour_shares_its_fate() {
     let http = observer.http();
     let job = http.get_job(&poison).await.body;
     assert_eq!((&job["status"], &job["error"]["code"]), (&json!("failed"), &json!("worker_lost")));
+    // The workers are gone, and their names are known still.
+    let attempts = http.get(&format!("/jobs/{poison}/attempts")).await.body;
+    let attempts = attempts["data"].as_array().unwrap();
+    assert_eq!(attempts.len(), 3);
+    for worker in attempts.iter().chain([&job]).map(|it| &it["worker"]) {
+        assert!(worker["name"].is_string(), "{worker}");
+    }
+    let names =
+        "select count(*) from reveille.attempt where ending = 'lost' and worker_name is null";
+    assert_eq!(value::<i64>(&client, names).await, 0);
+    let told = |service: &Service| {
+        let log = service.stderr();
+        let mut lines = log.lines().filter(|line| line.contains("job failed"));
+        lines.any(|line| {
+            line.contains(&poison) && line.contains("worker_lost") && line.contains("sleep")
+        })
+    };
+    assert!(told(&observer) || told(&victim), "{}\n{}", observer.stderr(), victim.stderr());
     let unharmed: i64 = value(
         &client,
         "select count(*) from reveille.outcome where state = 'completed' and attempt = 1",

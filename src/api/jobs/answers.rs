@@ -37,7 +37,8 @@ pub struct Submitted {
     // Why it failed, if the call waited for its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<JobError>,
-    /// Why it may have to wait: its queue is paused, or no running worker serves its task.
+    /// What to look at: `payload.task` is not the name of a task; or why the job may have to wait, since its queue is paused or no
+    /// running worker serves its task.
     pub warnings: Vec<String>,
 }
 

@@ -66,8 +66,10 @@ impl JobsApi {
         _token: Bearer,
     ) -> Result<SubmitAnswer, Refused<SubmitJob>> {
         let Patience { wait, applied } = Patience::of(wait.0.as_ref(), prefer.0.as_ref())?;
-        let (queue, task) = (job.0.0.queue.clone(), job.0.0.task.clone());
-        let written = services.submitter.submit(job.0.0).await?;
+        let mut job = job.0.0;
+        let (queue, task) = (job.queue.clone(), job.task.clone());
+        let mut warnings = std::mem::take(&mut job.warnings);
+        let written = services.submitter.submit(job).await?;
         let (id, existing) = (written.job_id, written.outcome == Outcome::Existing);
         let mut submitted = Submitted::from(written);
         // It is kept, whether or not it can be looked at.
@@ -77,6 +79,10 @@ impl JobsApi {
             submitted.take(job);
         } else if !existing {
             submitted.warnings = services.hints.of(queue.as_str(), task.as_str()).await;
+        }
+        if !existing {
+            warnings.append(&mut submitted.warnings);
+            submitted.warnings = warnings;
         }
         let (body, location) = (Body(submitted), services.location(id));
         Ok(match (wait.is_some() && !Status::from(body.0.status).is_final(), existing) {
@@ -98,15 +104,18 @@ impl JobsApi {
         jobs: Read<BatchBody>,
         _token: Bearer,
     ) -> Result<BatchAnswer, Refused<SubmitJobs>> {
-        let lanes: Vec<_> =
-            jobs.0.0.iter().map(|job| (job.queue.clone(), job.task.clone())).collect();
-        let written = services.submitter.submit_many(jobs.0.0).await.map_err(of_batch)?;
+        let mut jobs = jobs.0.0;
+        let lanes: Vec<_> = jobs.iter().map(|job| (job.queue.clone(), job.task.clone())).collect();
+        let warnings: Vec<_> =
+            jobs.iter_mut().map(|job| std::mem::take(&mut job.warnings)).collect();
+        let written = services.submitter.submit_many(jobs).await.map_err(of_batch)?;
         let mut jobs: Vec<_> = written.into_iter().map(Submitted::from).collect();
         let lanes = lanes.iter().map(|(queue, task)| (queue.as_str(), task.as_str()));
         let hints = services.hints.of_many(lanes).await;
-        for (job, hints) in jobs.iter_mut().zip(hints) {
+        for (job, (mut warnings, hints)) in jobs.iter_mut().zip(warnings.into_iter().zip(hints)) {
             if job.outcome != SubmissionOutcome::Existing {
-                job.warnings = hints;
+                warnings.extend(hints);
+                job.warnings = warnings;
             }
         }
         Ok(BatchAnswer::Created(Body(SubmittedBatch { jobs })))

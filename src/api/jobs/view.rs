@@ -56,10 +56,10 @@ impl From<JobStatus> for Status {
 #[derive(Debug, Clone, PartialEq, Object, Serialize)]
 #[oai(skip_serializing_if_is_none, example)]
 pub struct JobError {
-    /// Stable: `handler_error`, `permanent`, `panicked`, `timed_out`, `invalid_payload`, `worker_lost`, `cancelled`,
-    /// `superseded` (another job took its unique key).
+    /// Stable: `handler_error`, `permanent`, `panicked`, `timed_out`, `invalid_payload`, `invalid_result`, `result_too_large`,
+    /// `outcome_refused`, `worker_lost`, `cancelled`, `superseded` (another job took its unique key).
     pub code: String,
-    /// What happened, for people.
+    /// What happened, for people: at most 8 KiB, the end of which says how much was cut.
     pub message: String,
     /// The other job that the message is about: of `superseded` the one that took the unique key.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -77,8 +77,9 @@ impl QueuesApi {
 
     /// Pause a queue
     ///
-    /// None of its jobs is started any more, by any instance; those that run go on, and new ones are taken in. A queue that
-    /// is not known yet can be paused before its first job comes. Of a paused queue nothing changes.
+    /// None of its jobs is started any more: by this instance once this is answered, by the others within a second. Those that
+    /// run go on, and new ones are taken in. A queue that is not known yet can be paused before its first job comes. Of a
+    /// paused queue nothing changes.
     #[oai(path = "/queues/:queue/pause", method = "post", operation_id = "pause_queue")]
     async fn pause_queue(
         &self,
@@ -89,6 +90,7 @@ impl QueuesApi {
     ) -> Result<Body<Queue>, Refused<PauseQueue>> {
         let name = queue.0.queue()?;
         services.store.queue_pause(&name).await?;
+        services.pause_everywhere(&name).await;
         services.hints.forget().await;
         // It is known from now on.
         let queue = services.queue(&name).await.map_err(after_change)?;
@@ -126,6 +128,14 @@ impl Services {
     async fn queue(&self, name: &QueueName) -> Result<Option<Queue>, Problem> {
         let rows = self.store.queue_state(std::slice::from_ref(name)).await?;
         Ok(rows.into_iter().next().map(Queue::from))
+    }
+
+    /// Has every instance give back what it holds of this queue and has not begun.
+    async fn pause_everywhere(&self, name: &QueueName) {
+        self.events.pause(name.clone());
+        if let Err(error) = self.store.news_notify(&format!("pause {name}")).await {
+            tracing::debug!(%error, "the others were not told of a paused queue; they hold jobs for a moment only");
+        }
     }
 
     /// Has every instance look at all lanes of this queue.

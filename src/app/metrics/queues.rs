@@ -7,6 +7,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use metrics::gauge;
 use tokio::sync::Mutex;
 
+use crate::queue::QueueName;
+use crate::queue::meter::{OTHERS, QUEUES_MOST};
 use crate::store::Store;
 use crate::store::queue_depth::Depth;
 
@@ -14,17 +16,12 @@ use crate::store::queue_depth::Depth;
 const FRESH_FOR: Duration = Duration::from_secs(5);
 /// After so long a database does not keep anybody from the other metrics.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Queues with metrics of their own. A label never goes again, so they are counted over the life of the process.
-const NAMED_MOST: usize = 100;
-/// The label of all the others.
-const OTHERS: &str = "(others)";
 
 pub(super) struct Queues {
     store: Store,
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
     read_at: Option<Instant>,
     named: HashSet<String>,
@@ -32,7 +29,9 @@ struct State {
 
 impl Queues {
     pub(super) fn new(store: Store) -> Self {
-        Self { store, state: Mutex::default() }
+        // The default queue is told from the start.
+        let named = HashSet::from([QueueName::default().to_string()]);
+        Self { store, state: Mutex::new(State { read_at: None, named }) }
     }
 
     pub(super) async fn read(&self) {
@@ -59,7 +58,7 @@ impl State {
         let mut others = Depth::default();
         for depth in depths {
             gone.remove(&depth.queue);
-            if self.named.contains(&depth.queue) || self.named.len() < NAMED_MOST {
+            if self.named.contains(&depth.queue) || self.named.len() < QUEUES_MOST {
                 show(&depth);
                 self.named.insert(depth.queue);
             } else {
@@ -69,7 +68,7 @@ impl State {
         for queue in gone {
             show(&Depth { queue, ..Depth::default() });
         }
-        if self.named.len() == NAMED_MOST {
+        if self.named.len() == QUEUES_MOST {
             show(&Depth { queue: OTHERS.into(), ..others });
         }
     }

@@ -1,7 +1,7 @@
 //! Every metric, with what it says. Whoever counts something names it; here it gets its words and the bounds of its buckets.
 //! The README has the same table, and a test compares the names.
 
-use metrics::{describe_counter, describe_gauge, describe_histogram};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder};
 
 enum Kind {
@@ -28,6 +28,11 @@ const ROWS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 100
 
 const METRICS: &[(&str, Kind, &str)] = &[
     (
+        "reveille_build_info",
+        Gauge,
+        "Always 1, with the version of this program and, if the build was told it, the commit.",
+    ),
+    (
         "reveille_jobs_submitted_total",
         Counter,
         "Submissions answered by this instance, by door (http, library) and outcome (created, existing, replaced, rejected). Those by SQL pass no instance.",
@@ -40,7 +45,7 @@ const METRICS: &[(&str, Kind, &str)] = &[
     (
         "reveille_job_outcomes_total",
         Counter,
-        "Ends of attempts: completed, failed, cancelled, retry, snooze, release, unbegun (given back before it began), and those that came too late (lease_lost, already_final).",
+        "Ends of attempts by task and queue: completed, failed, cancelled, retry, snooze, release, unbegun (given back before it began), and those that came too late (lease_lost, already_final). queue=\"(others)\" has what is beyond a hundred queues.",
     ),
     ("reveille_job_timeouts_total", Counter, "Attempts that took longer than they may."),
     ("reveille_job_wait_seconds", Histogram(WAITS), "From the time a job was due to its start."),
@@ -140,7 +145,53 @@ pub(super) fn with_buckets(builder: PrometheusBuilder) -> Result<PrometheusBuild
     })
 }
 
-/// Tells the recorder that is installed what the metrics mean.
+type Labels = &'static [(&'static str, &'static str)];
+
+/// The labels under which a metric is there from the start; one that is not named here has none. What an engine counts by queue
+/// and task it begins itself, with those that it has.
+fn labels_at_start(name: &str) -> &'static [Labels] {
+    match name {
+        "reveille_jobs_submitted_total" => &[
+            &[("door", "http"), ("outcome", "created")],
+            &[("door", "http"), ("outcome", "existing")],
+            &[("door", "http"), ("outcome", "replaced")],
+            &[("door", "http"), ("outcome", "rejected")],
+            &[("door", "library"), ("outcome", "created")],
+            &[("door", "library"), ("outcome", "existing")],
+            &[("door", "library"), ("outcome", "replaced")],
+            &[("door", "library"), ("outcome", "rejected")],
+        ],
+        "reveille_claims_total" => &[
+            &[("source", "notify")],
+            &[("source", "local")],
+            &[("source", "drain")],
+            &[("source", "timer")],
+            &[("source", "poll")],
+            &[("source", "suspect")],
+        ],
+        "reveille_queue_depth"
+        | "reveille_queue_scheduled"
+        | "reveille_queue_oldest_waiting_seconds" => &[&[("queue", "default")]],
+        "reveille_jobs_rescued_total" => &[&[("became", "waiting")], &[("became", "ended")]],
+        "reveille_pruned_jobs_total" => {
+            &[&[("state", "completed")], &[("state", "failed")], &[("state", "cancelled")]]
+        }
+        "reveille_http_requests_total" => &[
+            &[("method", "POST"), ("route", "/jobs"), ("status", "201")],
+            &[("method", "GET"), ("route", "/metrics"), ("status", "200")],
+        ],
+        "reveille_http_request_duration_seconds" => &[
+            &[("method", "POST"), ("route", "/jobs")],
+            &[("method", "GET"), ("route", "/metrics")],
+        ],
+        "reveille_job_outcomes_total" | "reveille_job_run_seconds" | "reveille_build_info" => &[],
+        _ if name.starts_with("reveille_pool_") => &[],
+        _ => &[&[]],
+    }
+}
+
+/// Tells the recorder that is installed what the metrics mean, and begins them at zero: a rate over a metric that appears with its
+/// first event misses that event.
 pub(super) fn describe() {
     for (name, kind, help) in METRICS {
         match kind {
@@ -148,7 +199,17 @@ pub(super) fn describe() {
             Gauge => describe_gauge!(*name, *help),
             Histogram(_) => describe_histogram!(*name, *help),
         }
+        for &labels in labels_at_start(name) {
+            match kind {
+                Counter => counter!(*name, labels).increment(0),
+                Gauge => gauge!(*name, labels).set(0.0),
+                Histogram(_) => drop(histogram!(*name, labels)),
+            }
+        }
     }
+    let mut build = vec![("version", env!("CARGO_PKG_VERSION"))];
+    build.extend(option_env!("REVEILLE_COMMIT").map(|commit| ("commit", commit)));
+    gauge!("reveille_build_info", &build).set(1.0);
 }
 
 #[cfg(test)]
