@@ -31,8 +31,12 @@ use crate::config::{Address, ChannelBinding, Host, HostAddress, ServerKind, TlsM
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 
 /// What every session brings along, whatever the database or the role says. Backslashes in literals mean themselves, also where
-/// a migration makes a function.
-const SESSION: &str = r"-c search_path=pg_catalog,pg_temp -c standard_conforming_strings=on -c idle_session_timeout=0 -c default_transaction_isolation=read\ committed";
+/// a migration makes a function; nulls are nulls; only limits of our own end a statement or a session.
+/// `default_transaction_read_only` stays as it is: a provider whose disk is full sets it, and means it.
+const SESSION: &str = "-c search_path=pg_catalog,pg_temp -c standard_conforming_strings=on -c array_nulls=on \
+    -c transform_null_equals=off -c row_security=on -c default_transaction_isolation=read\\ committed \
+    -c default_transaction_deferrable=off -c statement_timeout=0 -c lock_timeout=0 \
+    -c idle_session_timeout=0";
 
 /// Where to connect, and how. Clones share which host was good last.
 #[derive(Clone)]

@@ -53,6 +53,7 @@ mod settling;
 mod starting;
 mod structure;
 mod supervision;
+mod surroundings;
 mod tasks;
 mod tls;
 mod together;

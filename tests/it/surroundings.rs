@@ -1,0 +1,145 @@
+//! What the database or the role says of its sessions, by `alter database … set`, changes nothing about the way of a job.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::cluster::Cluster;
+use crate::harness::look::{becomes, value};
+use crate::harness::{Service, eventually};
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// How values are written and read.
+const FORMATS: &[&str] = &[
+    "DateStyle = 'German, DMY'",
+    "IntervalStyle = 'sql_standard'",
+    "TimeZone = 'Pacific/Chatham'",
+    "bytea_output = 'escape'",
+    "extra_float_digits = -15",
+    "array_nulls = off",
+    "transform_null_equals = on",
+    "quote_all_identifiers = on",
+    "backslash_quote = off",
+    "standard_conforming_strings = off",
+    "escape_string_warning = off",
+    "row_security = off",
+    "lc_messages = 'C'",
+    "lc_numeric = 'C'",
+    "xmloption = 'document'",
+    "client_encoding = 'LATIN1'",
+    "client_min_messages = 'debug1'",
+];
+
+/// What sessions may do, and for how long.
+const LIMITS: &[&str] = &[
+    "default_transaction_isolation = 'serializable'",
+    "default_transaction_deferrable = on",
+    "statement_timeout = '20ms'",
+    "lock_timeout = '20ms'",
+    "idle_in_transaction_session_timeout = '5s'",
+    "idle_session_timeout = '200ms'",
+    "session_replication_role = 'replica'",
+];
+
+/// What can be said of the way of some jobs without saying when it was, or which.
+async fn way_of_jobs(settings: &[&str], by_role: bool) -> Value {
+    let database = Cluster::shared().await.empty_database().await;
+    let admin = database.client().await;
+    let name = database.name();
+    for setting in settings {
+        let whose = if by_role {
+            format!("role reveille in database {name}")
+        } else {
+            format!("database {name}")
+        };
+        admin.batch_execute(&format!("alter {whose} set {setting}")).await.unwrap();
+    }
+    // Its start also makes the schema.
+    let service = Service::on(database.url()).start().await;
+    let http = service.http();
+    let said = |answer: &Value, fields: &[&str]| -> Value {
+        fields
+            .iter()
+            .map(|field| (*field).to_owned())
+            .zip(fields.iter().map(|it| answer[*it].clone()))
+            .collect()
+    };
+    let mut facts = Vec::new();
+    let payload = json!({"text": "ü €", "number": 0.1, "small": 1e-7, "large": 12_345_678_901_234_567_890_u64, "none": null});
+    for job in [
+        json!({"payload": payload}),
+        json!({"task": "flaky", "payload": {"failures": 1}}),
+        json!({"payload": 1, "delay_seconds": 0.3, "tags": ["a", "b\\c"], "priority": 3}),
+        json!({"payload": 2, "unique_key": "k", "timeout_seconds": 1.5}),
+    ] {
+        let job = http.post("/jobs?wait=15", &job).await.body;
+        let job = http.get_job(job["job_id"].as_str().unwrap_or_default()).await.body;
+        facts.push(said(&job, &["status", "attempt_count", "result", "priority", "tags"]));
+    }
+    let fixed = "2100-02-03T04:05:06.123456Z";
+    let mut later = Vec::new();
+    for on_conflict in ["keep", "replace"] {
+        let job = json!({"payload": 3, "run_at": fixed, "unique_key": "later", "on_conflict": on_conflict});
+        let answer = http.post("/jobs", &job).await;
+        later.push(answer.body["job_id"].as_str().unwrap_or_default().to_owned());
+        facts.push(json!([answer.status, said(&answer.body, &["status", "outcome"])]));
+    }
+    let kept = http.get_job(&later[1]).await.body;
+    facts.push(said(&kept, &["status", "run_at", "unique_key", "payload", "timeout_seconds"]));
+    let cancelled = http.post(&format!("/jobs/{}/cancel", later[1]), &json!({})).await;
+    facts.push(json!([cancelled.status, cancelled.body["status"]]));
+    let attempts =
+        http.get("/jobs?status=completed&task=flaky&created_after=2020-01-01T00:00:00Z").await.body;
+    facts.push(json!(attempts["data"].as_array().map(Vec::len)));
+
+    // The SQL door, in a session that has these settings too, as far as they let it write.
+    let client = database.client().await;
+    client
+        .batch_execute(
+            "set statement_timeout = 0; set lock_timeout = 0; \
+             set idle_session_timeout = 0; set default_transaction_isolation = 'read committed'",
+        )
+        .await
+        .unwrap();
+    let submit = "select job_id::text from reveille.submit(task => 'echo', payload => '{\"a\": 1.50}', tags => array['x'],
+        run_at => timestamptz '2001-02-03 04:05:06.5+00')";
+    let id: String = value(&client, submit).await;
+    becomes(&client, &id, "completed", SOON).await;
+    let job = http.get_job(&id).await.body;
+    facts.push(said(&job, &["status", "run_at", "result", "tags"]));
+    // What listens goes on doing so, however long it is idle.
+    eventually("it is ready", SOON, async || http.get("/readyz").await.status == 200).await;
+    let listening = http.get("/readyz?verbose").await.body;
+    facts.push(
+        listening["checks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|check| said(check, &["name", "state"]))
+            .collect(),
+    );
+    let partitions: i64 = value(&client, "select count(*) from reveille.partition").await;
+    facts.push(json!(partitions > 0));
+    Value::Array(facts)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_values_are_written_changes_nothing() {
+    let plain = way_of_jobs(&[], false).await;
+    let first = &plain[0];
+    assert_eq!(
+        (&first["status"], &first["attempt_count"]),
+        (&json!("completed"), &json!(1)),
+        "{plain:#}"
+    );
+    assert_eq!(way_of_jobs(FORMATS, false).await, plain);
+    assert_eq!(way_of_jobs(FORMATS, true).await, plain);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_of_sessions_change_nothing() {
+    let plain = way_of_jobs(&[], false).await;
+    assert_eq!(way_of_jobs(LIMITS, false).await, plain);
+    assert_eq!(way_of_jobs(LIMITS, true).await, plain);
+}
