@@ -43,30 +43,33 @@ async fn replaced_content_starts_with_fresh_attempts_and_no_error_and_keeps_the_
 }
 
 const CANCEL: &str = include_str!("../../../sql/job/cancel.sql");
+const CLAIM: &str = "select from reveille.ready where id = $1 for update";
 
-/// The cancellation has its hand on the waiting job, and lets go of it again.
+/// A cancellation, or a claim, has its hand on the waiting job, and lets go of it again.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replacement_beside_a_cancellation_that_gives_up_takes_the_place_of_the_waiting_job() {
+async fn a_replacement_beside_one_who_gives_up_takes_the_place_of_the_waiting_job() {
     let house = House::open().await;
     let later = json!({"delay_seconds": 600});
-    let job = house.submit_with("k", "keep", &Deed::Succeed, &later).await["job_id"].clone();
-    let mut canceller = cluster::connect(house.database.url()).await;
-    let cancelling = canceller.transaction().await.unwrap();
-    let id: uuid::Uuid = job.as_str().unwrap().parse().unwrap();
-    assert!(cancelling.query_one(CANCEL, &[&id]).await.unwrap().get::<_, bool>(0));
+    for (key, hand) in [("cancelled", CANCEL), ("claimed", CLAIM)] {
+        let job = house.submit_with(key, "keep", &Deed::Succeed, &later).await["job_id"].clone();
+        let mut other = cluster::connect(house.database.url()).await;
+        let holding = other.transaction().await.unwrap();
+        let id: uuid::Uuid = job.as_str().unwrap().parse().unwrap();
+        holding.query_one(hand, &[&id]).await.unwrap();
 
-    let replacing = house.submit_with("k", "replace", &Deed::Fail(1), &later);
-    let giving_up = async {
-        let waits = "select count(*) from pg_stat_activity where datname = current_database()
-            and wait_event_type = 'Lock' and query like '%submit_rows%'";
-        eventually("the replacement waits", super::SOON, async || {
-            value::<i64>(&house.client, waits).await > 0
-        })
-        .await;
-        cancelling.rollback().await.unwrap();
-    };
-    let (answer, ()) = tokio::join!(replacing, giving_up);
-    assert_eq!((&answer["outcome"], &answer["job_id"]), (&json!("replaced"), &job));
-    assert_eq!(value::<i64>(&house.client, "select count(*) from reveille.ready").await, 1);
+        let replacing = house.submit_with(key, "replace", &Deed::Fail(1), &later);
+        let giving_up = async {
+            let waits = "select count(*) from pg_stat_activity where datname = current_database()
+                and wait_event_type = 'Lock' and query like '%submit_rows%'";
+            eventually("the replacement waits", super::SOON, async || {
+                value::<i64>(&house.client, waits).await > 0
+            })
+            .await;
+            holding.rollback().await.unwrap();
+        };
+        let (answer, ()) = tokio::join!(replacing, giving_up);
+        assert_eq!((&answer["outcome"], &answer["job_id"]), (&json!("replaced"), &job), "{key}");
+    }
+    assert_eq!(value::<i64>(&house.client, "select count(*) from reveille.ready").await, 2);
     assert_one_place(&house.client).await;
 }
