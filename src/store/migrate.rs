@@ -1,21 +1,24 @@
-//! The schema: numbered migrations, forward only, applied under an advisory lock, since several instances may start at once.
+//! The schema: numbered migrations, forward only, applied by one instance at a time.
 //!
 //! Releases roll. A migration expands first and contracts in a later release, so a service runs on any schema that is newer
 //! than itself as long as the schema allows it: `reveille.compatibility` records how many migrations a service must know.
 //!
-//! The lock belongs to a session, so none of this may go through a PgBouncer in transaction mode, where another session would
-//! inherit it and keep it for ever. The connection carries a setting in its startup packet, which a PgBouncer refuses, and
-//! which is asked for again before the lock is taken, in case it was told to ignore such settings.
+//! Services of the release before take an advisory lock instead, which is therefore taken too. It belongs to a session, so none
+//! of this may go through a PgBouncer in transaction mode, where another session would inherit it and keep it for ever. The
+//! connection carries a setting in its startup packet, which a PgBouncer refuses, and which is asked for again before the lock
+//! is taken, in case it was told to ignore such settings. Any role can hold such a lock: only one of this role, or of a
+//! superuser, is waited for, and not for ever. Migrations are transactions, so that two who apply one do no harm.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use refinery::Runner;
 use tokio::time::timeout;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use super::connect::Target;
 use super::error::{Error, with_sources};
+use super::migrations;
 use super::row::Row;
 use super::session::{SHORT, Sql, silence, sql, unprepared};
 use super::trust::{self, Untrusted};
@@ -23,15 +26,11 @@ use super::trust::{self, Untrusted};
 /// How long between two tries to get the lock, and after which time a line says that it is being waited for.
 const AGAIN: Duration = Duration::from_millis(50);
 const TOLD_AFTER: Duration = Duration::from_secs(1);
-/// How long all migrations may take: an index of many millions of jobs takes hours.
-const MIGRATIONS_WITHIN: Duration = Duration::from_secs(6 * 3600);
+/// How long the lock of the release before is waited for.
+const OLD_LOCK_WITHIN: Duration = Duration::from_secs(60);
 /// Tells a direct connection from one through a pooler.
 const DIRECT: &str = "-c reveille.direct=yes -c idle_in_transaction_session_timeout=0 \
                       -c statement_timeout=0 -c lock_timeout=0";
-
-mod embedded {
-    refinery::embed_migrations!("sql/migrations");
-}
 
 /// Why the schema could not be brought up to date, or cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +49,10 @@ pub enum MigrateError {
         "the schema lacks the migrations {0:?}, which are older than its newest one and are not applied any more. It was made by a build between two releases: make it anew, or restore it from before that build"
     )]
     Hole(Vec<u32>),
+    #[error(
+        "migration {0} was applied with another text than this release has. The schema was made by a build between two releases: make it anew, or restore it from before that build"
+    )]
+    Diverges(u32),
     #[error("PostgreSQL {0} is too old: 14 or newer is needed")]
     OldServer(String),
     #[error(transparent)]
@@ -81,8 +84,7 @@ pub fn known() -> u32 {
 }
 
 fn versions() -> impl Iterator<Item = u32> {
-    let all: Vec<_> = runner().get_migrations().iter().map(refinery::Migration::version).collect();
-    all.into_iter().filter_map(|version| u32::try_from(version).ok())
+    migrations::all().into_iter().map(|migration| migration.version)
 }
 
 /// Brings the schema up to date. Waits while another instance does so.
@@ -94,10 +96,9 @@ pub async fn migrate(target: &Target) -> Result<Version, MigrateError> {
     check_server(&client).await?;
     check_writable(&client).await?;
     check_trust(&client).await?;
-    lock(&client).await?;
+    take_old_lock(&client).await?;
     if !one(&client, sql!("schema/exists")).await?.try_get::<_, bool>(0)? {
-        let making = timeout(SHORT, client.batch_execute("create schema reveille"));
-        making.await.map_err(|_| silence())?.map_err(failed)?;
+        make_schema(&client).await?;
     }
     let before = applied(&client).await?;
     check_age(&client, before).await?;
@@ -156,23 +157,42 @@ fn trusted(found: Option<Untrusted>) -> Result<(), MigrateError> {
     found.map_or(Ok(()), |untrusted| Err(untrusted.into()))
 }
 
+/// Makes the schema, unless another instance has just done so. A stranger may have been faster, too.
+async fn make_schema(client: &Client) -> Result<(), MigrateError> {
+    match timeout(SHORT, client.batch_execute("create schema reveille"))
+        .await
+        .map_err(|_| silence())?
+    {
+        Err(error) if !is_there(&error) => Err(failed(error)),
+        _ => check_trust(client).await,
+    }
+}
+
+/// Whether a statement failed because what it makes is there. Two who make it at once meet in an index of the catalogue.
+fn is_there(error: &tokio_postgres::Error) -> bool {
+    let there = [SqlState::DUPLICATE_SCHEMA, SqlState::DUPLICATE_TABLE, SqlState::UNIQUE_VIOLATION];
+    error.code().is_some_and(|code| there.contains(code))
+}
+
 /// Applies what is missing. A migration that waits for a lock makes everybody wait who comes after it, so it gives way soon,
 /// and tries again for as long as it takes.
 async fn apply(client: &mut Client) -> Result<(), MigrateError> {
     run(client, "set lock_timeout = '2s'").await?;
-    let mut all = async || {
-        let migrating = timeout(MIGRATIONS_WITHIN, runner().run_async(client)).await;
-        migrating.map_err(|_| silence())
-    };
-    while let Err(error) = all().await? {
-        if !gave_way(&error) {
-            return Err(failed(error));
+    let table = timeout(SHORT, client.batch_execute(sql!("schema/migration_table").text)).await;
+    let table = table.map_err(|_| silence())?;
+    if let Err(error) = table.or_else(|error| if is_there(&error) { Ok(()) } else { Err(error) }) {
+        return Err(failed(error));
+    }
+    missing(client).await?;
+    let newest = applied(client).await?;
+    for migration in migrations::all().into_iter().filter(|it| it.version > newest) {
+        while let Err(error) = migration.apply(client).await {
+            if !gave_way(&error) {
+                return Err(failed(error));
+            }
+            tracing::warn!(%error, migration = migration.version, "a migration gave way to an open transaction; it tries again");
+            tokio::time::sleep(AGAIN).await;
         }
-        tracing::warn!(
-            error = with_sources(&error),
-            "a migration gave way to an open transaction; it tries again"
-        );
-        tokio::time::sleep(AGAIN).await;
     }
     Ok(())
 }
@@ -191,24 +211,9 @@ async fn tell_of_keys(client: &Client) -> Result<(), Error> {
 }
 
 /// Whether a migration failed because of a lock that somebody else holds.
-fn gave_way(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        let code = error.downcast_ref::<tokio_postgres::Error>().and_then(|error| error.code());
-        if code.is_some_and(|code| {
-            [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED].contains(code)
-        }) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
-}
-
-fn runner() -> Runner {
-    let mut runner = embedded::migrations::runner().set_abort_missing(false);
-    runner.set_migration_table_name("reveille.migration");
-    runner
+fn gave_way(error: &Error) -> bool {
+    let passing = [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED];
+    error.state().is_some_and(|state| passing.iter().any(|it| it.code() == state))
 }
 
 pub(super) async fn connect(target: &Target) -> Result<Client, Error> {
@@ -247,20 +252,34 @@ async fn check_direct(client: &Client) -> Result<(), MigrateError> {
     }
 }
 
-/// Takes the lock of migrations, which goes with the session.
-async fn lock(client: &Client) -> Result<(), MigrateError> {
+/// Takes the lock of the release before, which goes with the session, unless it is held by a role that cannot be a service.
+async fn take_old_lock(client: &Client) -> Result<(), MigrateError> {
     let begun = Instant::now();
     let mut told = false;
-    loop {
-        if one(client, sql!("schema/old_lock")).await?.try_get(0)? {
+    while !one(client, sql!("schema/old_lock")).await?.try_get::<_, bool>(0)? {
+        let (mut sessions, mut counts) = (Vec::<String>::new(), false);
+        for row in unprepared(client, SHORT, sql!("schema/old_holders"), &[]).await? {
+            sessions.push(row.try_get("session")?);
+            counts |= row.try_get::<_, bool>("counts")?;
+        }
+        let sessions = sessions.join(", ");
+        if !sessions.is_empty() && (!counts || begun.elapsed() > OLD_LOCK_WITHIN) {
+            tracing::warn!(
+                sessions,
+                "another session holds an advisory lock that only older releases rely on; going on without it"
+            );
             return Ok(());
         }
         if !told && begun.elapsed() > TOLD_AFTER {
-            tracing::info!("waiting for another instance, which is bringing the schema up to date");
+            tracing::info!(
+                sessions,
+                "waiting for another instance, which is bringing the schema up to date"
+            );
             told = true;
         }
         tokio::time::sleep(AGAIN).await;
     }
+    Ok(())
 }
 
 /// The one row of an answer. Nothing is prepared, because a pooler may be in between.
@@ -284,11 +303,27 @@ async fn applied(client: &Client) -> Result<u32, Error> {
 
 /// Fails if a migration was left out because a newer one had been applied before it was known.
 async fn check_complete(client: &Client) -> Result<(), MigrateError> {
-    let rows = unprepared(client, SHORT, sql!("schema/applied"), &[]).await?;
-    let applied: Vec<i32> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-    let is_applied = |version: &u32| applied.iter().any(|it| u32::try_from(*it) == Ok(*version));
-    let missing: Vec<u32> = versions().filter(|version| !is_applied(version)).collect();
+    let missing = missing(client).await?;
     if missing.is_empty() { Ok(()) } else { Err(MigrateError::Hole(missing)) }
+}
+
+/// The migrations that were not applied. Fails if one was applied with another text.
+async fn missing(client: &Client) -> Result<Vec<u32>, MigrateError> {
+    let mut applied = HashMap::<i32, Option<String>>::new();
+    for row in unprepared(client, SHORT, sql!("schema/applied"), &[]).await? {
+        applied.insert(row.try_get(0)?, row.try_get(1)?);
+    }
+    let mut missing = Vec::new();
+    for migration in migrations::all() {
+        match i32::try_from(migration.version).ok().and_then(|version| applied.get(&version)) {
+            None => missing.push(migration.version),
+            Some(Some(checksum)) if !migration.has(checksum) => {
+                return Err(MigrateError::Diverges(migration.version));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(missing)
 }
 
 async fn check_age(client: &Client, applied: u32) -> Result<(), MigrateError> {

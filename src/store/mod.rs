@@ -17,6 +17,7 @@ pub mod key;
 pub mod lease;
 pub mod listen;
 pub mod migrate;
+mod migrations;
 pub mod partition;
 pub mod prune;
 mod purpose;

@@ -1,13 +1,14 @@
 //! Weekly partitions: made ahead, and removed as a whole when nothing of them is to be kept.
 //!
-//! A week is removed by a session of its own. Detaching waits for every transaction that is open, which may take long; and a
-//! lock for the week, which an operator's retry takes too, has to be held from the last look to the end, or a job that was
-//! just sent back to wait would lose what it is to do.
+//! A week is removed by a session of its own, since detaching waits for every transaction that is open, which may take long. An
+//! operator's retry has a share lock on the row of its week. The removal locks that row, looks a last time, and marks the
+//! week: from then on no job of it is sent back to wait, or that job would lose what it is to do.
 
 use std::time::Duration;
 
 use chrono::NaiveDate;
 use tokio::time::timeout;
+use tokio_postgres::Client;
 
 use super::connect::Target;
 use super::session::{Sql, silence, sql, unprepared};
@@ -54,13 +55,8 @@ impl Store {
     pub async fn partition_remove(&self, direct: &Target, keep: Keep, week: Week) -> Result<bool> {
         let turn = self.strays.direct();
         let _turn = turn.acquire().await.map_err(|error| Error::Unavailable(error.to_string()))?;
-        let (client, _notifications) = direct.with_options(PATIENCE).connect().await?;
-        let (completed, unwell) = keep.seconds();
-        let lock = sql!("partition/lock": INT4);
-        let locked = unprepared(&client, WITHIN, lock, &[&week.number]).await?;
-        let locked = locked.first().map(|row| row.try_get(0)).transpose()?;
-        let still = [&completed as _, &unwell as _, &Some(week.number) as _];
-        if locked != Some(true) || unprepared(&client, WITHIN, EXPIRED, &still).await?.is_empty() {
+        let (mut client, _notifications) = direct.with_options(PATIENCE).connect().await?;
+        if !exclude_release_before(&client, week).await? || !mark(&mut client, keep, week).await? {
             return Ok(false);
         }
         let removal = sql!("partition/removal": DATE);
@@ -72,4 +68,33 @@ impl Store {
         unprepared(&client, WITHIN, leftovers, &[&week.begins]).await?;
         Ok(true)
     }
+}
+
+/// Locks the week, looks a last time whether it may go, and says so in its row.
+async fn mark(client: &mut Client, keep: Keep, week: Week) -> Result<bool> {
+    let (completed, unwell) = keep.seconds();
+    let transaction = client.transaction().await?;
+    unprepared(&transaction, WITHIN, sql!("partition/take": INT4), &[&week.number]).await?;
+    let expired =
+        unprepared(&transaction, WITHIN, EXPIRED, &[&completed, &unwell, &Some(week.number)])
+            .await?;
+    let goes = !expired.is_empty();
+    unprepared(&transaction, WITHIN, sql!("partition/mark": INT4, BOOL), &[&week.number, &goes])
+        .await?;
+    transaction.commit().await?;
+    Ok(goes)
+}
+
+/// A service of the release before holds a lock while it removes the week, or sends a job of it back to wait. Another role's lock
+/// on the same number is no reason to wait.
+async fn exclude_release_before(client: &Client, week: Week) -> Result<bool> {
+    let rows = unprepared(client, WITHIN, sql!("partition/lock": INT4), &[&week.number]).await?;
+    let Some(row) = rows.first() else { return Ok(false) };
+    let (locked, counts): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
+    if !locked && !counts {
+        let sessions: &str = row.try_get(2)?;
+        tracing::warn!(week.begins = %week.begins, sessions,
+            "other roles hold an advisory lock on an old week; it is removed all the same");
+    }
+    Ok(locked || !counts)
 }

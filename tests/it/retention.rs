@@ -31,7 +31,12 @@ async fn job(client: &Client, created_ago: &str) -> Uuid {
 }
 
 /// A job that ended so long ago, in this state, after an attempt that failed.
-async fn ended(client: &Client, created_ago: &str, ended_ago: &str, state: &str) -> Uuid {
+pub(crate) async fn ended(
+    client: &Client,
+    created_ago: &str,
+    ended_ago: &str,
+    state: &str,
+) -> Uuid {
     let id = job(client, created_ago).await;
     let sql = format!(
         "insert into reveille.outcome (id, ended_at, attempt, state) values ('{id}', now() - interval '{ended_ago}', 2, '{state}');
@@ -50,7 +55,7 @@ async fn wait_again(client: &Client, id: Uuid) {
 }
 
 /// The partitions of the week of a moment that long ago. Answers its suffix, such as `2026w40`.
-async fn old_week(client: &Client, ago: &str) -> String {
+pub(crate) async fn old_week(client: &Client, ago: &str) -> String {
     let name = format!("reveille.partition_name('', now() - interval '{ago}')");
     let week = format!("date_trunc('week', now() - interval '{ago}', 'UTC')");
     let row = client
@@ -64,6 +69,8 @@ async fn old_week(client: &Client, ago: &str) -> String {
         );
         client.batch_execute(&sql).await.unwrap();
     }
+    let number = format!("reveille.week_number(now() - interval '{ago}')");
+    client.batch_execute(&format!("insert into reveille.week values ({number})")).await.unwrap();
     suffix
 }
 
@@ -72,7 +79,7 @@ async fn ids(client: &Client, table: &str) -> Vec<Uuid> {
     client.query(&sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
 }
 
-async fn tables_of(client: &Client, suffix: &str) -> i64 {
+pub(crate) async fn tables_of(client: &Client, suffix: &str) -> i64 {
     let sql =
         format!("select count(*) from pg_class where relname ~ '^(job|outcome|attempt){suffix}$'");
     client.query_one(&sql, &[]).await.unwrap().get(0)
@@ -247,6 +254,45 @@ async fn of_a_retry_and_the_removal_of_its_week_one_wins() {
     eventually("the week is removed", SOON, async || remove().await.unwrap()).await;
     assert_eq!(tables_of(&look, &suffix).await, 0);
     assert_eq!(ids(&look, "unique_key").await, NONE);
+}
+
+/// The locks of the schema's own tables suffice: none of the two takes the advisory lock here.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_week_is_marked_before_it_is_removed_and_waits_for_retries_of_its_jobs() {
+    let database = harness::database().await;
+    let mut client = database.client().await;
+    let look = database.client().await;
+    let (store, target) = store(&database).await;
+    let suffix = old_week(&look, "10 weeks").await;
+    let id = ended(&look, "10 weeks", "9 weeks", "failed").await;
+    let [week] = store.partition_expired(WEEKS).await.unwrap()[..] else {
+        panic!("one week has expired");
+    };
+    let number = format!("reveille.week_number(reveille.uuid7_time('{id}'))");
+
+    let marked = |since: &str| {
+        format!("update reveille.week set removing_since = {since} where number = {number}")
+    };
+    look.batch_execute(&marked("now()")).await.unwrap();
+    assert_eq!(store.job_retry(JobId(id)).await.unwrap(), Retried::NotFinal);
+    look.batch_execute(&marked("null")).await.unwrap();
+
+    // What a retry does, but for the advisory lock.
+    let retrying = client.transaction().await.unwrap();
+    let share = format!("select from reveille.week where number = {number} for share");
+    retrying.batch_execute(&share).await.unwrap();
+    let remover = store.clone();
+    let removing =
+        tokio::spawn(async move { remover.partition_remove(&target, WEEKS, week).await });
+    waiters(&database, 1).await;
+    wait_again(&look, id).await;
+    look.batch_execute("delete from reveille.outcome").await.unwrap();
+    retrying.commit().await.unwrap();
+    let removed = within("an answer", SOON, removing).await.unwrap();
+    assert!(!removed.unwrap(), "removed although a job of it waits");
+    assert_eq!(tables_of(&look, &suffix).await, 3);
+    let marks = "select count(*) from reveille.week where removing_since is not null";
+    assert_eq!(look.query_one(marks, &[]).await.unwrap().get::<_, i64>(0), 0);
 }
 
 /// Waits until so many sessions wait for a lock.

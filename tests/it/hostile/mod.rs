@@ -6,6 +6,7 @@
 
 mod catalogue;
 mod connections;
+mod locks;
 mod owners;
 mod reach;
 mod traps;
