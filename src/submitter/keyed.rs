@@ -104,10 +104,14 @@ impl Keyed {
 
     /// Tries once to write all of them together.
     async fn write_all(&self, round: Vec<Request>) -> Written {
-        let (jobs, deadline) = parts(&round);
+        let (mut jobs, deadline) = parts(&round);
         match self.writer.store.job_submit_keyed(&jobs, true, ROUND_WAIT, deadline).await {
             Ok(all) => {
-                self.writer.announce(&jobs);
+                let mut written = all.iter().map(Result::is_ok);
+                jobs.retain(|_| written.next().unwrap_or_default());
+                if !jobs.is_empty() {
+                    self.writer.announce(&jobs);
+                }
                 for (written, request) in all.into_iter().zip(round) {
                     let answer = written.map_err(|id| SubmitError::Conflict(vec![(0, id)]));
                     let _ = request.answer.send(answer);
