@@ -27,10 +27,10 @@ run: ## Build for release and serve (on an own PostgreSQL, unless DATABASE_URL i
 test: ## Run all tests, on a PostgreSQL that they start themselves
 	@sh .ci/postgres
 	$(CARGO) test --locked --doc
-	$(CARGO) test --locked --lib --bins --test it
+	$(CARGO) test --locked --features faults --lib --bins --test it
 
 test-pg: $(PG_DIR)/ready ## Run all tests (or TESTS=hostile) on another PostgreSQL: make test-pg PG=14 (up to 18; Linux on x86-64)
-	PG_BIN_DIR=$(PG_HOME)/native/bin $(CARGO) test --locked --lib --bins --test it -- $(TESTS)
+	PG_BIN_DIR=$(PG_HOME)/native/bin $(CARGO) test --locked --features faults --lib --bins --test it -- $(TESTS)
 
 # The one script of the package that is run makes the links between its libraries, which npm cannot pack.
 $(PG_DIR)/ready:
@@ -42,7 +42,7 @@ $(PG_DIR)/ready:
 
 lint: ## Check formatting and lints
 	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets --features faults -- -D warnings
 
 fmt: ## Format the code
 	$(CARGO) fmt

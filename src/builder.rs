@@ -11,6 +11,7 @@ use crate::job::submission::NewJob;
 use crate::logging;
 use crate::store::submission::Written;
 use crate::submitter::SubmitError;
+use crate::supervise::LoopFailed;
 use crate::tasks::{Handler, Registry};
 
 /// A running service, inside this program.
@@ -66,6 +67,12 @@ impl Reveille {
         jobs: impl IntoIterator<Item = NewJob>,
     ) -> Result<Vec<Written>, SubmitError> {
         self.0.client().submit_many(jobs).await
+    }
+
+    /// Returns when one of the service's loops cannot be kept alive, which a mistake in it causes. The service claims nothing
+    /// more then; [`shut it down`](Self::shutdown), and start another one or end the program.
+    pub async fn failed(&self) -> LoopFailed {
+        self.0.failed().await
     }
 
     /// Claims nothing more, lets running jobs end for `shutdown_grace_seconds`, gives back what is left, and ends.

@@ -8,6 +8,7 @@ use crate::job::submission::{BATCH_MOST, FieldError, NewJob, Submission};
 use crate::store::submission::Written;
 use crate::store::{Store, Target, migrate};
 use crate::submitter::{LIBRARY, SubmitError, Submitter};
+use crate::supervise::Supervisor;
 
 /// Connections of a client without a service: two INSERTs fly at most, and gather what comes meanwhile.
 const CONNECTIONS: u32 = 2;
@@ -31,7 +32,7 @@ impl Client {
         migrate::check(&target).await?;
         let store = Store::open_to_submit(&target, CONNECTIONS).await?;
         // The services hear of the jobs from PostgreSQL.
-        Ok(Self::new(Submitter::start(store, None, &TaskTracker::new())))
+        Ok(Self::new(Submitter::start(store, None, &Supervisor::default(), &TaskTracker::new())))
     }
 
     /// Submits one job. It exists once this returns: its commit was flushed.

@@ -61,7 +61,7 @@
 //! | 4 | `app`, [`builder`] | the composition root, which alone spawns services, and the library around it |
 //! | 3 | [`engine`], [`maintenance`], [`api`], [`client`] | running jobs; keeping the house; the doors for HTTP and Rust |
 //! | 2 | [`submitter`], [`listener`], [`tasks`], [`auth`] | writing submissions, hearing of them, doing them; tokens |
-//! | 1 | [`store`], [`events`], [`embedded`], [`shutdown`], `logging` | all SQL; signals within the process; the own PostgreSQL |
+//! | 1 | [`store`], [`events`], [`embedded`], [`shutdown`], [`supervise`], `logging` | all SQL; signals within the process; the own PostgreSQL; loops that go on |
 //! | 0 | [`job`], [`queue`], [`config`] | pure rules, without I/O |
 //!
 //! A submission comes in through [`api`], [`client`] or SQL, is checked by the one rule book ([`job::submission`]), written
@@ -91,6 +91,7 @@ pub mod queue;
 pub mod shutdown;
 pub mod store;
 pub mod submitter;
+pub mod supervise;
 pub mod tasks;
 
 pub use builder::{Builder, Reveille};
@@ -105,4 +106,5 @@ pub use job::submission::{FieldError, NewJob, OnConflict};
 pub use schemars::{self, JsonSchema};
 pub use store::submission::{Outcome, Written};
 pub use submitter::SubmitError;
+pub use supervise::LoopFailed;
 pub use tasks::{Context, Handler, TaskError};

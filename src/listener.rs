@@ -17,12 +17,14 @@ use crate::job::{JobId, LeaseId};
 use crate::queue::{Lane, QueueName, TaskName};
 use crate::shutdown::Shutdown;
 use crate::store::listen::Listening;
-use crate::store::{Store, Target};
+use crate::store::{Error, Store, Target};
 
 /// How often it notifies itself, and how long it waits to hear it. Every round costs the server two transactions.
 const CANARY: Duration = Duration::from_secs(10);
 const SILENCE_MOST: Duration = Duration::from_secs(5);
 const RECONNECT_MOST: Duration = Duration::from_secs(3);
+/// How long it may take to connect and to begin to listen: an answer that got lost would be waited for without end.
+const CONNECT_MOST: Duration = Duration::from_secs(6);
 /// Ids in one piece of news: a payload has less than 8,000 bytes, and an id takes 23.
 pub const IDS_MOST: usize = 300;
 /// A look for unnamed ends is followed by a pause of so many times as long as it took, which is a fiftieth of the time, within
@@ -33,10 +35,20 @@ const LOOK_MOST: Duration = Duration::from_secs(2);
 
 /// Listens until the service stops.
 pub async fn run(target: Target, events: Events, shutdown: Shutdown) {
+    tokio::select! {
+        () = shutdown.stopping.cancelled() => {}
+        () = listen_on(&target, &events) => {}
+    }
+}
+
+/// Connects and listens, again and again.
+async fn listen_on(target: &Target, events: &Events) {
     let mut pause = Duration::from_millis(50);
     let mut up = false;
-    while !shutdown.stopping.is_cancelled() {
-        match Listening::connect(&target).await {
+    loop {
+        let connected = tokio::time::timeout(CONNECT_MOST, Listening::connect(target)).await;
+        let silence = |_| Err(Error::Unavailable("LISTEN was not answered in time".into()));
+        match connected.unwrap_or_else(silence) {
             Ok(listening) => {
                 tracing::info!("listening for notifications");
                 gauge!("reveille_listener_up").set(1.0);
@@ -44,10 +56,8 @@ pub async fn run(target: Target, events: Events, shutdown: Shutdown) {
                 (up, pause) = (true, Duration::from_millis(50));
                 events.wakes.wake(|pending| pending.everything = true);
                 events.ends.some_ended();
-                tokio::select! {
-                    () = shutdown.stopping.cancelled() => return,
-                    reason = listen(listening, &events) => tracing::warn!(reason, "the listening connection is lost; the poll goes on"),
-                }
+                let reason = listen(listening, events).await;
+                tracing::warn!(reason, "the listening connection is lost; the poll goes on");
             }
             Err(error) if up || pause == Duration::from_millis(50) => {
                 tracing::warn!(%error, "cannot listen for notifications; the poll finds jobs until it works again");
@@ -58,11 +68,8 @@ pub async fn run(target: Target, events: Events, shutdown: Shutdown) {
         gauge!("reveille_listener_up").set(0.0);
         events.listening.store(false, Ordering::Relaxed);
         counter!("reveille_listener_reconnects_total").increment(1);
-        let jittered = pause.mul_f64(0.5 + rand::random::<f64>());
-        tokio::select! {
-            () = shutdown.stopping.cancelled() => return,
-            () = tokio::time::sleep(jittered) => pause = (pause * 2).min(RECONNECT_MOST),
-        }
+        tokio::time::sleep(pause.mul_f64(0.5 + rand::random::<f64>())).await;
+        pause = (pause * 2).min(RECONNECT_MOST);
     }
 }
 
@@ -100,6 +107,8 @@ async fn listen(mut listening: Listening, events: &Events) -> &'static str {
 /// Finds out which of the awaited jobs have ended when that was announced without their ids: in one statement for all of them, so
 /// that those who wait for other jobs ask nothing.
 pub async fn look_for_ends(store: Store, events: Events, shutdown: Shutdown) {
+    // What one that panicked had heard of may not have been looked for.
+    events.ends.some_ended();
     loop {
         tokio::select! {
             () = shutdown.stopping.cancelled() => return,

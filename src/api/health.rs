@@ -62,10 +62,10 @@ impl HealthApi {
 
     /// Check that the process lives
     ///
-    /// 200 as long as it answers; asks no database, so that an outage there restarts nobody.
+    /// 200 while it answers and its loops live; asks no database, whose outage restarts nobody.
     #[oai(path = "/livez", method = "get", operation_id = "get_livez")]
-    async fn get_livez(&self) -> HealthAnswer {
-        answer(true)
+    async fn get_livez(&self, services: Data<&Services>) -> HealthAnswer {
+        answer(services.supervisor.is_well())
     }
 
     /// Check that it is ready

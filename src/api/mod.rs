@@ -11,6 +11,8 @@ pub mod docs;
 pub mod edge;
 mod etag;
 mod failure;
+#[cfg(feature = "faults")]
+mod faults;
 pub mod fields;
 mod health;
 pub mod hints;
@@ -43,6 +45,7 @@ use crate::job::JobId;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::submitter::Submitter;
+use crate::supervise::Supervisor;
 
 /// What the operations work with. Each request has a clone.
 #[derive(Clone)]
@@ -83,6 +86,7 @@ pub struct Parts {
     pub shutdown: Shutdown,
     /// Where callers reach the API, if not where it listens; without a slash at its end.
     pub public_url: Option<String>,
+    pub supervisor: Supervisor,
     /// Writes all metrics in the format of Prometheus.
     pub metrics: Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>,
 }
@@ -152,6 +156,8 @@ pub fn app(
     for path in ["/metrics", "/docs", "/openapi.json", "/openapi.yaml"] {
         known = known.with(path, "GET");
     }
+    #[cfg(feature = "faults")]
+    let known = known.with("/faults", "GET").with("/faults/{name}", "POST");
     let behind = Behind::default();
     Ok((guarded(behind.0.clone(), tokens, browsers, known), behind))
 }
@@ -176,8 +182,10 @@ impl Behind {
         let routes = docs::add(Route::new(), &service)
             .at("/metrics", get(metrics))
             .nest("/", service)
-            .data(services)
+            .data(services.clone())
             .with(query);
+        #[cfg(feature = "faults")]
+        let routes = faults::add(routes, services.supervisor.clone());
         self.0.open(routes.map_to_response().boxed());
         Ok(())
     }

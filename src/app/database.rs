@@ -1,13 +1,16 @@
 //! The database that a service stands on: the one that it was given, or one of its own.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::config::Config;
 use crate::embedded::{Embedded, Settings};
 use crate::store::{Error, Target, migrate, trust};
+use crate::supervise::Supervisor;
 
 /// How often a database that is not there yet is looked for.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -28,7 +31,7 @@ pub(super) struct Database {
 
 impl Database {
     /// Brings up an own one if none is given, waits until it answers, and sees to the schema.
-    pub(super) async fn open(config: &Config) -> anyhow::Result<Self> {
+    pub(super) async fn open(config: &Config, supervisor: &Supervisor) -> anyhow::Result<Self> {
         let database = match &config.database_url {
             Some(url) => {
                 let direct = match &config.listen_database_url {
@@ -48,7 +51,8 @@ impl Database {
                 tracing::info!(data_dir = %config.data_dir.display(), "no database_url is set: this service brings its own PostgreSQL, kept in data_dir");
                 trust::install(&Target::parse(server.url())?, OWN_ROLE).await?;
                 let target = Target::parse(&server.url_as(OWN_ROLE))?;
-                Self { direct: Some(target.clone()), target, own: Some(Own::keep(server)) }
+                let own = Some(Own::keep(server, supervisor));
+                Self { direct: Some(target.clone()), target, own }
             }
         };
         prepare(config, &database).await?;
@@ -75,15 +79,26 @@ struct Own {
 }
 
 impl Own {
-    fn keep(mut server: Embedded) -> Self {
+    fn keep(server: Embedded, supervisor: &Supervisor) -> Self {
         let stop = CancellationToken::new();
-        let stopped = stop.clone();
+        let (stopped, over) = (stop.clone(), stop.clone());
+        let server = Arc::new(Mutex::new(server));
+        let keeping = server.clone();
+        let keep_up = supervisor.clone().keep(
+            "postgres",
+            move || over.is_cancelled(),
+            move || {
+                let server = keeping.clone();
+                async move { server.lock().await.keep_up().await }
+            },
+        );
         let kept = tokio::spawn(async move {
-            tokio::select! {
-                () = server.keep_up() => {}
-                () = stopped.cancelled() => {}
+            stopped.run_until_cancelled(keep_up).await;
+            // Where it could not be kept, what runs is left until the service has drained.
+            stopped.cancelled().await;
+            if let Some(server) = Arc::into_inner(server) {
+                server.into_inner().stop().await;
             }
-            server.stop().await;
         });
         Self { stop: stop.drop_guard(), kept }
     }

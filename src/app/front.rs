@@ -16,6 +16,7 @@ use crate::api::edge::{self, EdgeLimits, Stages};
 use crate::api::{self, Behind, Services};
 use crate::auth::Tokens;
 use crate::config::{Config, Secret};
+use crate::supervise::Supervisor;
 
 /// The address, which must be free before anything else is started, and what is answered there.
 pub(crate) struct Front {
@@ -26,6 +27,7 @@ pub(crate) struct Front {
     stop: DropGuard,
     force: DropGuard,
     delay: Duration,
+    supervisor: Supervisor,
 }
 
 impl Front {
@@ -45,13 +47,20 @@ impl Front {
         let limits =
             EdgeLimits { connections: descriptors::connections(config), ..EdgeLimits::default() };
         let stages = Stages::default();
-        let edge = tokio::spawn(edge::serve(listener, app, limits, stages.clone()));
+        let supervisor = Supervisor::default();
+        let edge = edge::serve(listener, app, limits, supervisor.clone(), stages.clone());
+        let edge = tokio::spawn(edge);
         let Stages { leaving, stop, force } = stages;
         // Balancers look at addresses of other machines only.
         let delay =
             if config.listen.ip().is_loopback() { Duration::ZERO } else { config.shutdown_delay };
         let (stop, force) = (stop.drop_guard(), force.drop_guard());
-        Ok(Self { address, behind, edge, leaving, stop, force, delay })
+        Ok(Self { address, behind, edge, leaving, stop, force, delay, supervisor })
+    }
+
+    /// What keeps its loop alive, and is to keep the others.
+    pub(super) fn supervisor(&self) -> Supervisor {
+        self.supervisor.clone()
     }
 
     /// Serves the API.

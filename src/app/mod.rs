@@ -3,23 +3,28 @@
 mod database;
 mod descriptors;
 mod front;
+mod lifeline;
 mod metrics;
 mod signals;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, OptionFuture};
 use nix::unistd::gethostname;
 use tokio_util::task::TaskTracker;
 
 use crate::client::Client;
-use crate::config::Config;
+use crate::config::{Config, OnLostHeartbeat};
 use crate::engine::{Engine, EngineConfig};
-use crate::events::{Events, Leftovers};
+use crate::events::{Duties, Events, Leftovers};
 use crate::shutdown::Shutdown;
 use crate::store::prune::Keep;
 use crate::store::{Error, Store};
 use crate::submitter::Submitter;
+use crate::supervise::{LoopFailed, Supervisor};
 use crate::tasks::Registry;
 use crate::{api, listener, maintenance};
 
@@ -55,14 +60,18 @@ pub(crate) async fn run(
     if let Some(address) = service.address() {
         front::say_ready(address, guarded);
     }
+    let (asked, failed) = tokio::select! {
+        asked = signals.next() => (Some(asked), None),
+        failed = service.failed() => (None, Some(failed)),
+    };
     // Somebody at a terminal waits for it, and no balancer has to be told.
-    let at_once = signals.next().await == Asked::ByHand;
+    let at_once = asked == Some(Asked::ByHand);
     tracing::info!(grace_seconds, "leaving: running jobs may end; a second signal ends at once");
     tokio::select! {
         () = service.stop(at_once) => tracing::info!("left"),
         () = signals.again() => tracing::warn!("left at once; running jobs are taken back by the others in a while"),
     }
-    Ok(())
+    failed.map_or(Ok(()), |failed| Err(failed.into()))
 }
 
 /// Starts the service inside somebody's program, which says when it is to stop.
@@ -74,8 +83,9 @@ pub(crate) async fn start(
     registry: Registry,
     front: Option<Front>,
 ) -> anyhow::Result<Service> {
-    let database = Database::open(&config).await?;
-    Service::start(config, registry, database, front).await
+    let supervisor = front.as_ref().map(Front::supervisor).unwrap_or_default();
+    let database = Database::open(&config, &supervisor).await?;
+    Service::start(config, registry, database, supervisor, front).await
 }
 
 /// Everything that runs.
@@ -86,8 +96,26 @@ pub(crate) struct Service {
     services: TaskTracker,
     shutdown: Shutdown,
     leftovers: Leftovers,
+    supervisor: Supervisor,
     grace: Duration,
     database: Database,
+}
+
+/// Makes a round of a loop.
+type Start = Box<dyn FnMut() -> BoxFuture<'static, ()> + Send>;
+
+/// What the leader does, as a loop.
+fn led<C: maintenance::Chore>(chore: C, (duties, shutdown): &(Duties, Shutdown)) -> Start {
+    let (chore, duties, shutdown) = (Arc::new(chore), duties.clone(), shutdown.clone());
+    Box::new(move || maintenance::lead(chore.clone(), duties.clone(), shutdown.clone()).boxed())
+}
+
+/// A service with a loop that cannot be kept alive claims nothing more.
+async fn give_up(supervisor: Supervisor, shutdown: Shutdown) {
+    tokio::select! {
+        _ = supervisor.failed() => shutdown.draining.cancel(),
+        () = shutdown.stopping.cancelled() => {}
+    }
 }
 
 impl Service {
@@ -95,6 +123,7 @@ impl Service {
         config: Config,
         registry: Registry,
         database: Database,
+        supervisor: Supervisor,
         front: Option<Front>,
     ) -> anyhow::Result<Self> {
         metrics::install();
@@ -107,45 +136,73 @@ impl Service {
         });
         let store = opened.await?;
         let services = TaskTracker::new();
-        let submitter = Submitter::start(store.clone(), Some(events.wakes.clone()), &services);
+        let submitter =
+            Submitter::start(store.clone(), Some(events.wakes.clone()), &supervisor, &services);
         let engine = patiently(&database.target, async || {
             Engine::start(
                 engine_config(&config),
                 registry.clone(),
                 store.clone(),
                 events.clone(),
+                supervisor.clone(),
                 shutdown.clone(),
             )
             .await
         });
-        let engine = engine.await?;
-        match database.direct.clone() {
-            Some(direct) => {
-                services.spawn(listener::run(direct, events.clone(), shutdown.clone()));
-            }
-            None => tracing::warn!(
+        let (engine, heartbeat) = engine.await?;
+        // A loop that ends when the service stops.
+        let keep = |name, start: Start| {
+            let stopping = shutdown.stopping.clone();
+            supervisor.clone().keep(name, move || stopping.is_cancelled(), start)
+        };
+        let listening = database.direct.clone().map(|direct| {
+            let (events, shutdown) = (events.clone(), shutdown.clone());
+            let listen =
+                move || listener::run(direct.clone(), events.clone(), shutdown.clone()).boxed();
+            keep("listener", Box::new(listen))
+        });
+        if listening.is_none() {
+            tracing::warn!(
                 "behind a pooler and without listen_database_url nothing can be listened to: jobs of others are found by the poll"
-            ),
+            );
         }
-        services.spawn(listener::look_for_ends(store.clone(), events.clone(), shutdown.clone()));
-        services.spawn(maintenance::rescue(
-            store.clone(),
-            engine.duties.clone(),
-            events.leftovers.clone(),
-            config.crash_budget,
-            shutdown.clone(),
-        ));
+        let token = services.token();
+        lifeline::start(async move {
+            tokio::join!(heartbeat, OptionFuture::from(listening));
+            drop(token);
+        })?;
+        let (ends, events_here, stop) = (store.clone(), events.clone(), shutdown.clone());
+        let look = move || {
+            listener::look_for_ends(ends.clone(), events_here.clone(), stop.clone()).boxed()
+        };
+        services.spawn(keep("ends", Box::new(look)));
         let leftovers = events.leftovers.clone();
-        services.spawn(maintenance::tidy(store.clone(), leftovers.clone()));
-        let keep = Keep { completed: config.keep_completed, unwell: config.keep_failed };
+        let (budget, duties, left) =
+            (config.crash_budget, engine.duties.clone(), leftovers.clone());
+        let (rescued, stop) = (store.clone(), shutdown.clone());
+        let rescue = move || {
+            let (store, duties) = (rescued.clone(), duties.clone());
+            maintenance::rescue(store, duties, left.clone(), budget, stop.clone()).boxed()
+        };
+        services.spawn(keep("rescuer", Box::new(rescue)));
+        let (tidied, left, tidying) = (store.clone(), leftovers.clone(), leftovers.clone());
+        services.spawn(supervisor.clone().keep(
+            "tidier",
+            move || left.is_closed(),
+            move || maintenance::tidy(tidied.clone(), tidying.clone()),
+        ));
+        let keeps = Keep { completed: config.keep_completed, unwell: config.keep_failed };
         let direct = database.nearest().clone();
-        let partitions = maintenance::Partitions { store: store.clone(), direct, keep };
-        let pruner = maintenance::Pruner { store: store.clone(), keep };
-        let duties = || engine.duties.clone();
-        services.spawn(maintenance::lead(partitions, duties(), shutdown.clone()));
-        services.spawn(maintenance::lead(pruner, duties(), shutdown.clone()));
+        let partitions = maintenance::Partitions { store: store.clone(), direct, keep: keeps };
+        let pruner = maintenance::Pruner { store: store.clone(), keep: keeps };
+        let lead = (engine.duties.clone(), shutdown.clone());
+        services.spawn(keep("partitions", led(partitions, &lead)));
+        services.spawn(keep("pruner", led(pruner, &lead)));
         let sight = metrics::Sight::new(store.clone(), engine.load.clone());
-        services.spawn(sight.clone().keep(shutdown.clone()));
+        let (seeing, stop) = (sight.clone(), shutdown.clone());
+        services
+            .spawn(keep("metrics", Box::new(move || seeing.clone().keep(stop.clone()).boxed())));
+        services.spawn(give_up(supervisor.clone(), shutdown.clone()));
         let behind = api::Services::new(api::Parts {
             store: store.clone(),
             submitter: submitter.clone(),
@@ -153,12 +210,22 @@ impl Service {
             hints: api::hints::Hints::new(store.clone()),
             shutdown: shutdown.clone(),
             public_url: config.public_url.as_ref().map(|url| url.as_str().to_owned()),
+            supervisor: supervisor.clone(),
             metrics: sight.writer(),
         });
         let grace = config.shutdown_grace;
         let client = Client::new(submitter);
-        let mut service =
-            Self { client, engine, serving: None, services, shutdown, leftovers, grace, database };
+        let mut service = Self {
+            client,
+            engine,
+            serving: None,
+            services,
+            shutdown,
+            leftovers,
+            supervisor,
+            grace,
+            database,
+        };
         service.serving = front.map(|front| front.serve(behind)).transpose()?;
         Ok(service)
     }
@@ -166,6 +233,11 @@ impl Service {
     /// Where the API is served, if it is.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         self.serving.as_ref().map(Serving::address)
+    }
+
+    /// Returns when a loop cannot be kept alive.
+    pub(crate) async fn failed(&self) -> LoopFailed {
+        self.supervisor.failed().await
     }
 
     /// The third door.
@@ -237,5 +309,6 @@ fn engine_config(config: &Config) -> EngineConfig {
         heartbeat: config.heartbeat,
         lost_after: config.lost_after,
         default_timeout: config.default_timeout,
+        stops_on_silence: config.on_lost_heartbeat == OnLostHeartbeat::Stop,
     }
 }

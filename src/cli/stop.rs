@@ -4,11 +4,15 @@ use std::process::ExitCode;
 
 use crate::config::ConfigError;
 use crate::logging;
+use crate::supervise::LoopFailed;
 
 /// The exit status for a job that ended otherwise than asked for.
 pub(super) const JOB_FAILED: u8 = 3;
 /// The exit status for a job that has not ended in time.
 pub(super) const TIMED_OUT: u8 = 4;
+
+/// The exit status for a mistake of the program, as `sysexits.h` has it.
+const SOFTWARE: u8 = 70;
 
 /// The command was used wrongly, in a way that clap cannot see.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +28,9 @@ pub(super) fn explain(error: &anyhow::Error) -> ExitCode {
     logging::last_words(format!("error: {error:#}\n"));
     if error.is::<Usage>() || error.is::<ConfigError>() {
         return ExitCode::from(2);
+    }
+    if error.is::<LoopFailed>() {
+        return ExitCode::from(SOFTWARE);
     }
     ExitCode::FAILURE
 }

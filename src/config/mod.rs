@@ -38,7 +38,7 @@ pub use settings::{Config, Range, SETTINGS, Setting};
 #[cfg(feature = "faults")]
 pub(crate) use surroundings::mutant;
 pub use surroundings::{inherited, process_environment, search_path, temporary_folder};
-pub use value::{LogFormat, Raw, Wrong};
+pub use value::{LogFormat, OnLostHeartbeat, Raw, Wrong};
 
 /// Variables that belong to the command line client, and are therefore no settings.
 pub const CLIENT_VARIABLES: [&str; 3] = ["REVEILLE_URL", "REVEILLE_TOKEN", "REVEILLE_CONFIG"];

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::public_url::PublicUrl;
 use super::secret::{DatabaseUrl, Secret};
-use super::value::{LogFormat, Raw, Value, Wrong};
+use super::value::{LogFormat, OnLostHeartbeat, Raw, Value, Wrong};
 
 /// The least and the greatest value a number may have, both included; durations in seconds.
 pub type Range = (f64, f64);
@@ -151,6 +151,9 @@ settings! {
         heartbeat "heartbeat_seconds": Duration = Duration::from_secs(3), 0.05 to 60;
         /// After how long a silence its jobs are given to others: at least three heartbeats.
         lost_after "lost_after_seconds": Duration = Duration::from_secs(10), 0.15 to 3600;
+        /// What an instance does with its running jobs while it cannot say that it is alive, a second before
+        /// others may run them: stop tells them to stop, run lets them go on, so that they may run twice.
+        on_lost_heartbeat "on_lost_heartbeat": OnLostHeartbeat = OnLostHeartbeat::Stop;
         /// How many times a job may take its process down before it fails as `worker_lost`.
         crash_budget "crash_budget": u32 = 3, 3 to 100;
     }

@@ -32,6 +32,15 @@ impl Wrong {
     }
 }
 
+/// What becomes of running jobs while no heartbeat can be confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnLostHeartbeat {
+    /// They are told to stop.
+    Stop,
+    /// They go on; others may run them, too.
+    Run,
+}
+
 /// How a log line is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -222,6 +231,24 @@ impl Value for SocketAddr {
 
     fn show(&self) -> toml::Value {
         toml::Value::String(self.to_string())
+    }
+}
+
+impl Value for OnLostHeartbeat {
+    const KIND: &'static str = "stop|run";
+
+    fn read(raw: Raw<'_>, _: Option<Range>) -> Result<Self, Wrong> {
+        const WRITE: &str = "write stop or run";
+        match text(raw, WRITE)? {
+            "stop" => Ok(Self::Stop),
+            "run" => Ok(Self::Run),
+            other => Err(Wrong::new(format!("{other:?} is not known"), WRITE)),
+        }
+    }
+
+    fn show(&self) -> toml::Value {
+        let name = if *self == Self::Stop { "stop" } else { "run" };
+        toml::Value::String(name.to_owned())
     }
 }
 

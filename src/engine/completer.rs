@@ -5,12 +5,15 @@
 //! in a drain, since PostgreSQL works on one while the other is flushed. The two never have jobs of one lease, or the second would
 //! wait for its row until that flush. A third gave nothing.
 
-use std::collections::{HashMap, HashSet};
+use std::any::Any;
+use std::collections::HashSet;
 use std::mem;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use metrics::histogram;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -19,10 +22,9 @@ use super::running::{Key, Running};
 use super::settler::{APART, Done, Settler, TOGETHER};
 use crate::events::Events;
 use crate::job::{JobId, LeaseId};
-use crate::listener::{IDS_MOST, news};
 use crate::store::Store;
 use crate::store::lease::Settlement;
-use crate::store::worker::Progress;
+use crate::supervise::Inbox;
 
 /// Outcomes that wait in the channel; a batch that gathers and two in flight come on top.
 pub(super) const WAITING_MOST: usize = 10_000;
@@ -35,44 +37,110 @@ const BYTES_MOST: usize = 16 << 20;
 /// When outcomes that the database refused are tried again.
 const KEPT_LEAST: Duration = Duration::from_millis(500);
 const KEPT_MOST: Duration = Duration::from_secs(5);
-/// News of outcomes is gathered for so long: NOTIFY takes a database-wide lock.
-const NEWS_EVERY: Duration = Duration::from_millis(10);
-const REPORT_EVERY: Duration = Duration::from_secs(1);
 
-/// Settles until the last sender is gone.
-pub(super) async fn run(
-    store: Store,
-    mut settlements: mpsc::Receiver<Settlement>,
+/// What settles, with every outcome that is on its way: all of it outlives a panic of the loop.
+pub(super) struct Completer {
+    settler: Settler,
     running: Running,
     events: Events,
-) {
-    let (tell, told) = mpsc::unbounded_channel();
-    let teller = tokio::spawn(tell_others(store.clone(), told));
-    let settler = Settler { store: store.clone(), leftovers: events.leftovers.clone() };
-    let settle = |batch: Vec<Settlement>, tries: u32| {
-        settle_all(&settler, batch, tries, &running, &events, &tell)
-    };
-    let (mut waiting, mut kept, mut open) = (Waiting::default(), Kept::new(), true);
-    let (mut flying, mut again) = (FuturesUnordered::new(), FuturesUnordered::new());
-    while open || !flying.is_empty() || !again.is_empty() || !kept.is_empty() {
-        tokio::select! {
-            Some(Landed { leases, kept: refused }) = flying.next() => {
-                waiting.landed(leases);
-                kept.add(refused);
+    settlements: mpsc::Receiver<Settlement>,
+    /// The way to [`super::word::tell_others`].
+    tell: mpsc::UnboundedSender<Vec<JobId>>,
+    waiting: Waiting,
+    kept: Kept,
+    flying: Flying,
+    again: Flying,
+}
+
+type Flying = FuturesUnordered<BoxFuture<'static, Landed>>;
+
+impl Completer {
+    pub(super) fn new(
+        store: Store,
+        running: Running,
+        events: Events,
+        settlements: mpsc::Receiver<Settlement>,
+        tell: mpsc::UnboundedSender<Vec<JobId>>,
+    ) -> Self {
+        let settler = Settler { store, leftovers: events.leftovers.clone() };
+        let (waiting, kept) = (Waiting::default(), Kept::new());
+        let (flying, again) = (Flying::new(), Flying::new());
+        Self { settler, running, events, settlements, tell, waiting, kept, flying, again }
+    }
+
+    /// Settles until the last sender is gone.
+    pub(super) async fn run(completer: Inbox<Self>) {
+        let mut it = completer.lock().await;
+        let mut open = true;
+        loop {
+            it.take_off();
+            if !open && it.is_idle() {
+                return;
             }
-            Some(Landed { kept: refused, .. }) = again.next() => kept.tried(refused),
-            () = sleep_until(kept.at), if !kept.is_empty() && again.is_empty() => {
-                again.push(settle(mem::take(&mut kept.outcomes), APART));
+            let Self { settlements, waiting, kept, flying, again, .. } = &mut *it;
+            let panicked = tokio::select! {
+                Some(landed) = flying.next() => {
+                    waiting.landed(landed.leases);
+                    kept.add(landed.kept);
+                    landed.panicked
+                }
+                Some(landed) = again.next() => {
+                    kept.tried(landed.kept);
+                    landed.panicked
+                }
+                () = sleep_until(kept.at), if !kept.is_empty() && again.is_empty() => {
+                    let batch = mem::take(&mut kept.outcomes);
+                    let flight = it.fly(batch, APART);
+                    it.again.push(flight);
+                    None
+                }
+                come = waiting.receive(settlements), if open && waiting.has_room() => {
+                    open = come;
+                    None
+                }
+            };
+            if let Some(panic) = panicked {
+                resume_unwind(panic);
             }
-            come = waiting.receive(&mut settlements), if open && waiting.has_room() => open = come,
-        }
-        while let Some(batch) = waiting.next(flying.len()) {
-            flying.push(settle(batch, TOGETHER));
         }
     }
-    drop((flying, again));
-    drop(tell);
-    let _ = teller.await;
+
+    /// Whether every outcome is settled and no more will come.
+    pub(super) fn is_over(completer: &Inbox<Self>) -> bool {
+        completer.try_lock().is_ok_and(|it| {
+            it.settlements.is_closed()
+                && it.settlements.is_empty()
+                && it.waiting.outcomes.is_empty()
+                && it.is_idle()
+        })
+    }
+
+    fn is_idle(&self) -> bool {
+        self.flying.is_empty() && self.again.is_empty() && self.kept.is_empty()
+    }
+
+    fn take_off(&mut self) {
+        while let Some(batch) = self.waiting.next(self.flying.len()) {
+            let flight = self.fly(batch, TOGETHER);
+            self.flying.push(flight);
+        }
+    }
+
+    /// Settles a batch. Where that panics, all of it is kept.
+    fn fly(&self, batch: Vec<Settlement>, tries: u32) -> BoxFuture<'static, Landed> {
+        let (settler, running) = (self.settler.clone(), self.running.clone());
+        let (events, tell) = (self.events.clone(), self.tell.clone());
+        let settle = async move {
+            let settled = settle_all(&settler, &batch, tries, &running, &events, &tell);
+            match AssertUnwindSafe(settled).catch_unwind().await {
+                Ok(landed) => landed,
+                Err(panic) => {
+                    Landed { leases: leases_of(&batch), kept: batch, panicked: Some(panic) }
+                }
+            }
+        };
+        settle.boxed()
+    }
 }
 
 /// Outcomes that wait for a statement, and the leases of those that are in one.
@@ -156,19 +224,21 @@ impl Kept {
 struct Landed {
     leases: Vec<LeaseId>,
     kept: Vec<Settlement>,
+    /// A panic that the supervisor is to hear of.
+    panicked: Option<Box<dyn Any + Send>>,
 }
 
 /// Settles what fits into a statement or more, and tells of it.
 async fn settle_all(
     settler: &Settler,
-    batch: Vec<Settlement>,
+    batch: &[Settlement],
     tries: u32,
     running: &Running,
     events: &Events,
     tell: &mpsc::UnboundedSender<Vec<JobId>>,
 ) -> Landed {
     histogram!("reveille_settle_batch_size").record(u32::try_from(batch.len()).unwrap_or(u32::MAX));
-    let (mut rest, mut kept) = (&batch[..], Vec::new());
+    let (mut rest, mut kept) = (batch, Vec::new());
     while !rest.is_empty() {
         let (part, more) = rest.split_at(fitting(rest));
         let Done { ended, kept: refused } = settler.settle(part, tries).await;
@@ -179,11 +249,11 @@ async fn settle_all(
         }
         rest = more;
     }
-    let leases = leases_of(&batch);
+    let leases = leases_of(batch);
     let key = |settlement: &Settlement| (settlement.lease, settlement.id);
     let unsettled: HashSet<Key> = kept.iter().map(key).collect();
     running.end_all(batch.iter().map(key).filter(|key| !unsettled.contains(key)));
-    Landed { leases, kept }
+    Landed { leases, kept, panicked: None }
 }
 
 /// The leases of a batch, once for each run of outcomes of one lease.
@@ -201,44 +271,6 @@ fn fitting(batch: &[Settlement]) -> usize {
         bytes <= BYTES_MOST
     };
     batch.iter().take_while(fits).count().max(1)
-}
-
-/// Tells the other instances which jobs have ended: after the commit, coalesced, and short.
-async fn tell_others(store: Store, mut told: mpsc::UnboundedReceiver<Vec<JobId>>) {
-    while let Some(mut ids) = told.recv().await {
-        tokio::time::sleep(NEWS_EVERY).await;
-        while let Ok(more) = told.try_recv() {
-            if ids.len() <= IDS_MOST {
-                ids.extend(more);
-            }
-        }
-        if let Err(error) = store.news_notify(&news(&ids)).await {
-            tracing::debug!(%error, "the others were not told of outcomes; whoever waits there looks again by itself");
-        }
-    }
-}
-
-/// Keeps the last report of each job, once in [`REPORT_EVERY`].
-pub(super) async fn report(store: Store, mut reports: mpsc::Receiver<Progress>) {
-    let mut last = HashMap::new();
-    let mut next = Instant::now();
-    let mut open = true;
-    while open || !last.is_empty() {
-        // Whoever leaves waits for this, so it does not sleep on when no more reports can come.
-        tokio::select! {
-            report = reports.recv(), if open => match report {
-                Some(report) => drop(last.insert(report.id, report)),
-                None => (open, next) = (false, Instant::now()),
-            },
-            () = sleep_until(next), if !last.is_empty() => {
-                let reports: Vec<Progress> = last.drain().map(|(_, report)| report).collect();
-                if let Err(error) = store.progress_report(&reports).await {
-                    tracing::debug!(%error, "progress was not kept");
-                }
-                next = Instant::now() + REPORT_EVERY;
-            }
-        }
-    }
 }
 
 #[cfg(test)]

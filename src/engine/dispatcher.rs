@@ -11,12 +11,13 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
 use super::agenda::Agenda;
-use super::executor::Executor;
+use super::executor::{Done, Executor};
 use super::figures::ClaimFigures;
 use super::fronts::{Fronts, Reading};
 use super::lanes::Lanes;
@@ -60,7 +61,6 @@ pub(super) struct Dispatcher {
     suspects: bool,
     meters: Meters,
     figures: ClaimFigures,
-    suspect_running: Arc<std::sync::atomic::AtomicBool>,
 }
 
 /// A look at which lanes have jobs, page by page, so that lanes that are known are claimed from meanwhile.
@@ -102,7 +102,6 @@ impl Dispatcher {
             suspects: false,
             meters: Meters::of_tasks(registry.iter().map(|(name, _)| name)),
             figures: ClaimFigures::new(),
-            suspect_running: Arc::default(),
         }
     }
 
@@ -358,8 +357,7 @@ impl Dispatcher {
 
     /// One suspect at a time, in a lease of its own: a crash while it runs is its own doing.
     async fn claim_suspect(&mut self) -> Result<()> {
-        use std::sync::atomic::Ordering;
-        if self.suspect_running.load(Ordering::Acquire) || !self.slots.reserve() {
+        if self.executor.suspect_running.load(Ordering::Acquire) || !self.slots.reserve() {
             return Ok(());
         }
         let tasks: Vec<&str> = self.tasks.iter().map(String::as_str).collect();
@@ -370,27 +368,22 @@ impl Dispatcher {
                 self.figures.suspects.increment(1);
                 tracing::warn!(job.id = %job.id, task.name = %job.task, crashes = job.crashes,
                     "a job whose workers were lost before runs alone");
-                self.suspect_running.store(true, Ordering::Release);
-                let (running, wakes) = (self.suspect_running.clone(), self.events.wakes.clone());
+                self.executor.suspect_running.store(true, Ordering::Release);
+                let (running, wakes) =
+                    (self.executor.suspect_running.clone(), self.events.wakes.clone());
                 let done = move || {
                     running.store(false, Ordering::Release);
                     wakes.wake(|pending| pending.suspects = true);
                 };
                 let meter = self.meters.of(&job.queue, &job.task);
-                self.take(job, meter, asked_at, Some(Box::new(done)));
+                self.take(job, meter, asked_at, Some(Done::new(done)));
             }
             None => self.suspects = false,
         }
         Ok(())
     }
 
-    fn take(
-        &self,
-        job: Claimed,
-        meter: Arc<Meter>,
-        asked_at: Instant,
-        done: Option<Box<dyn FnOnce() + Send>>,
-    ) {
+    fn take(&self, job: Claimed, meter: Arc<Meter>, asked_at: Instant, done: Option<Done>) {
         let waited = (self.store.clock.now() - job.run_at).to_std().unwrap_or_default();
         self.executor.take(job, meter, asked_at, waited, done);
     }

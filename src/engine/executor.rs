@@ -2,6 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -19,6 +20,7 @@ use crate::store::Failure;
 use crate::store::key::superseded;
 use crate::store::lease::{Claimed, Ending, Settlement};
 use crate::store::worker::Progress;
+use crate::supervise::words_of;
 use crate::tasks::{Context, Registered, Registry, RunError, TaskError};
 
 /// How long a handler that was told to stop may take to do so.
@@ -33,6 +35,23 @@ const SNOOZE_LEAST: f64 = 1.0;
 const NOT_BEGUN: &str = "the job was cancelled before its attempt began";
 const RESULT_TOO_LARGE: &str = "the result has more than 1 MiB when it is written as JSON; keep it elsewhere, and return where it is";
 
+/// Called when a job has left this process, however it does.
+pub(super) struct Done(Option<Box<dyn FnOnce() + Send>>);
+
+impl Done {
+    pub(super) fn new(call: impl FnOnce() + Send + 'static) -> Self {
+        Self(Some(Box::new(call)))
+    }
+}
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        if let Some(call) = self.0.take() {
+            call();
+        }
+    }
+}
+
 type Ran = Result<Result<Json, RunError>, String>;
 
 /// Runs claimed jobs.
@@ -46,6 +65,8 @@ pub(super) struct Executor {
     pub(super) tracker: TaskTracker,
     pub(super) figures: JobFigures,
     pub(super) pauses: Pauses,
+    /// Whether a suspect runs here: one at a time, whichever dispatcher claimed it.
+    pub(super) suspect_running: Arc<AtomicBool>,
 }
 
 impl Executor {
@@ -57,7 +78,7 @@ impl Executor {
         meter: Arc<Meter>,
         asked_at: Instant,
         waited: Duration,
-        done: Option<Box<dyn FnOnce() + Send>>,
+        done: Option<Done>,
     ) {
         let handle = self.running.begin((job.lease, job.id));
         let claimed_at = Instant::now();
@@ -68,7 +89,12 @@ impl Executor {
         self.tracker.spawn(async move {
             let mut next = Some(queued);
             while let Some(queued) = next {
-                executor.run(queued).await;
+                let key = (queued.job.lease, queued.job.id);
+                if let Err(panic) = AssertUnwindSafe(executor.run(queued)).catch_unwind().await {
+                    // The heartbeat finds a job that is held and does not run, and gives it back.
+                    tracing::error!(job.id = %key.1, "running a job panicked: {}; it is given back", words_of(&*panic));
+                    executor.running.end(key);
+                }
                 next = executor.slots.next();
             }
         });
@@ -80,7 +106,7 @@ impl Executor {
             let cancelled = Failure::new("cancelled", NOT_BEGUN);
             let ending = match handle.reason() {
                 Some(Stop::Lost | Stop::Cancelled) => told_to_stop(&handle, cancelled).flatten(),
-                Some(Stop::Leaving) | None => {
+                Some(Stop::Silent | Stop::Leaving) | None => {
                     self.figures.given_back.increment(1);
                     Some(Ending::Unbegun { run_at: job.run_at })
                 }
@@ -122,7 +148,7 @@ impl Executor {
         job: &Claimed,
         ending: Option<Ending>,
         meter: Arc<Meter>,
-        done: Option<Box<dyn FnOnce() + Send>>,
+        done: Option<Done>,
     ) {
         match ending {
             Some(ending) => {
@@ -139,9 +165,7 @@ impl Executor {
             }
             None => self.running.end((job.lease, job.id)),
         }
-        if let Some(done) = done {
-            done();
-        }
+        drop(done);
     }
 
     /// `None`: the lease is lost, and nothing is to be said.
@@ -152,6 +176,7 @@ impl Executor {
             .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
             .or(task.timeout)
             .unwrap_or(self.default_timeout);
+        handle.begins(limit);
         let context = Context {
             job_id: job.id,
             attempt: job.attempt,
@@ -162,7 +187,8 @@ impl Executor {
         };
         let work = AssertUnwindSafe(task.handler.clone().run_any(context, job.payload.clone()))
             .catch_unwind();
-        let work = async { work.await.map_err(|panic| words_of(&*panic)) };
+        let work =
+            async { work.await.map_err(|panic| excerpt(words_of(&*panic), ERROR_BYTES_MOST)) };
         tokio::pin!(work);
         // In this order: a handler that ends at once needs no timer.
         let ran = tokio::select! {
@@ -182,7 +208,7 @@ impl Executor {
             }
             () = handle.token.cancelled() => match handle.reason() {
                 Some(Stop::Lost) => None,
-                Some(Stop::Leaving) => tokio::time::timeout(LEAVE_GRACE, &mut work).await.ok(),
+                Some(Stop::Silent | Stop::Leaving) => tokio::time::timeout(LEAVE_GRACE, &mut work).await.ok(),
                 _ => tokio::time::timeout(CANCEL_GRACE, &mut work).await.ok(),
             },
         };
@@ -219,7 +245,7 @@ fn told_to_stop(handle: &Handle, failure: Failure) -> Option<Option<Ending>> {
     match handle.reason()? {
         Stop::Lost => Some(None),
         Stop::Cancelled => Some(Some(Ending::Cancelled(failure))),
-        Stop::Leaving => Some(Some(Ending::Release)),
+        Stop::Silent | Stop::Leaving => Some(Some(Ending::Release)),
     }
 }
 
@@ -251,12 +277,6 @@ fn retry(job: &Claimed, task: &Registered, failure: Failure) -> Ending {
         seconds: task.backoff.delay(job.attempt, rand::random()).as_secs_f64(),
         failure,
     }
-}
-
-fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
-    let words = panic.downcast_ref::<&str>().copied();
-    let words = words.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    excerpt(words.unwrap_or("without a word"), ERROR_BYTES_MOST)
 }
 
 #[cfg(test)]
@@ -325,6 +345,7 @@ mod tests {
             tracker: TaskTracker::new(),
             figures: JobFigures::default(),
             pauses: pauses.clone(),
+            suspect_running: Arc::default(),
         });
         let take = || {
             let job = claimed();

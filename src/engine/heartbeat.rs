@@ -2,9 +2,17 @@
 //! are still held; a handler whose lease is missing there is stopped, or a claim that a crash of the database forgot would
 //! run twice in one process. The other way round, a job that is held there and unknown here, because the answer to its claim
 //! was lost, is given back, or it would be held for as long as this process lives.
+//!
+//! It runs beside the listener on a thread of their own, whose runtime handlers cannot block: as many handlers as cores that
+//! block their threads would else cost a living instance its jobs. It is not renewed for an instance that does nothing any
+//! more, either: one whose own runtime has stood still for longer than an attempt may take.
+//!
+//! A process that is cut off from the database cannot hear that its jobs were given to others. So the [`Fence`] stops its
+//! handlers when its lease time is nearly over.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -18,7 +26,69 @@ use crate::job::WorkerId;
 use crate::shutdown::Shutdown;
 use crate::store::lease::{Ending, Settlement};
 use crate::store::worker::{Pulse, Registration};
-use crate::store::{Result, Store};
+use crate::store::{Error, Result, Store};
+use crate::supervise::Inbox;
+
+/// How much longer than an attempt may take the main runtime may stand still while the heartbeat is renewed.
+const STILL_BEYOND: Duration = Duration::from_secs(60);
+/// How often the main runtime says that it runs.
+const TICK_EVERY: Duration = Duration::from_secs(1);
+/// How long before the end of the lease time handlers are told to stop, where that is a small part of it.
+const MARGIN: Duration = Duration::from_secs(1);
+/// How often jobs that begin all the same are stopped while no heartbeat is confirmed.
+const STOP_EVERY: Duration = Duration::from_millis(100);
+/// How long the answer to a heartbeat is waited for, at most.
+const ANSWER_MOST: Duration = Duration::from_secs(5);
+
+/// When the main runtime ran last.
+#[derive(Clone)]
+pub(super) struct Ticks {
+    began: Instant,
+    millis: Arc<AtomicU64>,
+}
+
+impl Ticks {
+    pub(super) fn new() -> Self {
+        Self { began: Instant::now(), millis: Arc::default() }
+    }
+
+    /// Says again and again that the runtime that it is spawned on runs.
+    pub(super) async fn tick(self, shutdown: Shutdown) {
+        loop {
+            let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.millis.store(millis, Ordering::Relaxed);
+            tokio::select! {
+                () = tokio::time::sleep(TICK_EVERY) => {}
+                () = shutdown.stopping.cancelled() => return,
+            }
+        }
+    }
+
+    /// For how long it has not run.
+    fn still_for(&self) -> Duration {
+        let ticked = Duration::from_millis(self.millis.load(Ordering::Relaxed));
+        self.began.elapsed().saturating_sub(ticked)
+    }
+}
+
+/// When the last heartbeat was sent that the database has confirmed.
+#[derive(Clone)]
+pub(super) struct Confirmed(Arc<Mutex<Instant>>);
+
+impl Confirmed {
+    /// Registering confirms as a heartbeat does.
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Mutex::new(Instant::now())))
+    }
+
+    fn set(&self, sent: Instant) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = sent;
+    }
+
+    fn at(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 pub(super) struct Heartbeat {
     pub(super) store: Store,
@@ -31,43 +101,73 @@ pub(super) struct Heartbeat {
     pub(super) every: Duration,
     pub(super) settle: mpsc::Sender<Settlement>,
     pub(super) shutdown: Shutdown,
+    pub(super) ticks: Ticks,
+    pub(super) confirmed: Confirmed,
+    /// How long an attempt may take, if nothing else is said.
+    pub(super) default_timeout: Duration,
+    /// `None`: the last one failed.
+    pub(super) connected_since: Option<Instant>,
+    /// Jobs that were held and unknown at the last one.
+    pub(super) orphaned: HashSet<Key>,
 }
 
 impl Heartbeat {
-    pub(super) async fn run(self) {
-        let mut connected_since = Some(Instant::now());
-        let mut adrift = HashSet::new();
+    pub(super) async fn run(heartbeat: Inbox<Self>) {
+        let mut heartbeat = heartbeat.lock().await;
+        let stopping = heartbeat.shutdown.stopping.clone();
         loop {
-            match self.beat(&mut adrift).await {
-                Ok(lost) => {
-                    // After an outage of ours the others may only have had no chance to be heard.
-                    let since = *connected_since.get_or_insert_with(Instant::now);
-                    if lost && since.elapsed().as_secs_f64() >= self.registration.lost_after_seconds
-                    {
-                        self.duties.call_to_rescue();
-                    }
-                }
-                Err(error) => {
-                    if connected_since.take().is_some() {
-                        tracing::warn!(%error, "the heartbeat failed; it goes on trying");
-                    }
-                }
-            }
-            let pause = if connected_since.is_some() {
-                self.every
-            } else {
-                self.every.min(Duration::from_millis(500))
-            };
+            let pause = heartbeat.renew().await;
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = self.shutdown.stopping.cancelled() => return,
+                () = stopping.cancelled() => return,
+            }
+        }
+    }
+
+    /// Answers how long to rest until the next one.
+    async fn renew(&mut self) -> Duration {
+        match self.beat_in_time().await {
+            Ok(lost) => {
+                // After an outage of ours the others may only have had no chance to be heard.
+                let since = *self.connected_since.get_or_insert_with(Instant::now);
+                if lost && since.elapsed().as_secs_f64() >= self.registration.lost_after_seconds {
+                    self.duties.call_to_rescue();
+                }
+                self.every
+            }
+            Err(error) => {
+                if self.connected_since.take().is_some() {
+                    tracing::warn!(%error, "the heartbeat failed; it goes on trying");
+                }
+                self.every.min(Duration::from_millis(500))
+            }
+        }
+    }
+
+    async fn beat_in_time(&mut self) -> Result<bool> {
+        let still = self.ticks.still_for();
+        if is_dead(still, self.default_timeout, self.running.any_in_time()) {
+            let message = format!(
+                "the heartbeat is not renewed: nothing has run in this service for {} s, longer than an attempt may take. \
+                 Handlers block its threads; Handler::run says how to block",
+                still.as_secs()
+            );
+            return Err(Error::Unavailable(message));
+        }
+        let lost_after = lost_after(&self.registration);
+        let within = (lost_after / 3).max(lost_after.min(Duration::from_secs(1))).min(ANSWER_MOST);
+        match tokio::time::timeout(within, self.beat()).await {
+            Ok(result) => result,
+            Err(_) => {
+                let within = within.as_secs_f64();
+                Err(Error::Unknown(format!("no answer within {within} s")))
             }
         }
     }
 
     /// Whether somebody is to be rescued.
-    async fn beat(&self, adrift: &mut HashSet<Key>) -> Result<bool> {
-        let before = self.running.keys();
+    async fn beat(&mut self) -> Result<bool> {
+        let (before, sent) = (self.running.keys(), Instant::now());
         let draining = self.shutdown.draining.is_cancelled();
         let pulse = self
             .store
@@ -82,8 +182,10 @@ impl Heartbeat {
             let anew = WorkerId(Uuid::now_v7());
             self.store.worker_register(anew, &self.registration).await?;
             self.identity.renew(anew);
+            self.confirmed.set(Instant::now());
             return Ok(false);
         }
+        self.confirmed.set(sent);
         if self.duties.set_leads(pulse.leads) {
             tracing::info!(leads = pulse.leads, "leadership of the maintenance services changed");
         }
@@ -92,15 +194,15 @@ impl Heartbeat {
         }
         let held = self.compare(&before, &pulse);
         let unknown: HashSet<Key> = held.difference(&self.running.keys()).copied().collect();
-        self.give_back(adrift.intersection(&unknown));
-        *adrift = unknown.difference(adrift).copied().collect();
+        self.give_back(self.orphaned.intersection(&unknown));
+        self.orphaned = unknown.difference(&self.orphaned).copied().collect();
         Ok(pulse.lost)
     }
 
     /// Gives back jobs that are held and do not run here: not the first time that they are seen, since the answer to a claim
     /// may be on its way. Should it come after all, its lease is stale.
-    fn give_back<'a>(&self, adrift: impl Iterator<Item = &'a Key>) {
-        for &(lease, id) in adrift {
+    fn give_back<'a>(&self, orphaned: impl Iterator<Item = &'a Key>) {
+        for &(lease, id) in orphaned {
             tracing::warn!(job.id = %id, "a job is held here and unknown here: the answer to its claim was lost; it is given back");
             // A full buffer has room at another beat.
             let _ = self.settle.try_send(Settlement {
@@ -130,5 +232,93 @@ impl Heartbeat {
             }
         }
         held
+    }
+}
+
+fn lost_after(registration: &Registration) -> Duration {
+    Duration::try_from_secs_f64(registration.lost_after_seconds).unwrap_or(Duration::MAX)
+}
+
+/// Whether a service does nothing any more: its runtime stands still, and no handler has a right to keep it so.
+fn is_dead(still: Duration, default_timeout: Duration, in_time: bool) -> bool {
+    still > default_timeout.saturating_add(STILL_BEYOND) && !in_time
+}
+
+/// Stops handlers when the lease time of this process is nearly over and no heartbeat was confirmed: others may run their jobs
+/// soon. What a handler gives then is offered all the same, and counts if its lease stands; else its job goes back, and the
+/// attempt is not spent.
+#[derive(Clone)]
+pub(super) struct Fence {
+    pub(super) running: Running,
+    pub(super) confirmed: Confirmed,
+    pub(super) lost_after: Duration,
+    /// Whether handlers are stopped; it is said in any case.
+    pub(super) stops: bool,
+    pub(super) shutdown: Shutdown,
+}
+
+impl Fence {
+    pub(super) async fn run(self) {
+        let patience = self.lost_after - MARGIN.min(self.lost_after / 5);
+        tokio::select! {
+            () = self.shutdown.stopping.cancelled() => {}
+            () = async {
+                loop {
+                    self.silence(patience).await;
+                    self.stand(patience).await;
+                }
+            } => {}
+        }
+    }
+
+    /// Returns when no heartbeat has been confirmed for so long.
+    async fn silence(&self, patience: Duration) {
+        loop {
+            let at = self.confirmed.at() + patience;
+            if Instant::now() >= at {
+                return;
+            }
+            tokio::time::sleep_until(at.into()).await;
+        }
+    }
+
+    /// Stops what runs, until a heartbeat is confirmed.
+    async fn stand(&self, patience: Duration) {
+        let mut jobs = self.stop();
+        let (seconds, jobs_told) = (patience.as_secs_f64(), jobs);
+        if self.stops {
+            tracing::warn!(
+                seconds,
+                jobs = jobs_told,
+                "no heartbeat was confirmed for too long: running jobs are told to stop, since others may run them soon"
+            );
+        } else {
+            tracing::warn!(
+                seconds,
+                "no heartbeat was confirmed for too long: others may run the jobs that run here, and on_lost_heartbeat says that they go on"
+            );
+        }
+        while self.confirmed.at().elapsed() >= patience {
+            tokio::time::sleep(STOP_EVERY).await;
+            jobs += self.stop();
+        }
+        tracing::info!(jobs, "a heartbeat is confirmed again");
+    }
+
+    fn stop(&self) -> usize {
+        if self.stops { self.running.stop_all(Stop::Silent) } else { 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_heartbeat_of_a_service_that_stands_still_is_renewed_while_an_attempt_has_time() {
+        let (timeout, second) = (Duration::from_secs(900), Duration::from_secs(1));
+        assert!(!is_dead(timeout + STILL_BEYOND, timeout, false));
+        assert!(is_dead(timeout + STILL_BEYOND + second, timeout, false));
+        assert!(!is_dead(timeout * 10, timeout, true));
     }
 }

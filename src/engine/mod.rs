@@ -13,12 +13,16 @@ mod mutant;
 mod running;
 mod settler;
 mod slots;
+mod word;
 
+use std::collections::HashSet;
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use completer::Completer;
+use heartbeat::Heartbeat;
 use slots::Slots;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -28,6 +32,7 @@ use crate::shutdown::Shutdown;
 use crate::store::task::TaskRow;
 use crate::store::worker::Registration;
 use crate::store::{Result, Store};
+use crate::supervise::{Inbox, Supervisor, is_spent};
 use crate::tasks::Registry;
 
 /// What the engine is started with.
@@ -43,6 +48,8 @@ pub struct EngineConfig {
     pub heartbeat: Duration,
     pub lost_after: Duration,
     pub default_timeout: Duration,
+    /// Whether handlers stop while no heartbeat can be confirmed.
+    pub stops_on_silence: bool,
 }
 
 /// Who this process is to the others; made anew when it was taken for lost.
@@ -93,14 +100,19 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Registers this process and starts to work.
+    /// Registers this process and starts to work. The future keeps its leases; it belongs on a thread that handlers cannot
+    /// block.
+    ///
+    /// # Errors
+    /// When the database refuses to register it.
     pub async fn start(
         config: EngineConfig,
         registry: Registry,
         store: Store,
         events: Events,
+        supervisor: Supervisor,
         shutdown: Shutdown,
-    ) -> Result<Self> {
+    ) -> Result<(Self, impl Future<Output = ()> + Send + 'static)> {
         let identity = Identity::new();
         let registration = Registration {
             name: config.name.clone(),
@@ -123,23 +135,85 @@ impl Engine {
         let (duties, load) = (Duties::default(), Load(slots.clone()));
         let (settle, settlements) = mpsc::channel(completer::WAITING_MOST);
         let (reports, progress) = mpsc::channel(1024);
-        services.spawn(completer::run(store.clone(), settlements, running.clone(), events.clone()));
-        services.spawn(completer::report(store.clone(), progress));
+        let (tell, told) = mpsc::unbounded_channel();
+        let stopping = shutdown.stopping.clone();
+        let stops = || {
+            let stopping = stopping.clone();
+            move || stopping.is_cancelled()
+        };
+
+        let completer = Inbox::new(Mutex::new(Completer::new(
+            store.clone(),
+            running.clone(),
+            events.clone(),
+            settlements,
+            tell,
+        )));
+        let settling = completer.clone();
+        services.spawn(supervisor.clone().keep(
+            "completer",
+            move || Completer::is_over(&settling),
+            move || Completer::run(completer.clone()),
+        ));
+        let (told, telling, teller) = (Inbox::new(Mutex::new(told)), store.clone(), "teller");
+        let hearing = told.clone();
+        services.spawn(supervisor.clone().keep(
+            teller,
+            move || hearing.try_lock().is_ok_and(|told| told.is_closed() && told.is_empty()),
+            move || word::tell_others(telling.clone(), told.clone()),
+        ));
+        let (progress, reporting) = (Inbox::new(Mutex::new(progress)), store.clone());
+        let reported = progress.clone();
+        services.spawn(supervisor.clone().keep(
+            "reporter",
+            move || is_spent(&reported),
+            move || word::report(reporting.clone(), progress.clone()),
+        ));
+
+        let ticks = heartbeat::Ticks::new();
+        let (ticking, leaving) = (ticks.clone(), shutdown.clone());
         services.spawn(
-            heartbeat::Heartbeat {
-                store: store.clone(),
-                slots: slots.clone(),
-                identity: identity.clone(),
-                registration,
-                running: running.clone(),
-                events: events.clone(),
-                duties: duties.clone(),
-                every: config.heartbeat,
-                settle: settle.clone(),
-                shutdown: shutdown.clone(),
-            }
-            .run(),
+            supervisor
+                .clone()
+                .keep("ticker", stops(), move || ticking.clone().tick(leaving.clone())),
         );
+        let confirmed = heartbeat::Confirmed::new();
+        let fence = heartbeat::Fence {
+            running: running.clone(),
+            confirmed: confirmed.clone(),
+            lost_after: config.lost_after,
+            stops: config.stops_on_silence,
+            shutdown: shutdown.clone(),
+        };
+        let heartbeat = Heartbeat {
+            store: store.clone(),
+            slots: slots.clone(),
+            identity: identity.clone(),
+            registration,
+            running: running.clone(),
+            events: events.clone(),
+            duties: duties.clone(),
+            every: config.heartbeat,
+            settle: settle.clone(),
+            shutdown: shutdown.clone(),
+            ticks,
+            confirmed,
+            default_timeout: config.default_timeout,
+            connected_since: Some(Instant::now()),
+            orphaned: HashSet::new(),
+        };
+        let heartbeat = Inbox::new(Mutex::new(heartbeat));
+        let beating = supervisor
+            .clone()
+            .keep("heartbeat", stops(), move || Heartbeat::run(heartbeat.clone()));
+        let fencing = supervisor.clone().keep("fence", stops(), move || fence.clone().run());
+        // The drain waits for them, or a late heartbeat would register anew.
+        let token = services.token();
+        let lifeline = async move {
+            tokio::join!(beating, fencing);
+            drop(token);
+        };
+
         let executor = Arc::new(executor::Executor {
             registry: registry.clone(),
             running: running.clone(),
@@ -150,21 +224,34 @@ impl Engine {
             tracker: jobs.clone(),
             figures: figures::JobFigures::default(),
             pauses: events.pauses.clone(),
+            suspect_running: Arc::default(),
         });
-        services.spawn(running.clone().obey(events.clone(), shutdown.clone()));
-        claims.spawn(
-            dispatcher::Dispatcher::new(
-                config,
-                &registry,
-                store.clone(),
-                events,
-                identity.clone(),
-                slots,
-                executor,
-            )
-            .run(shutdown.clone()),
-        );
-        Ok(Self { identity, duties, load, claims, jobs, services, shutdown, store })
+        let cancels = Inbox::new(Mutex::new(events.cancels.subscribe()));
+        let leaving = shutdown.clone();
+        services.spawn(supervisor.clone().keep("obeyer", stops(), move || {
+            running.clone().obey(cancels.clone(), leaving.clone())
+        }));
+        let (draining, leaving) = (shutdown.draining.clone(), shutdown.clone());
+        let (claiming, worker) = (store.clone(), identity.clone());
+        claims.spawn(supervisor.keep(
+            "dispatcher",
+            move || config.slots == 0 || draining.is_cancelled(),
+            move || {
+                // What one knew that panicked is not trusted: the next looks at everything first.
+                let dispatcher = dispatcher::Dispatcher::new(
+                    config.clone(),
+                    &registry,
+                    claiming.clone(),
+                    events.clone(),
+                    worker.clone(),
+                    slots.clone(),
+                    executor.clone(),
+                );
+                dispatcher.run(leaving.clone())
+            },
+        ));
+        let engine = Self { identity, duties, load, claims, jobs, services, shutdown, store };
+        Ok((engine, lifeline))
     }
 
     /// Waits until every job that runs has ended and its outcome is settled, and says goodbye. Call it once the shutdown is

@@ -2,16 +2,20 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
+use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
-use crate::events::Events;
 use crate::job::{JobId, LeaseId};
 use crate::shutdown::Shutdown;
+use crate::supervise::Inbox;
 
 pub(super) type Key = (LeaseId, JobId);
+/// Jobs whose cancellation was announced.
+pub(super) type Cancels = broadcast::Receiver<Key>;
 
 /// Why a handler is to stop.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,28 +26,47 @@ pub(super) enum Stop {
     Lost = 2,
     /// The service leaves.
     Leaving = 3,
+    /// No heartbeat was confirmed for so long that the lease may be gone.
+    Silent = 4,
 }
 
 /// What a handler is told by.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Handle {
     pub(super) token: CancellationToken,
-    reason: Arc<AtomicU8>,
+    state: Arc<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    reason: AtomicU8,
+    /// When its attempt is to have ended; not set before it begins.
+    until: OnceLock<Instant>,
 }
 
 impl Handle {
-    fn stop(&self, stop: Stop) {
-        // The first reason counts.
-        let _ = self.reason.compare_exchange(0, stop as u8, Ordering::AcqRel, Ordering::Acquire);
+    /// Answers whether it was not told before: the first reason counts.
+    fn stop(&self, stop: Stop) -> bool {
+        let first =
+            self.state.reason.compare_exchange(0, stop as u8, Ordering::AcqRel, Ordering::Acquire);
         self.token.cancel();
+        first.is_ok()
     }
 
     pub(super) fn reason(&self) -> Option<Stop> {
-        match self.reason.load(Ordering::Acquire) {
+        match self.state.reason.load(Ordering::Acquire) {
             1 => Some(Stop::Cancelled),
             2 => Some(Stop::Lost),
             3 => Some(Stop::Leaving),
+            4 => Some(Stop::Silent),
             _ => None,
+        }
+    }
+
+    /// Its attempt begins, and may take so long.
+    pub(super) fn begins(&self, limit: Duration) {
+        if let Some(until) = Instant::now().checked_add(limit) {
+            let _ = self.state.until.set(until);
         }
     }
 }
@@ -84,15 +107,22 @@ impl Running {
         }
     }
 
-    pub(super) fn stop_all(&self, stop: Stop) {
-        for handle in self.lock().values() {
-            handle.stop(stop);
-        }
+    /// Whether a handler runs that is within its time.
+    pub(super) fn any_in_time(&self) -> bool {
+        let now = Instant::now();
+        let in_time = |handle: &Handle| handle.state.until.get().is_some_and(|until| now < *until);
+        self.lock().values().any(in_time)
+    }
+
+    /// Answers how many were not told before.
+    pub(super) fn stop_all(&self, stop: Stop) -> usize {
+        let running = self.lock();
+        running.values().filter(|handle| handle.stop(stop)).count()
     }
 
     /// Passes on cancellations, and at the end of the grace period the word to leave.
-    pub(super) async fn obey(self, events: Events, shutdown: Shutdown) {
-        let mut cancels = events.cancels.subscribe();
+    pub(super) async fn obey(self, cancels: Inbox<Cancels>, shutdown: Shutdown) {
+        let mut cancels = cancels.lock().await;
         loop {
             tokio::select! {
                 heard = cancels.recv() => match heard {
@@ -106,10 +136,10 @@ impl Running {
             }
         }
         // A claim that was in flight may still start a job: say it until the end.
-        let mut again = tokio::time::interval(std::time::Duration::from_millis(50));
+        let mut again = tokio::time::interval(Duration::from_millis(50));
         loop {
             tokio::select! {
-                _ = again.tick() => self.stop_all(Stop::Leaving),
+                _ = again.tick() => drop(self.stop_all(Stop::Leaving)),
                 () = shutdown.stopping.cancelled() => return,
             }
         }

@@ -63,6 +63,7 @@ impl Refusal {
     }
 }
 
+#[derive(Clone)]
 pub(super) struct Settler {
     pub(super) store: Store,
     pub(super) leftovers: Leftovers,

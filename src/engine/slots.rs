@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use super::executor::Done;
 use super::running::Handle;
 use crate::queue::meter::Meter;
 use crate::store::lease::{CLAIM_MOST, Claimed};
@@ -35,7 +36,7 @@ pub(super) struct Queued {
     pub(super) waited: Duration,
     pub(super) claimed_at: Instant,
     /// Called when it has left this process.
-    pub(super) done: Option<Box<dyn FnOnce() + Send>>,
+    pub(super) done: Option<Done>,
 }
 
 /// How many jobs ended in the last whole [`AHEAD_FOR`].

@@ -9,6 +9,7 @@ mod pruner;
 mod rescuer;
 mod tidier;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::events::Duties;
@@ -32,7 +33,7 @@ pub trait Chore: Send + Sync + 'static {
 }
 
 /// Does a chore whenever this instance leads. A failure is told once, until it works again.
-pub async fn lead<C: Chore>(chore: C, duties: Duties, shutdown: Shutdown) {
+pub async fn lead<C: Chore>(chore: Arc<C>, duties: Duties, shutdown: Shutdown) {
     let mut failing = false;
     let work = async {
         loop {

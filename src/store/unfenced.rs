@@ -21,6 +21,6 @@ impl Store {
         }
         let (ids, leases): (Vec<Uuid>, Vec<Uuid>) = (ids, leases);
         let statement = sql!("lease/settle_unfenced": UUID_ARRAY, UUID_ARRAY, JSONB_ARRAY);
-        self.hot(statement, &[&ids, &leases, &results]).await.map(drop)
+        self.outcomes.query(statement, &[&ids, &leases, &results]).await.map(drop)
     }
 }

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::Request;
 use super::turns::{Group, Timer, Turn, Turns};
+use crate::supervise::{Inbox, is_spent};
 
 /// Rows and payload bytes of one INSERT.
 const ROWS_MOST: usize = 500;
@@ -14,13 +15,18 @@ const BYTES_MOST: usize = 4 << 20;
 
 /// Where submissions without a unique key gather, for two writers that take turns.
 pub(super) struct Plain {
-    requests: Mutex<mpsc::Receiver<Request>>,
+    requests: Inbox<mpsc::Receiver<Request>>,
     turns: Arc<Turns>,
 }
 
 impl Plain {
     pub(super) fn new(requests: mpsc::Receiver<Request>, turns: Arc<Turns>) -> Self {
-        Self { requests: Mutex::new(requests), turns }
+        Self { requests: Arc::new(Mutex::new(requests)), turns }
+    }
+
+    /// Whether no more will come.
+    pub(super) fn is_spent(&self) -> bool {
+        is_spent(&self.requests)
     }
 
     /// The next group, with the turn unless it flies beside another; `None` when no more will come.

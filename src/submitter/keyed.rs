@@ -16,6 +16,7 @@ use crate::job::JobId;
 use crate::job::submission::Submission;
 use crate::queue::QueueName;
 use crate::store::Error;
+use crate::supervise::Inbox;
 
 /// How long a round waits for a key: longer than another instance takes to commit it.
 const ROUND_WAIT: Duration = Duration::from_millis(50);
@@ -42,7 +43,8 @@ impl Keyed {
         Self { writer, busy: Arc::default(), turn: Arc::new(Semaphore::new(1)) }
     }
 
-    pub(super) async fn run(self, mut requests: mpsc::Receiver<Request>) {
+    pub(super) async fn run(self, requests: Inbox<mpsc::Receiver<Request>>) {
+        let mut requests = requests.lock().await;
         let mut waiting: Vec<Request> = Vec::new();
         loop {
             if waiting.is_empty() {

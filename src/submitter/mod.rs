@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use metrics::counter;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -31,6 +31,7 @@ use crate::job::submission::{FieldError, Submission};
 use crate::store::Store;
 use crate::store::ids::Ids;
 use crate::store::submission::Written;
+use crate::supervise::{Inbox, Supervisor, is_spent};
 use gather::Plain;
 use keyed::Keyed;
 use turns::Turns;
@@ -128,7 +129,12 @@ pub struct Submitter {
 impl Submitter {
     /// Starts the writers on `tracker`; they end when every clone is gone. `wakes` are those of the dispatcher beside
     /// them, if there is one.
-    pub fn start(store: Store, wakes: Option<Wakes>, tracker: &TaskTracker) -> Self {
+    pub fn start(
+        store: Store,
+        wakes: Option<Wakes>,
+        supervisor: &Supervisor,
+        tracker: &TaskTracker,
+    ) -> Self {
         let (plain, plain_requests) = mpsc::channel(WAITING_MOST);
         let (keyed, keyed_requests) = mpsc::channel(WAITING_MOST);
         let ids = Ids::new(store.clock.clone());
@@ -136,9 +142,22 @@ impl Submitter {
         let gathering = Arc::new(Plain::new(plain_requests, turns.clone()));
         let submitter = Self { ids, door: "http", store, wakes, plain, turns, keyed };
         for _ in 0..2 {
-            tracker.spawn(submitter.writer().run(gathering.clone()));
+            let (writer, gathering, gathered) =
+                (submitter.writer(), gathering.clone(), gathering.clone());
+            tracker.spawn(supervisor.clone().keep(
+                "writer",
+                move || gathered.is_spent(),
+                move || writer.clone().run(gathering.clone()),
+            ));
         }
-        tracker.spawn(Keyed::new(submitter.writer()).run(keyed_requests));
+        let keyed = Keyed::new(submitter.writer());
+        let requests: Inbox<_> = Arc::new(Mutex::new(keyed_requests));
+        let gathered = requests.clone();
+        tracker.spawn(supervisor.clone().keep(
+            "keyed-writer",
+            move || is_spent(&gathered),
+            move || keyed.clone().run(requests.clone()),
+        ));
         submitter
     }
 

@@ -87,6 +87,10 @@ pub trait Handler: Send + Sync + 'static {
     }
 
     /// Does the work. When `context` says that it is cancelled, return soon, with any error.
+    ///
+    /// It runs on a thread of the service's runtime and must not block it: the other handlers and the API have no more threads
+    /// than the machine has cores. Hand work that computes for long, or waits without `await`, to
+    /// [`tokio::task::spawn_blocking`], and await that.
     fn run(
         &self,
         context: Context,

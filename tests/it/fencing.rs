@@ -50,8 +50,10 @@ async fn the_late_outcomes_of_a_stopped_instance_change_nothing() {
     let client = database.client().await;
     let first = fast(&database, "first").start().await;
     sleepers(&client, 20, 1.0).await;
-    eventually("the first one runs them", SOON, async || held_by(&client, "first").await == 20)
-        .await;
+    eventually("the first one runs them", SOON, async || {
+        metric(&first, "reveille_slots_running").await == 20.0
+    })
+    .await;
     first.signal(Signal::SIGSTOP);
     let mut second = fast(&database, "second").start().await;
     eventually("the second one took them", SOON, async || held_by(&client, "second").await == 20)

@@ -36,6 +36,8 @@ mod logs;
 mod metrics;
 mod operating;
 mod outage;
+#[cfg(feature = "faults")]
+mod panics;
 mod parameters;
 mod payloads;
 mod plans;
@@ -50,6 +52,7 @@ mod retention;
 mod schema;
 mod service;
 mod settling;
+mod silence;
 mod starting;
 mod structure;
 mod supervision;

@@ -152,7 +152,7 @@ async fn a_restart_of_the_database_loses_nobody() {
 async fn who_returns_from_an_outage_gives_the_others_time_to_return() {
     let database = harness::database().await;
     let (near, far) = (database.proxy().await, database.proxy().await);
-    let holder = fast(far.url(), "2").start().await;
+    let holder = fast(far.url(), "2").env("REVEILLE_ON_LOST_HEARTBEAT", "run").start().await;
     let judge = fast(near.url(), "2").env("REVEILLE_WORKERS", "0").start().await;
     let client = database.client().await;
     let job = submit(&client, "task => 'sleep', payload => '{\"seconds\": 6}'").await;

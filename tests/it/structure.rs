@@ -10,7 +10,7 @@ const ROWS: &[&[&str]] = &[
     &["job"],
     &["config"],
     // Level 1.
-    &["store", "events", "embedded", "shutdown", "logging"],
+    &["store", "events", "embedded", "shutdown", "supervise", "logging"],
     // Level 2.
     &["submitter", "listener", "tasks", "metrics", "auth"],
     // Level 3.

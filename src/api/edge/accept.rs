@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::connection::Server;
 use super::places::{Place, Places};
+use crate::supervise::Inbox;
 
 /// How long nothing is accepted after the process has run out of something. Long enough to cost no CPU, short enough to
 /// be no outage.
@@ -27,7 +28,8 @@ impl Accept for TcpListener {
     }
 }
 
-pub(super) async fn accept_all(mut listener: impl Accept, places: Places, server: Arc<Server>) {
+pub(super) async fn accept_all(listener: Inbox<impl Accept>, places: Places, server: Arc<Server>) {
+    let mut listener = listener.lock().await;
     let mut full = Report::default();
     let mut failed = Report::default();
     loop {

@@ -23,8 +23,11 @@ use std::time::Duration;
 
 use poem::Response;
 use poem::endpoint::BoxEndpoint;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use crate::supervise::Supervisor;
 
 pub use accept::Accept;
 pub use places::PROBES;
@@ -98,13 +101,18 @@ pub async fn serve(
     listener: impl Accept,
     app: BoxEndpoint<'static, Response>,
     limits: EdgeLimits,
+    supervisor: Supervisor,
     stages: Stages,
 ) {
     let tracker = TaskTracker::new();
     let server = connection::Server::new(app, limits, stages.clone(), tracker.clone());
-    let places = Places::new(limits.connections);
+    let (places, server) = (Places::new(limits.connections), Arc::new(server));
+    let listener = Arc::new(Mutex::new(listener));
+    let accept = move || accept::accept_all(listener.clone(), places.clone(), server.clone());
+    let (stop, force) = (stages.stop.clone(), stages.force.clone());
+    let is_over = move || stop.is_cancelled() || force.is_cancelled();
     tokio::select! {
-        () = accept::accept_all(listener, places, Arc::new(server)) => {}
+        () = supervisor.keep("edge", is_over, accept) => {}
         () = stages.stop.cancelled() => {}
         () = stages.force.cancelled() => {}
     }

@@ -119,6 +119,11 @@ const METRICS: &[(&str, Kind, &str)] = &[
     ),
     ("reveille_pool_timeouts_total", Counter, "How often no connection came in time."),
     (
+        "reveille_loop_restarts_total",
+        Counter,
+        "Loops of this instance that panicked or ended too early, and were started again unless they could not be kept alive.",
+    ),
+    (
         "reveille_log_lines_dropped_total",
         Counter,
         "Log lines that were not written: standard error could not be, or not as fast as they came.",

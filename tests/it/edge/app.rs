@@ -19,6 +19,7 @@ use reveille::api::{docs, guarded};
 use reveille::auth::Tokens;
 use reveille::job::json::Json;
 use reveille::job::submission::FieldError;
+use reveille::supervise::Supervisor;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -174,7 +175,13 @@ impl Service {
         let routes = docs::add(Route::new(), &api).nest("/", api);
         let app = guarded(routes, Tokens::new(tokens), Browsers::default(), known);
         let stages = Stages::default();
-        let ended = tokio::spawn(serve(listener, app.boxed(), limits, stages.clone()));
+        let ended = tokio::spawn(serve(
+            listener,
+            app.boxed(),
+            limits,
+            Supervisor::default(),
+            stages.clone(),
+        ));
         let Stages { leaving, stop, force } = stages;
         Self { address, gate, leaving, stop, force, ended }
     }

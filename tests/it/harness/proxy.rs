@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -40,6 +40,8 @@ struct Shared {
     mode: watch::Sender<Mode>,
     lose: Mutex<Option<String>>,
     lost: watch::Sender<usize>,
+    /// Whether the connection of the answer that is to be lost stays open.
+    keep: AtomicBool,
     /// How often each SQL text was sent.
     sent: Mutex<HashMap<String, usize>>,
     started: Mutex<Vec<String>>,
@@ -70,8 +72,8 @@ impl FaultProxy {
         };
         let (mode, lose, lost) =
             (watch::Sender::new(Mode::Pass), Mutex::default(), watch::Sender::new(0));
-        let (sent, started) = (Mutex::default(), Mutex::default());
-        let shared = Arc::new(Shared { target, mode, lose, lost, sent, started });
+        let (sent, started, keep) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
+        let shared = Arc::new(Shared { target, mode, lose, lost, sent, started, keep });
         let accepter = shared.clone();
         let (address, accepting) = on_background(async move {
             let listener =
@@ -102,6 +104,12 @@ impl FaultProxy {
     /// What each session that was started through it said of itself: names and values, with blanks between them.
     pub(crate) fn started(&self) -> Vec<String> {
         self.shared.started.lock().expect("nobody panics with it").clone()
+    }
+
+    /// As [`FaultProxy::lose_answer_to`], but the connection stays open, and nothing comes from it any more.
+    pub(crate) fn swallow_answer_to(&self, needle: &str) {
+        self.shared.keep.store(true, Ordering::Relaxed);
+        self.lose_answer_to(needle);
     }
 
     /// Waits until this many answers have been lost since the proxy was started.
@@ -205,12 +213,16 @@ impl Shared {
         let (mut buffer, mut answers) = (vec![0; 1 << 16], wire::Answers::default());
         while let Ok(length @ 1..) = from.read(&mut buffer).await {
             let whole = answers.read(&buffer[..length]);
-            if let Some(nth) = *losing.borrow() {
+            let nth = *losing.borrow();
+            if let Some(nth) = nth {
                 if whole < nth {
                     continue;
                 }
                 // That it answered means that it has committed, or failed to.
                 self.lost.send_modify(|count| *count += 1);
+                if self.keep.load(Ordering::Relaxed) {
+                    std::future::pending::<()>().await;
+                }
                 return End::Reset;
             }
             self.hold_back().await;

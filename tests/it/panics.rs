@@ -1,0 +1,179 @@
+//! A panic in any loop of the real binary, built with the feature `faults`: it is logged, the loop is started again, and jobs go on.
+
+use std::time::Duration;
+
+use reveille::{NewJob, Reveille};
+use serde_json::json;
+use tokio_postgres::Client;
+
+use crate::harness::http::Http;
+use crate::harness::look::{all_end, becomes, listens, metric, submit, value};
+use crate::harness::service::ServiceBuilder;
+use crate::harness::{self, Service, TestDatabase, eventually, within};
+
+const SOON: Duration = Duration::from_secs(10);
+/// All of them with a database that is given. Who adds a loop adds it here.
+const LOOPS: [&str; 18] = [
+    "completer",
+    "dispatcher",
+    "edge",
+    "ends",
+    "fence",
+    "heartbeat",
+    "keyed-writer",
+    "listener",
+    "metrics",
+    "obeyer",
+    "partitions",
+    "pruner",
+    "reporter",
+    "rescuer",
+    "teller",
+    "ticker",
+    "tidier",
+    "writer",
+];
+
+fn on(database: &TestDatabase) -> ServiceBuilder {
+    Service::on(database.url())
+        .env("REVEILLE_HEARTBEAT_SECONDS", "0.5")
+        .env("REVEILLE_LOST_AFTER_SECONDS", "10")
+}
+
+async fn panic_in(http: &Http, name: &str) {
+    assert_eq!(http.post(&format!("/faults/{name}"), &json!({})).await.status, 202, "{name}");
+}
+
+async fn panicked(service: &Service, name: &str) {
+    panic_in(&service.http(), name).await;
+    service.logged(&format!("a test asked the loop {name} to panic"), SOON).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_loop_that_panics_is_logged_and_started_again_and_jobs_go_on() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let service = on(&database).start().await;
+    listens(&service).await;
+    assert_eq!(service.http().get("/faults").await.body, json!(LOOPS));
+    for name in LOOPS {
+        panicked(&service, name).await;
+        for job in [json!({"payload": name}), json!({"payload": name, "unique_key": name})] {
+            // A connection of its own: also where the loop that accepts them had panicked.
+            let done = service.http().post("/jobs?wait=10", &job).await;
+            assert_eq!(done.body["status"], "completed", "after {name}: {}", done.body);
+        }
+        let job = submit(&client, "task => 'noop', payload => '1'").await;
+        becomes(&client, &job, "completed", SOON).await;
+        let restarts = format!("reveille_loop_restarts_total{{loop=\"{name}\"}}");
+        assert_eq!(metric(&service, &restarts).await, 1.0, "{name}");
+    }
+    assert_eq!(service.http().get("/livez").await.status, 200);
+    let text = service.stderr();
+    let line = text.lines().find(|line| line.contains("a panic: a test asked")).expect("its line");
+    let line: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
+    assert!(line["place"].as_str().unwrap().starts_with("src/"), "{line}");
+}
+
+/// What waits for the table, by the rows that it would write.
+async fn waits_for(client: &Client, table: &str, mode: &str, statements: i64) {
+    let query = format!(
+        "select count(*) from pg_locks
+         where database = (select oid from pg_database where datname = current_database())
+           and relation = 'reveille.{table}'::regclass and mode = '{mode}' and not granted"
+    );
+    eventually("a statement waits for the table", SOON, async || {
+        value::<i64>(client, &query).await >= statements
+    })
+    .await;
+}
+
+/// Some of them are in a statement, the others wait for it to end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_outcomes_in_the_buffer_outlive_a_panic_of_the_completer() {
+    let database = harness::database().await;
+    let (client, blocker) = (database.client().await, database.client().await);
+    let service = on(&database).start().await;
+    listens(&service).await;
+    blocker.batch_execute("begin; lock table reveille.outcome in share mode").await.unwrap();
+    let jobs = vec![json!({"task": "noop", "payload": 1}); 100];
+    assert_eq!(service.http().post("/jobs/batch", &json!(jobs)).await.status, 201);
+    waits_for(&client, "outcome", "RowExclusiveLock", 1).await;
+    eventually("all have run", SOON, async || {
+        metric(&service, "reveille_job_run_seconds_count{task=\"noop\"}").await >= 100.0
+    })
+    .await;
+    panicked(&service, "completer").await;
+    blocker.batch_execute("commit").await.unwrap();
+    all_end(&client, 101, SOON).await;
+    let first: bool = value(&client, "select bool_and(attempt = 1) from reveille.outcome").await;
+    let again: i64 = value(&client, "select count(*) from reveille.attempt").await;
+    assert_eq!((first, again), (true, 0), "a job ran twice, or an outcome counted twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_in_flight_when_the_dispatcher_panics_is_given_back() {
+    let database = harness::database().await;
+    let (client, blocker) = (database.client().await, database.client().await);
+    let service = on(&database).env("REVEILLE_POLL_INTERVAL_SECONDS", "60").start().await;
+    listens(&service).await;
+    blocker.batch_execute("begin; lock table reveille.lease in share mode").await.unwrap();
+    let job = submit(&client, "task => 'noop', payload => '1'").await;
+    waits_for(&client, "lease", "RowExclusiveLock", 1).await;
+    panicked(&service, "dispatcher").await;
+    blocker.batch_execute("commit").await.unwrap();
+    becomes(&client, &job, "completed", SOON).await;
+    let attempt: i32 =
+        value(&client, &format!("select attempt from reveille.outcome where id = '{job}'")).await;
+    assert_eq!(attempt, 1, "the attempt that did not take place was spent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loop_that_cannot_be_kept_alive_ends_serve_with_70_once_it_has_drained() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let mut service = on(&database).start().await;
+    let http = service.http();
+    let job = submit(&client, "task => 'sleep', payload => '{\"seconds\": 2}'").await;
+    becomes(&client, &job, "processing", SOON).await;
+    for restarts in 1..3 {
+        panic_in(&http, "rescuer").await;
+        eventually("it is started again", SOON, async || {
+            let metric = metric(&service, "reveille_loop_restarts_total{loop=\"rescuer\"}").await;
+            metric >= f64::from(restarts)
+        })
+        .await;
+    }
+    assert_eq!(http.get("/livez").await.status, 200);
+    panic_in(&http, "rescuer").await;
+    service.logged("cannot be kept alive", SOON).await;
+    assert_eq!(http.get("/livez").await.status, 503);
+    assert_eq!(service.ended(SOON).await.code(), Some(70));
+    becomes(&client, &job, "completed", Duration::ZERO).await;
+    assert!(service.stderr().contains("the loop rescuer of this service ended three times"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loop_that_cannot_be_kept_alive_fails_the_handle_of_the_library_and_ends_nothing_else() {
+    let database = harness::database().await;
+    let builder = Reveille::builder().database_url(database.url());
+    let service = builder.listen(([127, 0, 0, 1], 0)).start().await.unwrap();
+    let http = Http::new(&format!("http://{}", service.address().unwrap()));
+    let failing = async {
+        let mut often = tokio::time::interval(Duration::from_millis(50));
+        loop {
+            often.tick().await;
+            panic_in(&http, "pruner").await;
+        }
+    };
+    let failed = async {
+        tokio::select! {
+            failed = service.failed() => failed,
+            () = failing => unreachable!("it goes on without end"),
+        }
+    };
+    assert_eq!(within("the handle fails", SOON, failed).await.name, "pruner");
+    assert_eq!(http.get("/livez").await.status, 503);
+    service.submit(NewJob::new("noop", &1)).await.expect("what is submitted is kept for others");
+    service.shutdown().await;
+}
