@@ -54,7 +54,8 @@ pub struct HealthApi;
 impl HealthApi {
     /// Check the health
     ///
-    /// 200 if a job would be accepted now: the database answers and takes writes.
+    /// 200 if a job would be accepted now: the database answers and takes writes, and its disk was not found full by a
+    /// submission of the last 5 seconds.
     #[oai(path = "/health", method = "get", operation_id = "get_health")]
     async fn get_health(&self, services: Data<&Services>) -> HealthAnswer {
         answer(accepts(&services).await)

@@ -59,6 +59,11 @@ impl Error {
         ["unsupported startup parameter", "command-line options"].iter().any(|it| text.contains(it))
     }
 
+    /// Whether the disk of the database is full.
+    pub fn is_disk_full(&self) -> bool {
+        self.state() == Some(SqlState::DISK_FULL.code())
+    }
+
     /// Whether the same call may succeed a moment later.
     pub fn is_passing(&self) -> bool {
         self.is_outage() || matches!(self, Self::Busy { .. })

@@ -26,6 +26,8 @@ pub struct Health {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Database {
     Writable,
+    /// Submissions find its disk full.
+    Full,
     /// A standby, or one that was made read-only.
     ReadOnly,
     Unreachable,
@@ -57,7 +59,10 @@ impl Store {
                 }
             }
         };
-        answer.await
+        let health: Health = answer.await;
+        // Known without writing anything, and newer than the answer.
+        let full = health.database == Database::Writable && self.room.is_lacking();
+        if full { Health { database: Database::Full, ..health } } else { health }
     }
 
     /// Asks in the background: callers who go away take the answer from nobody.
@@ -88,7 +93,9 @@ impl Store {
             }
         };
         let oldest_service = match database {
-            Database::Writable | Database::ReadOnly => self.schema_oldest_service().await.ok(),
+            Database::Writable | Database::Full | Database::ReadOnly => {
+                self.schema_oldest_service().await.ok()
+            }
             Database::Unreachable | Database::Silent => None,
         };
         Health { database, oldest_service }

@@ -24,6 +24,7 @@ mod purpose;
 pub mod queue;
 pub mod queue_depth;
 mod refusal;
+mod room;
 mod row;
 mod session;
 mod stray;
@@ -75,6 +76,8 @@ pub struct Store {
     probes: Connections,
     strays: Strays,
     asked: health::Asked,
+    /// Whether submissions find the disk of the database full.
+    pub room: room::Room,
     /// The database's clock, which decides what is due.
     pub clock: Clock,
 }
@@ -118,6 +121,7 @@ impl Store {
             probes: open(Purpose::Probes).await?,
             strays: strays.clone(),
             asked: health::Asked::default(),
+            room: room::Room::default(),
             clock: Clock::default(),
         };
         Ok(store)

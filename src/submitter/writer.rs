@@ -134,9 +134,15 @@ impl Writer {
         let (mut announce, mut partitions) = (true, false);
         loop {
             let error = match write(announce, sent).await {
-                Ok(written) => return Ok(written),
+                Ok(written) => {
+                    self.store.room.found();
+                    return Ok(written);
+                }
                 Err(error) => error,
             };
+            if error.is_disk_full() {
+                self.store.room.lacking();
+            }
             sent |= matches!(error, Error::Unknown(_) | Error::Unexpected(_));
             match error.state() {
                 Some("55P03") if keyed && !sent => return Err(SubmitError::KeyBusy),

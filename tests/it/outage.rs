@@ -137,3 +137,33 @@ async fn a_job_runs_end_to_end_in_pooler_mode() {
     let prepared: i64 = value(&client, "select count(*) from reveille.attempt").await;
     assert_eq!(prepared, 1);
 }
+
+/// No probe writes, so only submissions know.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_submissions_find_full_is_no_health() {
+    let database = harness::database().await;
+    let service = Service::on(database.url()).env("REVEILLE_WORKERS", "0").start().await;
+    let (http, client) = (service.http(), database.client().await);
+    assert_eq!(http.get("/health").await.status, 200);
+    let full = "create function public.full() returns trigger language plpgsql as
+        $$ begin raise exception using errcode = '53100', message = 'No space left on device'; end $$;
+        create trigger full_disk before insert on reveille.job for each statement execute function public.full()";
+    client.batch_execute(full).await.unwrap();
+    let refused = http.post_job(&json!({"payload": 1})).await;
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert_eq!(http.get("/health").await.status, 503);
+    let ready = http.get("/readyz").await;
+    assert_eq!(ready.status, 503);
+    assert!(ready.body["checks"][0]["detail"].as_str().unwrap().contains("full"), "{ready:?}");
+    client.batch_execute("drop trigger full_disk on reveille.job").await.unwrap();
+    assert_eq!(http.post_job(&json!({"payload": 1})).await.status, 201);
+    assert_eq!(http.get("/health").await.status, 200);
+    // Without another submission it is forgotten after five seconds.
+    client.batch_execute(&full[full.find("create trigger").unwrap()..]).await.unwrap();
+    assert_eq!(http.post_job(&json!({"payload": 1})).await.status, 503);
+    assert_eq!(http.get("/health").await.status, 503);
+    eventually("it is forgotten", Duration::from_secs(10), async || {
+        http.get("/health").await.status == 200
+    })
+    .await;
+}

@@ -84,6 +84,7 @@ pub async fn checks(services: &Services) -> Vec<Check> {
 fn database(health: &Health) -> Check {
     let (state, detail) = match health.database {
         Database::Writable => (CheckState::Ok, "it answers and takes writes"),
+        Database::Full => (CheckState::Failing, "its disk is full: submissions are refused"),
         Database::ReadOnly => (CheckState::Failing, "it takes no writes"),
         Database::Unreachable => (CheckState::Failing, "it cannot be reached"),
         Database::Silent => (CheckState::Failing, "it does not answer in time"),
