@@ -346,22 +346,27 @@ async fn a_large_batch_has_the_time_that_its_size_takes() {
     let database = harness::database().await;
     let service = Service::on(database.url()).env("REVEILLE_WORKERS", "0").start().await;
     let client = database.client().await;
-    let filler = "x".repeat(512 << 10);
-    let batch = json!((0..32).map(|nth| json!({"payload": [nth, filler]})).collect::<Vec<_>>());
-    let small = json!([{"payload": 1}, {"payload": 2}]);
+    let waiting = async || {
+        let waiting = "select count(*) from pg_stat_activity
+            where datname = current_database() and wait_event_type = 'Lock'";
+        value::<i64>(&client, waiting).await
+    };
     let mut locker = harness::cluster::connect(database.url()).await;
     let lock = locker.transaction().await.unwrap();
     lock.batch_execute("lock table reveille.job in share mode").await.unwrap();
-    let begun = Instant::now();
-    let send = |batch: Value| {
-        let http = service.http();
-        tokio::spawn(async move { http.post("/jobs/batch", &batch).await })
-    };
-    let (large, small) = (send(batch), send(small));
-    let small = within("the small one is given up", SOON, small).await.unwrap();
+    let small = json!([{"payload": 1}, {"payload": 2}]);
+    let small = within("it is given up", SOON, service.http().post("/jobs/batch", &small)).await;
     assert_eq!(small.status, 503, "{small:?}");
+    eventually("nothing waits any more", SOON, async || waiting().await == 0).await;
+
+    let filler = "x".repeat(512 << 10);
+    let batch = json!((0..32).map(|nth| json!({"payload": [nth, filler]})).collect::<Vec<_>>());
+    let http = service.http();
+    let large = tokio::spawn(async move { http.post("/jobs/batch", &batch).await });
+    eventually("the large one waits", Duration::from_secs(30), async || waiting().await > 0).await;
+    let seen = Instant::now();
     eventually("more than a small one may take", SOON, async || {
-        begun.elapsed() > Duration::from_secs(3)
+        seen.elapsed() > Duration::from_millis(2_500)
     })
     .await;
     lock.commit().await.unwrap();
