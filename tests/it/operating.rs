@@ -80,6 +80,11 @@ async fn health_says_that_the_database_is_down() {
 #[tokio::test(flavor = "multi_thread")]
 async fn warning_is_a_level_of_the_log_and_what_is_none_ends_the_start() {
     let database = harness::database().await;
+    let set = format!(
+        "alter role reveille in database {} set search_path = pg_catalog, pg_temp",
+        database.name()
+    );
+    database.client().await.batch_execute(&set).await.unwrap();
     let warns = "without listen_database_url nothing can be listened to";
     let service = Service::on(database.url())
         .env("REVEILLE_POOLER", "true")

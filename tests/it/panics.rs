@@ -150,7 +150,7 @@ async fn a_loop_that_cannot_be_kept_alive_ends_serve_with_70_once_it_has_drained
     assert_eq!(http.get("/livez").await.status, 503);
     assert_eq!(service.ended(SOON).await.code(), Some(70));
     becomes(&client, &job, "completed", Duration::ZERO).await;
-    assert!(service.stderr().contains("the loop rescuer of this service ended three times"));
+    service.logged("the loop rescuer of this service ended three times", SOON).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

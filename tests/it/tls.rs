@@ -160,7 +160,7 @@ async fn a_certificate_that_no_waiting_mends_ends_the_start_with_advice() {
     let untrusted = server.by(true, &format!("sslmode=verify-full sslrootcert={ca}"));
     let mut service = Service::on(&untrusted).spawn().await;
     assert_eq!(service.ended(SOON).await.code(), Some(1));
-    assert!(service.stderr().contains("sslrootcert in database_url"), "{}", service.stderr());
+    service.logged("sslrootcert in database_url", SOON).await;
 
     server.shows("old").await;
     let old = server.by(true, "sslmode=require");

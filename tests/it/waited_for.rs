@@ -26,7 +26,7 @@ async fn ends_with(url: &str, advice: &str) {
     let mut service = Service::on(url).spawn().await;
     let code = service.ended(SOON).await.code();
     assert_eq!(code, Some(1), "{url}: {}", service.stderr());
-    assert!(service.stderr().contains(advice), "{url}: {}", service.stderr());
+    service.logged(advice, SOON).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

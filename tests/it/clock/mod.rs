@@ -103,7 +103,7 @@ async fn a_start_with_a_wrong_clock_works() {
         submits_in_time(&service, &client).await;
         client.batch_execute("commit").await.unwrap();
         let run_at: String =
-            value(&client, "select to_json(now() + interval '0.5 seconds') #>> '{}'").await;
+            value(&client, "select to_json(now() + interval '2 seconds') #>> '{}'").await;
         let later = service.http().post_job(&json!({"payload": 1, "run_at": run_at})).await;
         assert_eq!((later.status, &later.body["status"]), (201, &json!("scheduled")), "{later:?}");
         becomes(&client, later.body["job_id"].as_str().unwrap(), "completed", SOON).await;
