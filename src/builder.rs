@@ -198,7 +198,7 @@ impl Builder {
     pub async fn start(self) -> anyhow::Result<Reveille> {
         self.check()?;
         let front = self.open().await?;
-        app::start(self.config, self.registry, front).await.map(Reveille)
+        Box::pin(app::start(self.config, self.registry, front)).await.map(Reveille)
     }
 
     async fn open(&self) -> anyhow::Result<Option<Front>> {

@@ -125,7 +125,7 @@ pub(super) async fn patiently<T, E: Passing>(
     let begun = Instant::now();
     let (mut tell_at, mut pause) = (begun, TELL_AGAIN);
     loop {
-        match step().await {
+        match Box::pin(step()).await {
             Err(error) if error.is_waited_for() => {
                 if Instant::now() >= tell_at {
                     let waited_seconds = begun.elapsed().as_secs();

@@ -54,7 +54,7 @@ pub(crate) async fn run(
     let grace_seconds = config.shutdown_grace.as_secs_f64();
     let guarded = !config.auth_tokens.is_empty();
     let service = tokio::select! {
-        service = start(config, registry, front) => service?,
+        service = Box::pin(start(config, registry, front)) => service?,
         _ = signals.next() => return Ok(()),
     };
     if let Some(address) = service.address() {
@@ -84,8 +84,9 @@ pub(crate) async fn start(
     front: Option<Front>,
 ) -> anyhow::Result<Service> {
     let supervisor = front.as_ref().map(Front::supervisor).unwrap_or_default();
-    let database = Database::open(&config, &supervisor).await?;
-    Service::start(config, registry, database, supervisor, front).await
+    // On the heap: unoptimized, these futures together overflow the 2 MiB stack of a caller's thread.
+    let database = Box::pin(Database::open(&config, &supervisor)).await?;
+    Box::pin(Service::start(config, registry, database, supervisor, front)).await
 }
 
 /// Everything that runs.
