@@ -58,8 +58,9 @@ impl Supervisor {
     ) {
         let mut ends = Ends::default();
         loop {
-            let ended =
-                AssertUnwindSafe(async { self.run(name, start()).await }).catch_unwind().await;
+            // On the heap: some are large, and who starts a service holds all of them on its stack else.
+            let round = Box::pin(start());
+            let ended = AssertUnwindSafe(self.run(name, round)).catch_unwind().await;
             let why = match ended {
                 Ok(()) if over() => return,
                 Ok(()) => "it ended too early".to_owned(),
