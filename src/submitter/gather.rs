@@ -1,13 +1,14 @@
 //! What goes into one INSERT.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::Instant;
 
 use super::Request;
 use super::turns::{Group, Timer, Turn, Turns};
-use crate::supervise::{Inbox, is_spent};
+use crate::supervise::Inbox;
 
 /// Rows and payload bytes of one INSERT.
 const ROWS_MOST: usize = 500;
@@ -17,16 +18,18 @@ const BYTES_MOST: usize = 4 << 20;
 pub(super) struct Plain {
     requests: Inbox<mpsc::Receiver<Request>>,
     turns: Arc<Turns>,
+    /// Told by the writer that found the channel closed, while the other one may be reading it.
+    spent: AtomicBool,
 }
 
 impl Plain {
     pub(super) fn new(requests: mpsc::Receiver<Request>, turns: Arc<Turns>) -> Self {
-        Self { requests: Arc::new(Mutex::new(requests)), turns }
+        Self { requests: Arc::new(Mutex::new(requests)), turns, spent: AtomicBool::new(false) }
     }
 
     /// Whether no more will come.
     pub(super) fn is_spent(&self) -> bool {
-        is_spent(&self.requests)
+        self.spent.load(Ordering::Relaxed)
     }
 
     /// The next group, with the turn unless it flies beside another; `None` when no more will come.
@@ -35,7 +38,11 @@ impl Plain {
         timer: &mut Timer,
     ) -> Option<(Vec<Request>, Option<Turn<'_>>)> {
         let mut requests = self.requests.lock().await;
-        let mut batch = vec![requests.recv().await?];
+        let Some(first) = requests.recv().await else {
+            self.spent.store(true, Ordering::Relaxed);
+            return None;
+        };
+        let mut batch = vec![first];
         let mut turn = self.turns.next(timer, || 1 + requests.len()).await;
         let room = gather_more(&mut requests, &mut batch);
         if let (true, Some(group)) = (room, &mut turn) {
