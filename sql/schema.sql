@@ -441,6 +441,20 @@ AS $function$
     (select 'processing' from reveille.lease l where $1 = any (l.ids) limit 1))
 $function$;
 
+CREATE OR REPLACE FUNCTION reveille.jobs_at(ids uuid[])
+ RETURNS TABLE(place integer, id uuid, queue text, task text, priority smallint, run_at timestamp with time zone, payload jsonb, max_attempts integer, timeout_seconds double precision, unique_key text)
+ LANGUAGE plpgsql
+ STABLE STRICT ROWS 250
+AS $function$
+begin
+  return query execute
+    'select u.place::integer, j.id, j.queue, j.task, j.priority, j.run_at, j.payload, j.max_attempts, j.timeout_seconds, j.unique_key
+     from unnest($1) with ordinality u (id, place)
+     cross join lateral (select * from reveille.job x where x.id = u.id and x.id between $2 and $3 limit 1) j'
+    using ids, (select u.id from unnest(ids) u (id) order by u.id limit 1),
+      (select u.id from unnest(ids) u (id) order by u.id desc limit 1);
+end $function$;
+
 CREATE OR REPLACE FUNCTION reveille.key_free(ids uuid[])
  RETURNS SETOF uuid
  LANGUAGE plpgsql

@@ -2,7 +2,7 @@
 -- (run_ats timestamptz[], ids uuid[]) and the most it may give (int[]); worker uuid; the most in all, bigint; the most of one
 -- lease, int. Answers the claimed jobs, the leases with their ids, and a row with
 -- neither payload nor lease for each lane that has a job to come and was read to its end: when it is due. What has its payload
--- beside it needs no look at `job`. A job with a unique key is looked up among those that were superseded: it ends instead of
+-- beside it needs no look at `job`, which is not named here, so that its weeks cost nothing. A job with a unique key is looked up among those that were superseded: it ends instead of
 -- running.
 with b as materialized (
   select * from unnest($1::text[], $2::text[], $3::smallint[], $4::timestamptz[], $5::uuid[], $6::integer[]) with ordinality
@@ -33,10 +33,15 @@ select nth, run_at, id, attempt, crashes, payload, null::integer as max_attempts
   false as keyed, null::uuid as replacement, null::uuid as lease, null::uuid[] as ids
 from d where payload is not null
 union all
-select d.nth, d.run_at, d.id, d.attempt, d.crashes, j.payload, j.max_attempts, j.timeout_seconds, j.unique_key is not null,
-  case when j.unique_key is not null then (select s.replacement from reveille.superseded s where s.id = d.id) end, null, null
-from d cross join lateral (select * from reveille.job j where j.id = d.id limit 1) j
-where d.payload is null
+select e.nths[j.place], e.run_ats[j.place], j.id, e.attempts[j.place], e.crashes[j.place], j.payload, j.max_attempts,
+  j.timeout_seconds, j.unique_key is not null,
+  case when j.unique_key is not null then (select s.replacement from reveille.superseded s where s.id = j.id) end, null, null
+from (
+  select array_agg(nth) as nths, array_agg(id) as ids, array_agg(run_at) as run_ats, array_agg(attempt) as attempts,
+    array_agg(crashes) as crashes
+  from d where payload is null
+) e
+cross join lateral reveille.jobs_at(e.ids) j
 union all
 select null, null, null, null, null, null, null, null, null, null, lease, ids from l
 union all

@@ -23,10 +23,14 @@ select 1::bigint as nth, run_at, id, attempt, crashes, payload, null::integer as
   false as keyed, null::uuid as replacement, null::uuid as lease, null::uuid[] as ids
 from d where payload is not null
 union all
-select 1, d.run_at, d.id, d.attempt, d.crashes, j.payload, j.max_attempts, j.timeout_seconds, j.unique_key is not null,
-  case when j.unique_key is not null then (select s.replacement from reveille.superseded s where s.id = d.id) end, null, null
-from d cross join lateral (select * from reveille.job j where j.id = d.id limit 1) j
-where d.payload is null
+select 1, e.run_ats[j.place], j.id, e.attempts[j.place], e.crashes[j.place], j.payload, j.max_attempts, j.timeout_seconds,
+  j.unique_key is not null,
+  case when j.unique_key is not null then (select s.replacement from reveille.superseded s where s.id = j.id) end, null, null
+from (
+  select array_agg(id) as ids, array_agg(run_at) as run_ats, array_agg(attempt) as attempts, array_agg(crashes) as crashes
+  from d where payload is null
+) e
+cross join lateral reveille.jobs_at(e.ids) j
 union all
 select null, null, null, null, null, null, null, null, null, null, lease, ids from l
 union all

@@ -15,4 +15,4 @@ with c as materialized (
 select 1::bigint as nth, d.run_at, d.id, d.attempt, d.crashes, j.payload, j.max_attempts, j.timeout_seconds,
   j.unique_key is not null as keyed, (select s.replacement from reveille.superseded s where s.id = d.id) as replacement,
   l.lease, j.queue, j.task, j.priority
-from d cross join l cross join lateral (select * from reveille.job j where j.id = d.id limit 1) j
+from d cross join l cross join lateral reveille.jobs_at(array[d.id]) j

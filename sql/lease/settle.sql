@@ -4,7 +4,7 @@
 -- the next attempt), run_ats timestamptz[] (where a job that did not begin stood before, which leaves no trace of its claim),
 -- results jsonb[], errors jsonb[]; and whether to notify of jobs that go back to wait (on or off). From the endings on an array
 -- may be empty: no endings say that all completed, the others that no job has such a value. What can only follow from an array
--- that has something is not looked for if it is empty, since each look costs a fiftieth of the statement. Answers those that were
+-- that has something is not looked for if it is empty, since each look costs a fiftieth of the statement. `job` is not named here, so that its weeks cost nothing. Answers those that were
 -- accepted, with what became of them; the others are stale. One row of nulls says that all were, and became what was asked for:
 -- it spares a row for each.
 --
@@ -64,11 +64,16 @@ with l as materialized (
   from ok where cardinality($6) > 0 and state is null and ending <> 'unbegun'
 ), back as (
   insert into reveille.ready (queue, task, priority, run_at, id, attempt, crashes, wakes)
-  select j.queue, j.task, j.priority,
-    case ok.ending when 'unbegun' then ok.run_at when 'release' then j.run_at else now() + coalesce(ok.delay, 0) * interval '1 second' end,
-    ok.id, ok.attempt - (ok.ending <> 'retry')::integer, ok.crashes, (coalesce(ok.delay, 0) < 120)::integer
-  from ok cross join lateral (select * from reveille.job j where j.id = ok.id limit 1) j
-  where cardinality($6) > 0 and ok.state is null
+  select j.queue, j.task, j.priority, coalesce(nullif(b.run_ats[j.place], 'infinity'), j.run_at), j.id, b.attempts[j.place],
+    b.crashes[j.place], b.wakes[j.place]
+  from (
+    select array_agg(id) as ids, array_agg(attempt - (ending <> 'retry')::integer) as attempts, array_agg(crashes) as crashes,
+      array_agg(case ending when 'unbegun' then run_at when 'release' then 'infinity' else now() + coalesce(delay, 0) * interval '1 second' end)
+        as run_ats,
+      array_agg((coalesce(delay, 0) < 120)::integer) as wakes
+    from ok where cardinality($6) > 0 and state is null
+  ) b
+  cross join lateral reveille.jobs_at(b.ids) j
 )
 select x.lease, x.id, x.became
 from (select count(*) = cardinality($4) and bool_and(ending is null or state is null or state::text = ending) as whole from ok) a

@@ -6,6 +6,7 @@
 mod node;
 mod reads;
 mod rows;
+mod weeks;
 
 use reveille::store::Purpose;
 use tokio_postgres::{Client, Config, NoTls};
