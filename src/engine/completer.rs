@@ -1,42 +1,72 @@
-//! Outcomes, settled many in one statement: at once when none is in flight, and meanwhile they gather. The buffer is bounded
-//! and outlives an outage of the database; an outcome whose lease did not is answered as stale, and changes nothing.
+//! Outcomes, settled many in one statement: at once when none is in flight, and meanwhile they gather. The buffer outlives an
+//! outage of the database; an outcome whose lease did not is answered as stale, and changes nothing.
+//!
+//! The buffer is bounded by count and by bytes. While it is full, jobs that have ended keep their slots, and nothing is claimed.
 //!
 //! A second statement flies beside the first once a full batch waits, at least half of which can go: a quarter more jobs each second
 //! in a drain, since PostgreSQL works on one while the other is flushed. The two never have jobs of one lease, or the second would
-//! wait for its row until that flush. A third gave nothing.
+//! wait for its row until that flush. A third gave nothing. Outcomes that were refused fly apart from both when they are tried
+//! again, and may share leases with them: whichever comes second waits for a flush, which is rare.
 
 use std::any::Any;
 use std::collections::HashSet;
 use std::mem;
 use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use metrics::histogram;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until};
 
 use super::running::{Key, Running};
-use super::settler::{APART, Done, Settler, TOGETHER};
+use super::settler::{APART, Settlements, Settler, TOGETHER};
 use crate::events::Events;
 use crate::job::{JobId, LeaseId};
 use crate::store::Store;
-use crate::store::lease::Settlement;
+use crate::store::lease::{Ending, Settlement};
 use crate::supervise::Inbox;
 
-/// Outcomes that wait in the channel; a batch that gathers and two in flight come on top.
+/// Outcomes that wait in the channel; a batch that gathers, two in flight and those kept come on top.
 pub(super) const WAITING_MOST: usize = 10_000;
+/// Bytes of results and errors that are on their way, without small ones.
+const ROOM_BYTES: usize = 64 << 20;
+/// Outcomes of at most so many bytes take no room: their count bounds them.
+const SMALL_BYTES: usize = 4 << 10;
 /// Outcomes of one statement.
 const BATCH_MOST: usize = 1000;
 /// Fewer do not fly beside others.
 const BESIDE_LEAST: usize = BATCH_MOST / 2;
 /// Bytes of results and errors in one statement.
 const BYTES_MOST: usize = 16 << 20;
+/// No more outcomes are received while so many are kept that the database refused.
+const REFUSED_MOST: usize = BATCH_MOST;
 /// When outcomes that the database refused are tried again.
 const KEPT_LEAST: Duration = Duration::from_millis(500);
 const KEPT_MOST: Duration = Duration::from_secs(5);
+
+/// Room for results and errors on their way to the database.
+#[derive(Clone)]
+pub(super) struct Room(Arc<Semaphore>);
+
+impl Room {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(ROOM_BYTES)))
+    }
+
+    /// Waits for the room that this ending takes, if it is not small. The outcome holds it until it is settled.
+    pub(super) async fn take(&self, ending: &Ending) -> Option<Arc<OwnedSemaphorePermit>> {
+        let bytes = ending.bytes().min(ROOM_BYTES);
+        if bytes <= SMALL_BYTES {
+            return None;
+        }
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.0.clone().acquire_many_owned(bytes).await.ok().map(Arc::new)
+    }
+}
 
 /// What settles, with every outcome that is on its way: all of it outlives a panic of the loop.
 pub(super) struct Completer {
@@ -89,12 +119,12 @@ impl Completer {
                     landed.panicked
                 }
                 () = sleep_until(kept.at), if !kept.is_empty() && again.is_empty() => {
-                    let batch = mem::take(&mut kept.outcomes);
+                    let batch = kept.take();
                     let flight = it.fly(batch, APART);
                     it.again.push(flight);
                     None
                 }
-                come = waiting.receive(settlements), if open && waiting.has_room() => {
+                come = waiting.receive(settlements), if open && waiting.has_room() && kept.has_room() => {
                     open = come;
                     None
                 }
@@ -192,17 +222,29 @@ impl Waiting {
 /// Outcomes that the database refused, until they are tried again: apart from the others, which they do not hold up.
 struct Kept {
     outcomes: Vec<Settlement>,
+    /// How many fly again.
+    trying: usize,
     at: Instant,
     pause: Duration,
 }
 
 impl Kept {
     fn new() -> Self {
-        Self { outcomes: Vec::new(), at: Instant::now(), pause: KEPT_LEAST }
+        Self { outcomes: Vec::new(), trying: 0, at: Instant::now(), pause: KEPT_LEAST }
     }
 
     fn is_empty(&self) -> bool {
         self.outcomes.is_empty()
+    }
+
+    fn has_room(&self) -> bool {
+        self.outcomes.len() + self.trying < REFUSED_MOST
+    }
+
+    /// Takes all of them for another try.
+    fn take(&mut self) -> Vec<Settlement> {
+        self.trying = self.outcomes.len();
+        mem::take(&mut self.outcomes)
     }
 
     fn add(&mut self, outcomes: Vec<Settlement>) {
@@ -214,6 +256,7 @@ impl Kept {
 
     /// Takes back what was refused again; the next try comes later then.
     fn tried(&mut self, refused: Vec<Settlement>) {
+        self.trying = 0;
         self.pause = if refused.is_empty() { KEPT_LEAST } else { (self.pause * 2).min(KEPT_MOST) };
         self.at = Instant::now() + self.pause;
         self.outcomes.extend(refused);
@@ -241,7 +284,7 @@ async fn settle_all(
     let (mut rest, mut kept) = (batch, Vec::new());
     while !rest.is_empty() {
         let (part, more) = rest.split_at(fitting(rest));
-        let Done { ended, kept: refused } = settler.settle(part, tries).await;
+        let Settlements { ended, kept: refused } = settler.settle(part, tries).await;
         kept.extend(refused);
         if !ended.is_empty() {
             events.ends.ended(ended.iter().copied());
@@ -290,6 +333,7 @@ mod tests {
             ending: Ending::Completed(Json::null()),
             keyed: false,
             meter: None,
+            room: None,
         };
         leases.into_iter().map(outcome).collect()
     }
@@ -325,6 +369,42 @@ mod tests {
         let batch = Waiting { outcomes, ..Waiting::default() }.next(0).expect("a batch");
         assert_eq!(batch.len(), 2);
         assert!(batch.iter().all(|outcome| matches!(outcome.ending, Ending::Completed(_))));
+    }
+
+    #[test]
+    fn no_more_are_received_while_many_are_refused_and_until_they_have_been_tried_again() {
+        let mut kept = Kept::new();
+        kept.add(of(0..REFUSED_MOST as u128 - 1));
+        assert!(kept.has_room());
+        kept.add(of([1]));
+        assert!(!kept.has_room());
+        let flying = kept.take();
+        assert!(kept.is_empty() && !kept.has_room(), "these fly, and may be refused again");
+        kept.tried(flying);
+        assert!(!kept.has_room());
+        kept.take();
+        kept.tried(of([1]));
+        assert!(kept.has_room());
+    }
+
+    #[test]
+    fn large_results_wait_for_room_until_others_are_settled_and_small_ones_do_not() {
+        const LARGE: usize = 1 << 20;
+        let of = |bytes: usize| {
+            Ending::Completed(Json::from_serialize(&"x".repeat(bytes - 2)).expect("is JSON"))
+        };
+        let (room, large, small) = (Room::new(), of(LARGE), of(SMALL_BYTES));
+        let take = |ending| room.take(ending).now_or_never();
+        let taken: Vec<_> = (0..ROOM_BYTES / LARGE).map(|_| take(&large).flatten()).collect();
+        assert!(taken.iter().all(Option::is_some));
+        assert!(take(&of(SMALL_BYTES + 1)).is_none(), "there is no room for it");
+        assert!(matches!(take(&small), Some(None)));
+        let kept = taken[0].clone();
+        drop(taken);
+        let most = (0..ROOM_BYTES / LARGE - 1).map(|_| take(&large).flatten()).collect::<Vec<_>>();
+        assert!(most.iter().all(Option::is_some) && take(&large).is_none(), "one is kept");
+        drop(kept);
+        assert!(take(&large).is_some());
     }
 
     #[test]

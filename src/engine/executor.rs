@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
+use super::completer::Room;
 use super::figures::JobFigures;
 use super::running::{Handle, Running, Stop};
 use super::slots::{Queued, Slots};
@@ -60,6 +61,7 @@ pub(super) struct Executor {
     pub(super) running: Running,
     pub(super) slots: Arc<Slots>,
     pub(super) settle: mpsc::Sender<Settlement>,
+    pub(super) room: Room,
     pub(super) reports: mpsc::Sender<Progress>,
     pub(super) default_timeout: Duration,
     pub(super) tracker: TaskTracker,
@@ -153,6 +155,7 @@ impl Executor {
         match ending {
             Some(ending) => {
                 // The buffer is bounded: while the database is away a full one keeps slots taken, and so claims away.
+                let room = self.room.take(&ending).await;
                 let settlement = Settlement {
                     lease: job.lease,
                     id: job.id,
@@ -160,6 +163,7 @@ impl Executor {
                     ending,
                     keyed: job.keyed,
                     meter: Some(meter),
+                    room,
                 };
                 let _ = self.settle.send(settlement).await;
             }
@@ -340,6 +344,7 @@ mod tests {
             running: Running::default(),
             slots: slots.clone(),
             settle,
+            room: Room::new(),
             reports: mpsc::channel(1).0,
             default_timeout: Duration::from_secs(60),
             tracker: TaskTracker::new(),

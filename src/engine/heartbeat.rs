@@ -212,6 +212,7 @@ impl Heartbeat {
                 ending: Ending::Release,
                 keyed: true,
                 meter: None,
+                room: None,
             });
         }
     }

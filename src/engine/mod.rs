@@ -219,6 +219,7 @@ impl Engine {
             running: running.clone(),
             slots: slots.clone(),
             settle,
+            room: completer::Room::new(),
             reports,
             default_timeout: config.default_timeout,
             tracker: jobs.clone(),

@@ -28,7 +28,7 @@ const REFUSED: &str = "outcome_refused";
 
 /// What became of a batch.
 #[derive(Default)]
-pub(super) struct Done {
+pub(super) struct Settlements {
     /// The jobs that have ended now.
     pub(super) ended: Vec<JobId>,
     /// Outcomes that the database refuses for now.
@@ -71,26 +71,32 @@ pub(super) struct Settler {
 
 impl Settler {
     /// Settles a batch, however long the database is away. It is refused so many `tries` before it is settled in halves.
-    pub(super) async fn settle(&self, batch: &[Settlement], tries: u32) -> Done {
+    pub(super) async fn settle(&self, batch: &[Settlement], tries: u32) -> Settlements {
+        self.settle_part(batch, tries, batch.len()).await
+    }
+
+    /// Settles the whole of a batch of so many outcomes, or a part. What refuses parts has been said of the whole.
+    async fn settle_part(&self, batch: &[Settlement], tries: u32, whole: usize) -> Settlements {
         let (mut pause, mut announce, mut tries) = (PAUSE_LEAST, true, tries);
         loop {
             let error = match self.store.lease_settle(batch, announce).await {
                 Ok(settled) => {
                     #[cfg(feature = "faults")]
                     mutant::settle_unfenced(&self.store, batch, &settled).await;
-                    return Done { ended: self.note(batch, &settled), kept: Vec::new() };
+                    return Settlements { ended: self.note(batch, &settled), kept: Vec::new() };
                 }
                 #[cfg(feature = "faults")]
-                Err(_) if mutant::has_no_settlement_retry() => return Done::default(),
+                Err(_) if mutant::has_no_settlement_retry() => return Settlements::default(),
                 Err(error) => error,
             };
-            match Refusal::of(&error, announce) {
+            let refusal = Refusal::of(&error, announce);
+            match refusal {
                 // The outcomes matter more; the poll finds what waits again.
                 Refusal::Announcement => {
                     announce = false;
                     continue;
                 }
-                Refusal::Value => return self.without_value(batch, &error).await,
+                Refusal::Value => return self.without_value(batch, &error, whole).await,
                 Refusal::Partition => {
                     let _ = self.store.partition_ensure().await;
                     tries -= 1;
@@ -98,12 +104,14 @@ impl Settler {
                 Refusal::Passing => {}
                 Refusal::Other => tries -= 1,
             }
-            tracing::warn!(%error, outcomes = batch.len(), job.id = %batch[0].id,
-                "outcomes cannot be settled yet; they are kept and tried again");
+            if batch.len() == whole || refusal == Refusal::Passing {
+                tracing::warn!(%error, outcomes = batch.len(), job.id = %batch[0].id,
+                    "outcomes cannot be settled yet; they are kept and tried again");
+            }
             if tries == 0 {
                 return match batch {
-                    [one] => Done { ended: Vec::new(), kept: vec![one.clone()] },
-                    many => self.halves(many).await,
+                    [one] => Settlements { ended: Vec::new(), kept: vec![one.clone()] },
+                    many => self.halves(many, whole).await,
                 };
             }
             sleep(pause.mul_f64(0.5 + rand::random::<f64>())).await;
@@ -111,24 +119,29 @@ impl Settler {
         }
     }
 
-    async fn halves(&self, batch: &[Settlement]) -> Done {
+    async fn halves(&self, batch: &[Settlement], whole: usize) -> Settlements {
         let (first, second) = batch.split_at(batch.len() / 2);
-        let mut done = Box::pin(self.settle(first, APART)).await;
-        let more = Box::pin(self.settle(second, APART)).await;
+        let mut done = Box::pin(self.settle_part(first, APART, whole)).await;
+        let more = Box::pin(self.settle_part(second, APART, whole)).await;
         done.ended.extend(more.ended);
         done.kept.extend(more.kept);
         done
     }
 
     /// Settles a batch of which a value is refused: that outcome becomes a failure that says so.
-    async fn without_value(&self, batch: &[Settlement], error: &Error) -> Done {
-        let [settlement] = batch else { return self.halves(batch).await };
+    async fn without_value(
+        &self,
+        batch: &[Settlement],
+        error: &Error,
+        whole: usize,
+    ) -> Settlements {
+        let [settlement] = batch else { return self.halves(batch, whole).await };
         tracing::error!(%error, job.id = %settlement.id, "the database refused a value of an outcome; the job fails");
         let words = "the database refused the outcome; the service's log says why";
         let ending = match &settlement.ending {
             // The failure itself is refused.
             Ending::Failed(known) if known.code == REFUSED => {
-                return Done { ended: Vec::new(), kept: vec![settlement.clone()] };
+                return Settlements { ended: Vec::new(), kept: vec![settlement.clone()] };
             }
             _ => Ending::Failed(Failure::new(REFUSED, words)),
         };
@@ -159,8 +172,15 @@ impl Settler {
                 }
                 Settled::Applied(None) | Settled::LeaseLost => {}
             }
-            if matches!(settled, Settled::LeaseLost | Settled::AlreadyFinal) {
-                tracing::warn!(job.id = %settlement.id, why = outcome, "a late outcome changes nothing");
+            match settled {
+                Settled::Applied(_) => {}
+                Settled::LeaseLost => {
+                    tracing::warn!(job.id = %settlement.id, why = outcome, "discarded a stale outcome");
+                }
+                Settled::AlreadyFinal => {
+                    tracing::warn!(job.id = %settlement.id, why = outcome,
+                        "discarded an outcome, which may have been settled before");
+                }
             }
             match &settlement.meter {
                 Some(meter) => meter.ended(outcome),

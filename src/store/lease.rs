@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use super::key::superseded;
@@ -172,6 +173,8 @@ pub struct Settlement {
     pub keyed: bool,
     /// Where its end is counted; `None` if its task is not known.
     pub meter: Option<Arc<Meter>>,
+    /// The room that a large result takes until it is settled.
+    pub room: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 /// What became of a settlement.

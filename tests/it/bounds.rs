@@ -1,14 +1,16 @@
 //! What a handler says is kept up to a bound, and holds nobody up.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reveille::{Backoff, Context, Handler, Json, NewJob, Reveille, TaskError};
 use serde_json::{Value, json};
 
 use crate::harness::http::Http;
+use crate::harness::look::{all_end, assert_one_place, value};
 use crate::harness::{self, Service, TestDatabase, eventually};
 
 const SOON: Duration = Duration::from_secs(10);
+const MINUTE: Duration = Duration::from_secs(60);
 const ERROR_MOST: usize = 8 << 10;
 
 /// Says much, in the way that its payload asks for.
@@ -132,6 +134,33 @@ async fn a_result_has_a_megabyte_at_most() {
             assert_eq!(job["result"].as_str().unwrap().len(), length);
         }
     }
+    service.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_results_that_the_database_refuses_stop_claims_before_they_fill_the_memory() {
+    const JOBS: i64 = 110;
+    let (database, service, _) = house().await;
+    let client = database.client().await;
+    let refusal = "create function public.refuse() returns trigger language plpgsql as $$ begin
+          raise exception 'refused for a while' using errcode = 'XX000';
+        end $$;
+        create trigger refuse before insert on reveille.outcome for each row execute function public.refuse()";
+    client.batch_execute(refusal).await.unwrap();
+    let job = || NewJob::new(Loud::NAME, &((1 << 20) - 2).to_string());
+    service.submit_many((0..JOBS).map(|_| job())).await.unwrap();
+    let claimed = async || {
+        let held = "select coalesce(sum(cardinality(ids)), 0)::bigint from reveille.lease";
+        value::<i64>(&client, held).await
+    };
+    eventually("there is no room", MINUTE, async || claimed().await > 64).await;
+    let full = Instant::now();
+    eventually("it had time", SOON, async || full.elapsed() > Duration::from_secs(4)).await;
+    let claimed = claimed().await;
+    assert!(claimed < 90, "{claimed} of them are held, with their results");
+    client.batch_execute("drop trigger refuse on reveille.outcome").await.unwrap();
+    all_end(&client, JOBS, MINUTE).await;
+    assert_one_place(&client).await;
     service.shutdown().await;
 }
 

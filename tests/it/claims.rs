@@ -68,6 +68,7 @@ fn settlement(job: &Claimed, ending: Ending) -> Settlement {
         ending,
         keyed: job.keyed,
         meter: None,
+        room: None,
     }
 }
 

@@ -59,7 +59,7 @@ async fn the_late_outcomes_of_a_stopped_instance_change_nothing() {
     eventually("the second one took them", SOON, async || held_by(&client, "second").await == 20)
         .await;
     first.signal(Signal::SIGCONT);
-    first.logged("a late outcome changes nothing", SOON).await;
+    first.logged("discarded a", SOON).await;
     all_end(&client, 20, SOON).await;
     let accepted: i64 = value(
         &client,
@@ -101,6 +101,7 @@ async fn a_stale_lease_settles_nothing() {
         ending,
         keyed: false,
         meter: None,
+        room: None,
     };
     let settle = async |settlement| store.lease_settle(&[settlement], true).await.unwrap()[0];
 
