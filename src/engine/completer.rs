@@ -393,11 +393,12 @@ mod tests {
         let of = |bytes: usize| {
             Ending::Completed(Json::from_serialize(&"x".repeat(bytes - 2)).expect("is JSON"))
         };
-        let (room, large, small) = (Room::new(), of(LARGE), of(SMALL_BYTES));
+        let (room, large) = (Room::new(), of(LARGE));
+        let (small, larger) = (of(SMALL_BYTES), of(SMALL_BYTES + 1));
         let take = |ending| room.take(ending).now_or_never();
         let taken: Vec<_> = (0..ROOM_BYTES / LARGE).map(|_| take(&large).flatten()).collect();
         assert!(taken.iter().all(Option::is_some));
-        assert!(take(&of(SMALL_BYTES + 1)).is_none(), "there is no room for it");
+        assert!(take(&larger).is_none(), "there is no room for it");
         assert!(matches!(take(&small), Some(None)));
         let kept = taken[0].clone();
         drop(taken);
