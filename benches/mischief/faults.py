@@ -13,7 +13,7 @@ from contextlib import ExitStack
 
 from cluster import Failure
 
-TABLES = ["job", "ready", "lease", "outcome", "attempt", "unique_key", "queue", "worker"]
+TABLES = ["job", "ready", "lease", "outcome", "attempt", "unique_key", "queue", "worker", "leader"]
 
 
 def backends_killed(world, rng):

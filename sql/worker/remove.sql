@@ -1,3 +1,2 @@
--- worker uuid. Forgets a worker, and that it led.
-with l as (delete from reveille.leader where worker = $1::uuid)
+-- worker uuid. Forgets a worker. If it led, whoever sends the next heartbeat leads.
 delete from reveille.worker where id = $1::uuid

@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::client::Client;
 use crate::config::{Config, OnLostHeartbeat};
-use crate::engine::{Engine, EngineConfig};
+use crate::engine::{Engine, EngineConfig, Identity};
 use crate::events::{Duties, Events, Leftovers};
 use crate::shutdown::Shutdown;
 use crate::store::prune::Keep;
@@ -139,9 +139,11 @@ impl Service {
         let services = TaskTracker::new();
         let submitter =
             Submitter::start(store.clone(), Some(events.wakes.clone()), &supervisor, &services);
+        let identity = Identity::anew();
         let engine = patiently(&database.target, async || {
             Engine::start(
                 engine_config(&config),
+                identity.clone(),
                 registry.clone(),
                 store.clone(),
                 events.clone(),

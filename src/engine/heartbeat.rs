@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::Identity;
@@ -25,8 +26,8 @@ use crate::events::{Duties, Events};
 use crate::job::WorkerId;
 use crate::shutdown::Shutdown;
 use crate::store::lease::{Ending, Settlement};
-use crate::store::worker::{Pulse, Registration};
-use crate::store::{Error, Result, Store};
+use crate::store::worker::{Pulse, RegisterOver, Registration};
+use crate::store::{Error, Result as StoreResult, Store};
 use crate::supervise::Inbox;
 
 /// How much longer than an attempt may take the main runtime may stand still while the heartbeat is renewed.
@@ -39,6 +40,8 @@ const MARGIN: Duration = Duration::from_secs(1);
 const STOP_EVERY: Duration = Duration::from_millis(100);
 /// How long the answer to a heartbeat is waited for, at most.
 const ANSWER_MOST: Duration = Duration::from_secs(5);
+/// How long the leadership is asked for: somebody may have locked its table, and the next heartbeat takes the same connection.
+const LEAD_MOST: Duration = Duration::from_millis(500);
 
 /// When the main runtime ran last.
 #[derive(Clone)]
@@ -77,8 +80,8 @@ pub(super) struct Confirmed(Arc<Mutex<Instant>>);
 
 impl Confirmed {
     /// Registering confirms as a heartbeat does.
-    pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(Instant::now())))
+    pub(super) fn new(sent: Instant) -> Self {
+        Self(Arc::new(Mutex::new(sent)))
     }
 
     fn set(&self, sent: Instant) {
@@ -109,6 +112,22 @@ pub(super) struct Heartbeat {
     pub(super) connected_since: Option<Instant>,
     /// Jobs that were held and unknown at the last one.
     pub(super) orphaned: HashSet<Key>,
+    /// As whom this instance is to be registered, since it was taken for lost. Kept until that has succeeded, or each answer
+    /// that is lost would leave an instance that nobody is.
+    pub(super) anew: Option<WorkerId>,
+}
+
+/// Why no heartbeat was confirmed.
+enum Missed {
+    /// This service does nothing any more, and has not for so long.
+    Still(Duration),
+    Failed(Error),
+}
+
+impl From<Error> for Missed {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
 }
 
 impl Heartbeat {
@@ -135,68 +154,97 @@ impl Heartbeat {
                 }
                 self.every
             }
-            Err(error) => {
+            Err(missed) => {
                 if self.connected_since.take().is_some() {
-                    tracing::warn!(%error, "the heartbeat failed; it goes on trying");
+                    match missed {
+                        Missed::Still(still) => tracing::warn!(
+                            still_seconds = still.as_secs(),
+                            "the heartbeat is not renewed: nothing has run in this service for longer than an attempt may take. \
+                             Handlers block its threads; Handler::run says how to block"
+                        ),
+                        Missed::Failed(error) => {
+                            tracing::warn!(%error, "the heartbeat failed; it goes on trying");
+                        }
+                    }
                 }
                 self.every.min(Duration::from_millis(500))
             }
         }
     }
 
-    async fn beat_in_time(&mut self) -> Result<bool> {
+    async fn beat_in_time(&mut self) -> Result<bool, Missed> {
         let still = self.ticks.still_for();
         if is_dead(still, self.default_timeout, self.running.any_in_time()) {
-            let message = format!(
-                "the heartbeat is not renewed: nothing has run in this service for {} s, longer than an attempt may take. \
-                 Handlers block its threads; Handler::run says how to block",
-                still.as_secs()
-            );
-            return Err(Error::Unavailable(message));
+            return Err(Missed::Still(still));
         }
         let lost_after = lost_after(&self.registration);
         let within = (lost_after / 3).max(lost_after.min(Duration::from_secs(1))).min(ANSWER_MOST);
-        match tokio::time::timeout(within, self.beat()).await {
-            Ok(result) => result,
-            Err(_) => {
-                let within = within.as_secs_f64();
-                Err(Error::Unknown(format!("no answer within {within} s")))
-            }
-        }
+        let beaten = timeout(within, self.beat()).await.map_err(|_| {
+            let within = within.as_secs_f64();
+            Error::Unknown(format!("no answer within {within} s"))
+        })?;
+        let lost = beaten?;
+        self.lead().await;
+        Ok(lost)
     }
 
     /// Whether somebody is to be rescued.
-    async fn beat(&mut self) -> Result<bool> {
-        let (before, sent) = (self.running.keys(), Instant::now());
-        let draining = self.shutdown.draining.is_cancelled();
-        let pulse = self
-            .store
-            .worker_heartbeat(self.identity.worker(), self.slots.usage().0, draining)
-            .await?;
-        if !pulse.known {
+    async fn beat(&mut self) -> StoreResult<bool> {
+        if self.anew.is_none() {
+            let (before, sent) = (self.running.keys(), Instant::now());
+            let (running, draining) = (self.slots.usage().0, self.shutdown.draining.is_cancelled());
+            let worker = self.identity.worker();
+            let pulse = self.store.worker_heartbeat(worker, running, draining).await?;
+            if pulse.known {
+                self.confirmed.set(sent);
+                self.hear(&before, &pulse);
+                return Ok(pulse.lost);
+            }
             tracing::warn!(
                 "this instance was taken for lost; what it was running is given up, and it registers anew"
             );
             self.running.stop_all(Stop::Lost);
+            self.anew = Some(WorkerId(Uuid::now_v7()));
+        }
+        if let Some(anew) = self.anew {
+            let sent = Instant::now();
             // Registered first: the leases of a worker that nobody knows are rescued at once.
-            let anew = WorkerId(Uuid::now_v7());
-            self.store.worker_register(anew, &self.registration).await?;
+            let over = RegisterOver::Heartbeat;
+            self.store.worker_register(anew, &self.registration, over).await?;
             self.identity.renew(anew);
-            self.confirmed.set(Instant::now());
-            return Ok(false);
+            self.confirmed.set(sent);
+            self.anew = None;
         }
-        self.confirmed.set(sent);
-        if self.duties.set_leads(pulse.leads) {
-            tracing::info!(leads = pulse.leads, "leadership of the maintenance services changed");
-        }
+        Ok(false)
+    }
+
+    /// Does what the answer to a heartbeat says.
+    fn hear(&mut self, before: &HashSet<Key>, pulse: &Pulse) {
         if pulse.suspects {
             self.events.wakes.wake(|pending| pending.suspects = true);
         }
-        let held = self.compare(&before, &pulse);
+        let held = self.compare(before, pulse);
         let unknown: HashSet<Key> = held.difference(&self.running.keys()).copied().collect();
         self.give_back(self.orphaned.intersection(&unknown));
         self.orphaned = unknown.difference(&self.orphaned).copied().collect();
-        Ok(pulse.lost)
+    }
+
+    /// Asks for the leadership. Without an answer this instance does not lead, and lives all the same.
+    async fn lead(&self) {
+        let asked = async {
+            if self.shutdown.draining.is_cancelled() {
+                return false;
+            }
+            let answer = self.store.worker_lead(self.identity.worker()).await;
+            answer.unwrap_or_else(|error| {
+                tracing::debug!(%error, "could not ask for the leadership");
+                false
+            })
+        };
+        let leads = timeout(LEAD_MOST, asked).await.unwrap_or_default();
+        if self.duties.set_leads(leads) {
+            tracing::info!(leads, "leadership of the maintenance services changed");
+        }
     }
 
     /// Gives back jobs that are held and do not run here: not the first time that they are seen, since the answer to a claim

@@ -30,7 +30,7 @@ use crate::events::{Duties, Events};
 use crate::job::WorkerId;
 use crate::shutdown::Shutdown;
 use crate::store::task::TaskRow;
-use crate::store::worker::Registration;
+use crate::store::worker::{RegisterOver, Registration};
 use crate::store::{Result, Store};
 use crate::supervise::{Inbox, Supervisor, is_spent};
 use crate::tasks::Registry;
@@ -57,7 +57,7 @@ pub struct EngineConfig {
 pub struct Identity(Arc<RwLock<WorkerId>>);
 
 impl Identity {
-    fn new() -> Self {
+    pub fn anew() -> Self {
         Self(Arc::new(RwLock::new(WorkerId(Uuid::now_v7()))))
     }
 
@@ -100,20 +100,20 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Registers this process and starts to work. The future keeps its leases; it belongs on a thread that handlers cannot
-    /// block.
+    /// Registers this process as `identity`, which is the same whenever this is tried again, and starts to work. The future keeps
+    /// its leases; it belongs on a thread that handlers cannot block.
     ///
     /// # Errors
     /// When the database refuses to register it.
     pub async fn start(
         config: EngineConfig,
+        identity: Identity,
         registry: Registry,
         store: Store,
         events: Events,
         supervisor: Supervisor,
         shutdown: Shutdown,
     ) -> Result<(Self, impl Future<Output = ()> + Send + 'static)> {
-        let identity = Identity::new();
         let registration = Registration {
             name: config.name.clone(),
             host: config.host.clone(),
@@ -126,8 +126,10 @@ impl Engine {
                 registry.iter().map(|(name, _)| name.to_string()).collect()
             },
         };
-        store.worker_register(identity.worker(), &registration).await?;
         store.task_register(&task_rows(&registry)).await?;
+        let registering = Instant::now();
+        let over = RegisterOver::Upkeep;
+        store.worker_register(identity.worker(), &registration, over).await?;
 
         let (claims, jobs, services) = (TaskTracker::new(), TaskTracker::new(), TaskTracker::new());
         let running = running::Running::default();
@@ -177,7 +179,7 @@ impl Engine {
                 .clone()
                 .keep("ticker", stops(), move || ticking.clone().tick(leaving.clone())),
         );
-        let confirmed = heartbeat::Confirmed::new();
+        let confirmed = heartbeat::Confirmed::new(registering);
         let fence = heartbeat::Fence {
             running: running.clone(),
             confirmed: confirmed.clone(),
@@ -201,6 +203,7 @@ impl Engine {
             default_timeout: config.default_timeout,
             connected_since: Some(Instant::now()),
             orphaned: HashSet::new(),
+            anew: None,
         };
         let heartbeat = Inbox::new(Mutex::new(heartbeat));
         let beating = supervisor

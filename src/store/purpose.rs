@@ -9,7 +9,7 @@
 //! | submissions | 3 | POST, and word to the other instances |
 //! | outcomes | 2 | settlements, progress |
 //! | claims | 1 | what the dispatcher asks |
-//! | heartbeat | 1 | what keeps leases |
+//! | heartbeat | 1 | what keeps leases, and the leadership |
 //! | upkeep | 1 | registration, rescue, pruning, partitions, depths of queues |
 //! | probes | 1 | `/health`, `/readyz` |
 //! | listener | 1 | LISTEN |

@@ -30,6 +30,15 @@ pub struct Registration {
     pub tasks: Vec<String>,
 }
 
+/// Over whose connections a worker is registered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RegisterOver {
+    /// At the start.
+    Upkeep,
+    /// Anew, when it was taken for lost: nothing that keeps the house may hold that up.
+    Heartbeat,
+}
+
 /// A lease as the database has it.
 #[derive(Clone, Debug)]
 pub struct Held {
@@ -44,8 +53,6 @@ pub struct Held {
 pub struct Pulse {
     /// `false`: the worker was taken for lost; everything it held is somebody else's.
     pub known: bool,
-    /// Whether it leads the singleton services.
-    pub leads: bool,
     /// Whether somebody is to be rescued.
     pub lost: bool,
     /// Whether a suspect waits, due or not.
@@ -96,10 +103,12 @@ pub struct Rescued {
 }
 
 impl Store {
+    /// Makes a worker known. Repeat it with the same id if its answer was lost: it is there once.
     pub async fn worker_register(
         &self,
         worker: WorkerId,
         registration: &Registration,
+        over: RegisterOver,
     ) -> Result<()> {
         let pid = i32::try_from(std::process::id()).unwrap_or_default();
         let slots = i32::try_from(registration.slots).unwrap_or(i32::MAX);
@@ -116,7 +125,11 @@ impl Store {
             &queues,
             &registration.tasks,
         ];
-        self.upkeep.query(statement, parameters).await.map(drop)
+        let connections = match over {
+            RegisterOver::Upkeep => &self.upkeep,
+            RegisterOver::Heartbeat => &self.heartbeat,
+        };
+        connections.query(statement, parameters).await.map(drop)
     }
 
     pub async fn worker_heartbeat(
@@ -135,17 +148,22 @@ impl Store {
         let mut pulse = Pulse::default();
         for row in &rows {
             self.clock.learn(asked, row.try_get(0)?);
-            (pulse.known, pulse.leads, pulse.lost) =
-                (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
-            pulse.suspects = row.try_get(7)?;
-            if let Some(lease) = row.try_get::<_, Option<Uuid>>(4)? {
+            (pulse.known, pulse.lost) = (row.try_get(1)?, row.try_get(2)?);
+            pulse.suspects = row.try_get(6)?;
+            if let Some(lease) = row.try_get::<_, Option<Uuid>>(3)? {
                 let ids = |column: usize| -> Result<Vec<JobId>> {
                     Ok(row.try_get::<_, Vec<Uuid>>(column)?.into_iter().map(JobId).collect())
                 };
-                pulse.held.push(Held { lease: LeaseId(lease), ids: ids(5)?, cancels: ids(6)? });
+                pulse.held.push(Held { lease: LeaseId(lease), ids: ids(4)?, cancels: ids(5)? });
             }
         }
         Ok(pulse)
+    }
+
+    /// Renews the leadership of the maintenance services, or takes it over if nobody has it. Answers whether the worker leads.
+    pub async fn worker_lead(&self, worker: WorkerId) -> Result<bool> {
+        let rows = self.heartbeat.query(sql!("worker/lead": UUID), &[&worker.0]).await?;
+        rows.first().map_or(Ok(false), |row| row.try_get(0))
     }
 
     /// Forgets a worker that leaves in order; it holds nothing any more.

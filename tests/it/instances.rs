@@ -5,10 +5,111 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
+use tokio_postgres::Client;
+
+use crate::harness::look::{becomes, submit, value};
 use crate::harness::proxy::Mode;
-use crate::harness::{self, Service};
+use crate::harness::service::ServiceBuilder;
+use crate::harness::{self, Service, TestDatabase, eventually};
 
 const SOON: Duration = Duration::from_secs(15);
+
+/// Heartbeats often, and is taken for lost after two seconds.
+fn brisk(database: &TestDatabase) -> ServiceBuilder {
+    Service::on(database.url())
+        .env("REVEILLE_INSTANCE_NAME", "brisk")
+        .env("REVEILLE_HEARTBEAT_SECONDS", "0.2")
+        .env("REVEILLE_LOST_AFTER_SECONDS", "2")
+}
+
+/// Makes an instance known that died long ago.
+async fn lost(client: &Client, name: &str) {
+    let insert = format!(
+        "insert into reveille.worker (id, name, version, host, pid, lost_after, slots, tasks, heartbeat_at)
+         values (gen_random_uuid(), '{name}', '', '', 1, '1 second', 1, '{{}}', now() - interval '1 day')"
+    );
+    client.batch_execute(&insert).await.unwrap();
+}
+
+const LOST: &str = "select count(*) from reveille.worker where name = 'lost'";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn neither_heartbeats_nor_rescue_wait_for_who_has_locked_the_leadership() {
+    let leaders = "select count(*) from reveille.leader where until > now()";
+    for lock in [
+        "select from reveille.leader for update",
+        "lock table reveille.leader in access exclusive mode",
+    ] {
+        let database = harness::database().await;
+        let (client, blocker) = (database.client().await, database.client().await);
+        let service = brisk(&database).start().await;
+        eventually("it leads", SOON, async || value::<i64>(&client, leaders).await == 1).await;
+        let job = submit(&client, "task => 'sleep', payload => '{\"seconds\": 600}'").await;
+        becomes(&client, &job, "processing", SOON).await;
+        blocker.batch_execute(&format!("begin; {lock}")).await.unwrap();
+        lost(&client, "lost").await;
+        let locked: f64 =
+            value(&client, "select extract(epoch from clock_timestamp())::float8").await;
+        let beat = "select extract(epoch from max(heartbeat_at))::float8 from reveille.worker";
+        eventually("heartbeats go on for longer than the lease time", SOON, async || {
+            value::<f64>(&client, beat).await > locked + 4.0
+        })
+        .await;
+        let fenced = service.stderr().contains("no heartbeat was confirmed");
+        assert!(!fenced, "{lock}: handlers were told to stop");
+        eventually("it rescues", SOON, async || value::<i64>(&client, LOST).await == 0).await;
+        blocker.batch_execute("rollback").await.unwrap();
+        eventually("it leads again", SOON, async || value::<i64>(&client, leaders).await == 1)
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_leadership_of_one_that_has_left_is_taken_over_at_once() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let mut first =
+        Service::on(database.url()).env("REVEILLE_LOST_AFTER_SECONDS", "600").start().await;
+    let led = "select count(*) from reveille.leader l join reveille.worker w on w.id = l.worker";
+    let led_by = |name: &str| format!("{led} where w.name = '{name}'");
+    eventually("one leads", SOON, async || value::<i64>(&client, led).await == 1).await;
+    let _second = brisk(&database).start().await;
+    assert!(first.terminate(SOON).await.success());
+    eventually("the other leads", SOON, async || {
+        value::<i64>(&client, &led_by("brisk")).await == 1
+    })
+    .await;
+}
+
+/// The rescue takes the connection of all that keeps the house, and takes long.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_was_taken_for_lost_registers_anew_beside_a_rescue_that_takes_long() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let _service = brisk(&database).start().await;
+    client
+        .batch_execute(
+            "create function public.dawdle() returns trigger language plpgsql as
+               $$ begin perform pg_sleep(15); return old; end $$;
+             create trigger dawdle before delete on reveille.worker for each row
+               when (old.name = 'lost') execute function public.dawdle()",
+        )
+        .await
+        .unwrap();
+    lost(&client, "lost").await;
+    let rescues = "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'";
+    eventually("a rescue takes long", SOON, async || value::<i64>(&client, rescues).await == 1)
+        .await;
+    let old: String =
+        value(&client, "delete from reveille.worker where name = 'brisk' returning id::text").await;
+    let anew =
+        format!("select count(*) from reveille.worker where name = 'brisk' and id <> '{old}'");
+    eventually("it is known again", Duration::from_secs(5), async || {
+        value::<i64>(&client, &anew).await == 1
+    })
+    .await;
+    assert_eq!(value::<i64>(&client, rescues).await, 1, "the rescue goes on");
+}
 
 /// The states of checks by their names.
 fn states(readiness: &Value) -> Vec<(String, String)> {
@@ -35,7 +136,7 @@ async fn instances_are_listed_and_one_that_is_not_heard_of_is_not_alive() {
         .start()
         .await;
     let http = first.http();
-    harness::eventually("one of them leads", SOON, async || {
+    eventually("one of them leads", SOON, async || {
         let instances = http.get("/instances").await.body;
         instances["data"].as_array().unwrap().iter().filter(|it| it["leader"] == true).count() == 1
     })
@@ -57,7 +158,7 @@ async fn instances_are_listed_and_one_that_is_not_heard_of_is_not_alive() {
 
     let id = two["id"].clone();
     second.signal(Signal::SIGSTOP);
-    harness::eventually("it is no longer alive, or taken for lost already", SOON, async || {
+    eventually("it is no longer alive, or taken for lost already", SOON, async || {
         let instances = http.get("/instances").await.body;
         let data = instances["data"].as_array().unwrap();
         data.iter().find(|it| it["id"] == id).is_none_or(|it| it["alive"] == false)
@@ -76,14 +177,14 @@ async fn readiness_names_what_fails() {
         .await;
     let http = service.http();
     let well = ["database", "schema", "listener", "draining"].map(|name| state(name, "ok"));
-    harness::eventually("all is well", SOON, async || {
+    eventually("all is well", SOON, async || {
         states(&http.get("/readyz?verbose").await.body) == well
     })
     .await;
     assert_eq!(http.get("/readyz").await.body, json!({"status": "healthy", "checks": []}));
 
     listener.set(Mode::Reset);
-    harness::eventually("the listener is down", SOON, async || {
+    eventually("the listener is down", SOON, async || {
         states(&http.get("/readyz?verbose").await.body).contains(&state("listener", "degraded"))
     })
     .await;
@@ -92,7 +193,7 @@ async fn readiness_names_what_fails() {
     proxy.set(Mode::Reset);
     // An answer is good for half a second.
     let failing = [state("database", "failing"), state("schema", "failing")];
-    harness::eventually("it is unready", SOON, async || {
+    eventually("it is unready", SOON, async || {
         let unready = http.get("/readyz").await;
         (unready.status, &unready.body["status"]) == (503, &json!("unhealthy"))
             && states(&unready.body) == failing
@@ -100,19 +201,14 @@ async fn readiness_names_what_fails() {
     .await;
     proxy.set(Mode::Pass);
     listener.set(Mode::Pass);
-    harness::eventually("it is ready again", SOON, async || {
-        http.get("/readyz").await.status == 200
-    })
-    .await;
+    eventually("it is ready again", SOON, async || http.get("/readyz").await.status == 200).await;
 
     let sleep = json!({"task": "sleep", "payload": {"seconds": 60}});
     let id = http.post("/jobs", &sleep).await.body["job_id"].as_str().unwrap().to_owned();
-    harness::eventually("a job runs", SOON, async || {
-        http.get_job(&id).await.body["status"] == "processing"
-    })
-    .await;
+    eventually("a job runs", SOON, async || http.get_job(&id).await.body["status"] == "processing")
+        .await;
     service.signal(Signal::SIGTERM);
-    harness::eventually("it says that it is leaving", SOON, async || {
+    eventually("it says that it is leaving", SOON, async || {
         states(&http.get("/readyz").await.body) == [state("draining", "failing")]
     })
     .await;

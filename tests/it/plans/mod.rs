@@ -37,6 +37,7 @@ const HOT: &[(&str, &str, Purpose)] = &[
     statement!("job/cancel", People),
     statement!("job/retry", People),
     statement!("worker/heartbeat", Heartbeat),
+    statement!("worker/lead", Heartbeat),
     statement!("worker/lost", Upkeep),
     statement!("progress/report", Outcomes),
 ];
