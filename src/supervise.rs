@@ -58,9 +58,10 @@ impl Supervisor {
     ) {
         let mut ends = Ends::default();
         loop {
-            // On the heap: some are large, and who starts a service holds all of them on its stack else.
-            let round = Box::pin(start());
-            let ended = AssertUnwindSafe(self.run(name, round)).catch_unwind().await;
+            // On the heap: some are large, and who starts a service holds all of them on its stack else. Made in here, since
+            // making one may panic as well.
+            let round = async { self.run(name, Box::pin(start())).await };
+            let ended = AssertUnwindSafe(round).catch_unwind().await;
             let why = match ended {
                 Ok(()) if over() => return,
                 Ok(()) => "it ended too early".to_owned(),
@@ -82,6 +83,16 @@ impl Supervisor {
         }
     }
 
+    /// As [`Self::keep`], for a loop that is over once this is cancelled.
+    pub async fn keep_until<F: Future<Output = ()>>(
+        self,
+        over: CancellationToken,
+        name: &'static str,
+        start: impl FnMut() -> F,
+    ) {
+        self.keep(name, move || over.is_cancelled(), start).await;
+    }
+
     #[cfg(not(feature = "faults"))]
     async fn run(&self, _: &'static str, round: impl Future<Output = ()>) {
         round.await;
@@ -89,14 +100,19 @@ impl Supervisor {
 
     /// Whether each loop lives, or is about to live again.
     pub fn is_well(&self) -> bool {
-        self.0.failed.get().is_none()
+        self.failure().is_none()
+    }
+
+    /// The loop that was given up first, if one was.
+    pub fn failure(&self) -> Option<&LoopFailed> {
+        self.0.failed.get()
     }
 
     /// Returns when a loop is given up.
     pub async fn failed(&self) -> LoopFailed {
         loop {
             self.0.told.cancelled().await;
-            if let Some(failed) = self.0.failed.get() {
+            if let Some(failed) = self.failure() {
                 return failed.clone();
             }
         }
@@ -195,6 +211,18 @@ mod tests {
         };
         supervisor.clone().keep("it", || rounds.load(Ordering::Relaxed) == 3, round).await;
         assert_eq!((rounds.load(Ordering::Relaxed), supervisor.is_well()), (3, true));
+    }
+
+    #[tokio::test]
+    async fn a_loop_that_panics_where_its_next_round_is_made_is_started_again() {
+        let (supervisor, rounds) = (Supervisor::default(), AtomicUsize::new(0));
+        let start = || {
+            assert!(rounds.fetch_add(1, Ordering::Relaxed) != 0, "making the first round panics");
+            std::future::ready(())
+        };
+        let kept = supervisor.clone().keep("it", || true, start);
+        assert!(AssertUnwindSafe(kept).catch_unwind().await.is_ok(), "the panic went through");
+        assert_eq!((rounds.load(Ordering::Relaxed), supervisor.is_well()), (2, true));
     }
 
     #[tokio::test]

@@ -124,6 +124,8 @@ pub struct Submitter {
     plain: mpsc::Sender<Request>,
     turns: Arc<Turns>,
     keyed: mpsc::Sender<Request>,
+    /// Of the writers.
+    supervisor: Supervisor,
 }
 
 impl Submitter {
@@ -140,11 +142,12 @@ impl Submitter {
         let ids = Ids::new(store.clock.clone());
         let turns = Arc::new(Turns::new());
         let gathering = Arc::new(Plain::new(plain_requests, turns.clone()));
-        let submitter = Self { ids, door: "http", store, wakes, plain, turns, keyed };
+        let supervisor = supervisor.clone();
+        let submitter = Self { ids, door: "http", store, wakes, plain, turns, keyed, supervisor };
         for _ in 0..2 {
             let (writer, gathering, gathered) =
                 (submitter.writer(), gathering.clone(), gathering.clone());
-            tracker.spawn(supervisor.clone().keep(
+            tracker.spawn(submitter.supervisor.clone().keep(
                 "writer",
                 move || gathered.is_spent(),
                 move || writer.clone().run(gathering.clone()),
@@ -153,7 +156,7 @@ impl Submitter {
         let keyed = Keyed::new(submitter.writer());
         let requests: Inbox<_> = Arc::new(Mutex::new(keyed_requests));
         let gathered = requests.clone();
-        tracker.spawn(supervisor.clone().keep(
+        tracker.spawn(submitter.supervisor.clone().keep(
             "keyed-writer",
             move || is_spent(&gathered),
             move || keyed.clone().run(requests.clone()),
@@ -235,14 +238,21 @@ impl Submitter {
         deadline: Instant,
     ) -> Answer {
         let (answer, answered) = oneshot::channel();
-        let ended = || SubmitError::Unavailable("the service is stopping".into());
         let plain = job.unique.is_none();
         let request = Request { id, job, deadline, sent: false, door: self.door, answer };
-        writers.send(request).await.map_err(|_| ended())?;
+        writers.send(request).await.map_err(|_| self.ended())?;
         if plain && self.door == LIBRARY {
             self.turns.arrived(&self.plain);
         }
-        answered.await.map_err(|_| ended())?
+        // The writer that had it panicked, perhaps after it was sent.
+        let lost = |_| SubmitError::Unknown("its writer ended before it had an answer".into());
+        answered.await.map_err(lost)?
+    }
+
+    /// The writers are gone: the service stops, or they could not be kept alive.
+    fn ended(&self) -> SubmitError {
+        let why = self.supervisor.failure().map(ToString::to_string);
+        SubmitError::Unavailable(why.unwrap_or_else(|| "the service is stopping".into()))
     }
 
     fn writer(&self) -> Writer {

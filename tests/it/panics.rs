@@ -111,6 +111,56 @@ async fn a_hundred_outcomes_in_the_buffer_outlive_a_panic_of_the_completer() {
     assert_eq!((first, again), (true, 0), "a job ran twice, or an outcome counted twice");
 }
 
+/// The INSERT goes on, and is committed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_submission_that_was_sent_when_its_writer_panics_is_not_said_to_be_undone() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let service = on(&database).start().await;
+    listens(&service).await;
+    client
+        .batch_execute(
+            "create function public.dawdle() returns trigger language plpgsql as
+               $$ begin perform pg_sleep(1.4); return null; end $$;
+             create trigger dawdle after insert on reveille.job for each statement execute function public.dawdle()",
+        )
+        .await
+        .unwrap();
+    let sleeping = "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'";
+    let sent = async |inserts: i64| {
+        eventually("they were sent", SOON, async || {
+            value::<i64>(&client, sleeping).await == inserts
+        })
+        .await;
+    };
+    let post = |job: serde_json::Value| {
+        let http = service.http();
+        tokio::spawn(async move { http.post_job(&job).await })
+    };
+    let kept = async |payload: &str| {
+        let kept = format!("select count(*) from reveille.job where payload = '\"{payload}\"'");
+        eventually("it is kept", SOON, async || value::<i64>(&client, &kept).await == 1).await;
+    };
+
+    let keyed = post(json!({"payload": "keyed", "unique_key": "a"}));
+    sent(1).await;
+    panicked(&service, "keyed-writer").await;
+    assert_eq!(keyed.await.unwrap().body["code"], "outcome_unknown");
+    kept("keyed").await;
+
+    // The first is written by its caller; the second flies beside it, since that takes long.
+    let first = post(json!({"payload": "first"}));
+    sent(1).await;
+    let second = post(json!({"payload": "second"}));
+    sent(2).await;
+    for _ in 0..2 {
+        panic_in(&service.http(), "writer").await;
+    }
+    assert_eq!(second.await.unwrap().body["code"], "outcome_unknown");
+    assert_eq!(first.await.unwrap().status, 201);
+    kept("second").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_in_flight_when_the_dispatcher_panics_is_given_back() {
     let database = harness::database().await;
