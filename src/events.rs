@@ -279,12 +279,6 @@ impl Leftovers {
         }
     }
 
-    /// Whether no more will come.
-    pub fn is_closed(&self) -> bool {
-        let left = lock(&self.0.0);
-        left.closed && left.ended.is_empty()
-    }
-
     /// No more will come.
     pub fn close(&self) {
         lock(&self.0.0).closed = true;

@@ -107,13 +107,17 @@ async fn listen(mut listening: Listening, events: &Events) -> &'static str {
 /// Finds out which of the awaited jobs have ended when that was announced without their ids: in one statement for all of them, so
 /// that those who wait for other jobs ask nothing.
 pub async fn look_for_ends(store: Store, events: Events, shutdown: Shutdown) {
+    tokio::select! {
+        () = shutdown.stopping.cancelled() => {}
+        () = look_again_and_again(&store, &events) => {}
+    }
+}
+
+async fn look_again_and_again(store: &Store, events: &Events) {
     // What one that panicked had heard of may not have been looked for.
     events.ends.some_ended();
     loop {
-        tokio::select! {
-            () = shutdown.stopping.cancelled() => return,
-            () = events.ends.unnamed() => {}
-        }
+        events.ends.unnamed().await;
         let awaited = events.ends.awaited();
         if awaited.is_empty() {
             continue;
@@ -130,10 +134,7 @@ pub async fn look_for_ends(store: Store, events: Events, shutdown: Shutdown) {
                 LOOK_MOST
             }
         };
-        tokio::select! {
-            () = shutdown.stopping.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
-        }
+        tokio::time::sleep(pause).await;
     }
 }
 

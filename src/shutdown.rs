@@ -11,4 +11,6 @@ pub struct Shutdown {
     pub cancelling: CancellationToken,
     /// Every outcome is settled: the remaining services end.
     pub stopping: CancellationToken,
+    /// Nobody waits any longer: what is not settled is left to the other instances.
+    pub abandoned: CancellationToken,
 }

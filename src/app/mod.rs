@@ -84,9 +84,16 @@ pub(crate) async fn start(
     front: Option<Front>,
 ) -> anyhow::Result<Service> {
     let supervisor = front.as_ref().map(Front::supervisor).unwrap_or_default();
+    let failed = supervisor.clone();
     // On the heap: unoptimized, these futures together overflow the 2 MiB stack of a caller's thread.
-    let database = Box::pin(Database::open(&config, &supervisor)).await?;
-    Box::pin(Service::start(config, registry, database, supervisor, front)).await
+    let started = Box::pin(async move {
+        let database = Box::pin(Database::open(&config, &supervisor)).await?;
+        Box::pin(Service::start(config, registry, database, supervisor, front)).await
+    });
+    tokio::select! {
+        service = started => service,
+        failed = failed.failed() => Err(failed.into()),
+    }
 }
 
 /// Everything that runs.
@@ -95,11 +102,27 @@ pub(crate) struct Service {
     engine: Engine,
     serving: Option<Serving>,
     services: TaskTracker,
-    shutdown: Shutdown,
-    leftovers: Leftovers,
+    ending: Ending,
     supervisor: Supervisor,
     grace: Duration,
     database: Database,
+}
+
+/// A service that is dropped rather than stopped ends at once; the others take its jobs back. So does one whose start fails, and
+/// one that has not left in time.
+struct Ending {
+    shutdown: Shutdown,
+    leftovers: Leftovers,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let Shutdown { draining, cancelling, stopping, abandoned } = &self.shutdown;
+        for stage in [draining, cancelling, stopping, abandoned] {
+            stage.cancel();
+        }
+        self.leftovers.close();
+    }
 }
 
 /// Makes a round of a loop.
@@ -129,6 +152,7 @@ impl Service {
     ) -> anyhow::Result<Self> {
         metrics::install();
         let (events, shutdown) = (Events::default(), Shutdown::default());
+        let ending = Ending { shutdown: shutdown.clone(), leftovers: events.leftovers.clone() };
         let opened = patiently(&database.target, async || {
             let store = Store::open(&config, &database.target).await?;
             store.partition_ensure().await?;
@@ -155,8 +179,7 @@ impl Service {
         let (engine, heartbeat) = engine.await?;
         // A loop that ends when the service stops.
         let keep = |name, start: Start| {
-            let stopping = shutdown.stopping.clone();
-            supervisor.clone().keep(name, move || stopping.is_cancelled(), start)
+            supervisor.clone().keep_until(shutdown.stopping.clone(), name, start)
         };
         let listening = database.direct.clone().map(|direct| {
             let (events, shutdown) = (events.clone(), shutdown.clone());
@@ -188,12 +211,10 @@ impl Service {
             maintenance::rescue(store, duties, left.clone(), budget, stop.clone()).boxed()
         };
         services.spawn(keep("rescuer", Box::new(rescue)));
-        let (tidied, left, tidying) = (store.clone(), leftovers.clone(), leftovers.clone());
-        services.spawn(supervisor.clone().keep(
-            "tidier",
-            move || left.is_closed(),
-            move || maintenance::tidy(tidied.clone(), tidying.clone()),
-        ));
+        let (tidied, stopping) = (store.clone(), shutdown.stopping.clone());
+        let tidy =
+            move || maintenance::tidy(tidied.clone(), leftovers.clone(), stopping.clone()).boxed();
+        services.spawn(keep("tidier", Box::new(tidy)));
         let keeps = Keep { completed: config.keep_completed, unwell: config.keep_failed };
         let direct = database.nearest().clone();
         let partitions = maintenance::Partitions { store: store.clone(), direct, keep: keeps };
@@ -218,17 +239,8 @@ impl Service {
         });
         let grace = config.shutdown_grace;
         let client = Client::new(submitter);
-        let mut service = Self {
-            client,
-            engine,
-            serving: None,
-            services,
-            shutdown,
-            leftovers,
-            supervisor,
-            grace,
-            database,
-        };
+        let mut service =
+            Self { client, engine, serving: None, services, ending, supervisor, grace, database };
         service.serving = front.map(|front| front.serve(behind)).transpose()?;
         Ok(service)
     }
@@ -253,18 +265,18 @@ impl Service {
     /// the database do.
     pub(crate) async fn stop(mut self, at_once: bool) {
         let limit = self.grace + BEYOND_GRACE;
-        // What is given up then ends with this value.
+        // What is given up then ends with [`Ending`].
         let _ = tokio::time::timeout(limit, self.leave(at_once)).await;
         self.database.stop().await;
     }
 
     async fn leave(&mut self, at_once: bool) {
-        self.shutdown.draining.cancel();
+        self.ending.shutdown.draining.cancel();
         let delay = self.serving.as_ref().map(Serving::leave).filter(|_| !at_once);
         let delay = delay.unwrap_or_default().min(self.grace);
         let cancel = async {
             tokio::time::sleep(self.grace).await;
-            self.shutdown.cancelling.cancel();
+            self.ending.shutdown.cancelling.cancel();
             std::future::pending::<()>().await;
         };
         let drain = async {
@@ -278,19 +290,9 @@ impl Service {
             serving.stop(LAST_ANSWERS).await;
         }
         self.client.close();
-        self.leftovers.close();
+        self.ending.leftovers.close();
         self.services.close();
         self.services.wait().await;
-    }
-}
-
-/// A service that is dropped rather than stopped ends at once; the others take its jobs back.
-impl Drop for Service {
-    fn drop(&mut self) {
-        self.shutdown.draining.cancel();
-        self.shutdown.cancelling.cancel();
-        self.shutdown.stopping.cancel();
-        self.leftovers.close();
     }
 }
 

@@ -40,7 +40,7 @@ Examples:
   reveille list --status failed
   reveille doctor                                   is the database fit for it?
 
-Exit status: 0 all is well, 1 it failed, 2 wrong usage or configuration.
+Exit status: 0 all is well, 1 it failed, 2 wrong usage or configuration, 70 a mistake of this program.
 `wait` and `submit --wait`: 3 the job failed or was cancelled, 4 it has not ended in time.";
 
 /// A push-driven PostgreSQL job queue with a REST API.

@@ -21,8 +21,11 @@ use std::time::{Duration, Instant};
 
 use completer::Completer;
 use heartbeat::Heartbeat;
+use running::Running;
 use slots::Slots;
 use tokio::sync::{Mutex, mpsc};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -31,9 +34,12 @@ use crate::job::WorkerId;
 use crate::shutdown::Shutdown;
 use crate::store::task::TaskRow;
 use crate::store::worker::{RegisterOver, Registration};
-use crate::store::{Result, Store};
+use crate::store::{Error, Result, Store};
 use crate::supervise::{Inbox, Supervisor, is_spent};
 use crate::tasks::Registry;
+
+/// How long saying goodbye may take. The others notice in a while in any case.
+const GOODBYE_MOST: Duration = Duration::from_secs(2);
 
 /// What the engine is started with.
 #[derive(Clone)]
@@ -95,6 +101,9 @@ pub struct Engine {
     pub load: Load,
     jobs: TaskTracker,
     services: TaskTracker,
+    running: Running,
+    /// Nothing will be settled any more.
+    settled: CancellationToken,
     shutdown: Shutdown,
     store: Store,
 }
@@ -132,18 +141,13 @@ impl Engine {
         store.worker_register(identity.worker(), &registration, over).await?;
 
         let (claims, jobs, services) = (TaskTracker::new(), TaskTracker::new(), TaskTracker::new());
-        let running = running::Running::default();
+        let running = Running::default();
         let slots = Arc::new(Slots::new(config.slots));
         let (duties, load) = (Duties::default(), Load(slots.clone()));
         let (settle, settlements) = mpsc::channel(completer::WAITING_MOST);
         let (reports, progress) = mpsc::channel(1024);
         let (tell, told) = mpsc::unbounded_channel();
-        let stopping = shutdown.stopping.clone();
-        let stops = || {
-            let stopping = stopping.clone();
-            move || stopping.is_cancelled()
-        };
-
+        let (stopping, settled) = (&shutdown.stopping, CancellationToken::new());
         let completer = Inbox::new(Mutex::new(Completer::new(
             store.clone(),
             running.clone(),
@@ -152,11 +156,17 @@ impl Engine {
             tell,
         )));
         let settling = completer.clone();
-        services.spawn(supervisor.clone().keep(
+        let completing = supervisor.clone().keep(
             "completer",
             move || Completer::is_over(&settling),
             move || Completer::run(completer.clone()),
-        ));
+        );
+        // Else it would go on in the program of somebody who has shut the service down, for as long as the database is away.
+        let (abandoned, over) = (shutdown.abandoned.clone(), settled.clone().drop_guard());
+        services.spawn(async move {
+            abandoned.run_until_cancelled(completing).await;
+            drop(over);
+        });
         let (told, telling, teller) = (Inbox::new(Mutex::new(told)), store.clone(), "teller");
         let hearing = told.clone();
         services.spawn(supervisor.clone().keep(
@@ -175,9 +185,9 @@ impl Engine {
         let ticks = heartbeat::Ticks::new();
         let (ticking, leaving) = (ticks.clone(), shutdown.clone());
         services.spawn(
-            supervisor
-                .clone()
-                .keep("ticker", stops(), move || ticking.clone().tick(leaving.clone())),
+            supervisor.clone().keep_until(stopping.clone(), "ticker", move || {
+                ticking.clone().tick(leaving.clone())
+            }),
         );
         let confirmed = heartbeat::Confirmed::new(registering);
         let fence = heartbeat::Fence {
@@ -208,8 +218,9 @@ impl Engine {
         let heartbeat = Inbox::new(Mutex::new(heartbeat));
         let beating = supervisor
             .clone()
-            .keep("heartbeat", stops(), move || Heartbeat::run(heartbeat.clone()));
-        let fencing = supervisor.clone().keep("fence", stops(), move || fence.clone().run());
+            .keep_until(stopping.clone(), "heartbeat", move || Heartbeat::run(heartbeat.clone()));
+        let fencing =
+            supervisor.clone().keep_until(stopping.clone(), "fence", move || fence.clone().run());
         // The drain waits for them, or a late heartbeat would register anew.
         let token = services.token();
         let lifeline = async move {
@@ -231,9 +242,9 @@ impl Engine {
             suspect_running: Arc::default(),
         });
         let cancels = Inbox::new(Mutex::new(events.cancels.subscribe()));
-        let leaving = shutdown.clone();
-        services.spawn(supervisor.clone().keep("obeyer", stops(), move || {
-            running.clone().obey(cancels.clone(), leaving.clone())
+        let (leaving, obeying) = (shutdown.clone(), running.clone());
+        services.spawn(supervisor.clone().keep_until(stopping.clone(), "obeyer", move || {
+            obeying.clone().obey(cancels.clone(), leaving.clone())
         }));
         let (draining, leaving) = (shutdown.draining.clone(), shutdown.clone());
         let (claiming, worker) = (store.clone(), identity.clone());
@@ -254,7 +265,18 @@ impl Engine {
                 dispatcher.run(leaving.clone())
             },
         ));
-        let engine = Self { identity, duties, load, claims, jobs, services, shutdown, store };
+        let engine = Self {
+            identity,
+            duties,
+            load,
+            claims,
+            jobs,
+            services,
+            running,
+            settled,
+            shutdown,
+            store,
+        };
         Ok((engine, lifeline))
     }
 
@@ -265,12 +287,19 @@ impl Engine {
         self.claims.close();
         self.claims.wait().await;
         self.jobs.close();
-        // The executors and the heartbeat hold the completer's channel: with the last of them it ends.
         self.jobs.wait().await;
+        // Until then heartbeats keep the leases, or others would run again what has only to be written.
+        tokio::select! {
+            () = self.running.emptied() => {}
+            () = self.settled.cancelled() => {}
+        }
+        // The executors and the heartbeat hold the completer's channel: with the last of them it ends.
         self.shutdown.stopping.cancel();
         self.services.close();
         self.services.wait().await;
-        if let Err(error) = self.store.worker_remove(self.identity.worker()).await {
+        let goodbye = timeout(GOODBYE_MOST, self.store.worker_remove(self.identity.worker())).await;
+        let said = goodbye.unwrap_or_else(|_| Err(Error::Unknown("no answer in time".into())));
+        if let Err(error) = said {
             tracing::warn!(%error, "could not say goodbye; the others will notice in a while");
         }
     }

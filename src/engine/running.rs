@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 
 use crate::job::{JobId, LeaseId};
@@ -73,11 +73,18 @@ impl Handle {
 
 /// All of them.
 #[derive(Clone, Default)]
-pub(super) struct Running(Arc<Mutex<HashMap<Key, Handle>>>);
+pub(super) struct Running(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    handles: Mutex<HashMap<Key, Handle>>,
+    /// Told when the last one has ended.
+    emptied: Notify,
+}
 
 impl Running {
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Handle>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.handles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn begin(&self, key: Key) -> Handle {
@@ -87,13 +94,23 @@ impl Running {
     }
 
     pub(super) fn end(&self, key: Key) {
-        self.lock().remove(&key);
+        self.end_all(std::iter::once(key));
     }
 
     pub(super) fn end_all(&self, keys: impl Iterator<Item = Key>) {
         let mut running = self.lock();
         for key in keys {
             running.remove(&key);
+        }
+        if running.is_empty() {
+            self.0.emptied.notify_one();
+        }
+    }
+
+    /// Returns when every outcome is settled. For one caller, once nothing more begins.
+    pub(super) async fn emptied(&self) {
+        while !self.lock().is_empty() {
+            self.0.emptied.notified().await;
         }
     }
 

@@ -1,7 +1,7 @@
 //! What keeps the house: jobs of lost workers are taken back, unique keys of ended jobs freed, partitions made ahead and
 //! removed, ended jobs forgotten.
 //!
-//! All but the first two is done by one instance, the leader, once every so often. That two might lead for a moment does no harm:
+//! All but the first two are done by one instance, the leader, once every so often. That two might lead for a moment does no harm:
 //! each of these can be done twice at once.
 
 mod partitions;

@@ -3,10 +3,12 @@
 use metrics::counter;
 
 use crate::events::{Duties, Leftovers};
+use crate::job::WorkerId;
 use crate::shutdown::Shutdown;
 use crate::store::{Failure, Result, Store};
 
-/// Rescues whenever the heartbeat says that there is somebody to be rescued.
+/// Rescues whenever the heartbeat says that there is somebody to be rescued. A rescue that is under way when the service ends
+/// is undone, and left to the others.
 pub async fn rescue(
     store: Store,
     duties: Duties,
@@ -14,42 +16,57 @@ pub async fn rescue(
     crash_budget: u32,
     shutdown: Shutdown,
 ) {
-    loop {
-        tokio::select! {
-            () = duties.rescue() => {}
-            () = shutdown.stopping.cancelled() => return,
+    let work = async {
+        loop {
+            duties.rescue().await;
+            rescue_all(&store, &leftovers, crash_budget).await;
         }
-        if let Err(error) = rescue_once(&store, &leftovers, crash_budget).await {
-            tracing::warn!(%error, "lost workers could not be dealt with; the next heartbeat tries again");
+    };
+    tokio::select! {
+        () = work => {}
+        () = shutdown.stopping.cancelled() => {}
+    }
+}
+
+/// One that cannot be dealt with does not keep the others from it: somebody may have locked its rows.
+async fn rescue_all(store: &Store, leftovers: &Leftovers, crash_budget: u32) {
+    let lost = store.worker_lost().await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "lost workers could not be looked for; the next heartbeat tries again");
+        Vec::new()
+    });
+    for worker in lost {
+        if let Err(error) = rescue_one(store, leftovers, crash_budget, worker).await {
+            tracing::warn!(%error, worker.id = %worker,
+                "a lost worker could not be dealt with; the next heartbeat tries again");
         }
     }
 }
 
-async fn rescue_once(store: &Store, leftovers: &Leftovers, crash_budget: u32) -> Result<()> {
-    for worker in store.worker_lost().await? {
-        let Some((name, rescued)) = store.worker_rescue(worker, crash_budget).await? else {
-            continue;
-        };
-        counter!("reveille_rescues_total").increment(1);
-        for (id, task, queue) in &rescued.failed {
-            Failure::new(
-                "worker_lost",
-                "its worker was lost too often, at last while it ran alone",
-            )
+async fn rescue_one(
+    store: &Store,
+    leftovers: &Leftovers,
+    crash_budget: u32,
+    worker: WorkerId,
+) -> Result<()> {
+    let Some((name, rescued)) = store.worker_rescue(worker, crash_budget).await? else {
+        return Ok(());
+    };
+    counter!("reveille_rescues_total").increment(1);
+    for (id, task, queue) in &rescued.failed {
+        Failure::new("worker_lost", "its worker was lost too often, at last while it ran alone")
             .tell(*id, Some(task), Some(queue));
-        }
-        let ended = rescued.ended.len() as u64;
-        leftovers.add(rescued.ended, Vec::new());
-        for (became, jobs) in [("waiting", rescued.returned), ("ended", ended)] {
-            counter!("reveille_jobs_rescued_total", "became" => became).increment(jobs);
-        }
-        if name.is_empty() {
-            tracing::warn!(worker.id = %worker, returned = rescued.returned, ended,
-                "jobs that were claimed by a worker after it was taken for lost are given back");
-            continue;
-        }
-        tracing::warn!(worker.id = %worker, worker.name = name, returned = rescued.returned, ended,
-            "a worker was lost; its jobs are taken back");
     }
+    let ended = rescued.ended.len() as u64;
+    leftovers.add(rescued.ended, Vec::new());
+    for (became, jobs) in [("waiting", rescued.returned), ("ended", ended)] {
+        counter!("reveille_jobs_rescued_total", "became" => became).increment(jobs);
+    }
+    if name.is_empty() {
+        tracing::warn!(worker.id = %worker, returned = rescued.returned, ended,
+                "jobs that were claimed by a worker after it was taken for lost are given back");
+        return Ok(());
+    }
+    tracing::warn!(worker.id = %worker, worker.name = name, returned = rescued.returned, ended,
+            "a worker was lost; its jobs are taken back");
     Ok(())
 }

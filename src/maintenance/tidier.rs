@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use crate::events::{Left, Leftovers};
 use crate::job::JobId;
@@ -18,9 +19,22 @@ const CHUNK: usize = 1000;
 const LOCKED_MOST: usize = 100_000;
 const PAUSE_LEAST: Duration = Duration::from_millis(100);
 const PAUSE_MOST: Duration = Duration::from_secs(5);
+/// How long it goes on once every outcome is settled.
+const LAST_MOST: Duration = Duration::from_millis(300);
 
-/// Tidies up until no more will come, and then once more.
-pub async fn tidy(store: Store, leftovers: Leftovers) {
+/// Tidies up until no more will come, and then once more; at the end of the service for [`LAST_MOST`] at most.
+pub async fn tidy(store: Store, leftovers: Leftovers, stopping: CancellationToken) {
+    let over = async {
+        stopping.cancelled().await;
+        sleep(LAST_MOST).await;
+    };
+    tokio::select! {
+        () = tidy_up(&store, &leftovers) => {}
+        () = over => {}
+    }
+}
+
+async fn tidy_up(store: &Store, leftovers: &Leftovers) {
     let (mut locked, mut pause, mut again) = (Vec::new(), PAUSE_LEAST, Instant::now());
     let mut open = true;
     while open {
@@ -42,7 +56,7 @@ pub async fn tidy(store: Store, leftovers: Leftovers) {
             ended.append(&mut locked);
         }
         for ids in ended.chunks(CHUNK) {
-            locked.extend(free(&store, ids).await);
+            locked.extend(free(store, ids).await);
         }
         locked.drain(..locked.len().saturating_sub(LOCKED_MOST));
         if due {

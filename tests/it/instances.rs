@@ -31,6 +31,21 @@ async fn lost(client: &Client, name: &str) {
     client.batch_execute(&insert).await.unwrap();
 }
 
+/// Deleting rows of this table takes long.
+async fn dawdle(client: &Client, table: &str, which: &str) {
+    let trigger = format!(
+        "create or replace function public.dawdle() returns trigger language plpgsql as
+           $$ begin perform pg_sleep(15); return old; end $$;
+         create trigger dawdle before delete on reveille.{table} for each row {which} execute function public.dawdle()"
+    );
+    client.batch_execute(&trigger).await.unwrap();
+}
+
+/// The sessions that do so.
+async fn dawdling(client: &Client) -> i64 {
+    value(client, "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'").await
+}
+
 const LOST: &str = "select count(*) from reveille.worker where name = 'lost'";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,25 +96,32 @@ async fn the_leadership_of_one_that_has_left_is_taken_over_at_once() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_keeps_the_house_and_takes_long_does_not_hold_a_service_that_leaves() {
+    for (table, which) in [("worker", "when (old.name = 'lost')"), ("unique_key", "")] {
+        let database = harness::database().await;
+        let client = database.client().await;
+        let mut service = brisk(&database).start().await;
+        dawdle(&client, table, which).await;
+        lost(&client, "lost").await;
+        let job = service.http().post_job(&json!({"payload": 1, "unique_key": "a"})).await;
+        becomes(&client, job.body["job_id"].as_str().unwrap(), "completed", SOON).await;
+        eventually("it is at it", SOON, async || dawdling(&client).await == 1).await;
+        assert!(service.terminate(Duration::from_secs(5)).await.success());
+        let here = "select count(*) from reveille.worker where name = 'brisk'";
+        assert_eq!(value::<i64>(&client, here).await, 0, "{table}: it has not said goodbye");
+    }
+}
+
 /// The rescue takes the connection of all that keeps the house, and takes long.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_that_was_taken_for_lost_registers_anew_beside_a_rescue_that_takes_long() {
     let database = harness::database().await;
     let client = database.client().await;
     let _service = brisk(&database).start().await;
-    client
-        .batch_execute(
-            "create function public.dawdle() returns trigger language plpgsql as
-               $$ begin perform pg_sleep(15); return old; end $$;
-             create trigger dawdle before delete on reveille.worker for each row
-               when (old.name = 'lost') execute function public.dawdle()",
-        )
-        .await
-        .unwrap();
+    dawdle(&client, "worker", "when (old.name = 'lost')").await;
     lost(&client, "lost").await;
-    let rescues = "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'";
-    eventually("a rescue takes long", SOON, async || value::<i64>(&client, rescues).await == 1)
-        .await;
+    eventually("a rescue takes long", SOON, async || dawdling(&client).await == 1).await;
     let old: String =
         value(&client, "delete from reveille.worker where name = 'brisk' returning id::text").await;
     let anew =
@@ -108,7 +130,7 @@ async fn an_instance_that_was_taken_for_lost_registers_anew_beside_a_rescue_that
         value::<i64>(&client, &anew).await == 1
     })
     .await;
-    assert_eq!(value::<i64>(&client, rescues).await, 1, "the rescue goes on");
+    assert_eq!(dawdling(&client).await, 1, "the rescue goes on");
 }
 
 /// The states of checks by their names.

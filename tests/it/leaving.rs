@@ -172,6 +172,47 @@ async fn a_claim_in_flight_is_waited_for() {
     assert_one_place(&client).await;
 }
 
+/// The database refuses outcomes for longer than it takes to be taken for lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_leaves_keeps_its_jobs_until_their_outcomes_are_settled() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let brisk = || {
+        Service::on(database.url())
+            .env("REVEILLE_HEARTBEAT_SECONDS", "0.2")
+            .env("REVEILLE_LOST_AFTER_SECONDS", "2")
+    };
+    let mut leaver = brisk().env("REVEILLE_INSTANCE_NAME", "leaver").start().await;
+    let job = leaver.http().post_job(&sleep(3.0)).await.body["job_id"].as_str().unwrap().to_owned();
+    becomes(&client, &job, "processing", SOON).await;
+    let other = brisk().start().await;
+    client
+        .batch_execute(
+            "create function public.refuse() returns trigger language plpgsql as
+               $$ begin raise 'no room' using errcode = '53100'; end $$;
+             create trigger refuse before insert on reveille.outcome for each statement execute function public.refuse()",
+        )
+        .await
+        .unwrap();
+    leaver.signal(Signal::SIGTERM);
+    leaver.logged("outcomes cannot be settled yet", SOON).await;
+    let since: f64 = value(&client, "select extract(epoch from clock_timestamp())::float8").await;
+    let beat = "select max(extract(epoch from heartbeat_at))::float8 from reveille.worker where name = 'leaver'";
+    eventually("heartbeats go on for longer than the lease time", SOON, async || {
+        value::<Option<f64>>(&client, beat).await.is_some_and(|at| at > since + 3.0)
+    })
+    .await;
+    client.batch_execute("drop trigger refuse on reveille.outcome").await.unwrap();
+    assert!(leaver.ended(SOON).await.success());
+    becomes(&client, &job, "completed", Duration::ZERO).await;
+    let (attempt, others): (i32, i64) = (
+        value(&client, "select attempt from reveille.outcome").await,
+        value(&client, "select count(*) from reveille.attempt").await,
+    );
+    assert_eq!((attempt, others), (1, 0), "it ran again");
+    drop(other);
+}
+
 /// Of one terminal that closes both the shell and the kernel tell, so a hangup may come twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hangup_lets_running_jobs_end_however_often_it_comes() {

@@ -205,6 +205,39 @@ async fn what_a_process_claims_after_it_was_taken_for_lost_is_no_crash() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lost_worker_whose_lease_is_locked_does_not_keep_the_others_from_their_rescue() {
+    let database = harness::database().await;
+    let (client, blocker) = (database.client().await, database.client().await);
+    for nth in 1..=4 {
+        let job = submit(&client, &format!("payload => '{nth}', queue => 'later'")).await;
+        client
+            .batch_execute(&format!(
+                "with w as (insert into reveille.worker (id, name, version, host, pid, lost_after, slots, tasks, heartbeat_at)
+                   values (gen_random_uuid(), 'lost {nth}', '', '', 1, '0.1 seconds', 1, '{{}}', now() - interval '1 day') returning id)
+                 insert into reveille.lease (lease, worker, ids, attempts, crashes) select gen_random_uuid(), id, array['{job}'::uuid], '{{1}}', '{{0}}' from w;
+                 delete from reveille.ready where id = '{job}'"
+            ))
+            .await
+            .unwrap();
+    }
+    let lost = client.query(include_str!("../../sql/worker/lost.sql"), &[]).await.unwrap();
+    let last: uuid::Uuid = lost.last().unwrap().get(0);
+    let lock = format!("begin; select from reveille.lease where worker <> '{last}' for update");
+    blocker.batch_execute(&lock).await.unwrap();
+    let observer = fast(database.url(), "0.7").env("REVEILLE_WORKERS", "0").start().await;
+    eventually("the one whose lease is free is rescued", Duration::from_secs(20), async || {
+        value::<i64>(&client, "select count(*) from reveille.ready").await == 1
+    })
+    .await;
+    blocker.batch_execute("rollback").await.unwrap();
+    eventually("the others are rescued", Duration::from_secs(20), async || {
+        value::<i64>(&client, "select count(*) from reveille.ready").await == 4
+    })
+    .await;
+    drop(observer);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_leases_of_a_worker_that_nobody_knows_go_back_without_a_crash() {
     let database = harness::database().await;
     let client = database.client().await;
