@@ -20,11 +20,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_postgres::config::{ChannelBinding as Binding, SslMode, SslNegotiation};
 use tokio_postgres::{AsyncMessage, Client, Config, Notification, SimpleQueryMessage};
-use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::error::{Error, Result, with_sources};
-use super::refusal::Refusals;
-use super::tls;
+use super::refusal::{Refusals, may_be_of_tls};
+use super::tls::{self, Connector};
 use crate::config::{Address, ChannelBinding, Host, HostAddress, ServerKind, TlsMode};
 
 /// How long one address of one host may take until a connection can be used, where the URL does not say.
@@ -44,7 +43,9 @@ pub struct Target {
     hosts: Arc<[HostAddress]>,
     /// Everything but the host.
     base: Config,
-    tls: MakeRustlsConnect,
+    tls: Connector,
+    /// Whether the server's certificate is checked.
+    verified: bool,
     within: Duration,
     server: ServerKind,
     shown: String,
@@ -66,7 +67,8 @@ impl Target {
     /// [`Error::Misconfigured`], without a piece of the text.
     pub fn parse(text: &str) -> Result<Self> {
         let address = Address::parse(text).map_err(|wrong| {
-            Error::misconfigured(format!("the database URL {}; {}", wrong.what, wrong.write))
+            let message = format!("the database URL {}", wrong.what);
+            Error::misconfigured(message, format!("Correct it: {}", wrong.write))
         })?;
         Self::of(&address)
     }
@@ -90,6 +92,7 @@ impl Target {
             hosts: address.hosts.clone().into(),
             base: base(address),
             tls: tls::connector(&address.tls)?,
+            verified: matches!(address.tls.mode, TlsMode::VerifyCa | TlsMode::VerifyFull),
             within: address.connect_timeout.unwrap_or(CONNECT_WITHIN),
             server: address.server,
             shown,
@@ -113,7 +116,7 @@ impl Target {
     }
 
     /// What encrypts its connections.
-    pub(super) fn tls(&self) -> MakeRustlsConnect {
+    pub(super) fn tls(&self) -> Connector {
         self.tls.clone()
     }
 
@@ -155,14 +158,14 @@ impl Target {
     /// Tries the hosts, the last good one first, until `make` gives a connection that leads to such a server as is wanted.
     pub(super) async fn reach<T, F>(
         &self,
-        make: impl Fn(Config, MakeRustlsConnect) -> F,
+        make: impl Fn(Config, Connector) -> F,
     ) -> Result<Reached<T>>
     where
         F: Future<Output = std::result::Result<(Client, T), tokio_postgres::Error>>,
     {
         let first = *self.good.borrow();
         let others = (0..self.hosts.len()).filter(|nth| *nth != first);
-        let mut refusals = Refusals::default();
+        let mut refusals = Refusals::of(self.verified);
         for nth in std::iter::once(first).chain(others) {
             let host = &self.hosts[nth];
             let shown = host.to_string();
@@ -179,7 +182,9 @@ impl Target {
             };
             for address in addresses {
                 let trying = async {
-                    let (client, rest) = make(self.config(host, address), self.tls.clone()).await?;
+                    let config = self.config(host, address);
+                    let (client, rest) =
+                        self.admitted(config, &make, &shown, &mut refusals).await?;
                     let fits = self.fits(&client).await?;
                     Ok::<_, tokio_postgres::Error>((client, rest, fits))
                 };
@@ -201,6 +206,31 @@ impl Target {
             }
         }
         Err(refusals.into_error())
+    }
+
+    /// Connects; as libpq, once more without encryption where that was only preferred and may be what
+    /// the server dislikes.
+    async fn admitted<T, F>(
+        &self,
+        mut config: Config,
+        make: &impl Fn(Config, Connector) -> F,
+        shown: &str,
+        refusals: &mut Refusals,
+    ) -> std::result::Result<(Client, T), tokio_postgres::Error>
+    where
+        F: Future<Output = std::result::Result<(Client, T), tokio_postgres::Error>>,
+    {
+        let tls = self.tls.anew();
+        let error = match make(config.clone(), tls.clone()).await {
+            Err(error) if config.get_ssl_mode() == SslMode::Prefer => error,
+            made => return made,
+        };
+        if !tls.has_begun() || !may_be_of_tls(&error) {
+            return Err(error);
+        }
+        refusals.add(shown, &error);
+        config.ssl_mode(SslMode::Disable);
+        make(config, tls).await
     }
 
     fn config(&self, host: &HostAddress, address: Option<IpAddr>) -> Config {

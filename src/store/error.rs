@@ -9,8 +9,8 @@ pub enum Error {
     #[error("the database cannot be reached: {0}")]
     Unavailable(String),
     /// No connection can be had until somebody changes something: a password, a certificate, an address. Nothing was sent.
-    #[error("the database cannot be used: {message}")]
-    Misconfigured { state: Option<String>, message: String },
+    #[error("the database cannot be used: {message}. {advice}")]
+    Misconfigured { state: Option<String>, message: String, advice: String },
     /// The connection went while the statement was under way; nobody knows whether it was carried out.
     #[error("the connection to the database was lost while it worked: {0}")]
     Unknown(String),
@@ -29,8 +29,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
     /// What is wrong in a configuration, not said by the database.
-    pub(super) fn misconfigured(message: impl Into<String>) -> Self {
-        Self::Misconfigured { state: None, message: message.into() }
+    pub(super) fn misconfigured(message: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self::Misconfigured { state: None, message: message.into(), advice: advice.into() }
     }
 
     /// The SQLSTATE, where the database gave one.
@@ -46,9 +46,8 @@ impl Error {
     pub(super) fn cause(&self) -> String {
         match self {
             Self::Unavailable(text) | Self::Unknown(text) | Self::Unexpected(text) => text.clone(),
-            Self::Misconfigured { message, .. }
-            | Self::Busy { message, .. }
-            | Self::Refused { message, .. } => message.clone(),
+            Self::Misconfigured { message, advice, .. } => format!("{message}. {advice}"),
+            Self::Busy { message, .. } | Self::Refused { message, .. } => message.clone(),
         }
     }
 

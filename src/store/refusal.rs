@@ -8,25 +8,30 @@ use tokio_postgres::error::SqlState;
 use super::error::{Error, with_sources};
 
 /// What came of trying the hosts of an address, one after the other.
-#[derive(Default)]
 pub(super) struct Refusals {
+    /// Whether the address asks for a certificate that is checked.
+    verified: bool,
     words: Vec<String>,
+    /// What to do about those that last.
+    advice: Vec<&'static str>,
     /// Whether no host would be usable a moment later.
     lasting: Option<bool>,
     state: Option<String>,
 }
 
 impl Refusals {
+    pub(super) fn of(verified: bool) -> Self {
+        Self { verified, words: Vec::new(), advice: Vec::new(), lasting: None, state: None }
+    }
+
     /// Takes in why this host (`HOST:PORT`) gave no connection.
     pub(super) fn add(&mut self, host: &str, error: &tokio_postgres::Error) {
         let text = with_sources(error);
-        let advice = advice(error, &text);
+        let advice = advice(error, &text, self.verified);
         self.lasting = Some(self.lasting.unwrap_or(true) && advice.is_some());
         self.state = error.code().map(|state| state.code().to_owned()).or(self.state.take());
-        self.words.push(match advice {
-            Some(advice) => format!("{host}: {text}. {advice}"),
-            None => format!("{host}: {text}"),
-        });
+        self.words.push(format!("{host}: {text}"));
+        self.advice.extend(advice);
     }
 
     /// Takes in something that passes.
@@ -37,22 +42,25 @@ impl Refusals {
 
     pub(super) fn into_error(self) -> Error {
         // Addresses of one host often say the same.
-        let mut words = self.words;
+        let (mut words, mut advice) = (self.words, self.advice);
         words.dedup();
-        let text = words.join("; ");
+        advice.dedup();
+        let (message, advice) = (words.join("; "), advice.join("; "));
         if self.lasting == Some(true) {
-            Error::Misconfigured { state: self.state, message: text }
+            Error::Misconfigured { state: self.state, message, advice }
+        } else if advice.is_empty() {
+            Error::Unavailable(message)
         } else {
-            Error::Unavailable(text)
+            Error::Unavailable(format!("{message}. {advice}"))
         }
     }
 }
 
 /// What to do about what no waiting mends; `None` for all else.
-fn advice(error: &tokio_postgres::Error, text: &str) -> Option<&'static str> {
+fn advice(error: &tokio_postgres::Error, text: &str, verified: bool) -> Option<&'static str> {
     match error.code() {
         Some(state) => advice_of_state(state, text),
-        None => advice_of_text(error, text),
+        None => advice_of_text(error, text, verified),
     }
 }
 
@@ -77,15 +85,27 @@ fn advice_of_state(state: &SqlState, text: &str) -> Option<&'static str> {
     }
 }
 
-fn advice_of_text(error: &tokio_postgres::Error, text: &str) -> Option<&'static str> {
+fn advice_of_text(
+    error: &tokio_postgres::Error,
+    text: &str,
+    verified: bool,
+) -> Option<&'static str> {
     let own = error.to_string();
+    if text.contains("channel binding") {
+        return Some(
+            "Write sslmode=verify-full, or leave channel_binding=require out of database_url: only \
+             encrypted sessions with a SCRAM password can be bound",
+        );
+    }
     if own.starts_with("invalid configuration") || own.starts_with("authentication error") {
         return Some("Correct user and password in database_url");
     }
-    if !own.starts_with("error performing TLS handshake") || is_of_network(error) {
+    if !is_of_handshake(error) || is_of_network(error) {
         return None;
     }
     Some(match text {
+        // Whoever answers so may stand in between: nothing weaker is advised.
+        _ if text.contains("does not support TLS") && verified => "Switch ssl on in the server",
         _ if text.contains("does not support TLS") => {
             "Switch ssl on in the server, or write sslmode=prefer in database_url"
         }
@@ -103,6 +123,16 @@ fn advice_of_text(error: &tokio_postgres::Error, text: &str) -> Option<&'static 
         }
         _ => "Look at the server's certificate, and at sslmode and sslrootcert in database_url",
     })
+}
+
+/// Whether the same server may admit a session that is not encrypted: the handshake failed, or the
+/// server disliked who came (`hostssl … reject`).
+pub(super) fn may_be_of_tls(error: &tokio_postgres::Error) -> bool {
+    is_of_handshake(error) || error.code().is_some_and(|state| state.code().starts_with("28"))
+}
+
+fn is_of_handshake(error: &tokio_postgres::Error) -> bool {
+    error.to_string().starts_with("error performing TLS handshake")
 }
 
 /// Whether the connection broke rather than that one side disliked the other.

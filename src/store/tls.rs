@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
@@ -10,6 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::error::{Error, Result};
@@ -19,7 +21,7 @@ use crate::config::{Tls, TlsMode};
 const ALPN: &[u8] = b"postgresql";
 
 /// What encrypts connections as these words say.
-pub(super) fn connector(tls: &Tls) -> Result<MakeRustlsConnect> {
+pub(super) fn connector(tls: &Tls) -> Result<Connector> {
     let provider = Arc::new(ring::default_provider());
     let anchors = match (tls.mode, &tls.roots) {
         (TlsMode::VerifyCa | TlsMode::VerifyFull, Some(path)) => Some(Anchors::of_file(path)?),
@@ -30,12 +32,69 @@ pub(super) fn connector(tls: &Tls) -> Result<MakeRustlsConnect> {
         Verifier { provider: provider.clone(), anchors, named: tls.mode == TlsMode::VerifyFull };
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| Error::misconfigured(format!("TLS cannot be set up: {error}")))?
+        .map_err(|error| {
+            let message = format!("TLS cannot be set up: {error}");
+            Error::misconfigured(message, "Report it: no setting causes this")
+        })?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
     config.alpn_protocols = vec![ALPN.to_vec()];
-    Ok(MakeRustlsConnect::new(config))
+    Ok(Connector { inner: MakeRustlsConnect::new(config), begun: Arc::default() })
+}
+
+/// Encrypts connections, and remembers whether a server agreed to that. An error of the driver does not
+/// say so.
+#[derive(Clone)]
+pub(super) struct Connector {
+    inner: MakeRustlsConnect,
+    begun: Arc<AtomicBool>,
+}
+
+impl Connector {
+    /// The same for one more attempt, with a memory of its own.
+    pub(super) fn anew(&self) -> Self {
+        Self { inner: self.inner.clone(), begun: Arc::default() }
+    }
+
+    /// Whether a handshake was begun.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
+    }
+}
+
+impl<S> MakeTlsConnect<S> for Connector
+where
+    MakeRustlsConnect: MakeTlsConnect<S>,
+{
+    type Stream = <MakeRustlsConnect as MakeTlsConnect<S>>::Stream;
+    type TlsConnect = Handshake<<MakeRustlsConnect as MakeTlsConnect<S>>::TlsConnect>;
+    type Error = <MakeRustlsConnect as MakeTlsConnect<S>>::Error;
+
+    fn make_tls_connect(
+        &mut self,
+        domain: &str,
+    ) -> std::result::Result<Self::TlsConnect, Self::Error> {
+        let inner = self.inner.make_tls_connect(domain)?;
+        Ok(Handshake { inner, begun: self.begun.clone() })
+    }
+}
+
+/// One handshake to come.
+pub(super) struct Handshake<T> {
+    inner: T,
+    begun: Arc<AtomicBool>,
+}
+
+impl<S, T: TlsConnect<S>> TlsConnect<S> for Handshake<T> {
+    type Stream = T::Stream;
+    type Error = T::Error;
+    type Future = T::Future;
+
+    fn connect(self, stream: S) -> Self::Future {
+        self.begun.store(true, Ordering::Relaxed);
+        self.inner.connect(stream)
+    }
 }
 
 /// Whose certificates are trusted.
@@ -49,10 +108,8 @@ struct Anchors {
 impl Anchors {
     fn of_file(path: &Path) -> Result<Self> {
         let unusable = |why: String| {
-            let path = path.display();
-            Error::misconfigured(format!(
-                "sslrootcert={path} {why}. Name a file with the certificate of the CA, in PEM"
-            ))
+            let message = format!("sslrootcert={} {why}", path.display());
+            Error::misconfigured(message, "Name a file with the certificate of the CA, in PEM")
         };
         let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
         let certificates: Vec<_> =

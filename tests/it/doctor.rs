@@ -121,6 +121,14 @@ async fn the_set_up_of_the_readme_passes_before_and_after_the_first_start() {
     let user = format!("user={}", config.get_user().unwrap());
     let url = database.url().replace(&user, &format!("user={role}"));
     let environment = [("DATABASE_URL", url.as_str())];
+    owner.batch_execute(&format!("create role stranger_of_{role} login")).await.unwrap();
+    let stranger = url.replace(&role, &format!("stranger_of_{role}"));
+    owner.batch_execute("alter schema reveille rename to elsewhere").await.unwrap();
+    let found = findings(&[("DATABASE_URL", &stranger)]).await;
+    let [(_, warned, schema), (_, failed, privileges)] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((warned.as_str(), schema.as_str()), ("warn", "not there yet → "));
+    assert!(failed == "fail" && privileges.contains("→ let an owner"), "{privileges}");
+    owner.batch_execute("alter schema elsewhere rename to reveille").await.unwrap();
     let before = findings(&environment).await;
     assert_eq!(before.len(), 1, "{before:?}");
     assert_eq!((before[0].0.as_str(), before[0].1.as_str()), ("schema", "warn"), "{before:?}");

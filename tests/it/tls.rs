@@ -151,6 +151,40 @@ async fn words_for_tls_mean_what_they_mean_to_libpq() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_only_preferred_is_done_without_where_the_server_wants_that() {
+    let server = Encrypted::start("server").await;
+    let admit = async |rules: &str| {
+        let file = server.cluster.data_dir().join("pg/pg_hba.conf");
+        fs::write(file, format!("local all all trust\n{rules}")).unwrap();
+        server.database.client().await.batch_execute("select pg_reload_conf()").await.unwrap();
+    };
+    admit("hostssl all all samenet reject\nhostnossl all all samenet trust\n").await;
+    let (preferred, required) = (server.by(true, ""), server.by(true, "sslmode=require"));
+    eventually("encrypted sessions are refused", SOON, async || {
+        format!("{:?}", refusal(&required).await).contains("pg_hba.conf")
+    })
+    .await;
+    connects(&preferred).await;
+
+    admit("host all all samenet trust\n").await;
+    server.set("ssl_min_protocol_version", "TLSv1").await;
+    server.set("ssl_max_protocol_version", "TLSv1.1").await;
+    eventually("no handshake succeeds", SOON, async || {
+        format!("{:?}", refusal(&required).await).contains("TLS handshake")
+    })
+    .await;
+    connects(&preferred).await;
+
+    // Both ways are told where neither is admitted.
+    admit("host all all samenet reject\n").await;
+    eventually("nobody is admitted", SOON, async || {
+        let said = format!("{:?}", refusal(&preferred).await);
+        said.contains("TLS handshake") && said.contains("pg_hba.conf")
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_that_no_waiting_mends_ends_the_start_with_advice() {
     let server = Encrypted::start("self").await;
     let own = file("self.crt").display().to_string();
@@ -178,4 +212,9 @@ async fn a_certificate_that_no_waiting_mends_ends_the_start_with_advice() {
     })
     .await;
     connects(&server.by(true, "sslmode=prefer")).await;
+    let verifying = server.by(true, &format!("sslmode=verify-full sslrootcert={own}"));
+    let said = format!("{:?}", refusal(&verifying).await);
+    assert!(said.contains("Switch ssl on") && !said.contains("prefer"), "{said}");
+    is_refused(&server.by(true, "sslmode=disable channel_binding=require"), "channel_binding")
+        .await;
 }

@@ -93,16 +93,14 @@ fn finding(name: &str, found: Result<Vec<Check>, Error>) -> Vec<Check> {
 
 /// No connection. A server that answered, with a refusal, is there: then the network is not to blame.
 fn unreachable(name: &str, error: &Error) -> Check {
-    let found = error.to_string();
+    let (found, advice) = match error {
+        Error::Misconfigured { message, advice, .. } => (message.clone(), Some(advice.as_str())),
+        other => (other.to_string(), None),
+    };
     let change = match error.state() {
         // Only the driver knows that there is no password to send; it never asks the server.
         None if found.contains("password missing") => {
             "the server asks for a password: write it into the address"
-        }
-        None if matches!(error, Error::Misconfigured { .. }) => "change what it says",
-        None => {
-            "correct the address, start the server, or let its firewall and listen_addresses admit \
-             this machine"
         }
         Some("28P01") => {
             "correct the user's password in the address, or set it anew: alter role … password '…'"
@@ -113,7 +111,13 @@ fn unreachable(name: &str, error: &Error) -> Check {
         }
         Some("3D000") => "create the database, or correct its name in the address",
         Some("42501") => "let the role connect: grant connect on database … to it",
-        Some(_) => "the server is there and refuses the connection: change what it says",
+        state => advice.unwrap_or(match state {
+            None => {
+                "correct the address, start the server, or let its firewall and listen_addresses \
+                 admit this machine"
+            }
+            Some(_) => "the server is there and refuses the connection: see its log",
+        }),
     };
     Check::fail(name, found, change)
 }
@@ -277,7 +281,18 @@ mod tests {
         }
         let silent = unreachable("connection", &Error::Unavailable("timed out".to_owned()));
         assert!(silent.change.unwrap().contains("firewall"));
-        let driver = Error::Unavailable("invalid configuration: password missing".to_owned());
-        assert!(!unreachable("connection", &driver).change.unwrap().contains("firewall"));
+        let (message, advice) = ("password missing".to_owned(), "Correct it".to_owned());
+        let driver = Error::Misconfigured { state: None, message, advice };
+        assert!(unreachable("connection", &driver).change.unwrap().contains("into the address"));
+    }
+
+    #[test]
+    fn an_error_that_brings_advice_gives_the_only_one() {
+        for (state, change) in [(None, "Switch ssl on"), (Some("22023"), "Switch ssl on")] {
+            let (message, advice) = ("no TLS".to_owned(), "Switch ssl on".to_owned());
+            let state = state.map(str::to_owned);
+            let check = unreachable("connection", &Error::Misconfigured { state, message, advice });
+            assert_eq!((check.found.as_str(), check.change.as_deref()), ("no TLS", Some(change)));
+        }
     }
 }

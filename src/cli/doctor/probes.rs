@@ -97,13 +97,18 @@ pub(super) async fn schema(client: &Client) -> Result<Vec<Check>> {
     let role = store::privileges(client).await?;
     if missing.len() == store::TABLES.len() {
         let change = "start the service or run `reveille migrate`; either makes it";
+        let mut schema = Check::warn("schema", "not there yet", change);
+        if !role.owns_schema && !role.may_create {
+            // What the other finding says comes first.
+            schema.change = None;
+        }
         let grant = "let an owner of the database run: create schema reveille authorization …";
         let check = match (role.owns_schema, role.may_create) {
             (true, _) => Check::ok("privileges", "owns the schema"),
             (false, true) => Check::ok("privileges", "may create the schema"),
             (false, false) => Check::fail("privileges", "may not create the schema", grant),
         };
-        return Ok(vec![Check::warn("schema", "not there yet", change), check]);
+        return Ok(vec![schema, check]);
     }
     let schema = Check::fail(
         "schema",

@@ -1,7 +1,9 @@
 //! Where a PostgreSQL is and how to connect to it: a URL or `key=value` pairs, read by libpq's rules.
 //!
 //! Each of libpq's words has libpq's meaning here, or is refused by name ([`words`]): a word that is
-//! taken and not followed (`sslrootcert` beside `sslmode=require`) connects to somebody else.
+//! taken and not followed (`sslrootcert` beside `sslmode=require`) connects to somebody else. One thing
+//! differs: no file in `~/.postgresql` is read. So `verify-full` without `sslrootcert` means the
+//! system's certificates, where libpq wants `~/.postgresql/root.crt`.
 //!
 //! A password that should have been percent-encoded ends up in the host, the port or the name of the
 //! database. So nothing of the text is ever quoted in an error: only words that libpq knows are.
@@ -35,7 +37,7 @@ pub struct Address {
     pub application_name: Option<String>,
     /// Session settings, in the form of libpq (`-c name=value`).
     pub options: Option<String>,
-    /// How long one host may take; `None`: not said, or without a limit.
+    /// How long each address of a host may take; `None`: not said. Never zero.
     pub connect_timeout: Option<Duration>,
     pub keepalive: Keepalive,
     pub server: ServerKind,
@@ -105,7 +107,8 @@ pub struct Tls {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum TlsMode {
     Disable,
-    /// Encrypts if the server can.
+    /// Encrypts if the server can; tries once without if the handshake fails or the server refuses who
+    /// came so.
     #[default]
     Prefer,
     /// Encrypts, whoever is there.

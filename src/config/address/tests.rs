@@ -53,6 +53,8 @@ fn what_is_not_followed_is_refused_by_its_name() {
         ("passfile=x", "passfile"),
         ("channel_binding=x", "channel_binding"),
         ("connect_timeout=soon", "connect_timeout"),
+        ("connect_timeout=0", "connect_timeout"),
+        ("keepalives_retries=3", "does not know (did you mean"),
         ("target_session_attrs=standby", "target_session_attrs"),
         ("sslmod=require", "sslmode"),
     ] {
@@ -97,7 +99,7 @@ fn hosts_ports_and_times_are_read() {
     assert_eq!(address.connect_timeout, Some(Duration::from_secs(7)));
     assert_eq!(address.keepalive.idle, Some(Duration::from_secs(9)));
     assert_eq!(address.keepalive.user_timeout, Some(Duration::from_millis(1500)));
-    assert_eq!(parse("host=h connect_timeout=0").connect_timeout, None);
+    assert_eq!(parse("host=h").connect_timeout, None);
     assert_eq!(parse("host=a,b port=7").hosts[1].port, 7);
     let pinned = parse("host=db.example hostaddr=10.0.0.1");
     assert_eq!(pinned.hosts[0].address, "10.0.0.1".parse().ok());

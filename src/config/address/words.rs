@@ -28,7 +28,6 @@ const FOLLOWED: &[&str] = &[
     "keepalives_idle",
     "keepalives_interval",
     "keepalives_count",
-    "keepalives_retries",
     "tcp_user_timeout",
     "target_session_attrs",
     "load_balance_hosts",
@@ -101,9 +100,7 @@ pub(super) fn address(words: &Words) -> Result<Address, Wrong> {
         database: plain("dbname")?,
         application_name: plain("application_name")?.or(plain("fallback_application_name")?),
         options: owned("options"),
-        connect_timeout: number(text, "connect_timeout")?
-            .filter(|seconds| *seconds > 0)
-            .map(|seconds| Duration::from_secs(seconds.into())),
+        connect_timeout: connect_timeout(text)?,
         keepalive: keepalive(text)?,
         server: server(text)?,
         channel_binding: choice(
@@ -195,6 +192,18 @@ fn host(name: &str) -> Result<Host, Wrong> {
     Ok(Host::Name(name.to_owned()))
 }
 
+/// Zero, with which libpq waits without end, is refused: every wait of the service ends.
+fn connect_timeout<'a>(text: impl Fn(&str) -> Option<&'a str>) -> Result<Option<Duration>, Wrong> {
+    const WORD: &str = "connect_timeout";
+    match number(text, WORD)? {
+        Some(0) => {
+            let what = "has connect_timeout=0, which would wait for a silent host without end";
+            Err(Wrong::new(what, "write a number of seconds, or leave connect_timeout out"))
+        }
+        seconds => Ok(seconds.map(|seconds| Duration::from_secs(seconds.into()))),
+    }
+}
+
 fn keepalive<'a>(text: impl Fn(&str) -> Option<&'a str>) -> Result<Keepalive, Wrong> {
     let seconds = |word: &'static str| {
         Ok(number(&text, word)?.map(|seconds| Duration::from_secs(seconds.into())))
@@ -203,10 +212,7 @@ fn keepalive<'a>(text: impl Fn(&str) -> Option<&'a str>) -> Result<Keepalive, Wr
         on: number(&text, "keepalives")?.map(|on| on != 0),
         idle: seconds("keepalives_idle")?,
         interval: seconds("keepalives_interval")?,
-        count: match number(&text, "keepalives_count")? {
-            None => number(&text, "keepalives_retries")?,
-            count => count,
-        },
+        count: number(&text, "keepalives_count")?,
         user_timeout: number(&text, "tcp_user_timeout")?
             .map(|milliseconds| Duration::from_millis(milliseconds.into())),
     })
