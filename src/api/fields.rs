@@ -130,9 +130,7 @@ impl<'a> Fields<'a> {
         let text = self.read::<String>(name, "a time as a string")?;
         let time = moment::parse(&text);
         if time.is_none() {
-            let message = format!(
-                "`{name}` must be an RFC 3339 time with a zone, such as 2030-01-31T08:00:00Z."
-            );
+            let message = format!("`{name}` must be {}.", moment::RULE);
             self.refuse(name, "invalid_timestamp", message);
         }
         time

@@ -137,9 +137,8 @@ impl TimeText {
             _ => self.0.clone(),
         };
         moment::parse(&with_plus).ok_or_else(|| {
-            let detail = format!(
-                "{name} must be an RFC 3339 time with a zone, such as 2030-01-31T08:00:00Z. Write the + of an offset as %2B."
-            );
+            let detail =
+                format!("{name} must be {}. Write the + of an offset as %2B.", moment::RULE);
             Problem::parameter(name, "invalid_parameter", detail)
         })
     }

@@ -9,6 +9,7 @@ use super::object::{Object, Page};
 use super::output;
 use super::remote::{self, Request};
 use super::table::Table;
+use crate::job::moment;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -36,10 +37,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "KEY")]
     unique_key: Option<String>,
     /// Only jobs submitted after this time (RFC 3339).
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     created_after: Option<DateTime<Utc>>,
     /// Only jobs submitted before this time (RFC 3339).
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     created_before: Option<DateTime<Utc>>,
     /// Only jobs whose payload contains this JSON.
     #[arg(long, value_name = "JSON")]
@@ -104,6 +105,10 @@ impl Args {
         ];
         given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
+}
+
+fn time(text: &str) -> Result<DateTime<Utc>, String> {
+    moment::parse(text).ok_or_else(|| format!("it must be {}", moment::RULE))
 }
 
 /// Heads, and the fields below them.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::object::{Object, Page};
 use super::stop::Usage;
 use super::table::clean;
-use crate::config::{Secret, process_environment, variable};
+use crate::config::{Secret, not_valid, process_environment, variable};
 
 const DEFAULT_URL: &str = "http://127.0.0.1:8000";
 
@@ -119,7 +119,8 @@ impl Remote {
     fn new(url: &str, token: Option<Secret>) -> anyhow::Result<Self> {
         let base = Url::parse(url.trim()).ok().filter(|url| url.scheme().starts_with("http"));
         let base = base.filter(|url| url.has_host()).ok_or_else(|| {
-            Usage(format!("{url:?} is no URL; write http://HOST:PORT (--url or REVEILLE_URL)"))
+            let what = not_valid(url, "URL");
+            Usage(format!("--url or REVEILLE_URL: {what}; write http://HOST:PORT"))
         })?;
         // The client is built without a TLS provider. An error means that one is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -168,6 +169,7 @@ impl Remote {
         if status.is_success() {
             return Ok(Answer { body });
         }
+        let url = without_credentials(url);
         Err(Refused::Said { status, said: say(status, &body, &url, self.token.is_some()) })
     }
 
@@ -179,8 +181,17 @@ impl Remote {
             reason = inner.to_string();
             cause = inner.source();
         }
-        Refused::Unreachable { url: self.base.as_str().trim_end_matches('/').to_owned(), reason }
+        let url = without_credentials(self.base.clone());
+        Refused::Unreachable { url: url.as_str().trim_end_matches('/').to_owned(), reason }
     }
+}
+
+/// What may be shown of a URL.
+fn without_credentials(mut url: Url) -> Url {
+    // Only a URL without a host refuses this, and `new` has refused those.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url
 }
 
 /// What an `application/problem+json` holds (RFC 9457), and our additions to it.
@@ -199,6 +210,8 @@ struct Problem {
 struct Field {
     #[serde(default)]
     pointer: String,
+    #[serde(default)]
+    parameter: Option<String>,
     #[serde(default)]
     message: String,
 }
@@ -239,12 +252,19 @@ fn say(status: StatusCode, body: &str, url: &Url, has_token: bool) -> String {
         return format!("{url} answered {status}, not in the way of Reveille: {start}");
     };
     let mut said = clean(problem.title.trim_end_matches('.'), 200);
-    if let Some(detail) = problem.detail {
-        said = format!("{said}: {}", clean(&detail, 1000));
+    if let Some(detail) = &problem.detail {
+        said = format!("{said}: {}", clean(detail, 1000));
     }
-    for Field { pointer, message } in problem.errors {
-        let pointer = if pointer.is_empty() { "(the whole)" } else { &pointer };
-        said = format!("{said}\n  {} {}", clean(pointer, 200), clean(&message, 500));
+    // A single error is the detail, too.
+    let errors = problem.errors.into_iter();
+    for error in errors.filter(|error| Some(&error.message) != problem.detail.as_ref()) {
+        let Field { pointer, parameter, message } = error;
+        let place = match (&parameter, pointer.as_str()) {
+            (Some(parameter), _) => parameter,
+            (None, "") => "(the whole)",
+            (None, pointer) => pointer,
+        };
+        said = format!("{said}\n  {} {}", clean(place, 200), clean(&message, 500));
     }
     if status == StatusCode::UNAUTHORIZED {
         let hint = if has_token {
@@ -280,6 +300,13 @@ mod tests {
         assert_eq!(
             said,
             "The job is not valid: Put these right and send it again.\n  /priority must be 0 to 9"
+        );
+        let parameters = r#"{"title": "Bad Request", "detail": "2 things are wrong.",
+            "errors": [{"pointer": "", "parameter": "queue", "message": "must be a name"},
+                {"pointer": "", "message": "must be less"}]}"#;
+        assert_eq!(
+            say(StatusCode::BAD_REQUEST, parameters, &url, false),
+            "Bad Request: 2 things are wrong.\n  queue must be a name\n  (the whole) must be less"
         );
         let said = say(StatusCode::SERVICE_UNAVAILABLE, body, &url, false);
         assert!(said.ends_with("\n  request id r1"), "{said}");

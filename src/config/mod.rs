@@ -31,6 +31,7 @@ pub use address::{
 pub use layers::{Inputs, Loaded, Sources};
 pub(crate) use log_filter::directives as log_directives;
 pub use problem::{ConfigError, Problem, Source};
+pub(crate) use public_url::not_valid;
 pub use public_url::{PublicUrl, host_and_port, is_host, usual_port};
 pub use reference::reference;
 pub use secret::{DatabaseUrl, Secret};

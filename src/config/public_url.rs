@@ -18,7 +18,7 @@ impl PublicUrl {
     /// # Errors
     /// When the text is something else.
     pub fn new(text: &str) -> Result<Self, Wrong> {
-        Self::parse(text).ok_or_else(|| Wrong::new(format!("{text:?} is not a valid URL"), WRITE))
+        Self::parse(text).ok_or_else(|| Wrong::new(not_valid(text, "URL"), WRITE))
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -80,6 +80,16 @@ pub fn host_and_port(authority: &str) -> Option<(&str, Option<u16>)> {
         }
         None if rest.is_empty() => Some((host, None)),
         _ => None,
+    }
+}
+
+/// Says that a text is not of this kind. The text is quoted unless it has an `@`, before which there may
+/// be a password.
+pub(crate) fn not_valid(text: &str, kind: &str) -> String {
+    if text.contains('@') {
+        format!("is not a valid {kind} (it has an @)")
+    } else {
+        format!("{text:?} is not a valid {kind}")
     }
 }
 

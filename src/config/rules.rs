@@ -2,6 +2,7 @@
 
 use super::{
     Config, ConfigError, Problem, Raw, SETTINGS, Secret, Source, Wrong, is_host, log_filter,
+    not_valid,
 };
 
 /// Shorter tokens can be guessed.
@@ -110,7 +111,7 @@ fn tokens_protect(config: &Config) -> Vec<(&'static str, Wrong)> {
 fn hosts_are_names(config: &Config) -> Vec<(&'static str, Wrong)> {
     let wrong = |host: &String| {
         let write = "write names such as jobs.example.org, without http:// and without a port";
-        ("allowed_hosts", Wrong::new(format!("{host:?} is not a valid host"), write))
+        ("allowed_hosts", Wrong::new(not_valid(host, "host"), write))
     };
     config.allowed_hosts.iter().filter(|host| !is_host(host)).map(wrong).collect()
 }

@@ -5,6 +5,9 @@
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
+/// What [`parse`] reads, in words.
+pub const RULE: &str = "an RFC 3339 time with a zone, such as 2030-01-31T08:00:00Z";
+
 /// The time that `text` is, or `None` if it is not one by RFC 3339. A `T` may be small or a blank, and a `Z` small.
 pub fn parse(text: &str) -> Option<DateTime<Utc>> {
     let (head, rest) = text.as_bytes().split_at_checked(19)?;

@@ -211,6 +211,52 @@ fn a_refusal_is_told_in_words() {
 }
 
 #[test]
+fn a_refusal_is_told_once() {
+    let sentence = "queue must be a name.";
+    let problem = format!(
+        r#"{{"title":"Bad Request","status":400,"detail":"{sentence}",
+            "errors":[{{"pointer":"","parameter":"queue","code":"x","message":"{sentence}"}}]}}"#
+    );
+    let (url, asked) = answering(vec![("400 Bad Request", problem)]);
+    let (code, _, said) = run(&[], &["list", "--queue", "Mail", "--url", &url]);
+    assert_eq!((code, said.as_str()), (Some(1), "error: Bad Request: queue must be a name.\n"));
+    asked.join().unwrap();
+}
+
+#[test]
+fn a_time_that_is_none_is_explained() {
+    for flag in ["--created-after", "--created-before"] {
+        let (code, _, said) = run(&[], &["list", flag, "x"]);
+        assert_eq!(code, Some(2));
+        assert!(said.contains("must be an RFC 3339 time with a zone"), "{said}");
+    }
+    let (url, asked) = answering(vec![("200 OK", r#"{"data":[]}"#.to_owned())]);
+    let line = ["list", "--created-after", "2030-01-31 09:00:00+01:00", "--url", &url];
+    assert_eq!(run(&[], &line).0, Some(0));
+    let asked = asked.join().unwrap().remove(0);
+    assert!(asked.contains("created_after=2030-01-31T08%3A00%3A00%2B00%3A00"), "{asked}");
+}
+
+#[test]
+fn no_password_in_a_url_is_printed() {
+    let (url, asked) = answering(vec![("502 Bad Gateway", "<html>".to_owned())]);
+    let with_password = url.replace("http://", "http://me:hush@");
+    let line = ["get", JOB, "--url", &with_password];
+    let mut said = vec![run(&[], &line).2];
+    asked.join().unwrap();
+    // Now nothing listens there any more.
+    said.push(run(&[], &line).2);
+    for wrong in ["me:hush@127.0.0.1", "http://me:hush@", "ftp://me:hush@h"] {
+        said.push(run(&[("REVEILLE_URL", wrong)], &["get", JOB]).2);
+        said.push(run(&[("REVEILLE_PUBLIC_URL", wrong)], &["config"]).2);
+        said.push(run(&[("REVEILLE_ALLOWED_HOSTS", wrong)], &["config"]).2);
+    }
+    for said in said {
+        assert!(said.starts_with("error: ") && !said.contains("hush"), "{said}");
+    }
+}
+
+#[test]
 fn health_is_one_word_or_an_error() {
     let (url, asked) = answering(vec![("200 OK", "{}".to_owned())]);
     let listen = url.trim_start_matches("http://");
