@@ -5,8 +5,8 @@
 
 /// Whether Kubernetes made this variable for a Service, rather than a person for a setting.
 ///
-/// A bare `…_PORT` counts only with Kubernetes' own kind of value (`tcp://10.0.0.1:8000`): with a number
-/// it is a person's mistake, and they shall hear of it.
+/// A bare `…_PORT` counts only with Kubernetes' own kind of value (`tcp://10.0.0.1:8000`). With a number
+/// it is a person's mistake, which is told.
 pub(super) fn is_of_a_service(name: &str, value: &str) -> bool {
     let Some(rest) = name.strip_prefix("REVEILLE") else {
         return false;

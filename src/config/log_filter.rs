@@ -1,8 +1,9 @@
 //! The filter of the log, read more strictly than `tracing-subscriber` reads it.
 //!
-//! There a word that is no level names a target whose lines are then the only ones: with `warning`,
-//! or with `info, reveille=debug` and its blank, a service would run without a log. Here a bare word
-//! must be a level, blanks do not count, and whatever no part of the filter names has its errors logged.
+//! There a word that is not a level names a target, whose lines are then the only ones. So a service
+//! would run without a log with `warning`, or with `info, reveille=debug` and its blank. Here a bare
+//! word must be a level, and blanks do not count. A target that the filter does not name has its errors
+//! logged.
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;

@@ -142,8 +142,8 @@ settings! {
         /// Whoever kills the process (systemd, Docker, Kubernetes) has to wait longer than this.
         shutdown_grace "shutdown_grace_seconds": Duration = Duration::from_secs(25), 0 to 86_400;
         /// How long requests are still answered after SIGTERM, beside the grace period and no longer
-        /// than it. Meanwhile /readyz says 503, so that balancers send no more before the port is
-        /// closed. 0 after Ctrl-C, and where only this machine is listened to.
+        /// than it. Meanwhile /readyz says 503, so that balancers turn away before the port is closed.
+        /// 0 after Ctrl-C, and where only this machine is listened to.
         shutdown_delay "shutdown_delay_seconds": Duration = Duration::from_secs(5), 0 to 3600;
     }
     "Noticing death" {
@@ -151,8 +151,9 @@ settings! {
         heartbeat "heartbeat_seconds": Duration = Duration::from_secs(3), 0.05 to 60;
         /// After how long a silence its jobs are given to others: at least three heartbeats.
         lost_after "lost_after_seconds": Duration = Duration::from_secs(10), 0.15 to 3600;
-        /// What an instance does with its running jobs while it cannot say that it is alive, a second before
-        /// others may run them: stop tells them to stop, run lets them go on, so that they may run twice.
+        /// What an instance does with its running jobs while it cannot say that it is alive: stop tells
+        /// them to stop, run lets them go on, so that they may run twice. They are stopped a second before
+        /// others may run them, or a fifth of lost_after_seconds if that is less.
         on_lost_heartbeat "on_lost_heartbeat": OnLostHeartbeat = OnLostHeartbeat::Stop;
         /// How many times a job may take its process down before it fails as `worker_lost`.
         crash_budget "crash_budget": u32 = 3, 3 to 100;
