@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use reveille::{Context, Handler, Json, TaskError};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use crate::harness::http::Http;
 use crate::harness::look::{all_end, value};
@@ -74,8 +75,15 @@ async fn a_paused_queue_starts_nothing_and_resuming_it_wakes_every_instance() {
     assert_eq!(http.post("/queues/mail/resume", &json!({})).await.status, 200);
 }
 
-/// Tells when it starts.
-struct Starts(Arc<Mutex<Vec<Instant>>>);
+/// How many jobs may start on an instance before the pause is answered. Else a slow answer finds all of them done.
+const STARTS: usize = 4_000;
+
+/// Tells when it starts, and ends while there are permits.
+#[derive(Clone)]
+struct Starts {
+    times: Arc<Mutex<Vec<Instant>>>,
+    gate: Arc<Semaphore>,
+}
 
 impl Handler for Starts {
     const NAME: &'static str = "starts";
@@ -83,7 +91,9 @@ impl Handler for Starts {
     type Output = ();
 
     async fn run(&self, _: Context, _: Json) -> Result<(), TaskError> {
-        self.0.lock().unwrap().push(Instant::now());
+        self.times.lock().unwrap().push(Instant::now());
+        // An error says that the gate was opened for good.
+        let _ = self.gate.acquire().await.map(|permit| permit.forget());
         Ok(())
     }
 }
@@ -91,27 +101,29 @@ impl Handler for Starts {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_starts_here_once_a_pause_is_answered_nor_elsewhere_a_second_later() {
     let database = harness::database().await;
-    let starts = [Arc::default(), Arc::default()];
+    let starts =
+        [(); 2].map(|()| Starts { times: Arc::default(), gate: Arc::new(Semaphore::new(STARTS)) });
     let mut services = Vec::new();
     for starts in &starts {
         let builder = reveille::Reveille::builder().database_url(database.url()).workers(2);
-        let builder = builder.listen(([127, 0, 0, 1], 0)).task(Starts(Arc::clone(starts)));
+        let builder = builder.listen(([127, 0, 0, 1], 0)).task(starts.clone());
         services.push(builder.start().await.unwrap());
     }
     let http = Http::new(&format!("http://{}", services[0].address().unwrap()));
     let jobs = vec![json!({"task": "starts", "payload": 1}); 10_000];
     assert_eq!(http.post("/jobs/batch", &json!(jobs)).await.status, 201);
-    let count = |nth: usize| starts[nth].lock().unwrap().len();
+    let count = |nth: usize| starts[nth].times.lock().unwrap().len();
     eventually("both are at work", SOON, async || count(0) > 300 && count(1) > 300).await;
     assert_eq!(http.post("/queues/default/pause", &json!({})).await.status, 200);
     let (answered, here) = (Instant::now(), count(0));
+    starts.iter().for_each(|it| it.gate.close());
     // What was claimed goes back.
     eventually("nothing is held", SOON, async || {
         http.get("/queues/default").await.body["counts"]["processing"] == 0
     })
     .await;
     assert_eq!(count(0), here, "jobs started here after the answer");
-    let last = starts[1].lock().unwrap().iter().max().copied().unwrap();
+    let last = starts[1].times.lock().unwrap().iter().max().copied().unwrap();
     assert!(last < answered + Duration::from_secs(1), "{:?}", last - answered);
     assert!(count(0) + count(1) < 10_000, "all had run: this proves nothing");
     for service in services {

@@ -1,10 +1,10 @@
 //! The port answers before the database does.
 
-use std::net::TcpListener;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::json;
+use tokio::net::TcpSocket;
 
 use crate::harness::http::{Http, answer};
 use crate::harness::proxy::Mode;
@@ -13,9 +13,14 @@ use crate::harness::{self, Service, eventually};
 const SOON: Duration = Duration::from_secs(20);
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-/// An address that was free a moment ago: the line that tells the service's own comes only when it is ready.
-fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+/// An address that nobody else gets while the socket lives: the line that tells the service's own comes only when
+/// it is ready. On Linux one socket may listen beside another that is bound only, if both reuse addresses.
+fn kept_address() -> (TcpSocket, String) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = socket.local_addr().unwrap().to_string();
+    (socket, address)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -24,7 +29,7 @@ async fn while_the_database_is_down_at_the_start_the_port_answers_and_the_api_sa
     for mode in [Mode::Reset, Mode::Blackhole] {
         let proxy = database.proxy().await;
         proxy.set(mode);
-        let address = free_address();
+        let (_kept, address) = kept_address();
         let service = Service::on(proxy.url())
             .env("REVEILLE_LISTEN", &address)
             .env("REVEILLE_AUTH_TOKENS", TOKEN)
@@ -68,7 +73,7 @@ async fn a_service_that_waits_for_its_database_leaves_when_it_is_told_to() {
     let database = harness::database().await;
     let proxy = database.proxy().await;
     proxy.set(Mode::Blackhole);
-    let address = free_address();
+    let (_kept, address) = kept_address();
     let mut service = Service::on(proxy.url()).env("REVEILLE_LISTEN", &address).spawn().await;
     let http = Http::new(&format!("http://{address}"));
     eventually("the port is bound", SOON, async || {

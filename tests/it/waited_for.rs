@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::net::TcpSocket;
 
 use crate::harness::{self, Service, TestDatabase};
 
@@ -46,10 +47,10 @@ async fn what_no_waiting_mends_ends_it_with_advice() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_waited_for_is_told_again_with_host_and_port() {
-    // Nothing listens there.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
+    // Nothing listens there, and nobody else can while the socket is bound.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let port = socket.local_addr().unwrap().port();
     let service = Service::on(&format!("postgres://me:hush@127.0.0.1:{port}/jobs")).spawn().await;
     service.logged(&format!("127.0.0.1:{port}"), SOON).await;
     let again = async || {
