@@ -20,29 +20,34 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOpti
 use serde::Serialize;
 
 use super::Services;
+use super::members::Items;
 use super::problem::Problem;
+use super::room::{Held, Room};
 use crate::job::json::{JsonFault, MAX_DEPTH, checked_within};
 use crate::job::submission::FieldError;
 
 const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
-/// How long a body may take; [`super::edge`] puts its own figure into each request.
+/// How long a body may take; [`super::edge`] puts its own terms into each request.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// A batch is an array of objects that hold payloads.
 const ENVELOPE_DEPTH: u32 = 2;
 /// Larger bodies are read off the threads that serve connections: a millisecond there is a millisecond for everybody.
 const BLOCKING_FROM: usize = 512 * 1024;
 
-/// The deadline of this request's body, in its extensions.
-#[derive(Debug, Clone, Copy)]
-pub struct BodyDeadline(pub Duration);
+/// What holds for the body of a request, in its extensions.
+#[derive(Debug, Clone)]
+pub struct BodyTerms {
+    pub within: Duration,
+    pub room: Room,
+}
 
 /// A type that reads itself from the text of a body.
 pub trait FromBody: Type + Sized + 'static {
     /// Bytes that the body may have.
     const LIMIT: usize = 1024 * 1024;
-    /// Whether `application/x-ndjson` is read too, through [`FromBody::from_lines`].
-    const LINES: bool = false;
+    /// How many lines `application/x-ndjson` may have; `None`: it is not read.
+    const LINES: Option<usize> = None;
 
     /// Reads a text that has passed the JSON check, nested up to two levels deeper than a payload may be. `now` is the
     /// database's time.
@@ -56,14 +61,14 @@ pub trait FromBody: Type + Sized + 'static {
     ///
     /// # Errors
     /// As [`FromBody::from_body`].
-    fn from_lines(lines: &[&str], now: DateTime<Utc>) -> Result<Self, Vec<FieldError>> {
-        Self::from_body(&format!("[{}]", lines.join(",")), now)
+    fn from_items(items: &Items<'_>, now: DateTime<Utc>) -> Result<Self, Vec<FieldError>> {
+        Self::from_body(&format!("[{}]", items.first.join(",")), now)
     }
 }
 
-/// A request body.
+/// A request body, and the room that it holds until it is no longer in memory.
 #[derive(Debug)]
-pub struct Read<T>(pub T);
+pub struct Read<T>(pub T, pub Held);
 
 impl<'a, T: FromBody> ApiExtractor<'a> for Read<T> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
@@ -86,7 +91,7 @@ impl<'a, T: FromBody> ApiExtractor<'a> for Read<T> {
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         let lines = is_lines::<T>(request)?;
-        let bytes = receive(request, body.take()?, T::LIMIT).await?;
+        let (bytes, held) = receive(request, body.take()?, T::LIMIT).await?;
         if bytes.trim_ascii().is_empty() {
             let detail = "The body is empty. Send a JSON document.";
             return Err(Problem::bad_request("empty_body", detail).into());
@@ -100,7 +105,7 @@ impl<'a, T: FromBody> ApiExtractor<'a> for Read<T> {
         } else {
             read()
         };
-        Ok(Self(value?))
+        Ok(Self(value?, held))
     }
 }
 
@@ -121,27 +126,33 @@ fn is_lines<T: FromBody>(request: &Request) -> Result<bool, Problem> {
         .map(|charset| charset.trim_matches('"'));
     let json = media_type == JSON
         || media_type.starts_with("application/") && media_type.ends_with("+json");
-    let lines = T::LINES && media_type == NDJSON;
+    let lines = T::LINES.is_some() && media_type == NDJSON;
     if (json || lines) && matches!(charset, None | Some("utf-8" | "utf8" | "us-ascii")) {
         return Ok(lines);
     }
     let found = if content_type.is_empty() { "no Content-Type" } else { "another Content-Type" };
-    let also = if T::LINES { " or `application/x-ndjson`" } else { "" };
+    let also = if T::LINES.is_some() { " or `application/x-ndjson`" } else { "" };
     Err(Problem::unsupported_media_type(format!(
         "The request has {found}. Send UTF-8 with `Content-Type: application/json`{also}."
     )))
 }
 
 /// The bytes of the body, at most `limit`, before the deadline.
-async fn receive(request: &Request, body: poem::Body, limit: usize) -> Result<Vec<u8>, Problem> {
+async fn receive(
+    request: &Request,
+    body: poem::Body,
+    limit: usize,
+) -> Result<(Vec<u8>, Held), Problem> {
     let mut chunks = Box::pin(body.into_bytes_stream());
     let declared =
         request.header(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
-    if declared.is_some_and(|length| length > limit as u64) {
+    let most = declared.map_or(limit, |length| usize::try_from(length).unwrap_or(usize::MAX));
+    if most > limit {
         return Err(Problem::too_large(limit));
     }
-    let deadline = request.data::<BodyDeadline>().map_or(DEADLINE, |deadline| deadline.0);
-    let mut bytes = Vec::new();
+    let terms = request.data::<BodyTerms>();
+    let deadline = terms.map_or(DEADLINE, |terms| terms.within);
+    let (mut bytes, mut held) = (Vec::new(), Held::default());
     let arrived = tokio::time::timeout(deadline, async {
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(|_| {
@@ -150,15 +161,24 @@ async fn receive(request: &Request, body: poem::Body, limit: usize) -> Result<Ve
                     "The connection ended before the body did. Send it again.",
                 )
             })?;
-            if bytes.len() + chunk.len() > limit {
+            let length = bytes.len() + chunk.len();
+            if length > limit {
                 return Err(Problem::too_large(limit));
+            }
+            if let Some(terms) = terms {
+                // Half of the time, so that the rest of a body that is refused can still be drained.
+                let covered = held.cover(&terms.room, length, most, deadline / 2).await?;
+                if length > bytes.capacity() && covered > BLOCKING_FROM {
+                    // As much as is covered, rather than twice as much while the buffer grows.
+                    bytes.reserve_exact(covered - bytes.len());
+                }
             }
             bytes.extend_from_slice(&chunk);
         }
         Ok(())
     });
     match arrived.await {
-        Ok(Ok(())) => Ok(bytes),
+        Ok(Ok(())) => Ok((bytes, held)),
         Ok(Err(problem)) => Err(problem),
         Err(_) => Err(Problem::request_timeout(deadline.as_secs_f64())),
     }
@@ -170,21 +190,22 @@ fn read_text<T: FromBody>(bytes: &[u8], now: DateTime<Utc>) -> Result<T, Problem
 }
 
 fn read_lines<T: FromBody>(bytes: &[u8], now: DateTime<Utc>) -> Result<T, Problem> {
-    let mut lines = Vec::new();
+    let mut lines = Items::default();
     for line in
         bytes.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty())
     {
-        lines.push(checked(line).map_err(|fault| JsonFault {
-            pointer: format!("/{}{}", lines.len(), fault.pointer),
+        let line = checked(line).map_err(|fault| JsonFault {
+            pointer: format!("/{}{}", lines.count, fault.pointer),
             message: format!(
                 "Line {} (blank ones not counted): {}",
-                lines.len() + 1,
+                lines.count + 1,
                 fault.message
             ),
             ..fault
-        })?);
+        })?;
+        lines.add(line, T::LINES.unwrap_or_default());
     }
-    T::from_lines(&lines, now).map_err(Problem::invalid)
+    T::from_items(&lines, now).map_err(Problem::invalid)
 }
 
 fn checked(bytes: &[u8]) -> Result<&str, JsonFault> {

@@ -2,28 +2,24 @@
 //!
 //! ```
 //! # use reveille::api::fields::Fields;
-//! let mut fields = Fields::parse(r#"{"queue": "mail", "priorty": 3}"#, "").unwrap();
+//! let known = &["queue", "priority"];
+//! let mut fields = Fields::parse(r#"{"queue": "mail", "priorty": 3}"#, "", known).unwrap();
 //! let queue = fields.string("queue");
 //! let priority = fields.integer("priority");
-//! let errors = fields.finish(&["queue", "priority"]);
+//! let errors = fields.finish();
 //! assert_eq!(errors[0].pointer, "/priorty"); // with "did you mean `priority`?"
 //! ```
 
-use std::borrow::Cow;
-use std::fmt;
-
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::members::{Items, Members};
 use crate::job::json::Json;
 use crate::job::json::number::{Whole, whole};
 use crate::job::moment;
 use crate::job::submission::FieldError;
 
-/// Unknown members beyond this are not listed one by one.
-const MAX_UNKNOWN: usize = 50;
 /// Names are the caller's and can be as long as a body; in messages and pointers they are cut.
 const MAX_NAME_CHARS: usize = 64;
 
@@ -31,32 +27,38 @@ const MAX_NAME_CHARS: usize = 64;
 ///
 /// The take-methods answer `None` for a member that is absent, `null` (but [`Fields::json`]) or wrong; the last is noted.
 pub struct Fields<'a> {
-    members: Vec<(Cow<'a, str>, &'a RawValue)>,
+    members: Members<'a>,
     at: String,
+    known: &'static [&'static str],
     errors: Vec<FieldError>,
 }
 
 impl<'a> Fields<'a> {
-    /// Splits the object in `text`, which has passed the JSON check. `at` is its own JSON pointer, `/3` in a batch.
+    /// Splits the object in `text`, which has passed the JSON check. `at` is its own JSON pointer, `/3` in a batch;
+    /// `known` are the names that its members may have.
     ///
     /// # Errors
     /// When `text` is another value than an object.
-    pub fn parse(text: &'a str, at: &str) -> Result<Self, FieldError> {
-        let members = serde_json::from_str::<Members<'a>>(text).map_err(|_| FieldError {
+    pub fn parse(
+        text: &'a str,
+        at: &str,
+        known: &'static [&'static str],
+    ) -> Result<Self, FieldError> {
+        let members = Members::read(text, known).ok_or_else(|| FieldError {
             pointer: at.into(),
             code: "wrong_type",
             message: format!("Expected an object, found {}.", kind(text)),
         })?;
-        Ok(Self { members: members.0, at: at.into(), errors: Vec::new() })
+        Ok(Self { members, at: at.into(), known, errors: Vec::new() })
     }
 
     pub fn has(&self, name: &str) -> bool {
-        self.members.iter().any(|(member, _)| member == name)
+        self.members.of(name).next().is_some()
     }
 
     /// Whether the member is there and not `null`.
     pub fn gives(&self, name: &str) -> bool {
-        self.members.iter().any(|(member, value)| member == name && value.get() != "null")
+        self.members.of(name).any(|value| value.get() != "null")
     }
 
     /// Notes `missing_field` unless the member is there; `null` counts as there.
@@ -108,19 +110,27 @@ impl<'a> Fields<'a> {
         None
     }
 
-    /// The strings of an array. What is no string there is noted, and empty in the answer, so that the others keep their
-    /// places.
-    pub fn strings(&mut self, name: &str) -> Option<Vec<String>> {
-        let items: Vec<&RawValue> = self.read(name, "an array of strings")?;
-        let mut strings = Vec::with_capacity(items.len());
-        for (nth, item) in items.iter().enumerate() {
-            let string = serde_json::from_str(item.get());
+    /// The strings of an array that may have `most`. An item of another type is noted, and empty in the answer, so that
+    /// the others keep their places. Of a longer array the answer has one item more, which is empty, and the rest is not
+    /// looked at.
+    pub fn strings(&mut self, name: &str, most: usize) -> Option<Vec<String>> {
+        let text = self.present(name)?;
+        let Some(items) = Items::of(text, most) else {
+            self.wrong_type(name, "an array of strings", text);
+            return None;
+        };
+        let mut strings = Vec::with_capacity(items.first.len() + 1);
+        for (nth, item) in items.first.iter().enumerate() {
+            let string = serde_json::from_str(item);
             if string.is_err() {
                 let pointer = format!("{}/{}/{nth}", self.at, escape(&cut(name)));
-                let message = format!("Expected a string, found {}.", kind(item.get()));
+                let message = format!("Expected a string, found {}.", kind(item));
                 self.errors.push(FieldError::new(pointer, "wrong_type", message));
             }
             strings.push(string.unwrap_or_default());
+        }
+        if items.count > most {
+            strings.push(String::new());
         }
         Some(strings)
     }
@@ -153,23 +163,16 @@ impl<'a> Fields<'a> {
         self.present(name)
     }
 
-    /// Everything that is wrong, members that are not in `known` included.
-    pub fn finish(mut self, known: &[&str]) -> Vec<FieldError> {
-        let unknown: Vec<_> =
-            self.members.iter().filter(|(name, _)| !known.contains(&&**name)).collect();
-        let more = unknown.len().saturating_sub(MAX_UNKNOWN);
-        let names: Vec<String> =
-            unknown.into_iter().take(MAX_UNKNOWN).map(|(name, _)| cut(name)).collect();
+    /// Everything that is wrong, members of unknown names included.
+    pub fn finish(mut self) -> Vec<FieldError> {
+        let (known, more) = (self.known, self.members.more_unknown());
+        let names: Vec<String> = self.members.unknown(known).map(cut).collect();
         for name in names {
             self.refuse(&name, "unknown_field", unknown_message(&name, known));
         }
         if more > 0 {
             let message = format!("{more} more unknown fields.");
-            self.errors.push(FieldError {
-                pointer: self.at.clone(),
-                code: "unknown_field",
-                message,
-            });
+            self.errors.push(FieldError::new(self.at.as_str(), "unknown_field", message));
         }
         self.errors
     }
@@ -195,10 +198,11 @@ impl<'a> Fields<'a> {
 
     /// The member, noted as a duplicate when it is there more than once: which one was meant, nobody can tell.
     fn take(&mut self, name: &str) -> Option<&'a RawValue> {
-        let mut found =
-            self.members.iter().filter(|(member, _)| member == name).map(|(_, value)| *value);
-        let first = found.next()?;
-        if found.next().is_some() {
+        let (first, second) = {
+            let mut found = self.members.of(name);
+            (found.next()?, found.next())
+        };
+        if second.is_some() {
             self.refuse(
                 name,
                 "duplicate_field",
@@ -253,35 +257,6 @@ fn cut(name: &str) -> String {
     name.chars().take(MAX_NAME_CHARS).collect()
 }
 
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-#[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-
-        impl<'de> Visitor<'de> for Object {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some((Name(name), value)) = map.next_entry()? {
-                    members.push((name, value));
-                }
-                Ok(Members(members))
-            }
-        }
-
-        deserializer.deserialize_map(Object)
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -294,27 +269,29 @@ mod tests {
     #[test]
     fn reads_what_is_there() {
         let text = r#"{"s":"\u00e9","i":-3,"n":1.5,"b":true,"t":"2030-01-31T08:00:00+02:00","a":["x"],"p":{"k": 1.10},"z":null,"q":null}"#;
-        let mut fields = Fields::parse(text, "").unwrap();
+        let mut fields =
+            Fields::parse(text, "", &["s", "i", "n", "b", "t", "a", "p", "z", "q"]).unwrap();
         assert_eq!(fields.string("s").as_deref(), Some("é"));
         assert_eq!(
             (fields.integer("i"), fields.number("n"), fields.boolean("b")),
             (Some(-3), Some(1.5), Some(true))
         );
         assert_eq!(fields.timestamp("t").unwrap().to_rfc3339(), "2030-01-31T06:00:00+00:00");
-        assert_eq!(fields.strings("a"), Some(vec!["x".into()]));
+        assert_eq!(fields.strings("a", 2), Some(vec!["x".into()]));
         assert_eq!(fields.json("p").unwrap().as_str(), r#"{"k": 1.10}"#);
         assert_eq!(fields.json("z").unwrap().as_str(), "null");
         assert_eq!(
             (fields.string("q"), fields.raw("q"), fields.string("absent")),
             (None, None, None)
         );
-        assert_eq!(fields.finish(&["s", "i", "n", "b", "t", "a", "p", "z", "q"]), []);
+        assert_eq!(fields.finish(), []);
     }
 
     #[test]
     fn notes_everything_that_is_wrong() {
         let text = r#"{"s":1,"i":1.5,"big":99999999999999999999,"t":"tomorrow","a":["x",1],"d":1,"d":2,"prioritty":1,"a/b":0}"#;
-        let mut fields = Fields::parse(text, "/3").unwrap();
+        let known = &["s", "i", "big", "t", "a", "d", "priority"];
+        let mut fields = Fields::parse(text, "/3", known).unwrap();
         assert!(
             fields.string("s").is_none()
                 && fields.integer("i").is_none()
@@ -322,11 +299,11 @@ mod tests {
         );
         assert!(
             fields.timestamp("t").is_none()
-                && fields.strings("a") == Some(vec!["x".into(), String::new()])
+                && fields.strings("a", 2) == Some(vec!["x".into(), String::new()])
                 && fields.integer("d").is_none()
         );
         fields.require("payload");
-        let errors = fields.finish(&["s", "i", "big", "t", "a", "d", "priority"]);
+        let errors = fields.finish();
         let expected = [
             ("/3/s", "wrong_type"),
             ("/3/i", "wrong_type"),
@@ -345,24 +322,24 @@ mod tests {
     #[test]
     fn a_payload_counts_its_own_depth() {
         let deep = |n: usize| format!(r#"{{"payload":{}{}}}"#, "[".repeat(n), "]".repeat(n));
-        assert!(Fields::parse(&deep(64), "").unwrap().json("payload").is_some());
+        assert!(Fields::parse(&deep(64), "", &["payload"]).unwrap().json("payload").is_some());
         let text = deep(65);
-        let mut fields = Fields::parse(&text, "/0").unwrap();
+        let mut fields = Fields::parse(&text, "/0", &["payload"]).unwrap();
         assert!(fields.json("payload").is_none());
-        let errors = fields.finish(&["payload"]);
+        let errors = fields.finish();
         assert_eq!(codes(&errors), [(&*format!("/0/payload{}", "/0".repeat(64)), "too_deep")]);
     }
 
     #[test]
     fn refuses_other_values_and_bounds_what_it_repeats() {
-        let error = Fields::parse("[1]", "/7").err().unwrap();
+        let error = Fields::parse("[1]", "/7", &[]).err().unwrap();
         assert_eq!(
             (&*error.pointer, error.code, &*error.message),
             ("/7", "wrong_type", "Expected an object, found an array.")
         );
         let many: Vec<String> = (0..60).map(|i| format!("\"{}{i}\":0", "é".repeat(1000))).collect();
-        let errors =
-            Fields::parse(&format!("{{{}}}", many.join(",")), "").unwrap().finish(&["task"]);
+        let text = format!("{{{}}}", many.join(","));
+        let errors = Fields::parse(&text, "", &["task"]).unwrap().finish();
         assert_eq!(errors.len(), 51);
         assert!(errors.iter().all(|error| error.pointer.len() < 200 && error.message.len() < 300));
     }

@@ -16,8 +16,8 @@ use super::request;
 use crate::job::json::JsonFault;
 use crate::job::submission::FieldError;
 
-/// More than this nobody reads, and a hostile body could ask for millions.
-const MAX_ERRORS: usize = 10_000;
+/// More than this nobody reads, and a hostile body could ask for millions. Who collects errors stops there.
+pub(super) const MAX_ERRORS: usize = 10_000;
 
 /// An answer that is an error. One pointer wide, so that a `Result` with it stays small.
 #[derive(Debug, Clone)]
@@ -165,6 +165,9 @@ impl Problem {
     pub fn invalid(errors: Vec<FieldError>) -> Self {
         let detail = match &errors[..] {
             [only] => only.message.clone(),
+            many if many.len() >= MAX_ERRORS => format!(
+                "At least {MAX_ERRORS} things are wrong with the request; `errors` lists the first."
+            ),
             many => {
                 format!("{} things are wrong with the request; `errors` lists them.", many.len())
             }

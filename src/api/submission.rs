@@ -6,13 +6,15 @@ use chrono::{DateTime, Utc};
 use poem_openapi::registry::{MetaSchemaRef, Registry};
 use poem_openapi::types::{Example, Type};
 use poem_openapi::{Enum, Object};
-use serde_json::value::RawValue;
 
 use super::body::FromBody;
-use super::fields::Fields;
+use super::fields::{Fields, kind};
+use super::members::Items;
+use super::problem::MAX_ERRORS;
 use crate::job::json::Json;
 use crate::job::submission::{
-    BATCH_MOST, FieldError, NewJob, Submission, TOGETHER, conflicting_start, policy_without_key,
+    BATCH_MOST, FieldError, MOST_TAGS, NewJob, PAYLOAD_BYTES_MOST, Submission, TOGETHER, TOO_MANY,
+    conflicting_start, policy_without_key,
 };
 
 const KNOWN: &[&str] = &[
@@ -139,8 +141,9 @@ described_as!(SubmissionBody, JobCreate);
 described_as!(BatchBody, Vec<JobCreate>);
 
 impl FromBody for SubmissionBody {
-    // Room for the other fields beside a payload of 1 MiB.
-    const LIMIT: usize = 1024 * 1024 + 16 * 1024;
+    // A payload counts as it is written out, and six bytes of `\u0041` are one then. Blanks do not
+    // count at all, and the other fields need room too.
+    const LIMIT: usize = 6 * PAYLOAD_BYTES_MOST + 16 * 1024;
 
     fn from_body(text: &str, now: DateTime<Utc>) -> Result<Self, Vec<FieldError>> {
         read(text, "", now).map(Self)
@@ -149,32 +152,35 @@ impl FromBody for SubmissionBody {
 
 impl FromBody for BatchBody {
     const LIMIT: usize = 32 * 1024 * 1024;
-    const LINES: bool = true;
+    const LINES: Option<usize> = Some(BATCH_MOST);
 
     fn from_body(text: &str, now: DateTime<Utc>) -> Result<Self, Vec<FieldError>> {
-        let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(text) else {
-            let message =
-                format!("Expected an array of jobs, found {}.", super::fields::kind(text));
+        let Some(items) = Items::of(text, BATCH_MOST) else {
+            let message = format!("Expected an array of jobs, found {}.", kind(text));
             return Err(vec![FieldError::new("", "wrong_type", message)]);
         };
-        let texts: Vec<&str> = items.into_iter().map(RawValue::get).collect();
-        Self::from_lines(&texts, now)
+        Self::from_items(&items, now)
     }
 
-    fn from_lines(lines: &[&str], now: DateTime<Utc>) -> Result<Self, Vec<FieldError>> {
-        if !(1..=BATCH_MOST).contains(&lines.len()) {
+    fn from_items(items: &Items<'_>, now: DateTime<Utc>) -> Result<Self, Vec<FieldError>> {
+        if !(1..=BATCH_MOST).contains(&items.count) {
             let message = format!(
                 "A batch has 1 to {BATCH_MOST} jobs, this one {}. Split a longer list into several calls.",
-                lines.len()
+                items.count
             );
             return Err(vec![FieldError::new("", "batch_size", message)]);
         }
-        let mut jobs = Vec::with_capacity(lines.len());
+        let mut jobs = Vec::with_capacity(items.count);
         let mut errors = Vec::new();
-        for (nth, text) in lines.iter().enumerate() {
+        for (nth, text) in items.first.iter().enumerate() {
             match read(text, &format!("/{nth}"), now) {
-                Ok(job) => jobs.push(job),
+                // Of a batch that is refused nothing is kept.
+                Ok(job) if errors.is_empty() => jobs.push(job),
+                Ok(_) => {}
                 Err(more) => errors.extend(more),
+            }
+            if errors.len() >= MAX_ERRORS {
+                break;
             }
         }
         if errors.is_empty() { Ok(Self(jobs)) } else { Err(errors) }
@@ -183,7 +189,7 @@ impl FromBody for BatchBody {
 
 /// The submission in `text`, or everything that is wrong with it: what cannot be read, and what the rule book says of the rest.
 fn read(text: &str, at: &str, now: DateTime<Utc>) -> Result<Submission, Vec<FieldError>> {
-    let mut fields = Fields::parse(text, at).map_err(|error| vec![error])?;
+    let mut fields = Fields::parse(text, at, KNOWN).map_err(|error| vec![error])?;
     let job = NewJob {
         payload: fields.json("payload").map(Ok),
         task: fields.string("task"),
@@ -193,13 +199,13 @@ fn read(text: &str, at: &str, now: DateTime<Utc>) -> Result<Submission, Vec<Fiel
         delay_seconds: fields.number("delay_seconds"),
         max_attempts: fields.integer("max_attempts"),
         timeout_seconds: fields.number("timeout_seconds"),
-        tags: fields.strings("tags").unwrap_or_default(),
+        tags: fields.strings("tags", MOST_TAGS).unwrap_or_default(),
         unique_key: fields.string("unique_key"),
         on_conflict: fields.string("on_conflict"),
     };
     let conflict = fields.gives("run_at") && fields.gives("delay_seconds");
     let keyless = fields.gives("on_conflict") && !fields.gives("unique_key");
-    let mut errors = fields.finish(KNOWN);
+    let mut errors = fields.finish();
     let unread: Vec<String> = errors.iter().map(|error| error.pointer.clone()).collect();
     let told = |pointer: &str| {
         unread.iter().any(|one| {
@@ -212,7 +218,7 @@ fn read(text: &str, at: &str, now: DateTime<Utc>) -> Result<Submission, Vec<Fiel
         // A field that could not be read is absent to the rule book. Which fields go together is told here, of all that are there.
         Err(more) => errors.extend(more.into_iter().filter_map(|error| {
             let pointer = format!("{at}{}", error.pointer);
-            let told = told(&pointer) || TOGETHER.contains(&error.code);
+            let told = told(&pointer) && error.code != TOO_MANY || TOGETHER.contains(&error.code);
             (!told).then_some(FieldError { pointer, ..error })
         })),
     }
@@ -222,4 +228,41 @@ fn read(text: &str, at: &str, now: DateTime<Utc>) -> Result<Submission, Vec<Fiel
         FieldError { pointer, ..error }
     }));
     Err(errors)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_more_tags_than_a_job_may_have_the_first_are_told_and_the_others_counted() {
+        let refused = |tag: &str| {
+            let body = format!(r#"{{"payload":1,"tags":[{}]}}"#, vec![tag; 60_000].join(","));
+            let errors = SubmissionBody::from_body(&body, Utc::now()).unwrap_err();
+            errors.into_iter().map(|error| (error.pointer, error.code)).collect::<Vec<_>>()
+        };
+        for (tag, code) in [("1", "wrong_type"), ("\"\"", "invalid_length")] {
+            let mut expected: Vec<_> =
+                (0..MOST_TAGS).map(|nth| (format!("/tags/{nth}"), code)).collect();
+            expected.push(("/tags".into(), "too_many"));
+            let mut found = refused(tag);
+            found.sort();
+            expected.sort();
+            assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn a_batch_is_read_until_it_has_the_most_errors_that_are_told() {
+        let wrong = r#"{"payload":1,"tags":[1,1,1,1,1,1,1,1,1,1]}"#;
+        let body = format!("[{}]", vec![wrong; BATCH_MOST].join(","));
+        let errors = BatchBody::from_body(&body, Utc::now()).unwrap_err();
+        assert_eq!(errors.len(), MAX_ERRORS);
+        let told = format!("{:?}", crate::api::problem::Problem::invalid(errors));
+        assert!(told.contains("At least 10000 things are wrong"));
+        let line = Items { first: vec!["{}"], count: BATCH_MOST + 1 };
+        let errors = BatchBody::from_items(&line, Utc::now()).unwrap_err();
+        assert!(errors.len() == 1 && errors[0].message.contains("this one 10001"), "{errors:?}");
+    }
 }

@@ -49,6 +49,9 @@ impl FieldError {
 /// The codes of [`conflicting_start`] and [`policy_without_key`].
 pub const TOGETHER: [&str; 2] = ["conflicting_fields", "requires_unique_key"];
 
+/// The code of a list that is too long, whatever its items are.
+pub const TOO_MANY: &str = "too_many";
+
 /// A job has a time to start at and a delay.
 pub fn conflicting_start() -> FieldError {
     let message = "give run_at or delay_seconds, not both";
@@ -253,9 +256,10 @@ impl NewJob {
 
     fn check_tags(&self, faults: &mut Faults) {
         if self.tags.len() > MOST_TAGS {
-            faults.add("/tags", "too_many", "a job has at most 20 tags");
+            faults.add("/tags", TOO_MANY, "a job has at most 20 tags");
         }
-        for (nth, tag) in self.tags.iter().enumerate() {
+        // A list of more is wrong as a whole: to note each of a million would fill the memory.
+        for (nth, tag) in self.tags.iter().take(MOST_TAGS).enumerate() {
             if !(1..=64).contains(&tag.chars().count()) {
                 faults.add(
                     format!("/tags/{nth}"),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::connection::Server;
-use super::places::{Place, Places};
+use super::places::{Entry, Places};
 use crate::supervise::Inbox;
 
 /// How long nothing is accepted after the process has run out of something. Long enough to cost no CPU, short enough to
@@ -33,10 +33,10 @@ pub(super) async fn accept_all(listener: Inbox<impl Accept>, places: Places, ser
     let mut full = Report::default();
     let mut failed = Report::default();
     loop {
-        // The place comes before the connection: one that finds none waits in the kernel's queue, and costs nothing.
-        let place = place(&places, &mut full).await;
+        // A connection that may not come in yet waits in the kernel's queue, and costs nothing.
+        let entry = entry(&places, &mut full).await;
         match listener.accept().await {
-            Ok((socket, peer)) => server.clone().spawn(socket, peer, place),
+            Ok((socket, peer)) => server.clone().spawn(socket, peer, places.place(entry)),
             // The client gave up before it was its turn.
             Err(error) if is_about_the_client(&error) => {}
             Err(error) => {
@@ -50,7 +50,7 @@ pub(super) async fn accept_all(listener: Inbox<impl Accept>, places: Places, ser
     }
 }
 
-async fn place(places: &Places, full: &mut Report) -> Place {
+async fn entry(places: &Places, full: &mut Report) -> Entry {
     if places.are_full() {
         full.say(|| {
             tracing::warn!(
@@ -59,7 +59,7 @@ async fn place(places: &Places, full: &mut Report) -> Place {
             );
         });
     }
-    places.take().await
+    places.entry().await
 }
 
 fn is_about_the_client(error: &io::Error) -> bool {

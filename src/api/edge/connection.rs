@@ -27,7 +27,8 @@ use super::inlet::Inlet;
 use super::places::Place;
 use super::watch::{Watch, Watched, WatchedBody};
 use super::{Crowded, EdgeLimits, Stages};
-use crate::api::body::BodyDeadline;
+use crate::api::body::BodyTerms;
+use crate::api::room::Room;
 
 /// Enough for any sensible head; hyper answers 431 beyond.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -41,6 +42,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 pub(super) struct Server {
     app: BoxEndpoint<'static, Response>,
     limits: EdgeLimits,
+    room: Room,
     http: auto::Builder<Tasks>,
     tasks: Tasks,
     stages: Stages,
@@ -67,7 +69,8 @@ impl Server {
             .max_header_list_size(MAX_HEAD_BYTES as u32)
             .keep_alive_interval(HTTP2_PING_EVERY)
             .keep_alive_timeout(HTTP2_PING_TIMEOUT);
-        Self { app, limits, http, tasks, stages }
+        let room = Room::new(limits.bodies);
+        Self { app, limits, room, http, tasks, stages }
     }
 
     pub(super) fn tasks(&self) -> &Tasks {
@@ -101,6 +104,7 @@ impl Server {
             // An error here is the client's: it went away, or spoke something else than HTTP.
             _ = connection.as_mut() => return,
             () = watch.overdue() => {}
+            () = watch.ending() => {}
             () = self.stages.stop.cancelled() => {}
             () = self.stages.force.cancelled() => return,
         }
@@ -133,8 +137,11 @@ impl Server {
             request.extensions_mut().insert(Crowded);
         }
         let last = crowded || self.stages.leaving.is_cancelled();
+        if last && version > Version::HTTP_11 {
+            // HTTP/2 has no header for it; its connections end with a GOAWAY.
+            watch.end();
+        }
         let mut response = self.app.get_response(request).await;
-        // HTTP/2 has no such header; its connections end with a GOAWAY.
         if last && version <= Version::HTTP_11 {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -152,7 +159,7 @@ impl Server {
         let local = LocalAddr(local.map(Addr::SocketAddr).unwrap_or_default());
         let remote = RemoteAddr(Addr::SocketAddr(peer));
         let (mut parts, body) = request.into_parts();
-        parts.extensions.insert(BodyDeadline(within));
+        parts.extensions.insert(BodyTerms { within, room: self.room.clone() });
         let expects = parts.headers.contains_key(header::EXPECT);
         // A stream of HTTP/2 ends without its connection, so nothing of its answer is lost.
         let body = if parts.version <= Version::HTTP_11 {

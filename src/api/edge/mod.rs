@@ -1,16 +1,19 @@
 //! The sockets: accepting them, bounding them, and leaving them.
 //!
-//! poem's own server has no deadlines on what a client sends, spins when file descriptors run out, and waits for ever for
-//! half a request when it is told to stop. So connections are served with hyper here:
+//! poem's own server has no deadlines on what a client sends. It spins when file descriptors run
+//! out, and when it is told to stop it waits for ever for half a request. So connections are served
+//! with hyper here:
 //!
-//! - at most [`EdgeLimits::connections`] are served at a time; [`PROBES`] more are answered if they ask how the service is,
-//!   and else refused; the others wait in the kernel's queue;
-//! - a connection that says nothing, half a head, or nothing more for long is closed, and so is one that does not take
-//!   its answer; no deadline touches a request that is being answered, since long polls are requests too;
-//! - once it is leaving, each answer ends its connection; on `stop` nothing more is accepted, idle connections end at once and requests that are being answered end as they
-//!   would; on `force` whatever is left is dropped. So [`serve`] always returns.
+//! - At most [`EdgeLimits::connections`] are served at a time. [`PROBES`] more are answered if they
+//!   ask how the service is, and else refused. The others wait in the kernel's queue.
+//! - A connection that says nothing, half a head, or nothing more for long is closed. So is one
+//!   that does not take its answer. No deadline touches a request that is being answered, since
+//!   long polls are requests too.
+//! - Once the service is leaving, each answer ends its connection. On `stop` nothing more is
+//!   accepted, idle connections end at once, and requests that are being answered end as they
+//!   would. On `force` whatever is left is dropped. So [`serve`] always returns.
 //!
-//! A body's deadline and size are the business of [`super::body::Read`], which alone can answer 408 and 413.
+//! [`super::body::Read`] minds the deadline and the size of a body: it alone can answer 408 and 413.
 
 mod accept;
 mod connection;
@@ -44,6 +47,9 @@ pub struct EdgeLimits {
     pub head: Duration,
     /// The whole body of a request.
     pub body: Duration,
+    /// Bytes of the medium bodies that are there at a time, and of the large ones; see
+    /// [`Room`](super::room::Room).
+    pub bodies: usize,
     /// Between two requests.
     pub idle: Duration,
     /// For the client to take any more of an answer that the kernel has no more room for.
@@ -57,6 +63,7 @@ impl Default for EdgeLimits {
             first_byte: Duration::from_secs(10),
             head: Duration::from_secs(10),
             body: Duration::from_secs(30),
+            bodies: 256 * 1024 * 1024,
             idle: Duration::from_secs(75),
             write: Duration::from_secs(30),
         }
@@ -75,6 +82,7 @@ impl EdgeLimits {
             first_byte: short(self.first_byte),
             head: short(self.head),
             body: short(self.body),
+            bodies: self.bodies,
             idle: short(self.idle),
             write: short(self.write),
         }

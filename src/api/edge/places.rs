@@ -1,8 +1,8 @@
 //! The places of connections: those that `max_connections` allows, and some beyond for probes.
 //!
-//! Callers that wait hold a connection each, so they can take all there are. An orchestrator whose probes then found no
-//! answer would kill a service that is well. So more connections are accepted than are served: one beyond has its
-//! request read, is answered if it is a probe, and refused if it is not.
+//! Callers that wait hold a connection each, so they can take all there are. An orchestrator whose
+//! probes then found no answer would kill a service that is well. So more connections are accepted
+//! than are served. The request of one beyond is read, answered if it is a probe, and else refused.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,46 +15,57 @@ pub const PROBES: usize = 16;
 /// All the places there are.
 #[derive(Clone)]
 pub(super) struct Places {
+    all: Arc<Semaphore>,
+    /// Of all of them, the ones that are served.
     served: Arc<Semaphore>,
-    probes: Arc<Semaphore>,
+}
+
+/// Lets one more connection in. Nothing that is served is held for a connection still to come.
+pub(super) struct Entry {
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Places {
     pub(super) fn new(connections: usize) -> Self {
-        let served = connections.clamp(1, Semaphore::MAX_PERMITS);
-        Self { served: Arc::new(Semaphore::new(served)), probes: Arc::new(Semaphore::new(PROBES)) }
+        let served = connections.clamp(1, Semaphore::MAX_PERMITS - PROBES);
+        Self {
+            all: Arc::new(Semaphore::new(served + PROBES)),
+            served: Arc::new(Semaphore::new(served)),
+        }
     }
 
     pub(super) fn are_full(&self) -> bool {
         self.served.available_permits() == 0
     }
 
-    /// Waits for a place, one for probes if there is no other.
-    pub(super) async fn take(&self) -> Place {
-        let (served, probes) = (self.served.clone(), self.probes.clone());
-        tokio::select! {
-            biased;
-            Ok(permit) = served.acquire_owned() => Place::new(self, permit, false),
-            Ok(permit) = probes.acquire_owned() => Place::new(self, permit, true),
+    /// Waits until one more connection may come in.
+    pub(super) async fn entry(&self) -> Entry {
+        match self.all.clone().acquire_owned().await {
+            Ok(permit) => Entry { _permit: permit },
             // Nobody closes a semaphore here.
-            else => std::future::pending().await,
+            Err(_) => std::future::pending().await,
         }
+    }
+
+    /// The place of a connection that has come in, one for probes if there is no other.
+    pub(super) fn place(&self, entry: Entry) -> Place {
+        let for_probes = AtomicBool::new(true);
+        let (served, places) = (Mutex::default(), self.clone());
+        let place = Place { _entry: entry, served, for_probes, places };
+        place.become_served();
+        place
     }
 }
 
 /// The place of one connection, which is given back with this value.
 pub(super) struct Place {
-    permit: Mutex<OwnedSemaphorePermit>,
+    _entry: Entry,
+    served: Mutex<Option<OwnedSemaphorePermit>>,
     for_probes: AtomicBool,
     places: Places,
 }
 
 impl Place {
-    fn new(places: &Places, permit: OwnedSemaphorePermit, for_probes: bool) -> Self {
-        let for_probes = AtomicBool::new(for_probes);
-        Self { permit: Mutex::new(permit), for_probes, places: places.clone() }
-    }
-
     pub(super) fn is_for_probes(&self) -> bool {
         self.for_probes.load(Ordering::Relaxed)
     }
@@ -62,7 +73,7 @@ impl Place {
     /// Takes a place that came free meanwhile, and tells whether there was one.
     pub(super) fn become_served(&self) -> bool {
         let Ok(permit) = self.places.served.clone().try_acquire_owned() else { return false };
-        *self.permit.lock().unwrap_or_else(PoisonError::into_inner) = permit;
+        *self.served.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit);
         self.for_probes.store(false, Ordering::Relaxed);
         true
     }

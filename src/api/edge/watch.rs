@@ -1,8 +1,9 @@
 //! Keeps the time of a connection: what it is doing, and since when.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -22,6 +23,8 @@ pub(super) struct Watch(Arc<Shared>);
 struct Shared {
     /// Requests that are being answered, until the last byte of the answer has been handed over.
     busy: AtomicUsize,
+    /// No more requests are to come after those that are being answered.
+    last: AtomicBool,
     times: Mutex<Times>,
 }
 
@@ -40,7 +43,8 @@ impl Watch {
     pub(super) fn new(limits: EdgeLimits) -> Self {
         let waiting = (Instant::now(), limits.first_byte);
         let times = Times { limits, waiting, head: None, blocked: None };
-        Self(Arc::new(Shared { busy: AtomicUsize::new(0), times: Mutex::new(times) }))
+        let (busy, last) = (AtomicUsize::new(0), AtomicBool::new(false));
+        Self(Arc::new(Shared { busy, last, times: Mutex::new(times) }))
     }
 
     /// The connection has just begun, and so has the time of its first head.
@@ -51,6 +55,20 @@ impl Watch {
     /// From now on these limits are in force.
     pub(super) fn allow(&self, limits: EdgeLimits) {
         self.times().limits = limits;
+    }
+
+    /// Ends the connection after the requests that are being answered.
+    pub(super) fn end(&self) {
+        self.0.last.store(true, Ordering::Release);
+    }
+
+    /// Resolves once the connection is to end. It is only seen together with the connection, whose
+    /// task wakes to write the answer after [`Watch::end`]. So nothing has to be woken here, which
+    /// every request would pay for.
+    pub(super) fn ending(&self) -> impl Future<Output = ()> {
+        poll_fn(
+            |_| if self.0.last.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending },
+        )
     }
 
     /// Resolves when the connection has taken too long over something.

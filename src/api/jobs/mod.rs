@@ -66,10 +66,11 @@ impl JobsApi {
         _token: Bearer,
     ) -> Result<SubmitAnswer, Refused<SubmitJob>> {
         let Patience { wait, applied } = Patience::of(wait.0.as_ref(), prefer.0.as_ref())?;
-        let mut job = job.0.0;
+        let Read(SubmissionBody(mut job), room) = job;
         let (queue, task) = (job.queue.clone(), job.task.clone());
         let mut warnings = std::mem::take(&mut job.warnings);
         let written = services.submitter.submit(job).await?;
+        drop(room);
         let (id, existing) = (written.job_id, written.outcome == Outcome::Existing);
         let mut submitted = Submitted::from(written);
         // It is kept, whether or not it can be looked at.
@@ -104,11 +105,12 @@ impl JobsApi {
         jobs: Read<BatchBody>,
         _token: Bearer,
     ) -> Result<BatchAnswer, Refused<SubmitJobs>> {
-        let mut jobs = jobs.0.0;
+        let Read(BatchBody(mut jobs), room) = jobs;
         let lanes: Vec<_> = jobs.iter().map(|job| (job.queue.clone(), job.task.clone())).collect();
         let warnings: Vec<_> =
             jobs.iter_mut().map(|job| std::mem::take(&mut job.warnings)).collect();
         let written = services.submitter.submit_many(jobs).await.map_err(of_batch)?;
+        drop(room);
         let mut jobs: Vec<_> = written.into_iter().map(Submitted::from).collect();
         let lanes = lanes.iter().map(|(queue, task)| (queue.as_str(), task.as_str()));
         let hints = services.hints.of_many(lanes).await;

@@ -97,12 +97,13 @@ fn bodies() -> Vec<Case> {
             .at("/payload/a", "nul_character"),
         field("a lone surrogate", r#"{"payload": ["\ud800"]}"#).at("/payload/0", "lone_surrogate"),
         field("1e400000", r#"{"payload": 1e400000}"#).at("/payload", "number_out_of_range"),
-        job("a body of 2 MiB", vec![b' '; 2 << 20], 413, "body_too_large").says("Send less"),
+        job("a body of 7 MiB", vec![b' '; 7 << 20], 413, "body_too_large").says("Send less"),
     ]
 }
 
 /// What breaks the rules of a submission.
 fn fields() -> Vec<Case> {
+    let thousand_tags = format!(r#"{{"payload": 1, "tags": [{}]}}"#, vec!["1"; 1000].join(","));
     vec![
         field("no payload", "{}").at("/payload", "required"),
         field("an unknown field", r#"{"payload": 1, "prioritty": 1}"#)
@@ -140,6 +141,10 @@ fn fields() -> Vec<Case> {
             r#"{"payload": 1, "run_at": "2030-01-01T00:00:00Z", "delay_seconds": 1}"#,
         )
         .at("/delay_seconds", "conflicting_fields"),
+        (0..20).fold(
+            field("a thousand tags of a wrong type", &thousand_tags).at("/tags", "too_many"),
+            |case, nth| case.at(format!("/tags/{nth}"), "wrong_type"),
+        ),
         field("a negative delay", r#"{"payload": 1, "delay_seconds": -1}"#)
             .at("/delay_seconds", "out_of_range"),
         field("a policy without a key", r#"{"payload": 1, "on_conflict": "replace"}"#)

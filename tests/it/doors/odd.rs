@@ -32,6 +32,16 @@ pub(super) fn cases() -> Vec<Case> {
     ] {
         case(name, &list(r#""a, \"\\: ""#, count), expected);
     }
+    case(
+        "escapes of which the text is twice a megabyte",
+        &list(r#""\u00e9""#, 209_715),
+        Kept("queued", "{}", ""),
+    );
+    case(
+        "blanks of which the text is five megabytes",
+        &list("1         ", 500_000),
+        Kept("queued", "{}", ""),
+    );
     case("objects up to a megabyte", &list(r#"{"a b":1}"#, 104_857), Kept("queued", "{}", ""));
     case(
         "what is four megabytes when written out",

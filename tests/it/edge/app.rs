@@ -48,11 +48,12 @@ impl FromBody for Item {
 }
 
 fn item(text: &str, at: &str) -> Result<Item, Vec<FieldError>> {
-    let mut fields = Fields::parse(text, at).map_err(|error| vec![error])?;
+    let mut fields =
+        Fields::parse(text, at, &["payload", "priority"]).map_err(|error| vec![error])?;
     fields.require("payload");
     let payload = fields.json("payload").unwrap_or_else(Json::null);
     fields.integer("priority");
-    match &fields.finish(&["payload", "priority"])[..] {
+    match &fields.finish()[..] {
         [] => Ok(Item { payload }),
         errors => Err(errors.to_vec()),
     }
@@ -65,7 +66,7 @@ pub(super) struct Batch {
 
 impl FromBody for Batch {
     const LIMIT: usize = 32 * 1024 * 1024;
-    const LINES: bool = true;
+    const LINES: Option<usize> = Some(10);
 
     fn from_body(text: &str, _: chrono::DateTime<chrono::Utc>) -> Result<Self, Vec<FieldError>> {
         let items: Vec<&serde_json::value::RawValue> =
@@ -145,6 +146,7 @@ pub(super) fn quick() -> EdgeLimits {
         first_byte: short,
         head: short,
         body: short,
+        bodies: EdgeLimits::default().bodies,
         idle: short,
         write: short,
     }

@@ -1,10 +1,14 @@
 //! Bodies that are too large, or wrong.
 
+use std::sync::Mutex;
+use std::time::Duration;
+
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use super::app::Service;
 use super::client::PATIENCE;
+use crate::harness::eventually;
 use reveille::api::edge::EdgeLimits;
 
 const CHUNKED: &str = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -64,6 +68,41 @@ async fn takes_bodies_up_to_their_limit_in_both_framings() {
     let batch =
         format!("[{}{{\"payload\":1}}]", "{\"payload\":\"a job of a batch\"},".repeat(100_000));
     assert_eq!(client.post("/batch", batch).await.json()["count"], 100_001);
+}
+
+#[tokio::test]
+async fn large_bodies_wait_for_room_and_no_others_do() {
+    const MIB: usize = 1 << 20;
+    let body = Duration::from_secs(8);
+    let service = Service::start(EdgeLimits { bodies: MIB, body, ..EdgeLimits::default() }).await;
+    let large = format!("[{}]", " ".repeat(MIB - 2));
+    // All that is not there yet is the bracket at the end.
+    let mut first = service.client().await;
+    let head = format!(
+        "POST /batch HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {MIB}\r\n\r\n"
+    );
+    first.send(head + &large[..MIB - 1]).await;
+    let refused = Mutex::new(None);
+    eventually("the first has its room", Duration::from_secs(9), async || {
+        let mut second = service.client().await;
+        let (answer, ()) = tokio::join!(second.post("/batch", &large), async {
+            let mut client = service.client().await;
+            for length in [10, 200_000] {
+                let payload = format!(r#"{{"payload":"{}"}}"#, "x".repeat(length));
+                assert_eq!(client.post("/echo", payload).await.status, 200);
+            }
+        });
+        let full = answer.status != 200;
+        *refused.lock().unwrap() = Some(answer);
+        full
+    })
+    .await;
+    let refused = refused.into_inner().unwrap().unwrap();
+    assert_eq!(refused.problem(503), "too_many_bodies");
+    assert_eq!(refused.headers["retry-after"], "1");
+    drop(first);
+    // The first has hung up, and left its room to who comes now.
+    assert_eq!(service.client().await.post("/batch", &large).await.status, 200);
 }
 
 #[tokio::test]

@@ -2,13 +2,17 @@
 
 use std::time::{Duration, Instant};
 
+use http_body_util::Empty;
+use hyper::body::Bytes;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use reveille::api::edge::{EdgeLimits, PROBES};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::app::{Service, quick};
 use super::client::{Client, PATIENCE};
-use crate::harness::eventually;
 
+const LAST: &str = "GET /items/2 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 const GATE: &str = "GET /gate HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /// A service whose one connection is taken by a request that is being answered.
@@ -42,19 +46,47 @@ async fn a_probe_is_answered_when_all_connections_are_in_use_and_others_are_refu
 
 #[tokio::test]
 async fn a_place_that_came_free_is_taken_by_who_is_there_already() {
-    let (service, first) = full(EdgeLimits::default()).await;
+    let (service, mut first) = full(EdgeLimits::default()).await;
     let mut second = service.client().await;
     second.send("GET /items/2 HTTP/1.1\r\n").await;
-    drop(first);
+    // It is in, and so the service waits for the next connection already.
+    assert_eq!(service.client().await.get("/items/2").await.problem(503), "too_many_connections");
+    first.send(LAST).await;
     service.gate.open.notify_one();
-    eventually("the place is free", PATIENCE, async || {
-        service.client().await.get("/items/2").await.status == 200
-    })
-    .await;
+    assert_eq!((first.reply().await.status, first.reply().await.status), (200, 200));
+    assert_eq!(first.closed().await, b"");
     second.send("Host: a\r\n\r\n").await;
     assert_eq!(second.reply().await.status, 200);
     // It is a connection as any other now.
     assert_eq!(second.get("/items/2").await.status, 200);
+}
+
+#[tokio::test]
+async fn callers_who_come_one_after_the_other_need_one_place() {
+    let service = Service::start(EdgeLimits { connections: 1, ..EdgeLimits::default() }).await;
+    for nth in 0..6 {
+        let mut client = service.client().await;
+        assert_eq!(client.ask(LAST).await.status, 200, "{nth}");
+        assert_eq!(client.closed().await, b"");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_of_http2_does_not_hold_the_place_of_a_probe() {
+    let (service, first) = full(EdgeLimits::default()).await;
+    let stream = TcpStream::connect(service.address).await.unwrap();
+    let io = TokioIo::new(stream);
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let request = http::Request::get("http://a/livez").body(Empty::<Bytes>::new()).unwrap();
+    let answer = timeout(PATIENCE, sender.send_request(request)).await.unwrap().unwrap();
+    // It got as far as the routes, of which this small service has none for probes.
+    assert_eq!(answer.status(), 404);
+    // The client is still there, and could ask again.
+    timeout(PATIENCE, connection).await.expect("the connection ends").unwrap().unwrap();
+    assert!(sender.ready().await.is_err());
+    drop(first);
 }
 
 #[tokio::test]
