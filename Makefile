@@ -42,6 +42,7 @@ $(PG_DIR)/ready:
 
 lint: ## Check formatting and lints
 	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --all-targets --features faults -- -D warnings
 
 fmt: ## Format the code

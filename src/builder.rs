@@ -184,8 +184,7 @@ impl Builder {
     /// When it cannot start; the message says what to do.
     pub async fn run(self) -> anyhow::Result<()> {
         self.check()?;
-        // The filter has been checked: an error says that somebody logs already.
-        let _logging = logging::init(&self.config).ok();
+        let _logging = logging::init(&self.config)?;
         app::raise_descriptors();
         let front = self.open().await?;
         app::run(self.config, self.registry, front).await

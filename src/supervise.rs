@@ -58,8 +58,8 @@ impl Supervisor {
     ) {
         let mut ends = Ends::default();
         loop {
-            // On the heap: some are large, and who starts a service holds all of them on its stack else. Made in here, since
-            // making one may panic as well.
+            // On the heap: else whoever starts a service would have all of them on the stack, and some are large. Made in
+            // here, since that may panic as well.
             let round = async { self.run(name, Box::pin(start())).await };
             let ended = AssertUnwindSafe(round).catch_unwind().await;
             let why = match ended {
@@ -143,8 +143,26 @@ pub fn words_of(panic: &(dyn Any + Send)) -> &str {
 pub type Inbox<T> = Arc<tokio::sync::Mutex<T>>;
 
 /// Whether nothing more will come out of a channel. A loop reads it, or has just ended.
-pub fn is_spent<T>(inbox: &Inbox<mpsc::Receiver<T>>) -> bool {
-    inbox.try_lock().is_ok_and(|inbox| inbox.is_closed() && inbox.is_empty())
+pub fn is_spent<R: Receives>(inbox: &Inbox<R>) -> bool {
+    inbox.try_lock().is_ok_and(|inbox| inbox.is_spent())
+}
+
+/// The receiving ends of channels of either kind.
+pub trait Receives {
+    /// Whether nothing more will come.
+    fn is_spent(&self) -> bool;
+}
+
+impl<T> Receives for mpsc::Receiver<T> {
+    fn is_spent(&self) -> bool {
+        self.is_closed() && self.is_empty()
+    }
+}
+
+impl<T> Receives for mpsc::UnboundedReceiver<T> {
+    fn is_spent(&self) -> bool {
+        self.is_closed() && self.is_empty()
+    }
 }
 
 /// Panics on demand, for tests; not part of a build for use.

@@ -7,6 +7,6 @@ psql --quiet --set=ON_ERROR_STOP=1 --username="$POSTGRES_USER" --dbname="$POSTGR
 \getenv superuser POSTGRES_USER
 create role reveille login password :'password';
 create schema reveille authorization reveille;
--- Without a password the superuser gets in by the socket inside the container, and by no network.
+-- Without a password the superuser gets in only from inside the container.
 alter role :"superuser" password null;
 END

@@ -317,3 +317,35 @@ fn engine_config(config: &Config) -> EngineConfig {
         stops_on_silence: config.on_lost_heartbeat == OnLostHeartbeat::Stop,
     }
 }
+
+#[cfg(all(test, feature = "faults"))]
+mod tests {
+    use crate::config::DatabaseUrl;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_start_that_waits_for_the_database_ends_when_a_loop_cannot_be_kept_alive() {
+        let nowhere = DatabaseUrl::new("postgres://127.0.0.1:1/none").ok();
+        let listen = ([127, 0, 0, 1], 0).into();
+        let config = Config { database_url: nowhere, listen, ..Config::default() };
+        let front = Front::open(&config).await.expect("a port is free");
+        let supervisor = front.supervisor();
+        let failing = async {
+            let mut often = tokio::time::interval(Duration::from_millis(50));
+            loop {
+                often.tick().await;
+                supervisor.panic_in("edge");
+            }
+        };
+        let within = tokio::time::timeout(Duration::from_secs(10), async {
+            tokio::select! {
+                started = start(config, Registry::default(), Some(front)) => started,
+                () = failing => unreachable!("it goes on without end"),
+            }
+        });
+        let started = within.await.expect("it does not wait for the database any longer");
+        let failed = started.err().expect("there is no database");
+        assert_eq!(failed.downcast_ref::<LoopFailed>().map(|it| it.name), Some("edge"));
+    }
+}

@@ -334,11 +334,11 @@ impl Fence {
     /// Stops what runs, until a heartbeat is confirmed.
     async fn stand(&self, patience: Duration) {
         let mut jobs = self.stop();
-        let (seconds, jobs_told) = (patience.as_secs_f64(), jobs);
+        let seconds = patience.as_secs_f64();
         if self.stops {
             tracing::warn!(
                 seconds,
-                jobs = jobs_told,
+                jobs,
                 "no heartbeat was confirmed for too long: running jobs are told to stop, since others may run them soon"
             );
         } else {

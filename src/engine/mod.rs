@@ -167,11 +167,11 @@ impl Engine {
             abandoned.run_until_cancelled(completing).await;
             drop(over);
         });
-        let (told, telling, teller) = (Inbox::new(Mutex::new(told)), store.clone(), "teller");
+        let (told, telling) = (Inbox::new(Mutex::new(told)), store.clone());
         let hearing = told.clone();
         services.spawn(supervisor.clone().keep(
-            teller,
-            move || hearing.try_lock().is_ok_and(|told| told.is_closed() && told.is_empty()),
+            "teller",
+            move || is_spent(&hearing),
             move || word::tell_others(telling.clone(), told.clone()),
         ));
         let (progress, reporting) = (Inbox::new(Mutex::new(progress)), store.clone());

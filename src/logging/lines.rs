@@ -1,12 +1,13 @@
 //! Log lines on their way to standard error. They wait in a bounded queue for a thread that does nothing but write them; what
 //! has no room there, or cannot be written, is dropped and counted, and a line says so once there is room again.
 //!
-//! Standard error as it is blocks whoever logs while its reader stalls (at debug the 114th submission hung, and the heartbeat
-//! with it), and what tracing-subscriber does about a write that fails is a panic. Of tracing-appender's writer in a thread
-//! the queue is bounded by lines and not by bytes, and lines that could not be written are not counted.
+//! Written directly, standard error would block everybody who logs while its reader stalls (at debug the 114th submission
+//! hung, and the heartbeat with it). tracing-subscriber panics where a write fails. tracing-appender has a thread that writes,
+//! too, but its queue is bounded by lines and not by bytes, and it does not count lines that could not be written.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
@@ -98,12 +99,31 @@ impl Lines {
         (say && queue.dropped > 0).then(|| std::mem::take(&mut queue.dropped))
     }
 
-    fn write_all_that_come(&self, mut out: impl Write) {
+    /// Writes whatever comes, for as long as the process lives: what panics costs a line.
+    fn keep_writing(&self, mut out: impl Write) {
         self.lock().writer = Some(thread::current().id());
-        let (mut torn, mut said_at) = (false, None);
+        let mut torn = false;
+        loop {
+            let write = AssertUnwindSafe(|| self.write_all_that_come(&mut out, &mut torn));
+            if catch_unwind(write).is_err() {
+                counter!("reveille_loop_restarts_total", "loop" => "log").increment(1);
+                self.panicked();
+            }
+        }
+    }
+
+    /// The line that was being written, if one was, is lost.
+    fn panicked(&self) {
+        if self.lock().writing {
+            self.wrote(false, None);
+        }
+    }
+
+    fn write_all_that_come(&self, out: &mut impl Write, torn: &mut bool) {
+        let mut said_at = None;
         loop {
             let line = self.next();
-            let well = write_line(&mut out, &line, &mut torn).is_ok();
+            let well = write_line(out, &line, torn).is_ok();
             if let Some(lines) = self.wrote(well, said_at) {
                 said_at = Some(Instant::now());
                 tracing::warn!(
@@ -130,7 +150,7 @@ impl Queue {
 
 /// Starts the thread that writes.
 pub(super) fn start() -> io::Result<()> {
-    let write = || LINES.write_all_that_come(io::stderr());
+    let write = || LINES.keep_writing(io::stderr());
     thread::Builder::new().name("log".into()).spawn(write).map(drop)
 }
 
@@ -198,6 +218,8 @@ impl<'writer> MakeWriter<'writer> for &'static Lines {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     /// Takes so many bytes, then fails once.
@@ -227,6 +249,37 @@ mod tests {
         write_line(&mut out, b"second\n", &mut torn).unwrap();
         write_line(&mut out, b"third\n", &mut torn).unwrap();
         assert_eq!(out.0, b"fir\nsecond\nthird\n");
+    }
+
+    /// Panics once, when it is to write for the second time.
+    struct Panics(Arc<Mutex<(u32, Vec<u8>)>>);
+
+    impl Write for Panics {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            written.0 += 1;
+            assert!(written.0 != 2, "no way");
+            written.1.write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_panic_of_the_thread_that_writes_costs_one_line_and_the_next_is_written() {
+        let lines: &Lines = Box::leak(Box::new(Lines::new()));
+        let out = Arc::<Mutex<(u32, Vec<u8>)>>::default();
+        for line in ["first\n", "second\n", "third\n"] {
+            lines.push(line.as_bytes());
+        }
+        let written = Panics(out.clone());
+        thread::spawn(|| lines.keep_writing(written));
+        lines.flush(Duration::from_secs(10));
+        assert!(!lines.lock().writing, "a line is being written for ever");
+        let written = out.lock().unwrap_or_else(PoisonError::into_inner).1.clone();
+        assert_eq!(String::from_utf8_lossy(&written), "first\nthird\n");
     }
 
     #[test]

@@ -31,14 +31,19 @@ impl Drop for Logging {
     }
 }
 
-/// Starts logging as the configuration wants it; panics are logged too.
+/// Starts logging as the configuration wants it; panics are logged too. A program that logs by itself already is left alone.
 ///
 /// # Errors
-/// When the filter is none, or somebody in this process logs already.
+/// When the filter is none, or the system refuses a thread.
 pub(crate) fn init(config: &Config) -> anyhow::Result<Logging> {
     let directives = log_directives(&config.log)
         .map_err(|wrong| anyhow::anyhow!("the setting log {}; {}", wrong.what, wrong.write))?;
     let filter = EnvFilter::try_new(format!("{QUIET},{directives}")).context("log is no filter")?;
+    if tracing::dispatcher::has_been_set() {
+        return Ok(Logging(()));
+    }
+    // Before anything is logged: lines that nobody writes would be lost without a word.
+    lines::start().context("logging cannot have a thread of its own; see `ulimit -u`")?;
     let terminal = std::io::stderr().is_terminal();
     let text = match config.log_format {
         LogFormat::Auto => terminal,
@@ -55,9 +60,10 @@ pub(crate) fn init(config: &Config) -> anyhow::Result<Logging> {
     } else {
         lines.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
     };
-    begun.map_err(|error| anyhow::anyhow!("logging cannot be set up: {error}"))?;
-    lines::start().context("logging cannot have a thread of its own")?;
-    panic::set_hook(Box::new(log_panic));
+    // An error says that the program has begun to log by itself this moment.
+    if begun.is_ok() {
+        panic::set_hook(Box::new(log_panic));
+    }
     Ok(Logging(()))
 }
 
