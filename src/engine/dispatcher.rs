@@ -27,7 +27,7 @@ use crate::events::{Events, Pending, Source};
 use crate::queue::meter::{Meter, Meters};
 use crate::queue::{Lane, QueueName};
 use crate::shutdown::Shutdown;
-use crate::store::lease::{CLAIM_MOST, Claim, Claimed, LaneClaim};
+use crate::store::claim::{CLAIM_MOST, Claim, Claimed, LaneClaim};
 use crate::store::worker::LANES_PAGE;
 use crate::store::{Result, Store};
 use crate::tasks::Registry;
@@ -301,7 +301,11 @@ impl Dispatcher {
         let asked: Vec<LaneClaim> = planned
             .map(|(lane, most)| LaneClaim { bound: self.fronts.bound(&lane, begun), lane, most })
             .collect();
-        let claim = self.store.lease_claim(self.identity.worker(), &asked, limit).await?;
+        let mut room = self.slots.claim_room();
+        let worker = self.identity.worker();
+        let claim = self.store.lease_claim(worker, &asked, limit, &mut room).await;
+        self.slots.saw(room.largest);
+        let claim = claim?;
         self.figures.took.record(begun.elapsed().as_secs_f64());
         self.learn(&asked, &claim, limit, &Reading { begun, clock, took: begun.elapsed() });
         if !claim.jobs.is_empty() {
@@ -309,14 +313,20 @@ impl Dispatcher {
         }
         // The jobs of a lane come together.
         let mut lane: Option<(usize, Arc<Meter>)> = None;
+        let mut beyond_room = Vec::new();
         for (nth, job) in claim.jobs {
             let meter = match &lane {
                 Some((of, meter)) if *of == nth => meter.clone(),
                 _ => self.meters.of(&job.queue, &job.task),
             };
             lane = Some((nth, meter.clone()));
-            self.take(job, meter, begun, None);
+            if job.beyond_room {
+                beyond_room.push((job, meter));
+            } else {
+                self.take(job, meter, begun, None);
+            }
         }
+        self.executor.decline(beyond_room).await;
         if let Some(error) = claim.unreadable {
             return Err(error);
         }

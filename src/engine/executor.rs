@@ -18,8 +18,9 @@ use crate::job::bounds::{ERROR_BYTES_MOST, excerpt};
 use crate::job::json::Json;
 use crate::queue::meter::Meter;
 use crate::store::Failure;
+use crate::store::claim::Claimed;
 use crate::store::key::superseded;
-use crate::store::lease::{Claimed, Ending, Settlement};
+use crate::store::lease::{Ending, Settlement};
 use crate::store::worker::Progress;
 use crate::supervise::words_of;
 use crate::tasks::{Context, Registered, Registry, RunError, TaskError};
@@ -100,6 +101,15 @@ impl Executor {
                 next = executor.slots.next();
             }
         });
+    }
+
+    /// Gives back claimed jobs that there is no room for here.
+    pub(super) async fn decline(&self, jobs: Vec<(Claimed, Arc<Meter>)>) {
+        for (job, meter) in jobs {
+            self.figures.given_back.increment(1);
+            let ending = Ending::Unbegun { run_at: job.run_at };
+            self.end(&job, Some(ending), meter, None).await;
+        }
     }
 
     /// Gives back jobs that were held and did not run.
@@ -323,6 +333,7 @@ mod tests {
             attempt: 1,
             crashes: 0,
             payload: Json::null(),
+            beyond_room: false,
             max_attempts: None,
             timeout_seconds: None,
             keyed: false,

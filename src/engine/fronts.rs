@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::agenda::Agenda;
 use crate::queue::Lane;
-use crate::store::lease::LaneClaim;
+use crate::store::claim::LaneClaim;
 
 /// Commits overtake each other; those that do by more than this are found with the front.
 const SLACK: TimeDelta = TimeDelta::milliseconds(250);

@@ -15,12 +15,14 @@ use tokio::sync::Notify;
 use super::executor::Done;
 use super::running::Handle;
 use crate::queue::meter::Meter;
-use crate::store::lease::{CLAIM_MOST, Claimed};
+use crate::store::claim::{CLAIM_MOST, ClaimRoom, Claimed};
 
 /// The work that may be held ahead.
 const AHEAD_FOR: Duration = Duration::from_millis(50);
-/// The most jobs and payload bytes that are held ahead, if payloads stay as large as those of the claim before.
+/// The most jobs that are held ahead.
 const AHEAD_MOST: usize = 2 * CLAIM_MOST;
+/// Payload bytes that are held ahead. A claim is as large as it may be if payloads stay as large as those before; where they have
+/// grown it keeps so many bytes beyond what runs at once, and gives the other jobs back.
 const AHEAD_BYTES: usize = 8 << 20;
 /// A job held longer is given back.
 const HELD_MOST: Duration = Duration::from_millis(200);
@@ -117,6 +119,17 @@ impl Slots {
             return 0;
         }
         (self.total + ahead).saturating_sub(state.running + state.held.len())
+    }
+
+    /// How much of a claim that is sent now may be kept.
+    pub(super) fn claim_room(&self) -> ClaimRoom {
+        ClaimRoom { jobs: self.usage().1, bytes: AHEAD_BYTES, largest: 0 }
+    }
+
+    /// A payload of so many bytes was seen: the next claims are as if all were so large, for a while.
+    pub(super) fn saw(&self, bytes: usize) {
+        let mut state = self.lock();
+        state.bytes = state.bytes.max(bytes);
     }
 
     /// Whether a slot is free; if not, the next one will be, instead of going to a job that is held.

@@ -1,4 +1,4 @@
-//! Claims and outcomes: the way of a job from `ready` to `lease`, and from there to `outcome` or back.
+//! Outcomes: the way of a job from `lease` to `outcome`, or back to `ready`.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -11,70 +11,11 @@ use super::key::superseded;
 use super::row::Row;
 use super::session::{Parameters, sql};
 use super::value::{Failure, Jsonb, unless_all};
-use super::{Error, Result, Store};
+use super::{Result, Store};
 use crate::job::json::Json;
 use crate::job::state::Status;
-use crate::job::{JobId, LeaseId, WorkerId};
+use crate::job::{JobId, LeaseId};
 use crate::queue::meter::Meter;
-use crate::queue::{Lane, QueueName, TaskName};
-
-/// The most jobs that one lease may hold: a lease row of more would leave its page and be rewritten as a TOAST value at each
-/// partial outcome.
-const LEASE_MOST: i32 = 250;
-/// The most jobs of one claim, in several leases: what a statement costs whatever it claims made a job of a claim of 250 a third
-/// dearer than one of 1,000.
-pub const CLAIM_MOST: usize = 1000;
-
-/// What a claim asks of one lane.
-#[derive(Clone, Debug)]
-pub struct LaneClaim {
-    pub lane: Lane,
-    /// Where to begin, to pass by what earlier claims took; `None`: at the front.
-    pub bound: Option<(DateTime<Utc>, Uuid)>,
-    /// The most jobs it may give.
-    pub most: usize,
-}
-
-impl LaneClaim {
-    fn begin(&self) -> (DateTime<Utc>, Uuid) {
-        self.bound.unwrap_or((DateTime::UNIX_EPOCH, Uuid::nil()))
-    }
-}
-
-/// A claimed job.
-#[derive(Clone, Debug)]
-pub struct Claimed {
-    pub lease: LeaseId,
-    pub id: JobId,
-    pub queue: QueueName,
-    pub task: TaskName,
-    pub priority: i16,
-    pub run_at: DateTime<Utc>,
-    /// Which attempt this is, from 1.
-    pub attempt: u32,
-    /// How often its worker was lost before.
-    pub crashes: u16,
-    pub payload: Json,
-    pub max_attempts: Option<u32>,
-    pub timeout_seconds: Option<f64>,
-    /// Whether it was submitted with a unique key.
-    pub keyed: bool,
-    /// The job that took its unique key while a worker held it: it is not to run again.
-    pub superseded_by: Option<JobId>,
-    /// Where it stands in its lease, from 1.
-    pub place: i32,
-}
-
-/// What a claim gave.
-#[derive(Debug, Default)]
-pub struct Claim {
-    /// Jobs with the index of their lane, in the order of lanes and within a lane in order.
-    pub jobs: Vec<(usize, Claimed)>,
-    /// Lanes with jobs to come, and when the first is due.
-    pub due: Vec<(usize, DateTime<Utc>)>,
-    /// Why a claimed job could not be read. It does not run; the heartbeat gives it back.
-    pub unreadable: Option<Error>,
-}
 
 /// How an attempt ended.
 #[derive(Clone, Debug)]
@@ -189,76 +130,6 @@ pub enum Settled {
 }
 
 impl Store {
-    /// Claims up to `most` jobs from `lanes`, taken in their order, into as few leases as hold them.
-    pub async fn lease_claim(
-        &self,
-        worker: WorkerId,
-        lanes: &[LaneClaim],
-        most: usize,
-    ) -> Result<Claim> {
-        let rows = match lanes {
-            [lane] => self.claim_lane(worker, lane, most).await?,
-            lanes => self.claim_lanes(worker, lanes, most).await?,
-        };
-        claim_of(&rows, lanes)
-    }
-
-    async fn claim_lane(
-        &self,
-        worker: WorkerId,
-        claim: &LaneClaim,
-        most: usize,
-    ) -> Result<Vec<Row>> {
-        let statement =
-            sql!("lease/claim_lane": TEXT, TEXT, INT2, TIMESTAMPTZ, UUID, INT8, UUID, INT4);
-        let Lane { queue, task, priority } = &claim.lane;
-        let (queue, task, (run_at, id)) = (queue.as_str(), task.as_str(), claim.begin());
-        let limit = i64::try_from(most.min(claim.most)).unwrap_or(i64::MAX);
-        let parameters: Parameters<'_> =
-            &[&queue, &task, priority, &run_at, &id, &limit, &worker.0, &LEASE_MOST];
-        self.claims.query(statement, parameters).await
-    }
-
-    async fn claim_lanes(
-        &self,
-        worker: WorkerId,
-        lanes: &[LaneClaim],
-        most: usize,
-    ) -> Result<Vec<Row>> {
-        let statement = sql!("lease/claim": TEXT_ARRAY, TEXT_ARRAY, INT2_ARRAY, TIMESTAMPTZ_ARRAY, UUID_ARRAY, INT4_ARRAY, UUID, INT8, INT4);
-        let each = || lanes.iter();
-        let queues: Vec<&str> = each().map(|claim| claim.lane.queue.as_str()).collect();
-        let tasks: Vec<&str> = each().map(|claim| claim.lane.task.as_str()).collect();
-        let priorities: Vec<i16> = each().map(|claim| claim.lane.priority).collect();
-        let (run_ats, ids): (Vec<DateTime<Utc>>, Vec<Uuid>) = each().map(LaneClaim::begin).unzip();
-        let mosts: Vec<i32> =
-            each().map(|claim| i32::try_from(claim.most).unwrap_or(i32::MAX)).collect();
-        let limit = i64::try_from(most).unwrap_or(i64::MAX);
-        let parameters: Parameters<'_> =
-            &[&queues, &tasks, &priorities, &run_ats, &ids, &mosts, &worker.0, &limit, &LEASE_MOST];
-        self.claims.query(statement, parameters).await
-    }
-
-    /// Claims the suspect that is due first, alone in its lease.
-    pub async fn lease_claim_suspect(
-        &self,
-        worker: WorkerId,
-        queues: Option<&[String]>,
-        tasks: &[&str],
-    ) -> Result<Option<Claimed>> {
-        let statement = sql!("lease/claim_suspect": TEXT_ARRAY, TEXT_ARRAY, UUID);
-        let rows = self.claims.query(statement, &[&queues, &tasks, &worker.0]).await?;
-        let suspect = |row: &Row| {
-            let lane = Lane {
-                queue: QueueName::trusted(row.try_get("queue")?),
-                task: TaskName::trusted(row.try_get("task")?),
-                priority: row.try_get("priority")?,
-            };
-            claimed(row, &lane, LeaseId(row.try_get("lease")?), 1)
-        };
-        rows.first().map(suspect).transpose()
-    }
-
     /// Settles outcomes, each lease and job once; jobs that go back to wait are announced, or not. A job that was superseded
     /// ends instead. The answers are in the order of `settlements`. The keys of jobs that end are to be freed afterwards.
     pub async fn lease_settle(
@@ -344,53 +215,4 @@ impl Store {
         let rows = self.outcomes.query(sql!("job/ended": UUID_ARRAY), &[&ids]).await?;
         rows.iter().map(|row| row.try_get(0)).collect()
     }
-}
-
-/// Reads what a claim answers: jobs, the leases that hold them, and when lanes have more.
-fn claim_of(rows: &[Row], lanes: &[LaneClaim]) -> Result<Claim> {
-    let mut places: HashMap<Uuid, (LeaseId, i32)> = HashMap::new();
-    for row in rows {
-        let Some(lease) = row.try_get::<_, Option<Uuid>>(10)? else { continue };
-        let ids: Vec<Uuid> = row.try_get(11)?;
-        places.extend(ids.into_iter().zip((1..).map(|place| (LeaseId(lease), place))));
-    }
-    let mut claim = Claim::default();
-    for row in rows {
-        let Some(nth) = row.try_get::<_, Option<i64>>(0)? else { continue };
-        let nth = usize::try_from(nth - 1).unwrap_or_default();
-        match (row.try_get::<_, Option<Uuid>>(2)?, lanes.get(nth)) {
-            (Some(id), Some(asked)) => {
-                let Some(&(lease, place)) = places.get(&id) else { continue };
-                match claimed(row, &asked.lane, lease, place) {
-                    Ok(job) => claim.jobs.push((nth, job)),
-                    Err(error) => claim.unreadable = Some(error),
-                }
-            }
-            _ => claim.due.push((nth, row.try_get(1)?)),
-        }
-    }
-    claim.jobs.sort_by(|(left_lane, left), (right_lane, right)| {
-        (left_lane, left.run_at, left.id).cmp(&(right_lane, right.run_at, right.id))
-    });
-    Ok(claim)
-}
-
-fn claimed(row: &Row, lane: &Lane, lease: LeaseId, place: i32) -> Result<Claimed> {
-    let max_attempts: Option<i32> = row.try_get(6)?;
-    Ok(Claimed {
-        lease,
-        run_at: row.try_get(1)?,
-        id: JobId(row.try_get(2)?),
-        attempt: u32::try_from(row.try_get::<_, i32>(3)?).unwrap_or_default(),
-        crashes: u16::try_from(row.try_get::<_, i16>(4)?).unwrap_or_default(),
-        queue: lane.queue.clone(),
-        task: lane.task.clone(),
-        priority: lane.priority,
-        payload: row.try_get::<_, Jsonb>(5)?.0,
-        max_attempts: max_attempts.and_then(|count| u32::try_from(count).ok()),
-        timeout_seconds: row.try_get(7)?,
-        keyed: row.try_get(8)?,
-        superseded_by: row.try_get::<_, Option<Uuid>>(9)?.map(JobId),
-        place,
-    })
 }

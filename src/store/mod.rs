@@ -5,6 +5,7 @@
 //! backlog (16 ms instead of 0.6 ms for 100 of 50,000 jobs).
 
 pub mod attempt;
+pub mod claim;
 mod clock;
 pub(crate) mod connect;
 pub mod doctor;
@@ -130,6 +131,11 @@ impl Store {
     /// The most connections of an instance, those beside the pools (LISTEN, migrations) included.
     pub fn connections_most(config: &Config) -> usize {
         (config.pool_size + BESIDE_PEOPLE) as usize
+    }
+
+    /// The most connections that submissions have.
+    pub fn submissions_most(&self) -> usize {
+        self.submissions.size as usize
     }
 
     /// How the pools stand.

@@ -15,7 +15,7 @@ pub(super) struct Row {
 }
 
 impl Row {
-    fn new(statement: &'static str, inner: tokio_postgres::Row) -> Self {
+    pub(super) fn new(statement: &'static str, inner: tokio_postgres::Row) -> Self {
         Self { inner, statement }
     }
 

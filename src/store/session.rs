@@ -3,14 +3,16 @@
 
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bb8::{ManageConnection, Pool, PooledConnection, RunError};
 use bb8_postgres::PostgresConnectionManager;
+use futures_util::TryStreamExt as _;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, GenericClient, Statement};
+use tokio_postgres::{Client, GenericClient, RowStream, Statement};
 
 use super::connect::{Reached, Target};
 use super::error::{Error, Result};
@@ -73,21 +75,51 @@ impl Session {
         sql: &'static Sql,
         parameters: Parameters<'_>,
     ) -> Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        self.each(sql, parameters, |row| rows.push(row)).await?;
+        Ok(rows)
+    }
+
+    /// As [`Session::query`], but each row is handed on as it comes: all of them together may be more than the memory holds.
+    pub(crate) async fn each(
+        &mut self,
+        sql: &'static Sql,
+        parameters: Parameters<'_>,
+        take: impl FnMut(Row),
+    ) -> Result<()> {
         // Stays so if this future is dropped: its caller may be an HTTP request whose client went away.
         self.unanswered = true;
-        let result = self.ask(sql, parameters).await;
+        let result = self.ask(sql, parameters, take).await;
         self.unanswered = false;
+        if result.is_err() {
+            // A migration may have changed what it returns; the next call prepares it anew.
+            self.prepared.remove(sql.name);
+        }
         result
     }
 
-    async fn ask(&mut self, sql: &'static Sql, parameters: Parameters<'_>) -> Result<Vec<Row>> {
+    async fn ask(
+        &mut self,
+        sql: &'static Sql,
+        parameters: Parameters<'_>,
+        mut take: impl FnMut(Row),
+    ) -> Result<()> {
         debug_assert_eq!(sql.types.len(), parameters.len(), "{}", sql.name);
         if self.client.is_closed() {
             return Err(Error::Unavailable("the connection was closed".into()));
         }
+        let mut rows = pin!(self.send(sql, parameters).await?);
+        while let Some(row) = rows.try_next().await? {
+            take(Row::new(sql.name, row));
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, sql: &'static Sql, parameters: Parameters<'_>) -> Result<RowStream> {
+        let values = parameters.iter().copied();
         if self.pooler {
-            let typed: Vec<_> = parameters.iter().copied().zip(sql.types.iter().cloned()).collect();
-            return Ok(Row::all(sql.name, self.client.query_typed(sql.text, &typed).await?));
+            let typed = values.zip(sql.types.iter().cloned());
+            return Ok(self.client.query_typed_raw(sql.text, typed).await?);
         }
         let statement = if let Some(known) = self.prepared.get(sql.name) {
             known.clone()
@@ -96,12 +128,7 @@ impl Session {
             self.prepared.insert(sql.name, statement.clone());
             statement
         };
-        let result = self.client.query(&statement, parameters).await;
-        if result.is_err() {
-            // A migration may have changed what it returns; the next call prepares it anew.
-            self.prepared.remove(sql.name);
-        }
-        Ok(Row::all(sql.name, result?))
+        Ok(self.client.query_raw(&statement, values).await?)
     }
 }
 
@@ -178,6 +205,8 @@ impl ManageConnection for Manager {
 #[derive(Clone)]
 pub(super) struct Connections {
     pub(super) purpose: Purpose,
+    /// The most of them.
+    pub(super) size: u32,
     pub(super) pool: Pool<Manager>,
     target: Target,
     failure: Arc<Mutex<Option<String>>>,
@@ -205,7 +234,7 @@ impl Connections {
             .queue_strategy(bb8::QueueStrategy::Lifo)
             .build(manager)
             .await?;
-        Ok(Self { purpose, pool, target, failure, strays })
+        Ok(Self { purpose, size, pool, target, failure, strays })
     }
 
     /// Takes a connection: one that is open still. A pool does not notice what happens to those that lie in it; after a restart
@@ -240,6 +269,18 @@ impl Connections {
         self.ask(&mut session, deadline, sql, parameters).await
     }
 
+    /// As [`Self::query`], but each row is handed on as it comes.
+    pub(super) async fn each(
+        &self,
+        sql: &'static Sql,
+        parameters: Parameters<'_>,
+        take: impl FnMut(Row),
+    ) -> Result<()> {
+        let mut session = self.take().await?;
+        let (host, deadline) = (session.host, Instant::now() + self.purpose.within());
+        self.in_time(host, deadline, session.each(sql, parameters, take)).await
+    }
+
     /// Runs a statement and answers by `deadline`: `Unavailable` if nothing was sent by then, `Unknown` if it was.
     pub(super) async fn query_by(
         &self,
@@ -260,9 +301,18 @@ impl Connections {
         parameters: Parameters<'_>,
     ) -> Result<Vec<Row>> {
         let host = session.host;
+        self.in_time(host, deadline, session.query(sql, parameters)).await
+    }
+
+    async fn in_time<T>(
+        &self,
+        host: usize,
+        deadline: Instant,
+        answer: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
         tokio::select! {
             biased;
-            answer = timeout_at(deadline, session.query(sql, parameters)) => {
+            answer = timeout_at(deadline, answer) => {
                 answer.map_err(|_| silence())?
             }
             () = self.target.moved_from(host) => {

@@ -47,6 +47,19 @@ impl<'a> FromSql<'a> for Jsonb {
     }
 }
 
+/// How many bytes `jsonb` has when it is written out; it is not copied.
+pub(crate) struct Size(pub(crate) usize);
+
+impl FromSql<'_> for Size {
+    fn from_sql(_: &Type, raw: &[u8]) -> Result<Self, Box<dyn StdError + Sync + Send>> {
+        Ok(Self(raw.len().saturating_sub(size_of_val(&VERSION))))
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        *kind == Type::JSONB
+    }
+}
+
 /// An array for a statement that takes an empty one for one in which each value is `idle`: fewer values to send and to read.
 pub(crate) fn unless_all<T>(values: impl Iterator<Item = T>, idle: impl Fn(&T) -> bool) -> Vec<T> {
     let values: Vec<T> = values.collect();

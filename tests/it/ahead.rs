@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::harness::look::{assert_one_place, becomes, metric, value};
+use crate::harness::look::{all_end, assert_one_place, becomes, metric, value};
 use crate::harness::{self, Service, eventually};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -56,5 +56,40 @@ async fn beside_long_jobs_little_is_held() {
     .await;
     let given_back = metric(&service, "reveille_jobs_given_back_total").await;
     assert!(given_back < 100.0, "{given_back} jobs were claimed in vain");
+    assert_one_place(&client).await;
+}
+
+/// Many small jobs, and after them in the same lane many of 900 kB: the claims are large when they come to these.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_of_large_payloads_after_many_small_ones_keeps_a_few_megabytes_of_them() {
+    const SMALL: i64 = 2000;
+    const LARGE: i64 = 150;
+    let database = harness::database().await;
+    let client = database.client().await;
+    let service = Service::on(database.url()).env("REVEILLE_WORKERS", "2").start().await;
+    let before = service.most_memory();
+    let submit = format!(
+        "begin;
+         select count(*) from generate_series(1, {SMALL}) n
+         cross join lateral reveille.submit(task => 'noop', payload => to_jsonb(n));
+         select count(*) from generate_series(1, {LARGE}) n
+         cross join lateral reveille.submit(task => 'noop', payload => to_jsonb(repeat(md5(n::text), 28125)));
+         commit"
+    );
+    // A claim is as large as jobs end quickly, which is not so on a machine that is busy elsewhere.
+    for round in 1..=5 {
+        client.batch_execute(&submit).await.unwrap();
+        all_end(&client, round * (SMALL + LARGE), SOON * 3).await;
+        let grown = service.most_memory().saturating_sub(before);
+        assert!(grown < 100 << 20, "the service grew by {grown} bytes");
+        let given_back = metric(&service, "reveille_jobs_given_back_total").await;
+        if given_back > 50.0 {
+            break;
+        }
+        assert!(round < 5, "{given_back} jobs were too many: no claim was large");
+    }
+    let tried: i64 = value(&client, "select count(*) from reveille.attempt").await;
+    let most: i32 = value(&client, "select max(attempt) from reveille.outcome").await;
+    assert_eq!((tried, most), (0, 1), "what was given back spent an attempt");
     assert_one_place(&client).await;
 }

@@ -10,7 +10,8 @@ use reveille::job::state::Status;
 use reveille::job::submission::OnConflict;
 use reveille::job::{LeaseId, WorkerId};
 use reveille::queue::{Lane, QueueName, TaskName};
-use reveille::store::lease::{Claim, Claimed, Ending, LaneClaim, Settled, Settlement};
+use reveille::store::claim::{Claim, ClaimRoom, Claimed, LaneClaim};
+use reveille::store::lease::{Ending, Settled, Settlement};
 use reveille::store::{Failure, Store, Target};
 use tokio_postgres::Client;
 use uuid::Uuid;
@@ -45,6 +46,18 @@ async fn claim_waiting(
     most: usize,
     beside: bool,
 ) -> (Store, Claim) {
+    let room = ClaimRoom { jobs: most, bytes: 0, largest: 0 };
+    let (store, claim, _) = claim_into(database, client, most, beside, room).await;
+    (store, claim)
+}
+
+async fn claim_into(
+    database: &TestDatabase,
+    client: &Client,
+    most: usize,
+    beside: bool,
+    mut room: ClaimRoom,
+) -> (Store, Claim, ClaimRoom) {
     let target = Target::parse(database.url()).unwrap();
     let store = Store::open(&Config::default(), &target).await.unwrap();
     let lane = Lane {
@@ -56,8 +69,8 @@ async fn claim_waiting(
     let lanes = if beside { vec![lane, other] } else { vec![lane] };
     let asked: Vec<LaneClaim> =
         lanes.into_iter().map(|lane| LaneClaim { lane, bound: None, most }).collect();
-    let claim = store.lease_claim(WorkerId(Uuid::now_v7()), &asked, most).await.unwrap();
-    (store, claim)
+    let claim = store.lease_claim(WorkerId(Uuid::now_v7()), &asked, most, &mut room).await.unwrap();
+    (store, claim, room)
 }
 
 fn settlement(job: &Claimed, ending: Ending) -> Settlement {
@@ -95,6 +108,24 @@ async fn large_claim(database: &TestDatabase, client: &Client, beside: bool) {
     sizes.sort_unstable();
     assert_eq!(sizes, [180, 250]);
     assert_one_place(client).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_keeps_no_more_payloads_than_there_is_room_for() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let submit = "select count(*) from generate_series(1, 20) n
+        cross join lateral reveille.submit(task => 'noop', payload => to_jsonb(lpad(n::text, 99998)))";
+    for beside in [false, true] {
+        assert_eq!(value::<i64>(&client, submit).await, 20);
+        let room = ClaimRoom { jobs: 3, bytes: 450_000, largest: 0 };
+        let (_, claim, room) = claim_into(&database, &client, 20, beside, room).await;
+        let (beyond, kept): (Vec<_>, Vec<_>) =
+            jobs_of(claim).into_iter().partition(|job| job.beyond_room);
+        assert_eq!((kept.len(), beyond.len(), room.largest), (3 + 4, 13, 100_000));
+        assert!(kept.iter().all(|job| job.payload.as_str().len() == 100_000 && job.place > 0));
+        assert!(beyond.iter().all(|job| job.payload.is_null() && job.place > 0));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,5 @@
 //! A body without end: it is refused as it streams in, and costs the service no memory.
 
-use std::fs;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -43,13 +42,6 @@ async fn flood(service: &Service, path: &str) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// The most memory that the service has had in use, in bytes.
-fn most_memory(service: &Service) -> usize {
-    let status = fs::read_to_string(format!("/proc/{}/status", service.process_id())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_ascii_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
-}
-
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_of_300_mib_costs_no_memory() {
@@ -57,13 +49,13 @@ async fn a_body_of_300_mib_costs_no_memory() {
     let service = Service::start(database.url()).await;
     // Each path may hold what it may read, and no more.
     for (path, limit) in [("/jobs", 6 * MIB), ("/jobs/batch", 32 * MIB)] {
-        let before = most_memory(&service);
+        let before = service.most_memory();
         let answer = flood(&service, path).await;
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
         assert!(head.starts_with("HTTP/1.1 413"), "{path}: {answer}");
         assert!(head.contains("application/problem+json"), "{path}: {head}");
         assert!(body.contains("Send less"), "{path}: {body}");
-        let grown = most_memory(&service).saturating_sub(before);
+        let grown = service.most_memory().saturating_sub(before);
         eprintln!("{path}: {grown}");
         assert!(grown < limit + 16 * MIB, "{path}: the service grew by {grown} bytes");
     }

@@ -81,6 +81,13 @@ impl Service {
         self.pid
     }
 
+    /// The most memory that it has had in use, in bytes.
+    pub(crate) fn most_memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_ascii_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
+    }
+
     /// What it has written to standard error so far.
     pub(crate) fn stderr(&self) -> String {
         self.stderr.text()
