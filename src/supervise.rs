@@ -56,6 +56,9 @@ impl Supervisor {
         over: impl Fn() -> bool,
         mut start: impl FnMut() -> F,
     ) {
+        let restarts = counter!("reveille_loop_restarts_total", "loop" => name);
+        // It is there from the start: a rate over a metric that appears with its first event misses that event.
+        restarts.increment(0);
         let mut ends = Ends::default();
         loop {
             // On the heap: else whoever starts a service would have all of them on the stack, and some are large. Made in
@@ -67,7 +70,7 @@ impl Supervisor {
                 Ok(()) => "it ended too early".to_owned(),
                 Err(panic) => format!("it panicked: {}", words_of(&*panic)),
             };
-            counter!("reveille_loop_restarts_total", "loop" => name).increment(1);
+            restarts.increment(1);
             let Some(pause) = ends.note(Instant::now()) else {
                 tracing::error!(
                     r#loop = name,
@@ -93,9 +96,18 @@ impl Supervisor {
         self.keep(name, move || over.is_cancelled(), start).await;
     }
 
+    /// Does something that ends by itself. `None`: it panicked, which is logged.
+    pub async fn once<T>(&self, name: &'static str, work: impl Future<Output = T>) -> Option<T> {
+        let done = AssertUnwindSafe(self.run(name, work)).catch_unwind().await;
+        let panicked = |panic: &Box<dyn Any + Send>| {
+            tracing::error!(work = name, "a piece of work panicked: {}", words_of(&**panic));
+        };
+        done.inspect_err(panicked).ok()
+    }
+
     #[cfg(not(feature = "faults"))]
-    async fn run(&self, _: &'static str, round: impl Future<Output = ()>) {
-        round.await;
+    async fn run<T>(&self, _: &'static str, round: impl Future<Output = T>) -> T {
+        round.await
     }
 
     /// Whether each loop lives, or is about to live again.
@@ -179,7 +191,7 @@ mod faults {
     pub(super) struct Faults(Mutex<BTreeMap<&'static str, Arc<Notify>>>);
 
     impl Supervisor {
-        pub(super) async fn run(&self, name: &'static str, round: impl Future<Output = ()>) {
+        pub(super) async fn run<T>(&self, name: &'static str, round: impl Future<Output = T>) -> T {
             let asked = {
                 let mut faults = self.0.faults.0.lock().unwrap_or_else(PoisonError::into_inner);
                 faults.entry(name).or_default().clone()
@@ -187,7 +199,7 @@ mod faults {
             tokio::select! {
                 biased;
                 () = asked.notified() => panic!("a test asked the loop {name} to panic"),
-                () = round => {}
+                done = round => done,
             }
         }
 

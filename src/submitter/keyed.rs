@@ -1,12 +1,17 @@
 //! Submissions with a unique key, in rounds: each key once. An open SQL transaction that holds keys is waited for only by the
 //! submissions of those keys. A round gives up on them soon and asks which they are, which takes some 1 ms for each. Those leave
 //! the rounds until their submissions, which go on alone and take turns at one connection, are answered.
+//!
+//! Lists with unique keys are written here too, each by itself. One that meets a held key takes turns with those that go alone.
+//! Statements with keys never have all connections of submissions at a time, so that keys that are held keep no submission
+//! without a key waiting; and no more than one of them waits for a key for longer than a round does.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::time::{Instant, timeout_at};
 
 use super::gather::{gather, gather_more};
@@ -16,7 +21,8 @@ use crate::job::JobId;
 use crate::job::submission::Submission;
 use crate::queue::QueueName;
 use crate::store::Error;
-use crate::supervise::Inbox;
+use crate::store::submission::Written;
+use crate::supervise::{Inbox, Supervisor};
 
 /// How long a round waits for a key: longer than another instance takes to commit it.
 const ROUND_WAIT: Duration = Duration::from_millis(50);
@@ -25,6 +31,8 @@ const TOGETHER: usize = 3;
 /// How long those that go alone wait for their keys, shared among all of them, and at least each.
 const KEY_WAIT: Duration = Duration::from_millis(200);
 const TURN_LEAST: Duration = Duration::from_millis(5);
+/// How long a list waits for its keys in all: not so long that its deadline comes first.
+const LIST_KEY_WAIT: Duration = Duration::from_millis(1_400);
 /// The state of a statement that waited for a lock in vain.
 const LOCKED: &str = "55P03";
 
@@ -35,12 +43,37 @@ pub(super) struct Keyed {
     writer: Writer,
     /// How many submissions of a key go alone.
     busy: Arc<Mutex<HashMap<Key, usize>>>,
+    /// How many lists are being written.
+    lists: Arc<AtomicUsize>,
+    /// The turn to wait for a key.
     turn: Arc<Semaphore>,
+    /// Connections that statements with keys may have at a time.
+    places: Arc<Semaphore>,
+    supervisor: Supervisor,
+}
+
+/// A list that is being written, as long as this lives.
+struct Listed<'a>(&'a AtomicUsize);
+
+impl<'a> Listed<'a> {
+    /// Answers how many there are with it, too.
+    fn new(lists: &'a AtomicUsize) -> (Self, usize) {
+        let before = lists.fetch_add(1, Ordering::Relaxed);
+        (Self(lists), before + 1)
+    }
+}
+
+impl Drop for Listed<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Keyed {
-    pub(super) fn new(writer: Writer) -> Self {
-        Self { writer, busy: Arc::default(), turn: Arc::new(Semaphore::new(1)) }
+    pub(super) fn new(writer: Writer, supervisor: Supervisor) -> Self {
+        let places = writer.store.submissions_most().saturating_sub(1).max(1);
+        let (turn, places) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(places)));
+        Self { writer, busy: Arc::default(), lists: Arc::default(), turn, places, supervisor }
     }
 
     pub(super) async fn run(self, requests: Inbox<mpsc::Receiver<Request>>) {
@@ -67,9 +100,9 @@ impl Keyed {
     async fn write(&self, mut round: Vec<Request>) {
         for _ in 0..TOGETHER {
             match self.write_all(round).await {
-                Written::All => return,
-                Written::Apart(rest) => return self.write_apart(rest).await,
-                Written::Held(rest) => round = self.without_held(rest).await,
+                Outcome::All => return,
+                Outcome::Apart(rest) => return self.write_apart(rest).await,
+                Outcome::Held(rest) => round = self.without_held(rest).await,
             }
             if round.is_empty() {
                 return;
@@ -95,9 +128,12 @@ impl Keyed {
     /// Sends those on their own way whose keys somebody holds, and answers the others.
     async fn without_held(&self, round: Vec<Request>) -> Vec<Request> {
         let (jobs, deadline) = parts(&round);
+        let held = match self.place(deadline).await {
+            Ok(_place) => self.writer.store.key_held(&jobs, deadline).await.ok(),
+            Err(_) => None,
+        };
         // If that cannot be found out, it may be any of them.
-        let held = self.writer.store.key_held(&jobs, deadline).await;
-        let held = held.unwrap_or_else(|_| (0..round.len()).collect());
+        let held = held.unwrap_or_else(|| (0..round.len()).collect());
         let (alone, free): (Vec<_>, Vec<_>) =
             round.into_iter().enumerate().partition(|(nth, _)| held.contains(nth));
         alone.into_iter().for_each(|(_, request)| self.go_alone(request));
@@ -105,8 +141,17 @@ impl Keyed {
     }
 
     /// Tries once to write all of them together.
-    async fn write_all(&self, round: Vec<Request>) -> Written {
+    async fn write_all(&self, round: Vec<Request>) -> Outcome {
         let (mut jobs, deadline) = parts(&round);
+        let _place = match self.place(deadline).await {
+            Ok(place) => place,
+            Err(error) => {
+                for request in round {
+                    let _ = request.answer.send(Err(error.clone()));
+                }
+                return Outcome::All;
+            }
+        };
         match self.writer.store.job_submit_keyed(&jobs, true, ROUND_WAIT, deadline).await {
             Ok(all) => {
                 let mut written = all.iter().map(Result::is_ok);
@@ -118,12 +163,12 @@ impl Keyed {
                     let answer = written.map_err(|id| SubmitError::Conflict(vec![(0, id)]));
                     let _ = request.answer.send(answer);
                 }
-                Written::All
+                Outcome::All
             }
-            Err(error) if error.state() == Some(LOCKED) => Written::Held(round),
+            Err(error) if error.state() == Some(LOCKED) => Outcome::Held(round),
             Err(error) => {
                 let sent = matches!(error, Error::Unknown(_));
-                Written::Apart(
+                Outcome::Apart(
                     round.into_iter().map(|request| Request { sent, ..request }).collect(),
                 )
             }
@@ -133,43 +178,88 @@ impl Keyed {
     async fn try_one(&self, request: &Request, key_wait: Duration) -> Answer {
         let jobs = [(request.id, request.job.clone())];
         let (sent, deadline) = (request.sent, request.deadline);
+        let _place = self.place(deadline).await?;
         let mut all = self.writer.insert_keyed(&jobs, sent, key_wait, deadline).await?;
         self.writer.announce(&jobs);
         all.pop().ok_or_else(|| SubmitError::Refused("the database gave no answer".into()))
     }
 
-    /// Tries until the key is free or the deadline has come. The key stays out of the rounds until the last of its
-    /// submissions is answered.
+    /// Writes a list of which some have a unique key, all or none.
+    pub(super) async fn write_list(
+        &self,
+        jobs: &[(JobId, Submission)],
+        deadline: Instant,
+    ) -> Result<Vec<Written>, SubmitError> {
+        let last = Instant::now() + LIST_KEY_WAIT;
+        let (_listed, lists) = Listed::new(&self.lists);
+        let mut answer = self.try_list(jobs, shared(ROUND_WAIT, lists), deadline).await;
+        while matches!(answer, Err(SubmitError::KeyBusy))
+            && Instant::now() < last
+            && let Ok(_turn) = timeout_at(last, self.turn.acquire()).await
+        {
+            answer = self.try_list(jobs, self.turn_length(), deadline).await;
+        }
+        answer
+    }
+
+    async fn try_list(
+        &self,
+        jobs: &[(JobId, Submission)],
+        key_wait: Duration,
+        deadline: Instant,
+    ) -> Result<Vec<Written>, SubmitError> {
+        let _place = self.place(deadline).await?;
+        self.writer.insert_keyed(jobs, false, key_wait, deadline).await
+    }
+
+    /// A place for a statement with keys.
+    async fn place(&self, deadline: Instant) -> Result<SemaphorePermit<'_>, SubmitError> {
+        match timeout_at(deadline, self.places.acquire()).await {
+            Ok(Ok(place)) => Ok(place),
+            _ => Err(SubmitError::Unavailable("no connection was free in time".into())),
+        }
+    }
+
+    /// Has the submission tried until its key is free or its deadline has come. The key stays out of the rounds until the last
+    /// of its submissions is answered.
     fn go_alone(&self, request: Request) {
         let (keyed, held) = (self.clone(), key(&request.job));
         *self.busy().entry(held.clone()).or_default() += 1;
         tokio::spawn(async move {
-            // A try that the deadline cuts off would leave its caller in doubt.
-            let last = request.deadline - 2 * KEY_WAIT;
-            let answer = loop {
-                let Ok(_turn) = timeout_at(last, keyed.turn.acquire()).await else {
-                    break Err(SubmitError::KeyBusy);
-                };
-                match keyed.try_one(&request, keyed.turn_length()).await {
-                    Err(SubmitError::KeyBusy) if Instant::now() < last => {}
-                    answer => break answer,
-                }
-            };
-            let answer = match answer {
-                Err(SubmitError::KeyBusy) if request.sent => {
-                    Err(SubmitError::Unknown("an open transaction holds the unique key".into()))
-                }
-                answer => answer,
+            let answer = keyed.supervisor.once("keyed-alone", keyed.try_alone(&request)).await;
+            let panicked = || {
+                let why = "the service failed while it wrote the submission; its log says why";
+                Err(SubmitError::Unknown(why.into()))
             };
             keyed.leave(&held);
-            let _ = request.answer.send(answer);
+            let _ = request.answer.send(answer.unwrap_or_else(panicked));
         });
     }
 
-    /// How long one that goes alone waits for its key in its turn: the more go alone, the shorter.
+    async fn try_alone(&self, request: &Request) -> Answer {
+        // A try that the deadline cuts off would leave its caller in doubt.
+        let last = request.deadline - 2 * KEY_WAIT;
+        let answer = loop {
+            let Ok(_turn) = timeout_at(last, self.turn.acquire()).await else {
+                break Err(SubmitError::KeyBusy);
+            };
+            match self.try_one(request, self.turn_length()).await {
+                Err(SubmitError::KeyBusy) if Instant::now() < last => {}
+                answer => break answer,
+            }
+        };
+        match answer {
+            Err(SubmitError::KeyBusy) if request.sent => {
+                Err(SubmitError::Unknown("an open transaction holds the unique key".into()))
+            }
+            answer => answer,
+        }
+    }
+
+    /// How long a key is waited for in a turn: the more take turns, the shorter.
     fn turn_length(&self) -> Duration {
         let alone: usize = self.busy().values().sum();
-        (KEY_WAIT / u32::try_from(alone).unwrap_or(u32::MAX).max(1)).max(TURN_LEAST)
+        shared(KEY_WAIT, alone + self.lists.load(Ordering::Relaxed))
     }
 
     fn leave(&self, key: &Key) {
@@ -187,8 +277,13 @@ impl Keyed {
     }
 }
 
+/// A wait that so many share.
+fn shared(wait: Duration, by: usize) -> Duration {
+    (wait / u32::try_from(by).unwrap_or(u32::MAX).max(1)).max(TURN_LEAST)
+}
+
 /// What became of a round.
-enum Written {
+enum Outcome {
     All,
     /// Somebody holds at least one of the keys.
     Held(Vec<Request>),

@@ -42,8 +42,6 @@ const PATIENCE: Duration = Duration::from_millis(1_900);
 /// How long a list may take whatever its size, and for how many bytes of payloads it may take a second more.
 const LIST_PATIENCE: Duration = Duration::from_secs(2);
 const BYTES_A_SECOND: usize = 4 * 1024 * 1024;
-/// How long a list waits for a key that an open transaction holds: not so long that its deadline comes first.
-const LIST_KEY_WAIT: Duration = Duration::from_millis(1_400);
 /// Submissions on their way; beyond, callers wait for a place.
 const WAITING_MOST: usize = 10_000;
 /// The door of submissions from this process's own code.
@@ -126,6 +124,7 @@ pub struct Submitter {
     keyed: mpsc::Sender<Request>,
     /// Of the writers.
     supervisor: Supervisor,
+    lists: Keyed,
 }
 
 impl Submitter {
@@ -143,7 +142,10 @@ impl Submitter {
         let turns = Arc::new(Turns::new());
         let gathering = Arc::new(Plain::new(plain_requests, turns.clone()));
         let supervisor = supervisor.clone();
-        let submitter = Self { ids, door: "http", store, wakes, plain, turns, keyed, supervisor };
+        let writer = Writer { store: store.clone(), wakes: wakes.clone() };
+        let lists = Keyed::new(writer, supervisor.clone());
+        let submitter =
+            Self { ids, door: "http", store, wakes, plain, turns, keyed, supervisor, lists };
         for _ in 0..2 {
             let (writer, gathering, gathered) =
                 (submitter.writer(), gathering.clone(), gathering.clone());
@@ -153,7 +155,7 @@ impl Submitter {
                 move || writer.clone().run(gathering.clone()),
             ));
         }
-        let keyed = Keyed::new(submitter.writer());
+        let keyed = submitter.lists.clone();
         let requests: Inbox<_> = Arc::new(Mutex::new(keyed_requests));
         let gathered = requests.clone();
         tracker.spawn(submitter.supervisor.clone().keep(
@@ -202,7 +204,7 @@ impl Submitter {
             let inserted = writer.insert(&jobs, deadline).await;
             inserted.map(|()| jobs.iter().map(created).collect())
         } else {
-            writer.insert_keyed(&jobs, false, LIST_KEY_WAIT, deadline).await
+            self.lists.write_list(&jobs, deadline).await
         };
         self.count(answer.as_deref());
         if answer.is_ok() {

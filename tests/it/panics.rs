@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use reveille::{NewJob, Reveille};
 use serde_json::json;
 use tokio_postgres::Client;
 
+use crate::harness::cluster::throw_away_dir;
 use crate::harness::http::Http;
 use crate::harness::look::{all_end, becomes, listens, metric, submit, value};
 use crate::harness::service::ServiceBuilder;
@@ -73,6 +76,56 @@ async fn each_loop_that_panics_is_logged_and_started_again_and_jobs_go_on() {
     let line = text.lines().find(|line| line.contains("a panic: a test asked")).expect("its line");
     let line: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
     assert!(line["place"].as_str().unwrap().starts_with("src/"), "{line}");
+}
+
+/// Its PostgreSQL runs on, and is kept up as before.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_keeper_of_the_own_postgresql_that_panics_is_started_again_and_keeps_it() {
+    let dir = throw_away_dir();
+    let service = Service::bare().env("REVEILLE_DATA_DIR", dir.to_str().unwrap()).start().await;
+    let http = service.http();
+    let run = async |nth: i32| {
+        let done = http.post("/jobs?wait=10", &json!({"payload": nth})).await;
+        assert_eq!(done.body["status"], "completed", "{}", done.body);
+    };
+    assert!(http.get("/faults").await.body.as_array().unwrap().contains(&json!("postgres")));
+    panicked(&service, "postgres").await;
+    let restarts = "reveille_loop_restarts_total{loop=\"postgres\"}";
+    eventually("it is started again", SOON, async || metric(&service, restarts).await == 1.0).await;
+    run(1).await;
+    let pid = std::fs::read_to_string(dir.join("pg/postmaster.pid")).unwrap();
+    let pid = pid.lines().next().unwrap().parse().unwrap();
+    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    service.logged("PostgreSQL is up again", SOON * 3).await;
+    run(2).await;
+    assert_eq!(http.get("/livez").await.status, 200);
+}
+
+/// The caller of a submission whose key is held is answered, and the key is as it was before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_submission_that_goes_alone_and_panics_is_answered_and_logged() {
+    let database = harness::database().await;
+    let mut holder = database.client().await;
+    let service = on(&database).env("REVEILLE_WORKERS", "0").start().await;
+    let open = holder.transaction().await.unwrap();
+    open.batch_execute("select reveille.submit(payload => '1', unique_key => 'k')").await.unwrap();
+    let http = service.http();
+    let keyed = json!({"payload": 1, "unique_key": "k"});
+    let (first, job) = (http.clone(), keyed.clone());
+    let waiting = tokio::spawn(async move { first.post_job(&job).await });
+    eventually("it goes alone", SOON, async || {
+        http.post("/faults/keyed-alone", &json!({})).await.status == 202
+    })
+    .await;
+    let answer = waiting.await.unwrap();
+    assert_eq!((answer.status, &answer.body["code"]), (503, &json!("outcome_unknown")));
+    service.logged("a piece of work panicked: a test asked", SOON).await;
+    open.commit().await.unwrap();
+    let answer = http.post_job(&keyed).await;
+    assert_eq!((answer.status, &answer.body["outcome"]), (200, &json!("existing")));
+    let alone: bool =
+        value(&database.client().await, "select exists (select from reveille.job)").await;
+    assert!(alone);
 }
 
 /// What waits for the table, by the rows that it would write.

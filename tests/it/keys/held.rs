@@ -1,5 +1,7 @@
 //! An open SQL transaction that holds keys: whatever it does, outcomes do not wait for it.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use super::{Deed, House, SOON};
@@ -176,4 +178,51 @@ async fn submissions_of_other_keys_do_not_wait_for_forty_keys_that_a_transaction
         value::<i64>(&database.client().await, "select count(*) from reveille.job").await,
         140
     );
+}
+
+/// Each of the lists waits for the key as long as a list does.
+#[tokio::test(flavor = "multi_thread")]
+async fn submissions_without_a_key_do_not_wait_for_lists_that_wait_for_keys() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let service = Service::on(database.url()).env("REVEILLE_WORKERS", "0").start().await;
+    let mut holder = cluster::connect(database.url()).await;
+    let open = holder.transaction().await.unwrap();
+    open.batch_execute("select reveille.submit(payload => '1', unique_key => 'held')")
+        .await
+        .unwrap();
+    let list = |keys: [String; 2]| {
+        let http = service.http();
+        let jobs: Vec<Value> =
+            keys.iter().map(|key| json!({"payload": 1, "unique_key": key})).collect();
+        tokio::spawn(async move { http.post("/jobs/batch", &json!(jobs)).await })
+    };
+    let waiting: Vec<_> = (0..9).map(|nth| list([format!("free{nth}"), "held".into()])).collect();
+    let waits = "select count(*) from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock'";
+    eventually("a list waits", SOON, async || value::<i64>(&client, waits).await > 0).await;
+    let mut answered = 0;
+    while !waiting.iter().all(tokio::task::JoinHandle::is_finished) {
+        let begun = Instant::now();
+        let answer = service.http().post("/jobs", &json!({"payload": 1})).await;
+        assert_eq!(answer.status, 201, "{}", answer.body);
+        let took = begun.elapsed();
+        assert!(took < Duration::from_millis(700), "after {answered} a plain one took {took:?}");
+        let wait: i64 = value(&client, waits).await;
+        assert!(wait <= 2, "{wait} connections wait for the key");
+        answered += 1;
+    }
+    for waiting in waiting {
+        let answer = waiting.await.unwrap();
+        assert_eq!((answer.status, &answer.body["code"]), (503, &json!("unique_key_busy")));
+    }
+    assert!(answered > 3, "{answered}");
+
+    let waiting = list(["free".into(), "held".into()]);
+    let free = list(["other".into(), "another".into()]).await.unwrap();
+    assert_eq!(free.status, 201, "{}", free.body);
+    open.commit().await.unwrap();
+    let answer = waiting.await.unwrap();
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    assert_eq!(answer.body["jobs"][1]["outcome"], "existing");
 }
