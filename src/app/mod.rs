@@ -83,6 +83,7 @@ pub(crate) async fn start(
     registry: Registry,
     front: Option<Front>,
 ) -> anyhow::Result<Service> {
+    metrics::install();
     let supervisor = front.as_ref().map(Front::supervisor).unwrap_or_default();
     let failed = supervisor.clone();
     // On the heap: unoptimized, these futures together overflow the 2 MiB stack of a caller's thread.
@@ -150,7 +151,6 @@ impl Service {
         supervisor: Supervisor,
         front: Option<Front>,
     ) -> anyhow::Result<Self> {
-        metrics::install();
         let (events, shutdown) = (Events::default(), Shutdown::default());
         let ending = Ending { shutdown: shutdown.clone(), leftovers: events.leftovers.clone() };
         let opened = patiently(&database.target, async || {

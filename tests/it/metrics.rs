@@ -130,6 +130,18 @@ async fn every_metric_is_there_from_the_start() {
             assert_eq!(scrape.samples.get(&sample), Some(&0.0), "{sample}");
         }
     }
+    let restarts = |scrape: &Scrape| {
+        let of = |sample: &&String| sample.starts_with("reveille_loop_restarts_total");
+        scrape.samples.keys().filter(of).count()
+    };
+    assert!(restarts(&scrape) > 15, "{}", scrape.text);
+    for sample in [
+        r#"reveille_loop_restarts_total{loop="dispatcher"}"#,
+        r#"reveille_loop_restarts_total{loop="edge"}"#,
+        "reveille_log_lines_dropped_total",
+    ] {
+        assert_eq!(scrape.samples.get(sample), Some(&0.0), "{sample} in\n{}", scrape.text);
+    }
     let build = concat!("reveille_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"");
     assert!(scrape.text.contains(build), "{}", scrape.text);
 }

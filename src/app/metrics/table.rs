@@ -153,7 +153,7 @@ pub(super) fn with_buckets(builder: PrometheusBuilder) -> Result<PrometheusBuild
 type Labels = &'static [(&'static str, &'static str)];
 
 /// The labels under which a metric is there from the start; one that is not named here has none. What an engine counts by queue
-/// and task it begins itself, with those that it has.
+/// and task it begins itself, with those that it has, and so does what counts by loop.
 fn labels_at_start(name: &str) -> &'static [Labels] {
     match name {
         "reveille_jobs_submitted_total" => &[
@@ -189,7 +189,10 @@ fn labels_at_start(name: &str) -> &'static [Labels] {
             &[("method", "POST"), ("route", "/jobs")],
             &[("method", "GET"), ("route", "/metrics")],
         ],
-        "reveille_job_outcomes_total" | "reveille_job_run_seconds" | "reveille_build_info" => &[],
+        "reveille_job_outcomes_total"
+        | "reveille_job_run_seconds"
+        | "reveille_loop_restarts_total"
+        | "reveille_build_info" => &[],
         _ if name.starts_with("reveille_pool_") => &[],
         _ => &[&[]],
     }
