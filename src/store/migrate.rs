@@ -17,7 +17,7 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use super::connect::Target;
-use super::error::{Error, with_sources};
+use super::error::Error;
 use super::migrations;
 use super::row::Row;
 use super::session::{SHORT, Sql, silence, sql, unprepared};
@@ -163,7 +163,7 @@ async fn make_schema(client: &Client) -> Result<(), MigrateError> {
         .await
         .map_err(|_| silence())?
     {
-        Err(error) if !is_there(&error) => Err(failed(error)),
+        Err(error) if !is_there(&error) => Err(failed(error.into())),
         _ => check_trust(client).await,
     }
 }
@@ -181,7 +181,7 @@ async fn apply(client: &mut Client) -> Result<(), MigrateError> {
     let table = timeout(SHORT, client.batch_execute(sql!("schema/migration_table").text)).await;
     let table = table.map_err(|_| silence())?;
     if let Err(error) = table.or_else(|error| if is_there(&error) { Ok(()) } else { Err(error) }) {
-        return Err(failed(error));
+        return Err(failed(error.into()));
     }
     missing(client).await?;
     let newest = applied(client).await?;
@@ -338,6 +338,7 @@ async fn check_age(client: &Client, applied: u32) -> Result<(), MigrateError> {
     Ok(())
 }
 
-fn failed(error: impl std::error::Error) -> MigrateError {
-    MigrateError::Failed(with_sources(&error))
+/// A migration that was cut off is tried again, as anything else at the start is: it was applied as a whole, or not at all.
+fn failed(error: Error) -> MigrateError {
+    if error.is_outage() { error.into() } else { MigrateError::Failed(error.to_string()) }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::net::TcpSocket;
 
+use crate::harness::cluster::Cluster;
+use crate::harness::look::value;
 use crate::harness::{self, Service, TestDatabase};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -59,6 +61,28 @@ async fn what_is_waited_for_is_told_again_with_host_and_port() {
     };
     harness::eventually("it is told again", SOON, again).await;
     assert!(!service.stderr().contains("hush"), "{}", service.stderr());
+}
+
+/// The table of migrations is there and locked, so that the first migration waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_lost_in_the_middle_of_a_migration_is_waited_for() {
+    let database = Cluster::shared().await.empty_database().await;
+    let (client, holder) = (database.client().await, database.client().await);
+    let table = include_str!("../../sql/schema/migration_table.sql");
+    client.batch_execute(&format!("create schema reveille; {table}")).await.unwrap();
+    let lock = "begin; lock table reveille.migration in share mode";
+    holder.batch_execute(lock).await.unwrap();
+    let service = Service::on(database.url()).spawn().await;
+    let end = "select count(pg_terminate_backend(pid)) from pg_locks where not granted
+        and database = (select oid from pg_database where datname = current_database())";
+    harness::eventually("a migration is cut off", SOON, async || {
+        value::<i64>(&client, end).await == 1
+    })
+    .await;
+    service.logged("waiting for the database", SOON).await;
+    holder.batch_execute("commit").await.unwrap();
+    service.logged("listening for notifications", SOON * 3).await;
+    assert!(!service.stderr().contains("migration failed"), "{}", service.stderr());
 }
 
 #[tokio::test(flavor = "multi_thread")]
