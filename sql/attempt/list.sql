@@ -1,6 +1,6 @@
--- id uuid, limit bigint. Every attempt of a job, the newest first: the one that runs from `lease`, the one that ended the job from
--- `outcome`, earlier ones from `attempt`. What ended without having begun, such as a cancellation of a waiting job, is none.
--- No row: the job is unknown; a row without an attempt: it has had none.
+-- id uuid, limit bigint, the most bytes of errors bigint. Every attempt of a job, the newest first: the one that runs from `lease`,
+-- the one that ended the job from `outcome`, earlier ones from `attempt`. What ended without having begun, such as a cancellation
+-- of a waiting job, is none. No row: the job is unknown; a row without an attempt: it has had none.
 with a as (
   select l.lease, l.worker, l.claimed_at, null::timestamptz as ended_at, null as worker_name, l.attempts[array_position(l.ids, $1::uuid)] as attempt,
     null as ending, null::jsonb as error
@@ -11,16 +11,18 @@ with a as (
   union all
   select t.lease, t.worker, t.claimed_at, t.ended_at, t.worker_name, t.attempt, t.ending, t.error from reveille.attempt t
   where t.id = $1::uuid and t.claimed_at is not null
+), e as (
+  select a.*, lag(a.ended_at) over (order by a.claimed_at, a.lease) as ended_before, reveille.error_shown(a.error) as shown from a
 ), n as (
-  select a.*, lag(a.ended_at) over (order by a.claimed_at, a.lease) as ended_before from a
+  select e.*, sum(octet_length(e.shown::text)) over (order by e.claimed_at desc, e.lease) as bytes from e
 )
 select n.attempt, n.lease, n.worker, coalesce(n.worker_name, w.name) as worker_name, n.claimed_at as started_at, n.ended_at as finished_at,
-  n.ending as outcome, reveille.error_shown(n.error) as error,
+  n.ending as outcome, n.shown as error,
   greatest(0, extract(epoch from n.claimed_at
     - coalesce(n.ended_before, greatest(j.run_at, reveille.uuid7_time(j.id)))))::double precision as wait_seconds,
   extract(epoch from coalesce(n.ended_at, clock_timestamp()) - n.claimed_at)::double precision as run_seconds
 from reveille.job j
 left join n on true
 left join reveille.worker w on w.id = n.worker
-where j.id = $1::uuid
+where j.id = $1::uuid and coalesce(n.bytes, 0) <= $3::bigint
 order by n.claimed_at desc, n.lease limit $2::bigint

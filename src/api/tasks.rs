@@ -137,6 +137,7 @@ impl Example for TaskList {
     }
 }
 
+/// Not in pages: programs register their tasks, each with what its code says, and no caller adds any.
 pub struct TasksApi;
 
 /// Tasks.

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::job::failure;
 use super::row::Row;
-use super::session::sql;
+use super::session::{Parameters, sql};
 use super::value::Failure;
 use super::{Error, Result, Store};
 use crate::job::state::AttemptEnd;
@@ -29,6 +29,8 @@ pub struct AttemptRow {
     pub run_seconds: f64,
 }
 
+/// Bytes of the errors of a list, as they are written out.
+const ERRORS_BYTES: i64 = 8 << 20;
 /// Snoozes of a job that are kept.
 const SNOOZES_KEPT: i64 = 10;
 
@@ -40,10 +42,11 @@ impl Store {
         self.upkeep.query(statement, &[&ids, &SNOOZES_KEPT]).await.map(drop)
     }
 
-    /// The newest attempts of a job, in order; `None` for an unknown job.
+    /// The newest attempts of a job, in order, as far as their errors have some 8 MiB at most; `None` for an unknown job.
     pub async fn attempt_list(&self, id: JobId, limit: u32) -> Result<Option<Vec<AttemptRow>>> {
-        let limit = i64::from(limit);
-        let rows = self.people.query(sql!("attempt/list": UUID, INT8), &[&id.0, &limit]).await?;
+        let statement = sql!("attempt/list": UUID, INT8, INT8);
+        let parameters: Parameters<'_> = &[&id.0, &i64::from(limit), &ERRORS_BYTES];
+        let rows = self.people.query(statement, parameters).await?;
         if rows.is_empty() {
             return Ok(None);
         }

@@ -102,6 +102,31 @@ async fn an_error_of_tens_of_megabytes_is_cut_in_the_job_and_its_history_and_oth
     service.shutdown().await;
 }
 
+/// A control character has six bytes when it is written out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_attempts_ends_where_their_errors_come_to_eight_megabytes() {
+    let (database, service, http) = house().await;
+    let failed = ended(&service, &http, NewJob::new(Loud::NAME, "nul")).await;
+    let id = failed["job_id"].as_str().unwrap();
+    let grown = format!(
+        "insert into reveille.attempt (id, lease, attempt, claimed_at, ended_at, ending, error)
+         select '{id}', gen_random_uuid(), n, now() - interval '1 hour' + n * interval '1 second',
+           now() - interval '1 hour' + n * interval '1 second', 'failed',
+           jsonb_build_object('code', 'handler_error', 'message', repeat(E'\\x01', 8192))
+         from generate_series(1, 900) n"
+    );
+    database.client().await.batch_execute(&grown).await.unwrap();
+    let path = format!("/jobs/{id}/attempts");
+    let answer = http.request("GET", &path).send().await.unwrap().bytes().await.unwrap();
+    assert!(answer.len() < 9 << 20, "{} bytes", answer.len());
+    let attempts: Value = serde_json::from_slice(&answer).unwrap();
+    let attempts = attempts["data"].as_array().unwrap();
+    assert_eq!(attempts.last().unwrap()["error"]["code"], "permanent", "the newest is there");
+    assert_eq!(attempts[attempts.len() - 2]["attempt"], 900);
+    assert!((100..200).contains(&attempts.len()), "{}", attempts.len());
+    service.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_character_that_cannot_be_kept_is_replaced_and_progress_is_cut() {
     let (_database, service, http) = house().await;

@@ -138,7 +138,8 @@ impl JobApi {
 
     /// List the attempts of a job
     ///
-    /// Every one in order: how it ended, or that it runs, and who did it. Of a job that has had more than 1,000 the newest.
+    /// Every one in order: how it ended, or that it runs, and who did it. Of a job that has had more than 1,000, or whose
+    /// errors come to more than 8 MiB, the newest.
     #[oai(path = "/jobs/:job_id/attempts", method = "get", operation_id = "list_attempts")]
     async fn list_attempts(
         &self,
