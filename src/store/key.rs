@@ -2,7 +2,8 @@
 //!
 //! A key has a row in `unique_key`, which names its holder. An outcome is written without a look at that row, so nobody who has
 //! locked it, such as an open SQL transaction, can hold up an outcome. Keys are freed afterwards. Until then the holder has ended,
-//! and a key whose holder has ended counts as free.
+//! and a key whose holder has ended counts as free. Which keys are to be freed is only remembered in the process: the row of one
+//! that was killed before stays until somebody takes the key, or until retention forgets the job.
 //!
 //! Every statement takes its locks in this order, each kind in the order that is given:
 //!
