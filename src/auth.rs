@@ -13,13 +13,17 @@ use poem::{Endpoint, Middleware, Request, Response};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-/// What is answered without a token: what probes and load balancers ask, and the documentation.
-const OPEN: &[&str] =
-    &["/health", "/livez", "/readyz", "/docs", "/docs/", "/openapi.json", "/openapi.yaml"];
+/// The documentation.
+const DOCS: &[&str] = &["/docs", "/docs/", "/openapi.json", "/openapi.yaml"];
 
-/// Whether a path is answered without a token.
+/// Whether probes and load balancers ask for this path, by names of their own and without a token.
+pub fn is_probe(path: &str) -> bool {
+    matches!(path, "/health" | "/livez" | "/readyz")
+}
+
+/// Whether a path is answered without a token: probes and the documentation are.
 pub fn is_open(path: &str) -> bool {
-    OPEN.contains(&path)
+    is_probe(path) || DOCS.contains(&path)
 }
 
 /// The configured tokens; none at all means that everybody may do everything.
@@ -101,7 +105,7 @@ impl ResponseError for Unauthorized {
     }
 }
 
-/// Turns requests away that have no known token, but for [`OPEN`] paths. Everything else is guarded, paths that do not
+/// Turns requests away that have no known token, but for paths that [are open](is_open). Everything else is guarded, paths that do not
 /// exist included, so that nothing added later is open by accident.
 #[derive(Debug, Clone)]
 pub struct Guard(pub Tokens);

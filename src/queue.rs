@@ -15,7 +15,7 @@ macro_rules! name {
 
         impl $type {
             /// What such a name may look like, for a person.
-            pub const RULE: &'static str = concat!("1 to ", $most, " of ", $allowed);
+            pub const RULE: &'static str = concat!("1 to ", $most, " of `", $allowed, "`");
 
             /// `None` if `text` is no such name; [`Self::RULE`] says why.
             pub fn new(text: &str) -> Option<Self> {

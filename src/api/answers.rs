@@ -114,7 +114,7 @@ fn header<T: Type>(name: &str, description: &str) -> MetaHeader {
 fn description(status: u16) -> &'static str {
     match status {
         400 => {
-            "The request cannot be read: a parameter has the wrong form, or the body is empty or no JSON."
+            "The request cannot be read: a parameter has the wrong form, the body is empty or not JSON, or there is not exactly one Host header."
         }
         401 => "No bearer token, or an unknown one, although the service asks for one.",
         403 => {

@@ -14,11 +14,15 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use poem::{Endpoint, Middleware, Request};
 
 use super::problem::Problem;
+use crate::auth::is_probe;
 use crate::config::{Config, host_and_port, usual_port};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-/// Answered to any name: orchestrators and Prometheus ask by names of their own, and nothing here is worth a page's while.
-const ANY_HOST: &[&str] = &["/livez", "/readyz", "/health", "/metrics"];
+/// Whether a path is answered to any name. Orchestrators and Prometheus ask by names of their own,
+/// and nothing there is worth a page's while.
+fn is_for_any_host(path: &str) -> bool {
+    is_probe(path) || path == "/metrics"
+}
 
 /// Which names and origins are answered. The default answers any name.
 #[derive(Debug, Clone, Default)]
@@ -41,7 +45,7 @@ impl Browsers {
                  of its own. Set allowed_hosts to the names by which the service is asked"
             );
         }
-        let public_host = public.map(|url| url.host().to_owned());
+        let public_host = public.map(|url| bare(url.host()).to_owned());
         let named = config.allowed_hosts.iter().map(|host| bare(host).to_ascii_lowercase());
         Self {
             hosts: (open && !any).then(|| named.chain(public_host).collect()),
@@ -61,7 +65,7 @@ impl Browsers {
         }
         let host = host.map(HeaderValue::as_bytes);
         if let Some(known) = &self.hosts
-            && !ANY_HOST.contains(&request.uri().path())
+            && !is_for_any_host(request.uri().path())
         {
             for name in [host, authority.map(str::as_bytes)].into_iter().flatten() {
                 let name = String::from_utf8_lossy(name);

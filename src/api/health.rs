@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::Services;
 use super::body::Body;
+use super::problem::Problem;
 use crate::store::Database;
 use readiness::CheckState;
 pub use readiness::{Readiness, ReadyAnswer};
@@ -45,6 +46,9 @@ pub enum HealthAnswer {
     /// The database does not take jobs, or the service is leaving.
     #[oai(status = 503)]
     Unhealthy(Body<Health>),
+    /// The request has no Host header, or several (`invalid_host`).
+    #[oai(status = 400)]
+    NoHost(Problem),
 }
 
 pub struct HealthApi;
@@ -54,8 +58,8 @@ pub struct HealthApi;
 impl HealthApi {
     /// Check the health
     ///
-    /// 200 if a job would be accepted now: the database answers and takes writes, and its disk was not found full by a
-    /// submission of the last 5 seconds.
+    /// 200 if a job would be accepted now: the database answers and takes writes. No submission of
+    /// the last 5 seconds found its disk full.
     #[oai(path = "/health", method = "get", operation_id = "get_health")]
     async fn get_health(&self, services: Data<&Services>) -> HealthAnswer {
         answer(accepts(&services).await)

@@ -11,6 +11,7 @@ use std::time::Instant;
 use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Method};
 use metrics::{Counter, Histogram, counter, histogram};
+use poem::error::ParsePathError;
 use poem::{Endpoint, IntoResponse, Middleware, PathPattern, Request, Response};
 use poem_openapi::error as openapi;
 
@@ -67,6 +68,21 @@ impl Routes {
 
     fn get(&self, pattern: &PathPattern) -> Option<&Route> {
         self.0.get(&shape(&pattern.0))
+    }
+}
+
+impl Routes {
+    /// The name of the parameter that stands in this path of a request.
+    fn parameter_in(&self, path: &str) -> Option<&str> {
+        let segments = || path.trim_end_matches('/').split('/');
+        let fits = |route: &&Route| {
+            let ours = || route.path.split('/');
+            ours().count() == segments().count()
+                && ours()
+                    .zip(segments())
+                    .all(|(ours, theirs)| ours.starts_with('{') || ours == theirs)
+        };
+        self.0.values().find(fits).and_then(|route| route.parameter("param0"))
     }
 }
 
@@ -153,7 +169,7 @@ impl<E: Endpoint> Endpoint for Observed<E> {
             }
             match inner.await {
                 Ok(Ok(output)) => output.into_response(),
-                Ok(Err(error)) => self.explain(error),
+                Ok(Err(error)) => self.explain(error, &info.path),
                 Err(panic) => {
                     tracing::error!(request.id = %info.id, panic = panic_text(&*panic), "a request's handler panicked");
                     Problem::internal().into_response()
@@ -171,9 +187,13 @@ impl<E: Endpoint> Endpoint for Observed<E> {
 
 impl<E> Observed<E> {
     /// Errors that are an answer already stay as they are; the others are poem's own, and become problems.
-    fn explain(&self, error: poem::Error) -> Response {
+    fn explain(&self, error: poem::Error, path: &str) -> Response {
         if error.is_from_response() {
             return error.into_response();
+        }
+        // The router decodes what stands in the path before it knows a route.
+        if error.is::<ParsePathError>() {
+            return not_utf8(self.routes.parameter_in(path).unwrap_or("path")).into_response();
         }
         let pattern = error.data::<PathPattern>().cloned();
         let route = pattern.as_ref().and_then(|pattern| self.routes.get(pattern));
@@ -229,6 +249,13 @@ impl<E> Observed<E> {
 fn too_many() -> Problem {
     let detail = "All connections of this service are in use. Try again; its operator may raise max_connections.";
     Problem::unavailable("too_many_connections", detail, 1)
+}
+
+fn not_utf8(name: &str) -> Problem {
+    let detail = format!(
+        "The path parameter `{name}` is not UTF-8 once its %XX are decoded. Encode it as UTF-8."
+    );
+    Problem::parameter(name, "invalid_parameter", detail)
 }
 
 fn problem(error: &poem::Error, route: Option<&Route>) -> Problem {

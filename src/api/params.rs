@@ -4,13 +4,19 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use poem::Request;
-use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::types::{ParseFromParameter, ParseResult, Type};
 use uuid::Uuid;
 
 use super::problem::Problem;
+use super::types::described;
 use crate::job::{JobId, moment};
 use crate::queue::QueueName;
+
+/// The most items that a page may have.
+const LIMIT_MOST: u32 = 200;
+/// The longest that a call may wait for the end of a job.
+const WAIT_MOST_SECONDS: u32 = 60;
 
 /// A parameter that is taken as text, and read by the operation, so that the answer to a bad one has a code of its own.
 macro_rules! text {
@@ -19,27 +25,7 @@ macro_rules! text {
         #[derive(Debug, Clone)]
         pub struct $type(String);
 
-        impl Type for $type {
-            const IS_REQUIRED: bool = true;
-            type RawValueType = Self;
-            type RawElementValueType = Self;
-
-            fn name() -> Cow<'static, str> {
-                $name.into()
-            }
-
-            fn schema_ref() -> MetaSchemaRef {
-                MetaSchemaRef::Inline(Box::new($schema))
-            }
-
-            fn as_raw_value(&self) -> Option<&Self> {
-                Some(self)
-            }
-
-            fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
-                Box::new(std::iter::empty())
-            }
-        }
+        described!($type, $name, $schema);
 
         impl ParseFromParameter for $type {
             fn parse_from_parameter(value: &str) -> ParseResult<Self> {
@@ -71,13 +57,13 @@ text!(
 text!(
     /// How many items a page is to have.
     LimitText, "integer_limit", MetaSchema {
-        minimum: Some(1.0), maximum: Some(200.0), ..MetaSchema::new_with_format("integer", "uint32")
+        minimum: Some(1.0), maximum: Some(LIMIT_MOST.into()), ..MetaSchema::new_with_format("integer", "uint32")
     }
 );
 text!(
     /// How many seconds a call may wait.
     WaitText, "integer_wait", MetaSchema {
-        minimum: Some(0.0), maximum: Some(60.0), ..MetaSchema::new_with_format("integer", "uint32")
+        minimum: Some(0.0), maximum: Some(WAIT_MOST_SECONDS.into()), ..MetaSchema::new_with_format("integer", "uint32")
     }
 );
 text!(
@@ -88,8 +74,23 @@ text!(
     /// Preferences as they stand in `Prefer` (RFC 7240).
     PreferText, "string_prefer", MetaSchema::new("string")
 );
+text!(
+    /// Tags of what the caller has, as they stand in `If-None-Match` (RFC 9110).
+    TagsText, "string_tags", MetaSchema::new("string")
+);
+
+impl TagsText {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
 
 impl PreferText {
+    /// How long a call is to wait; `None` if that cannot be followed, too.
+    pub fn wait_seconds(&self) -> Option<u32> {
+        wait_seconds(self.get("wait")?)
+    }
+
     /// The value of the first preference of this name: by the standard, the others do not count.
     pub fn get(&self, name: &str) -> Option<&str> {
         let value = self.0.split(',').find_map(|preference| {
@@ -122,10 +123,18 @@ impl QueueText {
 }
 
 impl WaitText {
-    /// Seconds, if it is a whole number of them.
-    pub fn seconds(&self) -> Option<u32> {
-        self.0.parse().ok()
+    pub fn seconds(&self) -> Result<u32, Problem> {
+        wait_seconds(&self.0).ok_or_else(|| {
+            let detail = format!(
+                "wait must be a whole number of seconds from 0 to {WAIT_MOST_SECONDS}. Ask again after that."
+            );
+            Problem::parameter("wait", "invalid_wait", detail)
+        })
     }
+}
+
+fn wait_seconds(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|seconds| *seconds <= WAIT_MOST_SECONDS)
 }
 
 impl TimeText {
@@ -146,16 +155,18 @@ impl TimeText {
 
 /// 400 for a name that nothing here can have.
 pub fn invalid_name(name: &str, code: &str, rule: &str) -> Problem {
-    let detail = format!("{name} must be {rule}. Leave the parameter out for any.");
+    let detail = format!("`{name}` must be {rule}. Leave the parameter out for any.");
     Problem::parameter(name, code, detail)
 }
 
 /// How many items a page is to have: 1 to 200, or what is usual for such a list.
 pub fn page_limit(limit: Option<LimitText>, usual: u32) -> Result<u32, Problem> {
     let Some(LimitText(text)) = limit else { return Ok(usual) };
-    let limit = text.parse().ok().filter(|limit| (1..=200).contains(limit));
+    let limit = text.parse().ok().filter(|limit| (1..=LIMIT_MOST).contains(limit));
     limit.ok_or_else(|| {
-        let detail = "limit must be a whole number from 1 to 200. Follow next_cursor for more.";
+        let detail = format!(
+            "limit must be a whole number from 1 to {LIMIT_MOST}. Follow next_cursor for more."
+        );
         Problem::parameter("limit", "invalid_limit", detail)
     })
 }

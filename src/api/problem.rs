@@ -301,7 +301,7 @@ impl Example for ProblemError {
             pointer: "/queue".into(),
             parameter: None,
             code: "invalid_name".into(),
-            message: "`queue` must be 1 to 64 of a-z 0-9 _ - .".into(),
+            message: "`queue` must be 1 to 64 of `a-z 0-9 _ - .`".into(),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Query parameters that no operation has are refused: a filter that is misspelt would else be no filter at all. So is one that
 //! has a single value and stands there twice, and U+0000, in the path too, which PostgreSQL knows no text with.
 //!
-//! What an operation has is read from the specification. One that never answers 400 takes whatever comes: health checks are
-//! asked by machines that add parameters of their own.
+//! The parameters of an operation are read from the specification. One that needs no token takes
+//! whatever comes: health checks are asked by machines that add parameters of their own.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -38,7 +38,7 @@ impl KnownQuery {
         let mut known: HashMap<String, Vec<Operation>> = HashMap::new();
         for (path, operations) in spec["paths"].as_object().into_iter().flatten() {
             for (method, operation) in operations.as_object().into_iter().flatten() {
-                if operation["responses"].get("400").is_none() {
+                if operation.get("security").is_none() {
                     continue;
                 }
                 let parameters = operation["parameters"].as_array().into_iter().flatten();
@@ -69,22 +69,25 @@ impl KnownQuery {
             .filter(|operation| operation.fits(&segments))
             .max_by_key(|operation| operation.literals());
         let Some(operation) = found else { return Ok(()) };
-        if [path, query].iter().any(|part| part.contains("%00")) {
-            let detail = "The path or the query holds the character U+0000 (%00), which PostgreSQL cannot keep. Nothing here has it in its name.";
-            return Err(Problem::bad_request("nul_character", detail));
+        if let Some(name) = operation.parameter_with_nul(&segments) {
+            return Err(nul(name));
         }
         let mut seen: Vec<Cow<'_, str>> = Vec::new();
-        for (name, _) in form_urlencoded::parse(query.as_bytes()) {
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             if !operation.names.iter().any(|known| *known == name) {
                 return Err(unknown(&name, &operation.names));
             }
-            if seen.contains(&name) && !operation.lists.iter().any(|list| *list == name) {
+            if value.contains('\0') {
+                return Err(nul(&name));
+            }
+            if !seen.contains(&name) {
+                seen.push(name);
+            } else if !operation.lists.iter().any(|list| *list == name) {
                 let detail = format!(
                     "`{name}` stands in the query more than once, and only one value can count. Send it once."
                 );
                 return Err(Problem::parameter(&name, "repeated_parameter", detail));
             }
-            seen.push(name);
         }
         Ok(())
     }
@@ -103,10 +106,24 @@ impl Operation {
     fn literals(&self) -> usize {
         self.path.iter().filter(|segment| !is_parameter(segment)).count()
     }
+
+    /// The name of the parameter of the path in whose place U+0000 stands.
+    fn parameter_with_nul(&self, segments: &[&str]) -> Option<&str> {
+        let (ours, _) =
+            self.path.iter().zip(segments).find(|(_, theirs)| theirs.contains("%00"))?;
+        ours.strip_prefix('{')?.strip_suffix('}')
+    }
 }
 
 fn is_parameter(segment: &str) -> bool {
     segment.starts_with('{')
+}
+
+fn nul(name: &str) -> Problem {
+    let detail = format!(
+        "`{name}` holds the character U+0000 (%00), which PostgreSQL cannot keep. Remove it."
+    );
+    Problem::parameter(name, "nul_character", detail)
 }
 
 fn unknown(name: &str, known: &[String]) -> Problem {
@@ -116,7 +133,7 @@ fn unknown(name: &str, known: &[String]) -> Problem {
         (_, []) => " It has none.".into(),
         (_, known) => format!(" Known: {}.", known.join(", ")),
     };
-    let name: String = name.chars().take(100).collect();
+    let name: String = name.chars().filter(|it| !it.is_control()).take(100).collect();
     let detail = format!("This operation has no query parameter `{name}`.{hint}");
     Problem::parameter(&name, "unknown_parameter", detail)
 }
@@ -171,8 +188,10 @@ mod tests {
             ("POST", "/jobs/batch", "wait=1", "It has none."),
             ("GET", "/jobs", "limit=1&limit=100", "repeated_parameter"),
             ("GET", "/jobs/7", "wait=1&wait=2", "Send it once."),
-            ("GET", "/jobs", "queue=%00", "nul_character"),
+            ("GET", "/jobs", "queue=%00", "parameter: Some(\"queue\")"),
+            ("GET", "/tasks/a%00", "", "parameter: Some(\"name\")"),
             ("GET", "/tasks/a%00", "", "nul_character"),
+            ("GET", "/jobs", "a%00=1", "no query parameter `a`"),
         ] {
             let error = check(method, path, query).unwrap_err();
             assert!(error.contains(said), "{error}");

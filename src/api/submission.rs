@@ -11,6 +11,7 @@ use super::body::FromBody;
 use super::fields::{Fields, kind};
 use super::members::Items;
 use super::problem::MAX_ERRORS;
+use super::types::described;
 use crate::job::json::Json;
 use crate::job::submission::{
     BATCH_MOST, FieldError, MOST_TAGS, NewJob, PAYLOAD_BYTES_MOST, Submission, TOGETHER, TOO_MANY,
@@ -108,37 +109,8 @@ pub struct SubmissionBody(pub Submission);
 #[derive(Debug)]
 pub struct BatchBody(pub Vec<Submission>);
 
-macro_rules! described_as {
-    ($type:ty, $documented:ty) => {
-        impl Type for $type {
-            const IS_REQUIRED: bool = true;
-            type RawValueType = Self;
-            type RawElementValueType = Self;
-
-            fn name() -> Cow<'static, str> {
-                <$documented>::name()
-            }
-
-            fn schema_ref() -> MetaSchemaRef {
-                <$documented>::schema_ref()
-            }
-
-            fn register(registry: &mut Registry) {
-                <$documented>::register(registry);
-            }
-
-            fn as_raw_value(&self) -> Option<&Self> {
-                Some(self)
-            }
-
-            fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
-                Box::new(std::iter::empty())
-            }
-        }
-    };
-}
-described_as!(SubmissionBody, JobCreate);
-described_as!(BatchBody, Vec<JobCreate>);
+described!(SubmissionBody as JobCreate);
+described!(BatchBody as Vec<JobCreate>);
 
 impl FromBody for SubmissionBody {
     // A payload counts as it is written out, and six bytes of `\u0041` are one then. Blanks do not

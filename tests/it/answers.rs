@@ -124,6 +124,9 @@ async fn a_job_that_is_as_it_was_is_not_sent_again() {
     let again = http.request("GET", &path).header("if-none-match", &tag);
     let (status, headers, body) = full(again).await;
     assert_eq!((status, &headers["etag"], body), (304, &tag, Value::Null));
+    // Several lines of the header are one list.
+    let lines = http.request("GET", &path).header("if-none-match", "\"another\"");
+    assert_eq!(full(lines.header("if-none-match", &tag)).await.0, 304);
 
     // That it waits for a paused queue is told beside the job, and is no part of it.
     http.post("/queues/default/pause", &json!({})).await;

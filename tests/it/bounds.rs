@@ -225,7 +225,7 @@ async fn a_task_in_the_payload_that_is_not_a_name_is_told() {
     ] {
         let job = http.post(path, &wrong(task.clone())).await.body;
         let warning = job["warnings"][0].as_str().unwrap();
-        let words = [&*task.to_string(), "1 to 100 of a-z A-Z 0-9 _ - . :", "echo"];
+        let words = [&*task.to_string(), "1 to 100 of `a-z A-Z 0-9 _ - . :`", "echo"];
         assert!(words.iter().all(|word| warning.contains(word)), "{warning}");
         assert_eq!(job["warnings"].as_array().unwrap().len(), 1);
     }

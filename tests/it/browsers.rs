@@ -159,6 +159,12 @@ async fn listed_hosts_and_the_public_url_are_answered() {
     assert_eq!(get(&service, "/jobs", "evil.example").await.0, 421);
     assert_eq!(pause(&service, "mail", &["Origin: https://front.example"]).await, 200);
     assert_eq!(pause(&service, "mail", &["Origin: http://front.example"]).await, 403);
+    // The dot that may end a name does not count.
+    let dotted = without_workers(&database).env("REVEILLE_PUBLIC_URL", "https://front.example./r");
+    let service = dotted.start().await;
+    for name in ["front.example", "front.example.:443"] {
+        assert_eq!(get(&service, "/jobs", name).await.0, 200, "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -87,7 +87,11 @@ async fn what_cannot_be_meant_is_refused_in_words_and_by_the_name_of_the_paramet
         (&format!("{job}?wait=soon"), "wait", "invalid_wait", "from 0 to 60"),
         (&format!("{job}?wait=1&wait=2"), "wait", "repeated_parameter", "Send it once"),
         ("/jobs/seven", "job_id", "invalid_job_id", "UUID"),
-        ("/queues/Mail", "queue", "invalid_queue_name", "1 to 64 of"),
+        ("/queues/Mail", "queue", "invalid_queue_name", "1 to 64 of `a-z 0-9 _ - .`. "),
+        ("/queues/%ff", "queue", "invalid_parameter", "Encode it as UTF-8"),
+        ("/jobs/%ff/attempts", "job_id", "invalid_parameter", "Encode it as UTF-8"),
+        ("/jobs?tag=a%00", "tag", "nul_character", "%00"),
+        ("/queues/a%00", "queue", "nul_character", "%00"),
     ] {
         let answer = http.get(path).await;
         let Value::Object(body) = &answer.body else { panic!("{path}: {answer:?}") };

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::super::Services;
 use super::super::body::Body;
+use super::super::problem::Problem;
 use super::HealthStatus;
 use crate::store::{Database, Health, migrate};
 
@@ -73,6 +74,9 @@ pub enum ReadyAnswer {
     /// It is not; `checks` says why.
     #[oai(status = 503)]
     Unready(Body<Readiness>),
+    /// The request has no Host header, or several (`invalid_host`).
+    #[oai(status = 400)]
+    NoHost(Problem),
 }
 
 /// Looks at everything; asks the database no more than twice a second, whoever else asks.

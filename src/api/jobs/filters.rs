@@ -8,6 +8,7 @@ use poem_openapi::types::{ParseFromParameter, ParseResult, Type};
 
 use super::super::params::invalid_name;
 use super::super::problem::Problem;
+use super::super::types::described;
 use super::answers::Include;
 use super::view::JobStatus;
 use crate::job::state::Status;
@@ -19,31 +20,7 @@ macro_rules! list {
         #[derive(Debug, Clone)]
         pub struct $type(Vec<String>);
 
-        impl Type for $type {
-            const IS_REQUIRED: bool = true;
-            type RawValueType = Self;
-            type RawElementValueType = Self;
-
-            fn name() -> Cow<'static, str> {
-                <Vec<$item>>::name()
-            }
-
-            fn schema_ref() -> MetaSchemaRef {
-                <Vec<$item>>::schema_ref()
-            }
-
-            fn register(registry: &mut Registry) {
-                <$item>::register(registry);
-            }
-
-            fn as_raw_value(&self) -> Option<&Self> {
-                Some(self)
-            }
-
-            fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
-                Box::new(std::iter::empty())
-            }
-        }
+        described!($type, <Vec<$item>>::name(), <Vec<$item>>::schema_ref(), <$item>::register);
 
         impl ParseFromParameter for $type {
             fn parse_from_parameter(value: &str) -> ParseResult<Self> {
@@ -80,11 +57,7 @@ impl Statuses {
         let list = list.map_or_else(Vec::new, |list| list.0);
         let read = |piece: &str| {
             Status::parse(piece).ok_or_else(|| {
-                unknown(
-                    "status",
-                    piece,
-                    "scheduled, queued, processing, completed, failed, cancelled",
-                )
+                unknown("status", piece, &Status::ALL.map(Status::as_str).join(", "))
             })
         };
         pieces(&list).map(read).collect()

@@ -126,8 +126,9 @@ impl JobsApi {
     /// List jobs
     ///
     /// The newest first, and stable while jobs arrive. Payloads and results are left out unless `include` asks for them.
-    /// A page may have fewer jobs than `limit`, even none, although more follow: one call looks at some thousands and reads some
-    /// 8 MiB, and the next goes on where it stopped. Only a page without `next_cursor` is the last.
+    /// A page may have fewer jobs than `limit`, even none, although more follow. One call looks at
+    /// some thousands and reads some 8 MiB, and the next goes on where it stopped. Only a page
+    /// without `next_cursor` is the last.
     #[oai(path = "/jobs", method = "get", operation_id = "list_jobs")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn list_jobs(

@@ -11,7 +11,7 @@ use super::super::answers::{CHANGE, Refused};
 use super::super::body::Body;
 use super::super::etag;
 use super::super::failure::after_change;
-use super::super::params::{IdText, PreferText, WaitText, no_job};
+use super::super::params::{IdText, PreferText, TagsText, WaitText, no_job};
 use super::super::problem::Problem;
 use super::super::security::Bearer;
 use super::answers::{CancelAnswer, DeleteAnswer, GetAnswer};
@@ -56,7 +56,7 @@ impl JobApi {
         /// The `ETag` of an earlier answer: if the job is still so, the answer is 304 and empty. `warnings` and `progress` do
         /// not count, because they change by themselves.
         #[oai(name = "If-None-Match")]
-        if_none_match: Header<Option<String>>,
+        if_none_match: Header<Option<TagsText>>,
         _token: Bearer,
     ) -> Result<GetAnswer, Refused<GetJob>> {
         let id = job_id.0.job()?;
@@ -64,7 +64,7 @@ impl JobApi {
         let job = services.wait_for(id, wait.unwrap_or_default()).await?;
         let mut job = job.ok_or_else(|| no_job(id))?;
         let tag = job.tag();
-        if etag::is_known(if_none_match.0.as_deref(), &tag) {
+        if etag::is_known(if_none_match.0.as_ref().map(TagsText::as_str), &tag) {
             return Ok(GetAnswer::NotModified(tag, applied));
         }
         Ok(GetAnswer::Job(Body(job), tag, applied))

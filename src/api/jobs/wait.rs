@@ -8,9 +8,6 @@ use super::super::problem::Problem;
 use super::view::{Job, JobStatus};
 use crate::job::JobId;
 
-/// The longest that a call may wait for the end of a job.
-const WAIT_MOST_SECONDS: u32 = 60;
-
 /// How long a caller is willing to wait.
 #[derive(Debug)]
 pub struct Patience {
@@ -22,24 +19,11 @@ pub struct Patience {
 impl Patience {
     /// From the query parameter, or without it from `Prefer: wait=N`.
     pub fn of(query: Option<&WaitText>, prefer: Option<&PreferText>) -> Result<Self, Problem> {
-        let preferred = prefer.and_then(preferred_wait);
-        let query = query.map(|text| {
-            text.seconds().filter(|it| *it <= WAIT_MOST_SECONDS).ok_or_else(invalid_wait)
-        });
-        let seconds = query.transpose()?.or(preferred);
+        let preferred = prefer.and_then(PreferText::wait_seconds);
+        let seconds = query.map(WaitText::seconds).transpose()?.or(preferred);
         let applied = preferred.and(seconds).map(|seconds| format!("wait={seconds}"));
         Ok(Self { wait: seconds.map(|seconds| Duration::from_secs(seconds.into())), applied })
     }
-}
-
-/// The `wait` that is preferred; `None` if it cannot be followed, too.
-fn preferred_wait(prefer: &PreferText) -> Option<u32> {
-    prefer.get("wait")?.parse().ok().filter(|seconds| *seconds <= WAIT_MOST_SECONDS)
-}
-
-fn invalid_wait() -> Problem {
-    let detail = "wait must be a whole number of seconds from 0 to 60. Ask again after that.";
-    Problem::parameter("wait", "invalid_wait", detail)
 }
 
 impl Services {

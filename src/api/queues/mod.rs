@@ -119,7 +119,7 @@ impl QueuesApi {
 
 fn no_queue(name: &QueueName) -> Problem {
     let detail = format!(
-        "There is no queue {name}. A queue is known from its first job on, or from when it was paused; GET /queues lists them."
+        "There is no queue `{name}`. A queue is known from its first job on, or from when it was paused; GET /queues lists them."
     );
     Problem::not_found("queue_not_found", detail)
 }

@@ -126,6 +126,19 @@ fn every_answer_has_one_form() {
     none(broken);
 }
 
+/// A request without a Host header, or with two, is refused whatever it asks for.
+#[test]
+fn every_operation_may_refuse_a_request_for_its_host() {
+    let specification = specification();
+    let mut broken = Vec::new();
+    for operation in operations(&specification) {
+        if !operation.text["responses"]["400"]["description"].to_string().contains("Host header") {
+            broken.push(operation.name);
+        }
+    }
+    none(broken);
+}
+
 #[test]
 fn every_schema_is_described_and_shown() {
     let specification = specification();
