@@ -1,6 +1,6 @@
 -- worker uuid. Renews the leadership of the maintenance services, or takes it over if it has run out or its leader has left.
--- Answers whether the worker leads. It waits for nobody who has locked the row; a lock on the table it must wait for, so no
--- heartbeat depends on it.
+-- Answers whether the worker leads. It waits for nobody who has locked the row, as heartbeats of older releases do for a moment:
+-- its leadership stands until it runs out. A lock on the table it must wait for, so no heartbeat depends on it.
 with w as (
   select id, lost_after from reveille.worker where id = $1::uuid
 ), free as (
@@ -16,3 +16,4 @@ with w as (
   on conflict (name) do nothing returning name
 )
 select exists (select from renewed) or exists (select from first)
+  or exists (select from reveille.leader l where l.name = 'maintenance' and l.worker = $1::uuid and l.until > now())
