@@ -21,7 +21,7 @@ impl From<Error> for Problem {
             }
             Error::Unknown(_) => {
                 tracing::debug!(%error, "a request lost the database");
-                let detail = "The connection to the database was lost while it worked. A read can be repeated; after a change, look whether it was made.";
+                let detail = "The database gave no answer, or the connection was lost while it worked. A read can be repeated; after a change, look whether it was made.";
                 Self::unavailable("outcome_unknown", detail, 1)
             }
             Error::Busy { .. } => {

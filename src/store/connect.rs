@@ -30,12 +30,17 @@ use crate::config::{Address, ChannelBinding, Host, HostAddress, ServerKind, TlsM
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 
 /// What every session brings along, whatever the database or the role says. Backslashes in literals mean themselves, also where
-/// a migration makes a function; nulls are nulls; only limits of our own end a statement or a session.
+/// a migration makes a function; nulls are nulls; times are written as they are read; only limits of our own end a statement, a
+/// transaction or a session.
 /// `default_transaction_read_only` stays as it is: a provider whose disk is full sets it, and means it.
 const SESSION: &str = "-c search_path=pg_catalog,pg_temp -c standard_conforming_strings=on -c array_nulls=on \
     -c transform_null_equals=off -c row_security=on -c default_transaction_isolation=read\\ committed \
     -c default_transaction_deferrable=off -c statement_timeout=0 -c lock_timeout=0 \
-    -c idle_session_timeout=0";
+    -c idle_session_timeout=0 -c idle_in_transaction_session_timeout=60000 -c DateStyle=ISO,MDY \
+    -c TimeZone=UTC -c IntervalStyle=postgres";
+/// What belongs to [`SESSION`] and not every version knows, so that no startup packet may name it.
+const SESSION_SINCE_17: &str = "select pg_catalog.set_config('transaction_timeout', '0', false)
+    where pg_catalog.current_setting('transaction_timeout', true) is not null";
 
 /// Where to connect, and how. Clones share which host was good last.
 #[derive(Clone)]
@@ -47,6 +52,8 @@ pub struct Target {
     /// Whether the server's certificate is checked.
     verified: bool,
     within: Duration,
+    /// Whether a session is nobody else's, and can be changed.
+    own: bool,
     server: ServerKind,
     shown: String,
     good: Arc<watch::Sender<usize>>,
@@ -78,7 +85,7 @@ impl Target {
     /// # Errors
     /// When a file that the address names cannot be read.
     pub fn of(address: &Address) -> Result<Self> {
-        Ok(Self::through_pooler(address)?.with_options(SESSION))
+        Ok(Self { own: true, ..Self::through_pooler(address)?.with_options(SESSION) })
     }
 
     /// As [`Target::of`], by a PgBouncer in transaction mode, which takes no settings of a session. The role has to have the
@@ -94,6 +101,7 @@ impl Target {
             tls: tls::connector(&address.tls)?,
             verified: matches!(address.tls.mode, TlsMode::VerifyCa | TlsMode::VerifyFull),
             within: address.connect_timeout.unwrap_or(CONNECT_WITHIN),
+            own: false,
             server: address.server,
             shown,
             good: Arc::new(watch::Sender::new(0)),
@@ -127,6 +135,11 @@ impl Target {
         }
         // The sender lives as long as the target, so this cannot fail.
         let _ = self.good.subscribe().wait_for(|good| *good != host).await;
+    }
+
+    /// Whether another host was good last.
+    pub(super) fn has_left(&self, host: usize) -> bool {
+        *self.good.borrow() != host
     }
 
     /// Connects, and serves the connection until its client is dropped, or as long as the runtime lives. What it is notified of
@@ -185,7 +198,7 @@ impl Target {
                     let config = self.config(host, address);
                     let (client, rest) =
                         self.admitted(config, &make, &shown, &mut refusals).await?;
-                    let fits = self.fits(&client).await?;
+                    let (fits, ()) = tokio::try_join!(self.fits(&client), self.set_up(&client))?;
                     Ok::<_, tokio_postgres::Error>((client, rest, fits))
                 };
                 match timeout(self.within, trying).await {
@@ -249,6 +262,10 @@ impl Target {
         }
         config.port(host.port);
         config
+    }
+
+    async fn set_up(&self, client: &Client) -> std::result::Result<(), tokio_postgres::Error> {
+        if self.own { client.batch_execute(SESSION_SINCE_17).await } else { Ok(()) }
     }
 
     /// Whether the server is one that `target_session_attrs` asks for.

@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 use tokio_postgres::{Client, Notification};
 
 use super::connect::Target;
-use super::error::{Error, Result};
+use super::error::Result;
 use super::row::Row;
-use super::session::{Sql, silence, sql, unprepared};
+use super::session::{in_time, one, sql, unprepared};
 use crate::config::DatabaseUrl;
 
 /// How long an answer is waited for: longer than the server may work on it, see [`connect`].
@@ -48,7 +47,7 @@ pub struct Server {
 
 /// Which server this is.
 pub async fn server(client: &Client) -> Result<Server> {
-    let row = one(client, sql!("doctor/server")).await?;
+    let row = one(client, WITHIN, sql!("doctor/server")).await?;
     Ok(Server {
         version_number: row.try_get("version_number")?,
         version: row.try_get("version")?,
@@ -75,7 +74,7 @@ pub struct Connections {
 
 /// How many connections there may be, and are left.
 pub async fn connections(client: &Client) -> Result<Connections> {
-    let row = one(client, sql!("doctor/connections")).await?;
+    let row = one(client, WITHIN, sql!("doctor/connections")).await?;
     Ok(Connections { most: row.try_get("most")?, free: row.try_get("free")? })
 }
 
@@ -103,7 +102,7 @@ pub struct Privileges {
 
 /// What the role may do.
 pub async fn privileges(client: &Client) -> Result<Privileges> {
-    let row = one(client, sql!("doctor/privileges")).await?;
+    let row = one(client, WITHIN, sql!("doctor/privileges")).await?;
     Ok(Privileges {
         may_create: row.try_get("may_create")?,
         owns_schema: row.try_get("owns_schema")?,
@@ -125,7 +124,7 @@ pub struct Places {
 
 /// Whether every job is in exactly one place. Reads all of them.
 pub async fn one_place(client: &Client) -> Result<Places> {
-    let row = one(client, sql!("doctor/one_place")).await?;
+    let row = one(client, WITHIN, sql!("doctor/one_place")).await?;
     Ok(Places {
         jobs: row.try_get("jobs")?,
         nowhere: row.try_get("nowhere")?,
@@ -159,34 +158,29 @@ pub async fn oldest_snapshot(client: &Client) -> Result<Option<Snapshot>> {
 
 /// How full the queue of notifications is, from 0 to 1.
 pub async fn notification_usage(client: &Client) -> Result<f64> {
-    let row = one(client, sql!("doctor/notification_usage")).await?;
+    let row = one(client, WITHIN, sql!("doctor/notification_usage")).await?;
     row.try_get("usage")
 }
 
 /// The server's clock.
 pub async fn clock(client: &Client) -> Result<DateTime<Utc>> {
-    let row = one(client, sql!("doctor/clock")).await?;
+    let row = one(client, WITHIN, sql!("doctor/clock")).await?;
     row.try_get("now")
 }
 
 /// Which database this is, in words that no other one has while its server runs.
 pub async fn identity(client: &Client) -> Result<String> {
-    let row = one(client, sql!("doctor/identity")).await?;
+    let row = one(client, WITHIN, sql!("doctor/identity")).await?;
     row.try_get("identity")
 }
 
 /// Listens to the doctor's own channel.
 pub async fn listen(client: &Client) -> Result<()> {
     let listening = client.batch_execute(include_str!("../../sql/doctor/listen.sql"));
-    Ok(timeout(WITHIN, listening).await.map_err(|_| silence())??)
+    in_time(WITHIN, listening).await
 }
 
 /// Says `word` on the doctor's own channel.
 pub async fn notify(client: &Client, word: &str) -> Result<()> {
     unprepared(client, WITHIN, sql!("doctor/notify": TEXT), &[&word]).await.map(drop)
-}
-
-async fn one(client: &Client, sql: &'static Sql) -> Result<Row> {
-    let row = unprepared(client, WITHIN, sql, &[]).await?.pop();
-    row.ok_or_else(|| Error::Unexpected(format!("no row of {}", sql.name)))
 }

@@ -11,8 +11,9 @@ pub enum Error {
     /// No connection can be had until somebody changes something: a password, a certificate, an address. Nothing was sent.
     #[error("the database cannot be used: {message}. {advice}")]
     Misconfigured { state: Option<String>, message: String, advice: String },
-    /// The connection went while the statement was under way; nobody knows whether it was carried out.
-    #[error("the connection to the database was lost while it worked: {0}")]
+    /// The connection went while the statement was under way, or its answer did not come in time; nobody knows whether it was
+    /// carried out.
+    #[error("nobody knows whether the database did it: {0}")]
     Unknown(String),
     /// The database gave up on it for a passing reason (a lock, a deadlock, a limit); nothing was changed. Safe to repeat.
     #[error("the database was too busy: {message}")]

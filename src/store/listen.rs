@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 use tokio_postgres::{Client, Notification};
 
 use super::connect::Target;
 use super::error::Result;
-use super::session::silence;
+use super::session::in_time;
 
 /// Where everything is announced: jobs, outcomes, cancellations.
 pub(crate) const CHANNEL: &str = "reveille";
@@ -27,7 +26,7 @@ impl Listening {
     pub async fn connect(target: &Target) -> Result<Self> {
         let (client, notifications) = target.connect().await?;
         let listen = format!("listen {CHANNEL}");
-        timeout(WITHIN, client.batch_execute(&listen)).await.map_err(|_| silence())??;
+        in_time(WITHIN, client.batch_execute(&listen)).await?;
         Ok(Self { client, notifications })
     }
 
@@ -43,7 +42,6 @@ impl Listening {
             (&payload, tokio_postgres::types::Type::TEXT),
         ];
         let notifying = self.client.query_typed("select pg_notify($1, $2)", parameters);
-        timeout(WITHIN, notifying).await.map_err(|_| silence())??;
-        Ok(())
+        in_time(WITHIN, notifying).await.map(drop)
     }
 }

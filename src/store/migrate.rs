@@ -12,20 +12,23 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use tokio::time::timeout;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use super::connect::Target;
+use super::doctor;
 use super::error::Error;
 use super::migrations;
-use super::row::Row;
-use super::session::{SHORT, Sql, silence, sql, unprepared};
+use super::session::{SHORT, in_time, one, sql, unprepared};
 use super::trust::{self, Untrusted};
 
 /// How long between two tries to get the lock, and after which time a line says that it is being waited for.
 const AGAIN: Duration = Duration::from_millis(50);
 const TOLD_AFTER: Duration = Duration::from_secs(1);
+/// How long a migration waits for a lock, which is as long as others wait behind it; and how long it lets them be then.
+const LOCK_WAIT: &str = "set lock_timeout = '200ms'";
+const PAUSE_LEAST: Duration = Duration::from_secs(2);
+const PAUSE_MOST: Duration = Duration::from_secs(30);
 /// How long the lock of the release before is waited for.
 const OLD_LOCK_WITHIN: Duration = Duration::from_secs(60);
 /// Tells a direct connection from one through a pooler.
@@ -97,7 +100,7 @@ pub async fn migrate(target: &Target) -> Result<Version, MigrateError> {
     check_writable(&client).await?;
     check_trust(&client).await?;
     take_old_lock(&client).await?;
-    if !one(&client, sql!("schema/exists")).await?.try_get::<_, bool>(0)? {
+    if !one(&client, SHORT, sql!("schema/exists")).await?.try_get::<_, bool>(0)? {
         make_schema(&client).await?;
     }
     let before = applied(&client).await?;
@@ -134,17 +137,12 @@ pub async fn check_search_path(target: &Target) -> Result<(), MigrateError> {
 pub async fn check_same(target: &Target, other: &Target) -> Result<(), MigrateError> {
     // A server that is restarted between two answers gives others.
     for _ in 0..2 {
-        if identity(target).await? == identity(other).await? {
+        let (client, other) = (connect(target).await?, connect(other).await?);
+        if doctor::identity(&client).await? == doctor::identity(&other).await? {
             return Ok(());
         }
     }
     Err(MigrateError::Elsewhere)
-}
-
-async fn identity(target: &Target) -> Result<Option<String>, Error> {
-    let client = connect(target).await?;
-    let rows = unprepared(&client, SHORT, sql!("doctor/identity"), &[]).await?;
-    rows.first().map(|row| row.try_get("identity")).transpose()
 }
 
 /// Fails if a statement could call what others made. Comes before any that names the schema.
@@ -159,39 +157,38 @@ fn trusted(found: Option<Untrusted>) -> Result<(), MigrateError> {
 
 /// Makes the schema, unless another instance has just done so. A stranger may have been faster, too.
 async fn make_schema(client: &Client) -> Result<(), MigrateError> {
-    match timeout(SHORT, client.batch_execute("create schema reveille"))
-        .await
-        .map_err(|_| silence())?
-    {
-        Err(error) if !is_there(&error) => Err(failed(error.into())),
+    match run(client, "create schema reveille").await {
+        Err(error) if !is_there(&error) => Err(failed(error)),
         _ => check_trust(client).await,
     }
 }
 
 /// Whether a statement failed because what it makes is there. Two who make it at once meet in an index of the catalogue.
-fn is_there(error: &tokio_postgres::Error) -> bool {
+fn is_there(error: &Error) -> bool {
     let there = [SqlState::DUPLICATE_SCHEMA, SqlState::DUPLICATE_TABLE, SqlState::UNIQUE_VIOLATION];
-    error.code().is_some_and(|code| there.contains(code))
+    error.state().is_some_and(|state| there.iter().any(|it| it.code() == state))
 }
 
-/// Applies what is missing. A migration that waits for a lock makes everybody wait who comes after it, so it gives way soon,
-/// and tries again for as long as it takes.
+/// Applies what is missing. A migration that waits for a lock makes everybody wait who comes after it. So it gives way almost at
+/// once, and tries again for as long as it takes, ever more rarely.
 async fn apply(client: &mut Client) -> Result<(), MigrateError> {
-    run(client, "set lock_timeout = '2s'").await?;
-    let table = timeout(SHORT, client.batch_execute(sql!("schema/migration_table").text)).await;
-    let table = table.map_err(|_| silence())?;
-    if let Err(error) = table.or_else(|error| if is_there(&error) { Ok(()) } else { Err(error) }) {
-        return Err(failed(error.into()));
+    run(client, LOCK_WAIT).await?;
+    match run(client, sql!("schema/migration_table").text).await {
+        Err(error) if !is_there(&error) => return Err(failed(error)),
+        _ => {}
     }
     missing(client).await?;
     let newest = applied(client).await?;
+    let (mut pause, mut tries) = (PAUSE_LEAST, 0_u32);
     for migration in migrations::all().into_iter().filter(|it| it.version > newest) {
         while let Err(error) = migration.apply(client).await {
             if !gave_way(&error) {
                 return Err(failed(error));
             }
-            tracing::warn!(%error, migration = migration.version, "a migration gave way to an open transaction; it tries again");
-            tokio::time::sleep(AGAIN).await;
+            tries += 1;
+            tracing::warn!(%error, tries, migration = migration.version, again_in_seconds = pause.as_secs_f64(), "a migration gave way to an open transaction; it tries again");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MOST);
         }
     }
     Ok(())
@@ -200,7 +197,7 @@ async fn apply(client: &mut Client) -> Result<(), MigrateError> {
 /// Says how many unique keys were held more than once, if the migration that finds them was applied just now.
 async fn tell_of_keys(client: &Client) -> Result<(), Error> {
     let held = "select coalesce(current_setting('reveille.keys_held_twice', true), '')";
-    let held: String = within(client.query_one(held, &[])).await?.try_get(0)?;
+    let held: String = in_time(SHORT, client.query_one(held, &[])).await?.try_get(0)?;
     if !["", "0"].contains(&held.as_str()) {
         tracing::warn!(
             held,
@@ -222,22 +219,15 @@ pub(super) async fn connect(target: &Target) -> Result<Client, Error> {
 
 /// Fails in a way that is waited for unless the server takes writes.
 async fn check_writable(client: &Client) -> Result<(), MigrateError> {
-    if one(client, sql!("health/ping")).await?.try_get(0)? {
+    if one(client, SHORT, sql!("health/ping")).await?.try_get(0)? {
         let why = "the server takes no writes: it is a standby, or read-only".to_owned();
         return Err(Error::Unavailable(why).into());
     }
     Ok(())
 }
 
-/// The answer to a short question, if it comes in time.
-async fn within<T>(
-    asking: impl Future<Output = Result<T, tokio_postgres::Error>>,
-) -> Result<T, Error> {
-    timeout(SHORT, asking).await.map_err(|_| silence())?.map_err(Error::from)
-}
-
 async fn check_server(client: &Client) -> Result<(), MigrateError> {
-    let row = one(client, sql!("schema/server")).await?;
+    let row = one(client, SHORT, sql!("schema/server")).await?;
     if row.try_get::<_, i32>(0)? < 140_000 {
         return Err(MigrateError::OldServer(row.try_get(1)?));
     }
@@ -246,7 +236,7 @@ async fn check_server(client: &Client) -> Result<(), MigrateError> {
 
 /// Fails if the settings of the session did not get through.
 async fn check_direct(client: &Client) -> Result<(), MigrateError> {
-    match one(client, sql!("schema/direct")).await?.try_get::<_, Option<&str>>(0)? {
+    match one(client, SHORT, sql!("schema/direct")).await?.try_get::<_, Option<&str>>(0)? {
         Some("yes") => Ok(()),
         _ => Err(MigrateError::Pooler),
     }
@@ -256,7 +246,7 @@ async fn check_direct(client: &Client) -> Result<(), MigrateError> {
 async fn take_old_lock(client: &Client) -> Result<(), MigrateError> {
     let begun = Instant::now();
     let mut told = false;
-    while !one(client, sql!("schema/old_lock")).await?.try_get::<_, bool>(0)? {
+    while !one(client, SHORT, sql!("schema/old_lock")).await?.try_get::<_, bool>(0)? {
         let (mut sessions, mut counts) = (Vec::<String>::new(), false);
         for row in unprepared(client, SHORT, sql!("schema/old_holders"), &[]).await? {
             sessions.push(row.try_get("session")?);
@@ -282,22 +272,16 @@ async fn take_old_lock(client: &Client) -> Result<(), MigrateError> {
     Ok(())
 }
 
-/// The one row of an answer. Nothing is prepared, because a pooler may be in between.
-async fn one(client: &Client, sql: &'static Sql) -> Result<Row, Error> {
-    let row = unprepared(client, SHORT, sql, &[]).await?.pop();
-    row.ok_or_else(|| Error::Unexpected(format!("no row of {}", sql.name)))
-}
-
 async fn run(client: &Client, statement: &str) -> Result<(), Error> {
-    within(client.batch_execute(statement)).await
+    in_time(SHORT, client.batch_execute(statement)).await
 }
 
 /// How many migrations the schema has.
 async fn applied(client: &Client) -> Result<u32, Error> {
-    if !one(client, sql!("schema/exists")).await?.try_get::<_, bool>(1)? {
+    if !one(client, SHORT, sql!("schema/exists")).await?.try_get::<_, bool>(1)? {
         return Ok(0);
     }
-    let newest: i32 = one(client, sql!("schema/newest")).await?.try_get(0)?;
+    let newest: i32 = one(client, SHORT, sql!("schema/newest")).await?.try_get(0)?;
     Ok(u32::try_from(newest).unwrap_or_default())
 }
 
@@ -330,7 +314,7 @@ async fn check_age(client: &Client, applied: u32) -> Result<(), MigrateError> {
     if applied == 0 {
         return Ok(());
     }
-    let needed: i32 = one(client, sql!("schema/oldest_service")).await?.try_get(0)?;
+    let needed: i32 = one(client, SHORT, sql!("schema/oldest_service")).await?.try_get(0)?;
     let needed = u32::try_from(needed).unwrap_or_default();
     if needed > known() {
         return Err(MigrateError::TooOld { known: known(), needed });

@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use chrono::Utc;
 use refinery::Migration;
-use tokio::time::timeout;
 use tokio_postgres::Client;
 
 use super::Result;
-use super::session::{SHORT, silence, sql, unprepared};
+use super::session::{SHORT, in_time, sql, unprepared};
 
 mod embedded {
     refinery::embed_migrations!("sql/migrations");
@@ -40,7 +39,7 @@ impl Numbered {
 
     /// Applies it, unless another instance was faster.
     pub(super) async fn apply(&self, client: &mut Client) -> Result<()> {
-        let transaction = client.transaction().await?;
+        let transaction = in_time(SHORT, client.transaction()).await?;
         unprepared(&transaction, SHORT, sql!("schema/migration_lock"), &[]).await?;
         let newest = unprepared(&transaction, SHORT, sql!("schema/newest"), &[]).await?;
         let version = i32::try_from(self.version).unwrap_or(i32::MAX);
@@ -48,8 +47,7 @@ impl Numbered {
             return Ok(());
         }
         let text = self.text.replace(OLD_LOCK, "");
-        let applying = timeout(WITHIN, transaction.batch_execute(&text));
-        applying.await.map_err(|_| silence())??;
+        in_time(WITHIN, transaction.batch_execute(&text)).await?;
         let applied_on = Utc::now().to_rfc3339();
         unprepared(
             &transaction,
@@ -58,7 +56,8 @@ impl Numbered {
             &[&version, &self.name, &applied_on, &self.checksums[0]],
         )
         .await?;
-        Ok(transaction.commit().await?)
+        // If its answer is lost, or waits for a standby, another try finds it applied.
+        in_time(SHORT, transaction.commit()).await
     }
 }
 

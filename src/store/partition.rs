@@ -11,13 +11,16 @@ use tokio::time::timeout;
 use tokio_postgres::Client;
 
 use super::connect::Target;
-use super::session::{Sql, silence, sql, unprepared};
+use super::session::{Sql, in_time, silence, sql, unprepared};
 use super::{Error, Result, Store, prune::Keep};
 
-/// Enough for a transaction that takes long; after it the removal goes on the next time.
-const PATIENCE: &str = "-c lock_timeout=60000 -c statement_timeout=0";
-/// How long one statement of it may take: to detach waits for transactions, and nothing cuts it short.
-const WITHIN: Duration = Duration::from_secs(600);
+/// Not enough for a transaction that takes long, but the next call goes on where this one gave up. Meanwhile nobody else has the
+/// direct connection, and lost answers want to be looked after.
+const PATIENCE: &str = "-c lock_timeout=5000 -c statement_timeout=0";
+/// How long its statements may take in all. To detach waits for transactions, which PATIENCE bounds; to drop frees disk space.
+const WITHIN: Duration = Duration::from_secs(120);
+/// How long it may take to begin or to commit. The answer to COMMIT can be lost, or wait for a standby.
+const EDGE_WITHIN: Duration = Duration::from_secs(5);
 
 /// A week whose partitions may go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,24 +59,28 @@ impl Store {
         let turn = self.strays.direct();
         let _turn = turn.acquire().await.map_err(|error| Error::Unavailable(error.to_string()))?;
         let (mut client, _notifications) = direct.with_options(PATIENCE).connect().await?;
-        if !exclude_release_before(&client, week).await? || !mark(&mut client, keep, week).await? {
-            return Ok(false);
-        }
-        let removal = sql!("partition/removal": DATE);
-        for row in unprepared(&client, WITHIN, removal, &[&week.begins]).await? {
-            let removing = client.batch_execute(row.try_get(0)?);
-            timeout(WITHIN, removing).await.map_err(|_| silence())??;
-        }
-        let leftovers = sql!("partition/leftovers": DATE);
-        unprepared(&client, WITHIN, leftovers, &[&week.begins]).await?;
-        Ok(true)
+        timeout(WITHIN, remove(&mut client, keep, week)).await.map_err(|_| silence())?
     }
+}
+
+/// See [`Store::partition_remove`].
+async fn remove(client: &mut Client, keep: Keep, week: Week) -> Result<bool> {
+    if !exclude_release_before(client, week).await? || !mark(client, keep, week).await? {
+        return Ok(false);
+    }
+    let removal = sql!("partition/removal": DATE);
+    for row in unprepared(client, WITHIN, removal, &[&week.begins]).await? {
+        in_time(WITHIN, client.batch_execute(row.try_get(0)?)).await?;
+    }
+    let leftovers = sql!("partition/leftovers": DATE);
+    unprepared(client, WITHIN, leftovers, &[&week.begins]).await?;
+    Ok(true)
 }
 
 /// Locks the week, looks a last time whether it may go, and says so in its row.
 async fn mark(client: &mut Client, keep: Keep, week: Week) -> Result<bool> {
     let (completed, unwell) = keep.seconds();
-    let transaction = client.transaction().await?;
+    let transaction = in_time(EDGE_WITHIN, client.transaction()).await?;
     unprepared(&transaction, WITHIN, sql!("partition/take": INT4), &[&week.number]).await?;
     let expired =
         unprepared(&transaction, WITHIN, EXPIRED, &[&completed, &unwell, &Some(week.number)])
@@ -81,7 +88,7 @@ async fn mark(client: &mut Client, keep: Keep, week: Week) -> Result<bool> {
     let goes = !expired.is_empty();
     unprepared(&transaction, WITHIN, sql!("partition/mark": INT4, BOOL), &[&week.number, &goes])
         .await?;
-    transaction.commit().await?;
+    in_time(EDGE_WITHIN, transaction.commit()).await?;
     Ok(goes)
 }
 

@@ -99,8 +99,8 @@ impl Purpose {
         }
     }
 
-    /// How long an answer is waited for here, whatever the network does: somewhat longer than the server works on it, but where
-    /// a later one is of no use.
+    /// How long an answer is waited for here, whatever the network does. For people, upkeep and probes that is somewhat longer
+    /// than the server works on it; a later heartbeat, claim, outcome or submission is of no use to who asked.
     pub(super) fn within(self) -> Duration {
         Duration::from_secs(match self {
             Self::Claims => 10,

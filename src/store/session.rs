@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bb8::{ManageConnection, Pool, PooledConnection, RunError};
 use bb8_postgres::PostgresConnectionManager;
+use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_postgres::types::{ToSql, Type};
@@ -50,11 +51,18 @@ pub(crate) struct Session {
     pooler: bool,
     /// Which of the target's hosts it leads to.
     pub(super) host: usize,
-    /// The server's process; `None` behind a pooler.
-    pub(super) pid: Option<i32>,
+    /// `None` behind a pooler.
+    pub(super) backend: Option<Backend>,
     /// Something was sent, and nobody has read the answer. Such a connection does not go back to its pool, where whoever took
     /// it next would wait for the same answer.
     unanswered: bool,
+}
+
+/// The server's process of a session. Processes that follow each other may have one number, so its start belongs to it.
+#[derive(Clone, Copy)]
+pub(super) struct Backend {
+    pub(super) pid: i32,
+    pub(super) started_at: DateTime<Utc>,
 }
 
 impl Session {
@@ -66,6 +74,11 @@ impl Session {
     /// Everything that was sent has been answered.
     pub(super) fn answered(&mut self) {
         self.unanswered = false;
+    }
+
+    /// This came of the last that was sent. Where nobody knows what came of it, its answer may be under way still.
+    pub(super) fn gave<T>(&mut self, result: &Result<T>) {
+        self.unanswered = matches!(result, Err(Error::Unknown(_)));
     }
 
     /// Runs a statement, prepared once per connection; behind a PgBouncer, which may answer from another server connection
@@ -140,9 +153,26 @@ pub(super) async fn unprepared(
     parameters: Parameters<'_>,
 ) -> Result<Vec<Row>> {
     let typed: Vec<_> = parameters.iter().copied().zip(sql.types.iter().cloned()).collect();
-    let answer = timeout(within, client.query_typed(sql.text, &typed)).await;
-    let rows = answer.map_err(|_| silence())??;
+    let rows = in_time(within, client.query_typed(sql.text, &typed)).await?;
     Ok(Row::all(sql.name, rows))
+}
+
+/// The one row of an answer to [`unprepared`].
+pub(super) async fn one(
+    client: &impl GenericClient,
+    within: Duration,
+    sql: &'static Sql,
+) -> Result<Row> {
+    let row = unprepared(client, within, sql, &[]).await?.pop();
+    row.ok_or_else(|| Error::Unexpected(format!("no row of {}", sql.name)))
+}
+
+/// What the database answers within this time.
+pub(super) async fn in_time<T>(
+    within: Duration,
+    answer: impl Future<Output = std::result::Result<T, tokio_postgres::Error>>,
+) -> Result<T> {
+    Ok(timeout(within, answer).await.map_err(|_| silence())??)
 }
 
 /// How long the answer to a short question is waited for.
@@ -180,15 +210,15 @@ impl ManageConnection for Manager {
         let failure = made.as_ref().err().map(Error::cause);
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
         let Reached { client, host, .. } = made?;
-        let pid = if self.pooler {
+        let backend = if self.pooler {
             None
         } else {
             let within = Purpose::Probes.within();
-            let rows = unprepared(&client, within, sql!("session/pid"), &[]).await?;
-            rows.first().map(|row| row.try_get(0)).transpose()?
+            let row = one(&client, within, sql!("session/backend")).await?;
+            Some(Backend { pid: row.try_get(0)?, started_at: row.try_get(1)? })
         };
         let (prepared, pooler) = (HashMap::new(), self.pooler);
-        Ok(Session { client, prepared, pooler, host, pid, unanswered: false })
+        Ok(Session { client, prepared, pooler, host, backend, unanswered: false })
     }
 
     async fn is_valid(&self, session: &mut Session) -> Result<()> {
@@ -196,7 +226,7 @@ impl ManageConnection for Manager {
     }
 
     fn has_broken(&self, session: &mut Session) -> bool {
-        session.unanswered || session.client.is_closed()
+        session.unanswered || session.client.is_closed() || self.target.has_left(session.host)
     }
 }
 
@@ -237,15 +267,15 @@ impl Connections {
         Ok(Self { purpose, size, pool, target, failure, strays })
     }
 
-    /// Takes a connection: one that is open still. A pool does not notice what happens to those that lie in it; after a restart
-    /// of the database all of them are closed.
+    /// Takes a connection: one that is open still, to the host that was good last. A pool does not notice what happens to those
+    /// that lie in it; after a restart of the database all of them are closed.
     pub(super) async fn take(&self) -> Result<Taken> {
         loop {
             let session = self.pool.get_owned().await.map_err(|error| match error {
                 RunError::User(error) => error,
                 RunError::TimedOut => self.none_free(),
             })?;
-            if !session.client.is_closed() {
+            if !session.client.is_closed() && !self.target.has_left(session.host) {
                 let (strays, cancel) = (self.strays.clone(), self.purpose.may_cancel());
                 return Ok(Taken { session: Some(session), strays, cancel });
             }

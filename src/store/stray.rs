@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use super::connect::Target;
 use super::error::Result;
-use super::session::{Manager, Session, sql, unprepared};
+use super::session::{Backend, Manager, Parameters, Session, sql, unprepared};
 
 /// How long a request to cancel may take. It is only sent; the answer comes over the statement's own connection.
 const CANCEL_WITHIN: Duration = Duration::from_secs(2);
@@ -23,10 +23,14 @@ const CANCEL_WITHIN: Duration = Duration::from_secs(2);
 const LATE_CANCEL: Duration = Duration::from_millis(200);
 /// How often a session that does not answer is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// How long a look may take.
+/// How long the answer of a look is waited for. To connect for it has limits of its own.
 const LOOK_WITHIN: Duration = Duration::from_secs(5);
-/// Behind a pooler sessions cannot be told apart: after this time the connection is closed, and the pooler sees to the rest.
-const POOLED_MOST: Duration = Duration::from_secs(75);
+
+/// How long an answer is waited for behind a pooler, where sessions cannot be told apart. Then the connection is closed, and the
+/// pooler sees to the rest. A statement that was cancelled has ended soon, or its answer was lost.
+fn pooled_most(cancelled: bool) -> Duration {
+    Duration::from_secs(if cancelled { 2 } else { 75 })
+}
 
 /// Looks after statements that nobody waits for.
 #[derive(Clone)]
@@ -64,34 +68,50 @@ impl Strays {
         };
         if answered {
             session.answered();
+        } else if !session.client.is_closed() {
+            let pid = session.backend.map(|backend| backend.pid);
+            tracing::warn!(
+                pid,
+                "a database session gave no answer and is given up: its server was replaced, or its answer was lost"
+            );
         }
     }
 
     /// Whether everything that was sent has been answered.
     async fn answer(&self, session: &Session, cancel: bool) -> bool {
-        if cancel && let Ok(_turn) = self.cancelling.acquire().await {
-            let token = session.client.cancel_token();
-            let cancelling = token.cancel_query(self.target.tls());
-            if !matches!(timeout(CANCEL_WITHIN, cancelling).await, Ok(Ok(()))) {
-                tracing::debug!("a statement that nobody waits for could not be cancelled");
-            }
+        if cancel {
+            self.cancel(session).await;
         }
         // Answers come in the order of questions.
-        let answered = session.client.simple_query("").await.is_ok();
-        if cancel {
+        let asked = session.client.simple_query("");
+        let answered = if session.backend.is_some() {
+            asked.await.is_ok()
+        } else {
+            matches!(timeout(pooled_most(cancel), asked).await, Ok(Ok(_)))
+        };
+        if answered && cancel {
             sleep(LATE_CANCEL).await;
         }
         answered
     }
 
+    async fn cancel(&self, session: &Session) {
+        let Ok(_turn) = self.cancelling.acquire().await else { return };
+        let token = session.client.cancel_token();
+        let cancelling = token.cancel_query(self.target.tls());
+        if !matches!(timeout(CANCEL_WITHIN, cancelling).await, Ok(Ok(()))) {
+            tracing::debug!("a statement that nobody waits for could not be cancelled");
+        }
+    }
+
     /// Waits until no answer can come any more.
     async fn useless(&self, session: &Session) {
-        let Some(pid) = session.pid else { return sleep(POOLED_MOST).await };
         let looked = async {
+            let Some(backend) = session.backend else { return std::future::pending().await };
             loop {
                 sleep(LOOK_EVERY).await;
                 let Ok(_turn) = self.direct.acquire().await else { return };
-                if let Ok(Ok(true)) = timeout(LOOK_WITHIN * 2, self.has_ended(pid)).await {
+                if let Ok(true) = self.has_ended(backend).await {
                     return;
                 }
             }
@@ -100,17 +120,15 @@ impl Strays {
             () = self.target.moved_from(session.host) => {}
             () = looked => {}
         }
-        tracing::warn!(
-            pid,
-            "a database session gave no answer and is given up: its server was replaced, or its answer was lost"
-        );
     }
 
     /// Whether this session is gone, or idle since its answer was lost on the way; then it is ended. To connect also finds out
     /// whether another host has taken over.
-    async fn has_ended(&self, pid: i32) -> Result<bool> {
+    async fn has_ended(&self, backend: Backend) -> Result<bool> {
         let (client, _notifications) = self.target.connect().await?;
-        let rows = unprepared(&client, LOOK_WITHIN, sql!("session/ended": INT4), &[&pid]).await?;
+        let statement = sql!("session/ended": INT4, TIMESTAMPTZ);
+        let parameters: Parameters<'_> = &[&backend.pid, &backend.started_at];
+        let rows = unprepared(&client, LOOK_WITHIN, statement, parameters).await?;
         rows.first().map_or(Ok(true), |row| row.try_get(0))
     }
 }

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::row::Row;
-use super::session::{Parameters, Sql, silence, sql, unprepared};
+use super::session::{Parameters, Sql, silence, sql};
 use super::value::{Jsonb, unless_all};
 use super::{Clock, Error, Result, Store};
 use crate::job::JobId;
@@ -202,10 +202,12 @@ impl Store {
         let mut session = self.submissions.take_by(deadline).await?;
         let committing = AtomicBool::new(false);
         session.asked();
-        let within = deadline.saturating_duration_since(Instant::now());
+        let client = &mut session.client;
         let work = async {
-            let transaction = session.client.transaction().await?;
-            let rows = unprepared(&transaction, within, SUBMIT_KEYED, &keyed.parameters()).await?;
+            let transaction = client.transaction().await?;
+            // The deadline covers all of it. One here as well would be a second end of the same moment.
+            let rows = transaction.query_typed(SUBMIT_KEYED.text, &keyed.typed()).await?;
+            let rows = Row::all(SUBMIT_KEYED.name, rows);
             let all = all_written(&rows)?;
             if all.iter().any(std::result::Result::is_err) {
                 transaction.rollback().await?;
@@ -215,13 +217,15 @@ impl Store {
             }
             Ok(all)
         };
-        match tokio::time::timeout_at(deadline, work).await {
-            Ok(result) => {
-                session.answered();
-                result
+        let result =
+            tokio::time::timeout_at(deadline, work).await.unwrap_or_else(|_| Err(silence()));
+        session.gave(&result);
+        match result {
+            // Without its COMMIT nothing is kept.
+            Err(Error::Unknown(why)) if !committing.load(Ordering::Relaxed) => {
+                Err(Error::Unavailable(why))
             }
-            Err(_) if committing.load(Ordering::Relaxed) => Err(silence()),
-            Err(_) => Err(Error::Unavailable("no answer in time".into())),
+            result => result,
         }
     }
 
@@ -297,6 +301,11 @@ impl<'a> Keyed<'a> {
             &self.key_wait,
             &self.notify,
         ]
+    }
+
+    /// The parameters with their types, for a statement that is not prepared.
+    fn typed(&self) -> Vec<(&(dyn ToSql + Sync), Type)> {
+        self.parameters().into_iter().zip(SUBMIT_KEYED.types.iter().cloned()).collect()
     }
 }
 

@@ -4,14 +4,13 @@
 //! and operators where others may create some, and a schema that others own or may create in. Both are looked at before any
 //! statement names the schema, because a view or a function there may be a stranger's.
 
-use tokio::time::timeout;
 use tokio_postgres::Client;
 
 use super::Result;
 use super::connect::Target;
 use super::migrate::connect;
 use super::row::Row;
-use super::session::{SHORT, Sql, silence, sql, unprepared};
+use super::session::{SHORT, Sql, in_time, sql, unprepared};
 
 /// Others would act as the service's role.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -96,7 +95,7 @@ pub(crate) async fn install(superuser: &Target, role: &str) -> Result<()> {
 }
 
 async fn run(client: &Client, statements: &str) -> Result<()> {
-    Ok(timeout(SHORT, client.batch_execute(statements)).await.map_err(|_| silence())??)
+    in_time(SHORT, client.batch_execute(statements)).await
 }
 
 /// The statements of these rows, to be run as one transaction.

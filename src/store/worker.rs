@@ -187,8 +187,8 @@ impl Store {
         let mut session = self.upkeep.take().await?;
         session.asked();
         let rescued = timeout(RESCUE_WITHIN, rescue(&mut session.client, worker, crash_budget));
-        let rescued = rescued.await.map_err(|_| silence())?;
-        session.answered();
+        let rescued = rescued.await.unwrap_or_else(|_| Err(silence()));
+        session.gave(&rescued);
         rescued
     }
 

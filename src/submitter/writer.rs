@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use metrics::histogram;
 use tokio::task::yield_now;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::answers::Answers;
 use super::gather::Plain;
@@ -150,7 +150,7 @@ impl Writer {
                 Some("54000") if announce => announce = false,
                 Some("23514") if !partitions => {
                     partitions = true;
-                    let _ = self.store.partition_ensure().await;
+                    let _ = timeout_at(deadline, self.store.partition_ensure()).await;
                 }
                 _ if error.is_passing() && Instant::now() + PAUSE < deadline => {
                     sleep(PAUSE).await;

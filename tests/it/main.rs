@@ -54,6 +54,7 @@ mod service;
 mod settling;
 mod silence;
 mod starting;
+mod strays;
 mod structure;
 mod supervision;
 mod surroundings;

@@ -295,6 +295,54 @@ async fn a_week_is_marked_before_it_is_removed_and_waits_for_retries_of_its_jobs
     assert_eq!(look.query_one(marks, &[]).await.unwrap().get::<_, i64>(0), 0);
 }
 
+/// Meanwhile nobody else has the direct connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_removal_of_a_week_gives_way_to_a_long_transaction_and_goes_on_the_next_time() {
+    let database = harness::database().await;
+    let mut client = database.client().await;
+    let look = database.client().await;
+    let (store, target) = store(&database).await;
+    let suffix = old_week(&look, "10 weeks").await;
+    let [week] = store.partition_expired(WEEKS).await.unwrap()[..] else {
+        panic!("one week has expired");
+    };
+    let reading = client.transaction().await.unwrap();
+    reading.batch_execute("select from reveille.job limit 1").await.unwrap();
+    let first = store.partition_remove(&target, WEEKS, week);
+    let first = within("it gives way", Duration::from_secs(10), first).await;
+    assert!(first.is_err(), "{first:?}");
+    reading.rollback().await.unwrap();
+    eventually("the week is removed", SOON, async || {
+        store.partition_remove(&target, WEEKS, week).await.unwrap()
+    })
+    .await;
+    assert_eq!(tables_of(&look, &suffix).await, 0);
+}
+
+/// As without a standby that has to confirm it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_removal_of_a_week_does_not_wait_for_a_commit_that_is_not_answered() {
+    let database = harness::database().await;
+    let (look, proxy) = (database.client().await, database.proxy().await);
+    let (store, target) = store(&database).await;
+    let suffix = old_week(&look, "10 weeks").await;
+    let [week] = store.partition_expired(WEEKS).await.unwrap()[..] else {
+        panic!("one week has expired");
+    };
+    proxy.swallow_answer_to("update reveille.week set removing_since");
+    let through = Target::parse(proxy.url()).unwrap();
+    let first = store.partition_remove(&through, WEEKS, week);
+    let first = within("it is given up", Duration::from_secs(10), first).await;
+    assert!(first.is_err(), "{first:?}");
+    within("the answer was lost", SOON, proxy.lost(1)).await;
+    drop(proxy);
+    eventually("the week is removed", SOON, async || {
+        store.partition_remove(&target, WEEKS, week).await.unwrap()
+    })
+    .await;
+    assert_eq!(tables_of(&look, &suffix).await, 0);
+}
+
 /// Waits until so many sessions wait for a lock.
 async fn waiters(database: &TestDatabase, count: i64) {
     let client = database.client().await;

@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use reveille::config::Config;
+use reveille::store::{Store, Target};
+use reveille::{Client, NewJob, OnConflict};
 use serde_json::{Value, json};
 
 use crate::harness::cluster::Cluster;
 use crate::harness::look::{becomes, value};
-use crate::harness::{Service, eventually};
+use crate::harness::proxy::Mode;
+use crate::harness::{self, Service, eventually};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -142,4 +146,47 @@ async fn limits_of_sessions_change_nothing() {
     let plain = way_of_jobs(&[], false).await;
     assert_eq!(way_of_jobs(LIMITS, false).await, plain);
     assert_eq!(way_of_jobs(LIMITS, true).await, plain);
+}
+
+/// Statistics give times as text, and some abbreviations of zones are unknown, or mean another zone.
+#[tokio::test(flavor = "multi_thread")]
+async fn estimates_read_times_as_they_were_written() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let many = "select count(*) from generate_series(1, 8000), lateral reveille.submit(
+        task => 'unserved', payload => to_jsonb(generate_series), run_at => now() - interval '2 hours')";
+    assert_eq!(value::<i64>(&client, many).await, 8000);
+    client.batch_execute("analyze reveille.ready").await.unwrap();
+    let target = Target::parse(database.url()).unwrap();
+    for zone in ["Asia/Jakarta", "Asia/Kolkata"] {
+        for setting in ["DateStyle = 'SQL, DMY'".to_owned(), format!("TimeZone = '{zone}'")] {
+            let set = format!("alter database {} set {setting}", database.name());
+            client.batch_execute(&set).await.unwrap();
+        }
+        let store = Store::open(&Config::default(), &target).await.unwrap();
+        let depths = store.queue_depths().await.unwrap();
+        let depth = depths.iter().find(|depth| depth.due + depth.later > 0.0).unwrap();
+        assert!(depth.due > 7000.0 && depth.later < 1.0, "{zone}: {depth:?}");
+    }
+}
+
+/// A list is several statements in one transaction, and the way to the database may take longer than others allow.
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_of_transactions_end_none_of_the_services() {
+    let database = harness::database().await;
+    let (admin, proxy) = (database.client().await, database.proxy().await);
+    let version: i32 = value(&admin, "select current_setting('server_version_num')::integer").await;
+    let mut limits = vec!["idle_in_transaction_session_timeout = '10ms'"];
+    if version >= 170_000 {
+        limits.push("transaction_timeout = '40ms'");
+    }
+    for limit in limits {
+        let set = format!("alter database {} set {limit}", database.name());
+        admin.batch_execute(&set).await.unwrap();
+    }
+    proxy.set(Mode::Delay(Duration::from_millis(20)));
+    let client = Client::connect(proxy.url()).await.unwrap();
+    let job = |key| NewJob::new("noop", &1).unique(key, OnConflict::Keep);
+    let written = client.submit_many([job("a"), job("b")]).await.unwrap();
+    assert_eq!(written.len(), 2);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Mutex;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use reveille::store::{Target, migrate};
 use sha2::{Digest as _, Sha256};
@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::root;
 use crate::harness::cluster::Cluster;
 use crate::harness::look::{becomes, submit, value};
-use crate::harness::{self, Service, eventually};
+use crate::harness::{self, Service, TestDatabase, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_migration_that_was_left_out_is_told() {
@@ -105,8 +105,8 @@ async fn settings_of_the_database_change_neither_the_schema_nor_what_sql_takes()
     assert_eq!(shown.body["run_at"], "2026-01-02T03:04:05Z", "{shown:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_migration_gives_way_to_an_open_transaction_and_tries_again() {
+/// A database whose migrations were not applied, but for the table that counts them.
+async fn without_schema() -> TestDatabase {
     let database = harness::database().await;
     let client = database.client().await;
     client
@@ -117,6 +117,13 @@ async fn a_migration_gives_way_to_an_open_transaction_and_tries_again() {
         )
         .await
         .unwrap();
+    database
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_gives_way_to_an_open_transaction_and_tries_again() {
+    let database = without_schema().await;
+    let client = database.client().await;
     let mut holder = harness::cluster::connect(database.url()).await;
     let open = holder.transaction().await.unwrap();
     open.batch_execute("lock table reveille.migration in share mode").await.unwrap();
@@ -133,6 +140,31 @@ async fn a_migration_gives_way_to_an_open_transaction_and_tries_again() {
         seen.len() > 1
     })
     .await;
+    open.commit().await.unwrap();
+    assert_eq!(migrating.await.unwrap().unwrap().now, migrate::known());
+}
+
+/// They queue behind it, even where they and the transaction do not mind each other.
+#[tokio::test(flavor = "multi_thread")]
+async fn others_hardly_wait_behind_a_migration_that_waits_for_an_open_transaction() {
+    let database = without_schema().await;
+    let mut holder = harness::cluster::connect(database.url()).await;
+    let open = holder.transaction().await.unwrap();
+    let share = "lock table reveille.migration in share mode";
+    open.batch_execute(share).await.unwrap();
+    let other = database.client().await;
+
+    let target = Target::parse(database.url()).unwrap();
+    let migrating = tokio::spawn(async move { migrate::migrate(&target).await });
+    let (begun, mut longest) = (Instant::now(), Duration::ZERO);
+    while begun.elapsed() < Duration::from_secs(4) {
+        other.batch_execute("select pg_sleep(0.01)").await.unwrap();
+        let asked = Instant::now();
+        other.batch_execute(&format!("begin; {share}; commit")).await.unwrap();
+        longest = longest.max(asked.elapsed());
+    }
+    assert!(longest > Duration::from_millis(50), "no migration was waited for: {longest:?}");
+    assert!(longest < Duration::from_secs(1), "{longest:?}");
     open.commit().await.unwrap();
     assert_eq!(migrating.await.unwrap().unwrap().now, migrate::known());
 }

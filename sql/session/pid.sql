@@ -1,2 +1,0 @@
--- The process of the server that serves this session.
-select pg_backend_pid()
