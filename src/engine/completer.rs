@@ -12,14 +12,13 @@ use std::any::Any;
 use std::collections::HashSet;
 use std::mem;
 use std::panic::{AssertUnwindSafe, resume_unwind};
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use metrics::histogram;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::running::{Key, Running};
@@ -27,15 +26,11 @@ use super::settler::{APART, Settlements, Settler, TOGETHER};
 use crate::events::Events;
 use crate::job::{JobId, LeaseId};
 use crate::store::Store;
-use crate::store::lease::{Ending, Settlement};
+use crate::store::lease::Settlement;
 use crate::supervise::Inbox;
 
 /// Outcomes that wait in the channel; a batch that gathers, two in flight and those kept come on top.
 pub(super) const WAITING_MOST: usize = 10_000;
-/// Bytes of results and errors that are on their way, without small ones.
-const ROOM_BYTES: usize = 64 << 20;
-/// Outcomes of at most so many bytes take no room: their count bounds them.
-const SMALL_BYTES: usize = 4 << 10;
 /// Outcomes of one statement.
 const BATCH_MOST: usize = 1000;
 /// Fewer do not fly beside others.
@@ -47,26 +42,6 @@ const REFUSED_MOST: usize = BATCH_MOST;
 /// When outcomes that the database refused are tried again.
 const KEPT_LEAST: Duration = Duration::from_millis(500);
 const KEPT_MOST: Duration = Duration::from_secs(5);
-
-/// Room for results and errors on their way to the database.
-#[derive(Clone)]
-pub(super) struct Room(Arc<Semaphore>);
-
-impl Room {
-    pub(super) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(ROOM_BYTES)))
-    }
-
-    /// Waits for the room that this ending takes, if it is not small. The outcome holds it until it is settled.
-    pub(super) async fn take(&self, ending: &Ending) -> Option<Arc<OwnedSemaphorePermit>> {
-        let bytes = ending.bytes().min(ROOM_BYTES);
-        if bytes <= SMALL_BYTES {
-            return None;
-        }
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        self.0.clone().acquire_many_owned(bytes).await.ok().map(Arc::new)
-    }
-}
 
 /// What settles, with every outcome that is on its way: all of it outlives a panic of the loop.
 pub(super) struct Completer {
@@ -385,27 +360,6 @@ mod tests {
         kept.take();
         kept.tried(of([1]));
         assert!(kept.has_room());
-    }
-
-    #[test]
-    fn large_results_wait_for_room_until_others_are_settled_and_small_ones_do_not() {
-        const LARGE: usize = 1 << 20;
-        let of = |bytes: usize| {
-            Ending::Completed(Json::from_serialize(&"x".repeat(bytes - 2)).expect("is JSON"))
-        };
-        let (room, large) = (Room::new(), of(LARGE));
-        let (small, larger) = (of(SMALL_BYTES), of(SMALL_BYTES + 1));
-        let take = |ending| room.take(ending).now_or_never();
-        let taken: Vec<_> = (0..ROOM_BYTES / LARGE).map(|_| take(&large).flatten()).collect();
-        assert!(taken.iter().all(Option::is_some));
-        assert!(take(&larger).is_none(), "there is no room for it");
-        assert!(matches!(take(&small), Some(None)));
-        let kept = taken[0].clone();
-        drop(taken);
-        let most = (0..ROOM_BYTES / LARGE - 1).map(|_| take(&large).flatten()).collect::<Vec<_>>();
-        assert!(most.iter().all(Option::is_some) && take(&large).is_none(), "one is kept");
-        drop(kept);
-        assert!(take(&large).is_some());
     }
 
     #[test]

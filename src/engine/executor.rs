@@ -9,8 +9,8 @@ use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
-use super::completer::Room;
 use super::figures::JobFigures;
+use super::room::Room;
 use super::running::{Handle, Running, Stop};
 use super::slots::{Queued, Slots};
 use crate::events::Pauses;

@@ -10,6 +10,7 @@ mod heartbeat;
 mod lanes;
 #[cfg(feature = "faults")]
 mod mutant;
+mod room;
 mod running;
 mod settler;
 mod slots;
@@ -233,7 +234,7 @@ impl Engine {
             running: running.clone(),
             slots: slots.clone(),
             settle,
-            room: completer::Room::new(),
+            room: room::Room::new(),
             reports,
             default_timeout: config.default_timeout,
             tracker: jobs.clone(),
