@@ -46,6 +46,8 @@ pub struct Pending {
     pub lanes: HashMap<Lane, Source>,
     /// Queues of which every lane is to be looked at.
     pub queues: HashSet<QueueName>,
+    /// There were more of them than are kept: every lane is to be looked at.
+    pub all_queues: bool,
     pub suspects: bool,
     /// Everything is to be looked at, each lane from its front: the listener may have missed something.
     pub everything: bool,
@@ -53,10 +55,22 @@ pub struct Pending {
     pub paused: bool,
 }
 
+/// The most queues that are remembered one by one: any role can notify of as many as it likes.
+const QUEUES_MOST: usize = 100;
+
 impl Pending {
     pub fn is_empty(&self) -> bool {
-        let flags = self.suspects || self.everything || self.paused;
+        let flags = self.suspects || self.everything || self.paused || self.all_queues;
         self.lanes.is_empty() && self.queues.is_empty() && !flags
+    }
+
+    /// Every lane of this queue is to be looked at.
+    pub fn queue(&mut self, queue: QueueName) {
+        if self.queues.len() < QUEUES_MOST {
+            self.queues.insert(queue);
+        } else if !self.queues.contains(&queue) {
+            self.all_queues = true;
+        }
     }
 }
 
@@ -91,6 +105,8 @@ impl Wakes {
 
 /// Queues that were paused a moment ago. A claim that was sent before may still bring jobs of them, and others are held ahead
 /// of a free slot: those must not start. A later claim is told by the database.
+///
+/// A notice of a pause only asks for a look at the database: any role can notify.
 #[derive(Clone, Debug, Default)]
 pub struct Pauses(Arc<Paused>);
 
@@ -98,7 +114,15 @@ pub struct Pauses(Arc<Paused>);
 struct Paused {
     /// Whether there are any; spares a lock for each job that starts.
     some: AtomicBool,
-    since: Mutex<HashMap<QueueName, Instant>>,
+    since: Mutex<Since>,
+    asked: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Since {
+    queues: HashMap<QueueName, Instant>,
+    /// When the last of them was added.
+    last: Option<Instant>,
 }
 
 impl Pauses {
@@ -107,8 +131,24 @@ impl Pauses {
 
     /// The queue is paused now.
     pub fn pause(&self, queue: QueueName) {
-        lock(&self.0.since).insert(queue, Instant::now());
+        let now = Instant::now();
+        let mut since = lock(&self.0.since);
+        since.queues.retain(|_, at| at.elapsed() < Self::KEPT);
+        since.queues.insert(queue, now);
+        since.last = Some(now);
         self.0.some.store(true, Ordering::Release);
+    }
+
+    /// These queues are paused, as the database said to a question that was sent at `asked_at`. What was known before is
+    /// forgotten.
+    fn found(&self, queues: Vec<QueueName>, asked_at: Instant) {
+        let mut since = lock(&self.0.since);
+        since.queues.retain(|_, at| *at > asked_at);
+        for queue in queues {
+            since.queues.entry(queue).or_insert(asked_at);
+        }
+        since.last = since.queues.values().max().copied();
+        self.0.some.store(since.last.is_some(), Ordering::Release);
     }
 
     /// Whether a job of this queue must not start that was claimed by a statement sent at `asked_at`.
@@ -117,9 +157,21 @@ impl Pauses {
             return false;
         }
         let mut since = lock(&self.0.since);
-        since.retain(|_, at| at.elapsed() < Self::KEPT);
-        self.0.some.store(!since.is_empty(), Ordering::Release);
-        since.get(queue).is_some_and(|at| asked_at <= *at)
+        if since.last.is_none_or(|last| last.elapsed() >= Self::KEPT) {
+            *since = Since::default();
+            self.0.some.store(false, Ordering::Release);
+        }
+        since.queues.get(queue).is_some_and(|at| asked_at <= *at)
+    }
+
+    /// A queue may have been paused. Calls coalesce until [`Pauses::asked`] returns.
+    pub fn ask(&self) {
+        self.0.asked.notify_one();
+    }
+
+    /// Returns when the database is to be asked which queues are paused.
+    pub async fn asked(&self) {
+        self.0.asked.notified().await;
     }
 }
 
@@ -305,6 +357,16 @@ impl Events {
         self.pauses.pause(queue);
         self.wakes.wake(|pending| pending.paused = true);
     }
+
+    /// The database says that these queues are paused, and was asked at `asked_at`: nothing of them starts here that was
+    /// claimed before that.
+    pub fn paused(&self, queues: Vec<QueueName>, asked_at: Instant) {
+        let any = !queues.is_empty();
+        self.pauses.found(queues, asked_at);
+        if any {
+            self.wakes.wake(|pending| pending.paused = true);
+        }
+    }
 }
 
 impl Default for Events {
@@ -322,4 +384,44 @@ impl Default for Events {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue(name: &str) -> QueueName {
+        QueueName::new(name).expect("a name")
+    }
+
+    #[test]
+    fn a_pause_that_was_found_counts_for_claims_sent_before_its_question_and_no_more_are_kept() {
+        let (pauses, before) = (Pauses::default(), Instant::now());
+        for nth in 0..1000 {
+            pauses.found(vec![queue(&format!("q{nth}"))], Instant::now());
+        }
+        assert_eq!(lock(&pauses.0.since).queues.len(), 1);
+        let asked_at = Instant::now();
+        pauses.found(vec![queue("a"), queue("b")], asked_at);
+        let after = asked_at + Duration::from_nanos(1);
+        assert!(pauses.forbid(&queue("a"), before) && pauses.forbid(&queue("b"), asked_at));
+        assert!(!pauses.forbid(&queue("a"), after), "it was resumed, and claimed from again");
+        assert!(!pauses.forbid(&queue("q1"), before));
+        // Paused here while a question that does not know it is under way.
+        pauses.pause(queue("here"));
+        pauses.found(Vec::new(), asked_at);
+        assert!(pauses.forbid(&queue("here"), after) && !pauses.forbid(&queue("a"), before));
+    }
+
+    #[test]
+    fn of_queues_without_number_everything_is_looked_at() {
+        let mut pending = Pending::default();
+        for nth in 0..QUEUES_MOST {
+            pending.queue(queue(&format!("q{nth}")));
+            pending.queue(queue("q0"));
+        }
+        assert!(!pending.all_queues);
+        pending.queue(queue("more"));
+        assert_eq!((pending.queues.len(), pending.all_queues), (QUEUES_MOST, true));
+    }
 }

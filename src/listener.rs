@@ -17,21 +17,21 @@ use crate::job::{JobId, LeaseId};
 use crate::queue::{Lane, QueueName, TaskName};
 use crate::shutdown::Shutdown;
 use crate::store::listen::Listening;
-use crate::store::{Error, Store, Target};
+use crate::store::{Error, Result, Store, Target};
 
 /// How often it notifies itself, and how long it waits to hear it. Every round costs the server two transactions.
 const CANARY: Duration = Duration::from_secs(10);
 const SILENCE_MOST: Duration = Duration::from_secs(5);
 const RECONNECT_MOST: Duration = Duration::from_secs(3);
-/// How long it may take to connect and to begin to listen: an answer that got lost would be waited for without end.
-const CONNECT_MOST: Duration = Duration::from_secs(6);
 /// Ids in one piece of news: a payload has less than 8,000 bytes, and an id takes 23.
 pub const IDS_MOST: usize = 300;
-/// A look for unnamed ends is followed by a pause of so many times as long as it took, which is a fiftieth of the time, within
-/// these bounds: a drain elsewhere announces such ends a hundred times a second.
+/// A look at the database is followed by a rest of so many times as long as it took, which is a fiftieth of the time, within
+/// these bounds: a drain elsewhere announces unnamed ends a hundred times a second, and a stranger anything.
 const LOOK_TIMES: u32 = 50;
 const LOOK_LEAST: Duration = Duration::from_millis(50);
-const LOOK_MOST: Duration = Duration::from_secs(2);
+const ENDS_REST_MOST: Duration = Duration::from_secs(2);
+/// A pause is to be obeyed within a second, also right after a look.
+const PAUSES_REST_MOST: Duration = Duration::from_millis(500);
 
 /// Listens until the service stops.
 pub async fn run(target: Target, events: Events, shutdown: Shutdown) {
@@ -46,9 +46,8 @@ async fn listen_on(target: &Target, events: &Events) {
     let mut pause = Duration::from_millis(50);
     let mut up = false;
     loop {
-        let connected = tokio::time::timeout(CONNECT_MOST, Listening::connect(target)).await;
-        let silence = |_| Err(Error::Unavailable("LISTEN was not answered in time".into()));
-        match connected.unwrap_or_else(silence) {
+        // Each address and LISTEN have limits of their own: one for all would end before the second host is tried.
+        match Listening::connect(target).await {
             Ok(listening) => {
                 tracing::info!("listening for notifications");
                 gauge!("reveille_listener_up").set(1.0);
@@ -56,6 +55,7 @@ async fn listen_on(target: &Target, events: &Events) {
                 (up, pause) = (true, Duration::from_millis(50));
                 events.wakes.wake(|pending| pending.everything = true);
                 events.ends.some_ended();
+                events.pauses.ask();
                 let reason = listen(listening, events).await;
                 tracing::warn!(reason, "the listening connection is lost; the poll goes on");
             }
@@ -107,38 +107,76 @@ async fn listen(mut listening: Listening, events: &Events) -> &'static str {
 /// Finds out which of the awaited jobs have ended when that was announced without their ids: in one statement for all of them, so
 /// that those who wait for other jobs ask nothing.
 pub async fn look_for_ends(store: Store, events: Events, shutdown: Shutdown) {
-    tokio::select! {
-        () = shutdown.stopping.cancelled() => {}
-        () = look_again_and_again(&store, &events) => {}
-    }
+    let looking = async {
+        let mut looks = Looks::new(ENDS_REST_MOST);
+        // What one that panicked had heard of may not have been looked for.
+        events.ends.some_ended();
+        loop {
+            looks.next(events.ends.unnamed()).await;
+            let awaited = events.ends.awaited();
+            if awaited.is_empty() {
+                continue;
+            }
+            let (begun, ended) = (Instant::now(), store.job_ended(&awaited).await);
+            match looks.rest(begun, ended) {
+                Some(ended) => events.ends.ended(ended),
+                None => events.ends.some_ended(),
+            }
+        }
+    };
+    shutdown.stopping.run_until_cancelled(looking).await;
 }
 
-async fn look_again_and_again(store: &Store, events: &Events) {
-    // What one that panicked had heard of may not have been looked for.
-    events.ends.some_ended();
-    loop {
-        events.ends.unnamed().await;
-        let awaited = events.ends.awaited();
-        if awaited.is_empty() {
-            continue;
+/// Finds out which queues are paused when a pause was announced: the announcement itself is not believed.
+pub async fn look_for_pauses(store: Store, events: Events, shutdown: Shutdown) {
+    let looking = async {
+        let mut looks = Looks::new(PAUSES_REST_MOST);
+        events.pauses.ask();
+        loop {
+            looks.next(events.pauses.asked()).await;
+            let (begun, paused) = (Instant::now(), store.queue_paused_lately().await);
+            match looks.rest(begun, paused) {
+                Some(paused) => events.paused(paused, begun),
+                None => events.pauses.ask(),
+            }
         }
-        let begun = Instant::now();
-        let pause = match store.job_ended(&awaited).await {
-            Ok(ended) => {
-                events.ends.ended(ended);
-                (begun.elapsed() * LOOK_TIMES).clamp(LOOK_LEAST, LOOK_MOST)
-            }
-            Err(error) => {
-                tracing::debug!(%error, "could not look which jobs have ended; it is tried again");
-                events.ends.some_ended();
-                LOOK_MOST
-            }
+    };
+    shutdown.stopping.run_until_cancelled(looking).await;
+}
+
+/// Looks at the database for what was announced, with a rest after each.
+struct Looks {
+    rest: Duration,
+    rest_most: Duration,
+}
+
+impl Looks {
+    fn new(rest_most: Duration) -> Self {
+        Self { rest: Duration::ZERO, rest_most }
+    }
+
+    /// Returns when the rest is over and a look is asked for.
+    async fn next(&mut self, asked: impl Future<Output = ()>) {
+        tokio::time::sleep(std::mem::take(&mut self.rest)).await;
+        asked.await;
+    }
+
+    /// Sets the rest after a look. `None`: it failed, and is to be asked for again.
+    fn rest<T>(&mut self, begun: Instant, looked: Result<T>) -> Option<T> {
+        self.rest = match looked {
+            Ok(_) => (begun.elapsed() * LOOK_TIMES).clamp(LOOK_LEAST, self.rest_most),
+            Err(_) => self.rest_most,
         };
-        tokio::time::sleep(pause).await;
+        let failed = |error: &Error| tracing::debug!(%error, "could not look at what was announced; it is tried again");
+        looked.inspect_err(failed).ok()
     }
 }
 
 /// Payloads: `lane QUEUE TASK PRIORITY`, `queue QUEUE`, `pause QUEUE`, `suspects`, `cancel LEASE JOB`, `ended IDS` or `ended *`.
+///
+/// Any role that may connect can notify, of anything and as often as it likes. So a notice only has something looked at, and
+/// what it asks for is bounded. A cancellation is believed: it names a lease, whose id is random and known to the service alone
+/// until the job is cancelled.
 fn hand_on(payload: &str, events: &Events) {
     let mut words = payload.split(' ');
     match words.next() {
@@ -153,16 +191,10 @@ fn hand_on(payload: &str, events: &Events) {
         }
         Some("queue") => {
             if let Some(queue) = words.next().and_then(QueueName::new) {
-                events.wakes.wake(|pending| {
-                    pending.queues.insert(queue);
-                });
+                events.wakes.wake(|pending| pending.queue(queue));
             }
         }
-        Some("pause") => {
-            if let Some(queue) = words.next().and_then(QueueName::new) {
-                events.pause(queue);
-            }
-        }
+        Some("pause") => events.pauses.ask(),
         Some("suspects") => events.wakes.wake(|pending| pending.suspects = true),
         Some("cancel") => {
             let mut id = || words.next().and_then(|word| word.parse().ok());

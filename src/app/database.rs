@@ -34,15 +34,15 @@ impl Database {
     pub(super) async fn open(config: &Config, supervisor: &Supervisor) -> anyhow::Result<Self> {
         let database = match &config.database_url {
             Some(url) => {
-                let direct = match &config.listen_database_url {
-                    Some(direct) => Some(direct),
-                    None => (!config.pooler).then_some(url),
-                };
-                let direct = direct.map(|url| Target::of(url.address())).transpose()?;
                 let target = if config.pooler {
                     Target::through_pooler(url.address())?
                 } else {
                     Target::of(url.address())?
+                };
+                let direct = match &config.listen_database_url {
+                    Some(direct) => Some(Target::of(direct.address())?),
+                    // A clone knows which host was good last.
+                    None => (!config.pooler).then(|| target.clone()),
                 };
                 Self { target, direct, own: None }
             }

@@ -202,6 +202,11 @@ impl Service {
             listener::look_for_ends(ends.clone(), events_here.clone(), stop.clone()).boxed()
         };
         services.spawn(keep("ends", Box::new(look)));
+        let (pauses, events_here, stop) = (store.clone(), events.clone(), shutdown.clone());
+        let look = move || {
+            listener::look_for_pauses(pauses.clone(), events_here.clone(), stop.clone()).boxed()
+        };
+        services.spawn(keep("pauses", Box::new(look)));
         let leftovers = events.leftovers.clone();
         let (budget, duties, left) =
             (config.crash_budget, engine.duties.clone(), leftovers.clone());

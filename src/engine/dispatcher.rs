@@ -36,6 +36,12 @@ use crate::tasks::Registry;
 const LOOKS: [Duration; 3] =
     [Duration::from_millis(5), Duration::from_millis(50), Duration::from_millis(250)];
 
+/// The most queues that wait to be looked at one by one.
+const SCANS_MOST: usize = 100;
+
+/// Whoever has heard of suspects in vain does not look for them again for so long: any role can notify of them.
+const SUSPECTS_REST: Duration = Duration::from_millis(500);
+
 pub(super) struct Dispatcher {
     config: EngineConfig,
     tasks: HashSet<String>,
@@ -59,6 +65,8 @@ pub(super) struct Dispatcher {
     /// What is to be read, in turns.
     to_scan: VecDeque<Scan>,
     suspects: bool,
+    /// No suspect was found: before this time none is looked for.
+    suspects_rest: Option<Instant>,
     meters: Meters,
     figures: ClaimFigures,
 }
@@ -100,6 +108,7 @@ impl Dispatcher {
             queues_seen: HashSet::new(),
             to_scan: VecDeque::new(),
             suspects: false,
+            suspects_rest: None,
             meters: Meters::of_tasks(registry.iter().map(|(name, _)| name)),
             figures: ClaimFigures::new(),
         }
@@ -155,7 +164,8 @@ impl Dispatcher {
             }
         }
         self.wake_due();
-        if self.suspects {
+        self.suspects_rest = self.suspects_rest.filter(|until| Instant::now() < *until);
+        if self.suspects && self.suspects_rest.is_none() {
             self.claim_suspect().await?;
         }
         let room = self.slots.room();
@@ -169,7 +179,8 @@ impl Dispatcher {
         let now = Instant::now();
         let due = [self.due.next(), self.due_before.next()].into_iter().flatten().min();
         let timer = due.map(|at| now + self.store.clock.until(at));
-        let times = [poll_at, timer, self.looks.next(), self.fronts.next()];
+        let suspects = self.suspects_rest.filter(|_| self.suspects);
+        let times = [poll_at, timer, self.looks.next(), self.fronts.next(), suspects];
         let mut next = times.into_iter().flatten().min().unwrap_or(now);
         if let Some(at) = self.slots.give_back_at() {
             next = next.min(at);
@@ -202,7 +213,8 @@ impl Dispatcher {
     }
 
     async fn take_wakes(&mut self) {
-        let Pending { lanes, queues, suspects, everything, paused } = self.events.wakes.take();
+        let Pending { lanes, queues, all_queues, suspects, everything, paused } =
+            self.events.wakes.take();
         if paused {
             let held = self.slots.take_out(|queued| self.executor.is_paused(queued));
             self.executor.give_back(held).await;
@@ -219,12 +231,27 @@ impl Dispatcher {
         if everything {
             self.fronts = Fronts::default();
         }
-        // Rarely more than one or two: a statement that submitted to many lanes, or a queue that was resumed.
-        let scan = |queue| Scan { queue, source: Source::Notify, after: None };
-        self.to_scan.extend(queues.into_iter().map(|queue| scan(Some(queue))));
-        if everything {
-            self.to_scan.push_back(scan(None));
+        for queue in queues {
+            self.scan(Some(queue));
         }
+        if everything || all_queues {
+            self.scan(None);
+        }
+    }
+
+    /// Has the lanes of a queue read, or of all. Rarely more than one or two queues: a statement submitted to many lanes, or a
+    /// queue was resumed. Where there are many, one look at everything serves all of them.
+    fn scan(&mut self, queue: Option<QueueName>) {
+        let waits =
+            |scan: &Scan| scan.after.is_none() && (scan.queue.is_none() || scan.queue == queue);
+        if self.to_scan.iter().any(waits) {
+            return;
+        }
+        let queue = queue.filter(|_| self.to_scan.len() < SCANS_MOST);
+        if queue.is_none() {
+            self.to_scan.retain(|scan| scan.queue.is_none());
+        }
+        self.to_scan.push_back(Scan { queue, source: Source::Notify, after: None });
     }
 
     fn know(&mut self, lane: Lane, source: Source) {
@@ -311,13 +338,18 @@ impl Dispatcher {
         if !claim.jobs.is_empty() {
             self.figures.size.record(u32::try_from(claim.jobs.len()).unwrap_or(u32::MAX));
         }
+        // A queue of which nothing was found is not made known: it may be a name that a stranger notified of.
+        let mut found: Vec<usize> = claim.due.iter().map(|(nth, _)| *nth).collect();
         // The jobs of a lane come together.
         let mut lane: Option<(usize, Arc<Meter>)> = None;
         let mut beyond_room = Vec::new();
         for (nth, job) in claim.jobs {
             let meter = match &lane {
                 Some((of, meter)) if *of == nth => meter.clone(),
-                _ => self.meters.of(&job.queue, &job.task),
+                _ => {
+                    found.push(nth);
+                    self.meters.of(&job.queue, &job.task)
+                }
             };
             lane = Some((nth, meter.clone()));
             if job.beyond_room {
@@ -330,7 +362,8 @@ impl Dispatcher {
         if let Some(error) = claim.unreadable {
             return Err(error);
         }
-        self.register(asked.iter().map(|claim| &claim.lane.queue)).await
+        let queues = found.into_iter().filter_map(|nth| asked.get(nth));
+        self.register(queues.map(|claim| &claim.lane.queue)).await
     }
 
     /// What a claim says of its lanes: which are empty, where the next claim begins, and when more is due.
@@ -388,7 +421,10 @@ impl Dispatcher {
                 let meter = self.meters.of(&job.queue, &job.task);
                 self.take(job, meter, asked_at, Some(Done::new(done)));
             }
-            None => self.suspects = false,
+            None => {
+                self.suspects = false;
+                self.suspects_rest = Some(Instant::now() + SUSPECTS_REST);
+            }
         }
         Ok(())
     }

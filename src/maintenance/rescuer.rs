@@ -61,11 +61,11 @@ async fn rescue_one(
     for (became, jobs) in [("waiting", rescued.returned), ("ended", ended)] {
         counter!("reveille_jobs_rescued_total", "became" => became).increment(jobs);
     }
-    if name.is_empty() {
+    let Some(name) = name else {
         tracing::warn!(worker.id = %worker, returned = rescued.returned, ended,
                 "jobs that were claimed by a worker after it was taken for lost are given back");
         return Ok(());
-    }
+    };
     tracing::warn!(worker.id = %worker, worker.name = name, returned = rescued.returned, ended,
             "a worker was lost; its jobs are taken back");
     Ok(())

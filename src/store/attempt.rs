@@ -18,7 +18,7 @@ pub struct AttemptRow {
     pub attempt: i32,
     pub lease: LeaseId,
     pub worker: Option<WorkerId>,
-    /// While the worker is known.
+    /// While the worker is known; that of a lost one stays.
     pub worker_name: Option<String>,
     pub started_at: DateTime<Utc>,
     /// `None`: it runs.

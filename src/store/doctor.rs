@@ -78,9 +78,24 @@ pub async fn connections(client: &Client) -> Result<Connections> {
     Ok(Connections { most: row.try_get("most")?, free: row.try_get("free")? })
 }
 
-/// The tables of the schema, as far as the doctor looks at them.
-pub const TABLES: [&str; 9] =
-    ["job", "ready", "lease", "outcome", "attempt", "unique_key", "queue", "worker", "task"];
+/// The tables of the schema.
+pub const TABLES: [&str; 15] = [
+    "attempt",
+    "compatibility",
+    "job",
+    "leader",
+    "lease",
+    "migration",
+    "outcome",
+    "progress",
+    "queue",
+    "ready",
+    "superseded",
+    "task",
+    "unique_key",
+    "week",
+    "worker",
+];
 
 /// Which of [`TABLES`] are not there.
 pub async fn missing_tables(client: &Client) -> Result<Vec<String>> {
@@ -183,4 +198,18 @@ pub async fn listen(client: &Client) -> Result<()> {
 /// Says `word` on the doctor's own channel.
 pub async fn notify(client: &Client, word: &str) -> Result<()> {
     unprepared(client, WITHIN, sql!("doctor/notify": TEXT), &[&word]).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_doctor_looks_at_every_table_of_the_schema() {
+        let schema = include_str!("../../sql/schema.sql");
+        let made = schema
+            .lines()
+            .filter_map(|line| line.strip_prefix("create table reveille.")?.split(' ').next());
+        assert_eq!(made.collect::<Vec<_>>(), TABLES);
+    }
 }

@@ -4,14 +4,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::session::sql;
 use super::{Error, Purpose, Result, Store};
 
-/// For how long an answer is good.
+/// For how long an answer is good, from its question on.
 const FRESH: Duration = Duration::from_millis(500);
 
 /// What the database said.
@@ -35,22 +34,32 @@ pub enum Database {
     Silent,
 }
 
+/// It did not answer in time.
+const SILENT: Health = Health { database: Database::Silent, oldest_service: None };
+
 /// The last question, and its answer once that is there.
 #[derive(Clone, Default)]
 pub(super) struct Asked(Arc<Mutex<Option<Question>>>);
 
 struct Question {
     at: Instant,
-    answer: Shared<BoxFuture<'static, Health>>,
+    answer: watch::Receiver<Option<Health>>,
+}
+
+impl Question {
+    /// Whether its answer is still to come. It comes whether or not anybody waits for it, so that no old one is kept for those
+    /// who ask next.
+    fn is_open(&self) -> bool {
+        self.answer.borrow().is_none() && self.answer.has_changed().is_ok()
+    }
 }
 
 impl Store {
     /// What the database said within the last half second, or says now. Comes within two seconds.
     pub async fn health(&self) -> Health {
-        let answer = {
+        let mut answer = {
             let mut asked = self.asked.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let known =
-                asked.as_ref().filter(|it| it.answer.peek().is_none() || it.at.elapsed() < FRESH);
+            let known = asked.as_ref().filter(|it| it.at.elapsed() < FRESH || it.is_open());
             match known {
                 Some(question) => question.answer.clone(),
                 None => {
@@ -59,27 +68,23 @@ impl Store {
                 }
             }
         };
-        let health: Health = answer.await;
+        // An error says that the runtime of the question has ended.
+        let answered = answer.wait_for(Option::is_some).await.ok();
+        let health = answered.and_then(|health| health.clone()).unwrap_or(SILENT);
         // Known without writing anything, and newer than the answer.
         let full = health.database == Database::Writable && self.room.is_lacking();
         if full { Health { database: Database::Full, ..health } } else { health }
     }
 
     /// Asks in the background: callers who go away take the answer from nobody.
-    fn question(&self) -> Shared<BoxFuture<'static, Health>> {
-        let store = self.clone();
-        let asking = tokio::spawn(async move {
+    fn question(&self) -> watch::Receiver<Option<Health>> {
+        let (store, (tell, answer)) = (self.clone(), watch::channel(None));
+        tokio::spawn(async move {
             let asking = store.health_ask();
-            tokio::time::timeout(Purpose::Probes.within(), asking).await
+            let health = tokio::time::timeout(Purpose::Probes.within(), asking).await;
+            tell.send_replace(Some(health.unwrap_or(SILENT)));
         });
-        let answer = async move {
-            match asking.await {
-                Ok(Ok(health)) => health,
-                // It did not end in time, or its runtime has.
-                _ => Health { database: Database::Silent, oldest_service: None },
-            }
-        };
-        answer.boxed().shared()
+        answer
     }
 
     async fn health_ask(&self) -> Health {

@@ -29,9 +29,10 @@ impl Ids {
         let now = self.clock.now();
         if now + COMES_BACK_MOST < last.0 {
             // The context never goes back.
-            last.1 = ContextV7::new();
+            *last = (now, ContextV7::new());
         }
-        last.0 = now;
+        // The latest time: else many small steps back would never be noticed.
+        last.0 = last.0.max(now);
         let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
         JobId(Uuid::new_v7(Timestamp::from_unix(&last.1, seconds, now.timestamp_subsec_nanos())))
     }
@@ -50,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_ascend_and_come_back_with_the_clock() {
+    fn ids_ascend_and_come_back_with_the_clock_also_in_small_steps() {
         let (clock, near) = (Clock::default(), TimeDelta::seconds(10));
         let ids = Ids::new(clock.clone());
         let mut before = ids.next();
@@ -60,6 +61,12 @@ mod tests {
             let next = ids.next();
             assert!(next.0 > before.0, "{next} after {before}");
             before = next;
+        }
+        let start = Utc::now();
+        for step in 1..10 {
+            clock.learn(Instant::now(), start - TimeDelta::milliseconds(900 * step));
+            let ahead = time_of(ids.next()) - clock.now();
+            assert!(ahead < COMES_BACK_MOST * 2, "{ahead} ahead after {step} steps back");
         }
         let wrong = Utc::now() + TimeDelta::days(40);
         clock.learn(Instant::now(), wrong);

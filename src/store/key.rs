@@ -8,9 +8,11 @@
 //! Every statement takes its locks in this order, each kind in the order that is given:
 //!
 //! 1. `unique_key`, by (queue, key);
-//! 2. `lease`, by id;
-//! 3. `ready`, by id;
-//! 4. `job` and what hangs on it: `outcome`, `attempt`, `superseded`, `progress`.
+//! 2. `week`: a retry takes a share lock on the row of its job's week;
+//! 3. `worker`: a rescue locks the row of the lost one before its leases;
+//! 4. `lease`, by id;
+//! 5. `ready`, by id;
+//! 6. `job` and what hangs on it: `outcome`, `attempt`, `superseded`, `progress`.
 //!
 //! A submission locks all of its keys in one pass, before anything else. A cancellation, a retry and a deletion lock the key of
 //! their job first. Outcomes, rescues and claims lock no key; what frees or prunes keys passes by those that are locked. A lock

@@ -38,6 +38,7 @@ mod unfenced;
 mod value;
 pub mod worker;
 
+use std::future::ready;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -89,29 +90,35 @@ impl Store {
     /// # Errors
     /// When the database cannot be reached, or refuses sessions with the service's settings.
     pub async fn open(config: &Config, target: &Target) -> Result<Self> {
-        let store = Self::with(config, target, |purpose| purpose.connections(config.pool_size));
-        let store = store.await?;
+        let strays = Strays::new(target.clone());
+        let open = |purpose: Purpose| {
+            let (size, pooler) = (purpose.connections(config.pool_size), config.pooler);
+            let target = target_of(target, pooler, purpose);
+            Connections::new(purpose, size, target, pooler, strays.clone())
+        };
+        let store = Self::over(&strays, open).await?;
         // A pool only says that time ran out; what really keeps it from connecting is found out here.
         target_of(target, config.pooler, Purpose::Claims).connect().await?;
         Ok(store)
     }
 
-    /// For a client, which only submits: over this many connections, on which it also reads the database's clock.
+    /// For a client, which only submits: over this many connections, for whatever it asks.
     ///
     /// # Errors
     /// When the database cannot be reached.
     pub async fn open_to_submit(target: &Target, connections: u32) -> Result<Self> {
-        let store = Self::with(&Config::default(), target, |_| connections).await?;
+        let (purpose, strays) = (Purpose::Submissions, Strays::new(target.clone()));
+        let own = target_of(target, false, purpose);
+        let shared = Connections::new(purpose, connections, own, false, strays.clone()).await?;
+        let store = Self::over(&strays, |_| ready(Ok(shared.clone()))).await?;
         store.clock_read(Instant::now() + Purpose::Submissions.patience()).await?;
         Ok(store)
     }
 
-    async fn with(config: &Config, target: &Target, size: impl Fn(Purpose) -> u32) -> Result<Self> {
-        let strays = Strays::new(target.clone());
-        let open = |purpose| {
-            let target = target_of(target, config.pooler, purpose);
-            Connections::new(purpose, size(purpose), target, config.pooler, strays.clone())
-        };
+    async fn over<F>(strays: &Strays, open: impl Fn(Purpose) -> F) -> Result<Self>
+    where
+        F: Future<Output = Result<Connections>>,
+    {
         let store = Self {
             claims: open(Purpose::Claims).await?,
             heartbeat: open(Purpose::Heartbeat).await?,

@@ -60,6 +60,13 @@ impl Store {
             .map(|row| row.try_get(0))
             .collect()
     }
+
+    /// The queues that were paused so lately that claims sent before may still bring jobs of them. Asked where claims are asked:
+    /// readers do not hold it up.
+    pub async fn queue_paused_lately(&self) -> Result<Vec<QueueName>> {
+        let rows = self.claims.query(sql!("queue/paused_lately"), &[]).await?;
+        rows.iter().map(|row| Ok(QueueName::trusted(row.try_get(0)?))).collect()
+    }
 }
 
 /// `None`: the queue is not known.

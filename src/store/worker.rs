@@ -177,13 +177,13 @@ impl Store {
         rows.iter().map(|row| Ok(WorkerId(row.try_get(0)?))).collect()
     }
 
-    /// Takes back what `worker` held, if it is lost still: its name, which is empty if nobody knows it any more, and what came of
-    /// its jobs. `None`: it is not lost, or somebody else is about it.
+    /// Takes back what `worker` held, if it is lost still: its name, if that is known, and what came of its
+    /// jobs. `None`: it is not lost, or somebody else is about it.
     pub async fn worker_rescue(
         &self,
         worker: WorkerId,
         crash_budget: u32,
-    ) -> Result<Option<(String, Rescued)>> {
+    ) -> Result<Option<(Option<String>, Rescued)>> {
         let mut session = self.upkeep.take().await?;
         session.asked();
         let rescued = timeout(RESCUE_WITHIN, rescue(&mut session.client, worker, crash_budget));
@@ -251,26 +251,25 @@ async fn rescue(
     client: &mut Client,
     worker: WorkerId,
     crash_budget: u32,
-) -> Result<Option<(String, Rescued)>> {
+) -> Result<Option<(Option<String>, Rescued)>> {
     let within = RESCUE_WITHIN;
     let transaction = client.transaction().await?;
     let locked = unprepared(&transaction, within, sql!("worker/lock": UUID), &[&worker.0]).await?;
-    let name: String = match locked.first() {
-        Some(row) if row.try_get::<_, bool>(0)? => row.try_get(1)?,
+    let name: Option<String> = match locked.first() {
+        Some(row) if row.try_get::<_, bool>(0)? => Some(row.try_get(1)?),
         Some(_) => return Ok(None),
         None if unprepared(&transaction, within, sql!("worker/known": UUID), &[&worker.0])
             .await?
             .is_empty() =>
         {
-            String::new()
+            None
         }
         None => return Ok(None),
     };
     let budget = i32::try_from(crash_budget).unwrap_or(i32::MAX);
     let crash = i32::from(!locked.is_empty());
-    let named = (!name.is_empty()).then_some(name.as_str());
     let statement = sql!("lease/rescue": UUID, INT4, INT4, TEXT);
-    let parameters: Parameters<'_> = &[&worker.0, &budget, &crash, &named];
+    let parameters: Parameters<'_> = &[&worker.0, &budget, &crash, &name];
     let rows = unprepared(&transaction, within, statement, parameters).await?;
     unprepared(&transaction, within, sql!("worker/remove": UUID), &[&worker.0]).await?;
     let rescued = rows.first().map(rescued).transpose()?.unwrap_or_default();

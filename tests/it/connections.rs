@@ -288,3 +288,71 @@ async fn a_client_submits_over_two_connections_and_knows_the_clock_of_the_databa
     // To the microsecond the clocks of two processes are never the same three times.
     assert!(ahead.iter().any(|ahead| *ahead != 0.0), "{ahead:?}");
 }
+
+/// A host that freezes while its time limit is longer than that of any step of the listener.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_leaves_a_host_that_freezes_for_the_other_whatever_the_time_limit() {
+    let database = harness::database().await;
+    let (first, second) = (database.proxy().await, database.proxy().await);
+    second.set(Mode::Blackhole);
+    let [one, other] = [&first, &second].map(|proxy| of_proxy(proxy.url(), "port"));
+    let [user, name] = ["user", "dbname"].map(|word| of_proxy(first.url(), word));
+    let listens_at = format!(
+        "host=127.0.0.1,127.0.0.1 port={one},{other} user={user} dbname={name} sslmode=disable connect_timeout=7"
+    );
+    let service =
+        Service::on(database.url()).env("REVEILLE_LISTEN_DATABASE_URL", &listens_at).start().await;
+    listens(&service).await;
+    second.set(Mode::Pass);
+    first.set(Mode::Blackhole);
+    service.logged("the listening connection is lost", Duration::from_secs(20)).await;
+    eventually("it listens again", Duration::from_secs(15), async || {
+        service.stderr().matches("listening for notifications").count() > 1
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prober_that_hangs_up_leaves_no_old_answer_to_the_next() {
+    let database = harness::database().await;
+    let proxy = database.proxy().await;
+    let service = Service::on(proxy.url()).start().await;
+    listens(&service).await;
+    proxy.set(Mode::Blackhole);
+    let cut = Instant::now();
+    hang_up(&service, "GET", "/readyz", 1, Duration::from_millis(300)).await;
+    // The question ends without anybody who waits for its answer.
+    eventually("its time is over", SOON, async || cut.elapsed() > Duration::from_millis(2_200))
+        .await;
+    proxy.set(Mode::Pass);
+    let job = service.http().post("/jobs?wait=10", &json!({"payload": 1})).await;
+    assert_eq!(job.body["status"], "completed");
+    let ready = service.http().get("/readyz").await;
+    assert_eq!(ready.status, 200, "{ready:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_makes_missing_partitions_over_its_two_connections() {
+    let database = harness::database().await;
+    let admin = database.client().await;
+    admin
+        .batch_execute(
+            "do $$ declare part regclass; begin
+               for part in select inhrelid::regclass from pg_inherits
+                 where inhparent in ('reveille.job'::regclass, 'reveille.outcome'::regclass, 'reveille.attempt'::regclass)
+               loop execute format('drop table %s', part); end loop;
+             end $$",
+        )
+        .await
+        .unwrap();
+    let watched = Watched::new(&database).await;
+    let client = Client::connect(database.url()).await.unwrap();
+    let mut jobs = JoinSet::new();
+    for nth in 0..50 {
+        let client = client.clone();
+        jobs.spawn(async move { client.submit(NewJob::new("noop", &nth)).await.is_ok() });
+    }
+    assert!(jobs.join_all().await.into_iter().all(|kept| kept));
+    assert_eq!(value::<i64>(&admin, "select count(*) from reveille.job").await, 50);
+    assert!((1..=2).contains(&watched.most()), "{} sessions", watched.most());
+}

@@ -16,7 +16,7 @@ use crate::harness::{self, Service, TestDatabase, eventually, within};
 
 const SOON: Duration = Duration::from_secs(10);
 /// All of them with a database that is given. Who adds a loop adds it here.
-const LOOPS: [&str; 18] = [
+const LOOPS: [&str; 19] = [
     "completer",
     "dispatcher",
     "edge",
@@ -28,6 +28,7 @@ const LOOPS: [&str; 18] = [
     "metrics",
     "obeyer",
     "partitions",
+    "pauses",
     "pruner",
     "reporter",
     "rescuer",

@@ -2,11 +2,18 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::time::sleep;
+
 use super::super::Services;
 use super::super::params::{PreferText, WaitText};
 use super::super::problem::Problem;
 use super::view::{Job, JobStatus};
 use crate::job::JobId;
+
+/// A look that found the job not ended, though that was announced, is followed by a rest: any role can announce it. Twice as long
+/// after each.
+const REST_LEAST: Duration = Duration::from_millis(50);
+const REST_MOST: Duration = Duration::from_secs(1);
 
 /// How long a caller is willing to wait.
 #[derive(Debug)]
@@ -31,6 +38,7 @@ impl Services {
     pub(super) async fn wait_for(&self, id: JobId, wait: Duration) -> Result<Option<Job>, Problem> {
         let until = Instant::now() + wait;
         let mut waiting = self.events.ends.watch(id);
+        let mut rest = Duration::ZERO;
         loop {
             let Some(row) = self.store.job_get(id).await? else { return Ok(None) };
             let left = until.saturating_duration_since(Instant::now());
@@ -41,9 +49,13 @@ impl Services {
                 }
                 return Ok(Some(job));
             }
+            let announced = async {
+                sleep(rest).await;
+                waiting.changed().await;
+            };
             tokio::select! {
-                () = waiting.changed() => {}
-                () = tokio::time::sleep(left) => {}
+                () = announced => rest = (rest * 2).clamp(REST_LEAST, REST_MOST),
+                () = sleep(left) => {}
                 () = self.shutdown.draining.cancelled() => {}
             }
         }

@@ -140,9 +140,7 @@ impl Services {
 
     /// Has every instance look at all lanes of this queue.
     async fn wake_for(&self, name: &QueueName) {
-        self.events.wakes.wake(|pending| {
-            pending.queues.insert(name.clone());
-        });
+        self.events.wakes.wake(|pending| pending.queue(name.clone()));
         if let Err(error) = self.store.news_notify(&format!("queue {name}")).await {
             tracing::debug!(%error, "the others were not told of a resumed queue; their poll finds it");
         }

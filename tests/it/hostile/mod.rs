@@ -7,6 +7,7 @@
 mod catalogue;
 mod connections;
 mod locks;
+mod notices;
 mod owners;
 mod reach;
 mod traps;
