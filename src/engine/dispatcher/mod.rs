@@ -9,9 +9,11 @@
 //! A gated notification can be skipped while the notifier commits a moment earlier, so a lane that was notified is looked at
 //! again a few times. Timers are exact: a claim tells when the next job of its lanes is due, and the loop sleeps until then.
 
+mod scans;
+mod suspects;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -35,12 +37,6 @@ use crate::tasks::Registry;
 /// When a notified lane is looked at again.
 const LOOKS: [Duration; 3] =
     [Duration::from_millis(5), Duration::from_millis(50), Duration::from_millis(250)];
-
-/// The most queues that wait to be looked at one by one.
-const SCANS_MOST: usize = 100;
-
-/// Whoever has heard of suspects in vain does not look for them again for so long: any role can notify of them.
-const SUSPECTS_REST: Duration = Duration::from_millis(500);
 
 pub(super) struct Dispatcher {
     config: EngineConfig,
@@ -239,21 +235,6 @@ impl Dispatcher {
         }
     }
 
-    /// Has the lanes of a queue read, or of all. Rarely more than one or two queues: a statement submitted to many lanes, or a
-    /// queue was resumed. Where there are many, one look at everything serves all of them.
-    fn scan(&mut self, queue: Option<QueueName>) {
-        let waits =
-            |scan: &Scan| scan.after.is_none() && (scan.queue.is_none() || scan.queue == queue);
-        if self.to_scan.iter().any(waits) {
-            return;
-        }
-        let queue = queue.filter(|_| self.to_scan.len() < SCANS_MOST);
-        if queue.is_none() {
-            self.to_scan.retain(|scan| scan.queue.is_none());
-        }
-        self.to_scan.push_back(Scan { queue, source: Source::Notify, after: None });
-    }
-
     fn know(&mut self, lane: Lane, source: Source) {
         self.known.know(lane, source);
     }
@@ -396,37 +377,6 @@ impl Dispatcher {
                 self.due.set(lane_claim.lane.clone(), *at);
             }
         }
-    }
-
-    /// One suspect at a time, in a lease of its own: a crash while it runs is its own doing.
-    async fn claim_suspect(&mut self) -> Result<()> {
-        if self.executor.suspect_running.load(Ordering::Acquire) || !self.slots.reserve() {
-            return Ok(());
-        }
-        let tasks: Vec<&str> = self.tasks.iter().map(String::as_str).collect();
-        let queues = (!self.config.queues.is_empty()).then_some(self.config.queues.as_slice());
-        let asked_at = Instant::now();
-        match self.store.lease_claim_suspect(self.identity.worker(), queues, &tasks).await? {
-            Some(job) => {
-                self.figures.suspects.increment(1);
-                tracing::warn!(job.id = %job.id, task.name = %job.task, crashes = job.crashes,
-                    "a job whose workers were lost before runs alone");
-                self.executor.suspect_running.store(true, Ordering::Release);
-                let (running, wakes) =
-                    (self.executor.suspect_running.clone(), self.events.wakes.clone());
-                let done = move || {
-                    running.store(false, Ordering::Release);
-                    wakes.wake(|pending| pending.suspects = true);
-                };
-                let meter = self.meters.of(&job.queue, &job.task);
-                self.take(job, meter, asked_at, Some(Done::new(done)));
-            }
-            None => {
-                self.suspects = false;
-                self.suspects_rest = Some(Instant::now() + SUSPECTS_REST);
-            }
-        }
-        Ok(())
     }
 
     fn take(&self, job: Claimed, meter: Arc<Meter>, asked_at: Instant, done: Option<Done>) {
