@@ -350,3 +350,32 @@ fn base(address: &Address) -> Config {
     }
     config
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn times(words: &str) -> (Duration, bool, [Option<Duration>; 3], Option<u32>) {
+        let address = Address::parse(&format!("host=h user=u dbname=d {words}")).unwrap();
+        let (target, base) = (Target::of(&address).unwrap(), base(&address));
+        let times = [
+            Some(base.get_keepalives_idle()),
+            base.get_keepalives_interval(),
+            base.get_tcp_user_timeout().copied(),
+        ];
+        (target.within, base.get_keepalives(), times, base.get_keepalives_retries())
+    }
+
+    #[test]
+    fn times_of_the_url_are_respected_and_zero_leaves_them_to_the_system() {
+        let seconds = |times: [u64; 3]| times.map(|time| Some(Duration::from_secs(time)));
+        assert_eq!(times(""), (CONNECT_WITHIN, true, seconds([5, 2, 10]), Some(3)));
+        let said = "connect_timeout=7 keepalives_idle=8 keepalives_interval=4 keepalives_count=6 \
+                    tcp_user_timeout=9000";
+        assert_eq!(times(said), (Duration::from_secs(7), true, seconds([8, 4, 9]), Some(6)));
+        let zeros = "connect_timeout=0 keepalives=0 keepalives_idle=0 keepalives_interval=0 \
+                     keepalives_count=0 tcp_user_timeout=0";
+        let [two_hours, _, _] = seconds([7200, 0, 0]);
+        assert_eq!(times(zeros), (CONNECT_WITHIN, false, [two_hours, None, None], None));
+    }
+}

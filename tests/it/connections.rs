@@ -1,13 +1,14 @@
 //! Connections: what nobody waits for any more costs none, and nobody's slowness takes one from another purpose.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use reveille::store::{Store, Target};
 use reveille::{Client, NewJob};
 use serde_json::json;
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 
 use crate::harness::look::{all_end, listens, value};
 use crate::harness::proxy::Mode;
@@ -16,10 +17,13 @@ use crate::harness::{self, Cluster, Service, TestDatabase, background, eventuall
 const SOON: Duration = Duration::from_secs(10);
 /// The README's number.
 const SESSIONS_MOST: i64 = 15;
+/// Of them those for submissions.
+const SUBMISSIONS_MOST: i64 = 3;
+const KEPT: &str = "select count(*) from reveille.job";
 const SESSIONS: &str = "select count(*) from pg_stat_activity
     where application_name = 'reveille' and datname = current_database()";
 
-/// Counts the sessions of a service until it is dropped.
+/// Counts the sessions of a service, or some of them, until it is dropped.
 struct Watched {
     most: Arc<AtomicI64>,
     watching: tokio::task::AbortHandle,
@@ -27,13 +31,19 @@ struct Watched {
 
 impl Watched {
     async fn new(database: &TestDatabase) -> Self {
+        Self::of(database, SESSIONS.to_owned()).await
+    }
+
+    async fn of(database: &TestDatabase, query: String) -> Self {
         let client = database.client().await;
         let most = Arc::new(AtomicI64::new(0));
         let highest = most.clone();
         let watching = tokio::spawn(async move {
+            let mut looks = tokio::time::interval(Duration::from_millis(5));
+            looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
-                highest.fetch_max(value(&client, SESSIONS).await, Ordering::Relaxed);
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                looks.tick().await;
+                highest.fetch_max(value(&client, &query).await, Ordering::Relaxed);
             }
         });
         Self { most, watching: watching.abort_handle() }
@@ -75,7 +85,6 @@ async fn callers_who_hang_up_behind_a_lock_leave_no_session_beyond_the_number() 
         hang_up(&service, "POST", &path, 50, Duration::from_millis(150)).await;
     }
     assert!(watched.most() <= SESSIONS_MOST, "{} sessions", watched.most());
-    // Cancelled, and not only left alone: there is a place again long before the lock is free.
     eventually("a read is answered", Duration::from_secs(3), async || {
         service.http().get("/queues").await.status == 200
     })
@@ -85,6 +94,39 @@ async fn callers_who_hang_up_behind_a_lock_leave_no_session_beyond_the_number() 
     let cancelled = service.http().post(&path, &json!({})).await;
     assert!([200, 409].contains(&cancelled.status), "{cancelled:?}");
     assert!(watched.most() <= SESSIONS_MOST, "{} sessions", watched.most());
+}
+
+/// No limit but that of statements ends them, which is ten seconds.
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_of_callers_who_hang_up_are_cancelled() {
+    let database = harness::database().await;
+    let service = Service::on(database.url()).start().await;
+    listens(&service).await;
+    let client = database.client().await;
+    let slow = "create function public.slow() returns trigger language plpgsql as
+        $$ begin perform pg_catalog.pg_sleep(60); return old; end $$;
+        create trigger slow before delete on reveille.ready for each row execute function public.slow()";
+    client.batch_execute(slow).await.unwrap();
+    let sleeping = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'
+        and datname = current_database()";
+    let mut callers = JoinSet::new();
+    for _ in 0..4 {
+        let job = json!({"payload": 1, "delay_seconds": 600});
+        let job = service.http().post_job(&job).await.body["job_id"].as_str().unwrap().to_owned();
+        let http = service.http();
+        callers.spawn(async move { http.post(&format!("/jobs/{job}/cancel"), &json!({})).await });
+    }
+    eventually("all connections for people are busy", SOON, async || {
+        value::<i64>(&client, sleeping).await == 4
+    })
+    .await;
+    callers.shutdown().await;
+    eventually("a read is answered", Duration::from_secs(4), async || {
+        service.http().get("/queues").await.status == 200
+    })
+    .await;
+    let waiting = "select count(*) from reveille.ready";
+    assert_eq!(value::<i64>(&client, waiting).await, 4, "cancelled jobs");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,6 +143,9 @@ async fn submissions_that_a_missing_standby_holds_up_leave_no_session_beyond_the
         client.batch_execute("select pg_reload_conf()").await.unwrap();
     };
     let watched = Watched::new(&database).await;
+    let held_up =
+        format!("{SESSIONS} and wait_event = 'SyncRep' and query not like '%alter system%'");
+    let held_up = Watched::of(&database, held_up).await;
     standby("nobody").await;
     eventually("commits are held up", SOON, async || {
         let answer = service.http().post_job(&json!({"payload": 1})).await;
@@ -122,6 +167,10 @@ async fn submissions_that_a_missing_standby_holds_up_leave_no_session_beyond_the
         }
     }
     assert!(watched.most() <= SESSIONS_MOST, "{} sessions", watched.most());
+    // What nobody waits for any more keeps its place.
+    assert!((1..=SUBMISSIONS_MOST).contains(&held_up.most()), "{} held up", held_up.most());
+    // A statement that is cancelled here would be committed, on no standby, and be acknowledged by a second look.
+    assert_eq!(value::<i64>(&client, KEPT).await, 1, "kept but for the one before");
     standby("").await;
     eventually("submissions are accepted", SOON, async || {
         service.http().post_job(&json!({"payload": 1})).await.status == 201
@@ -207,17 +256,20 @@ async fn floods_of_probes_share_one_question_over_a_connection_of_their_own() {
     assert!(watched.most() <= SESSIONS_MOST, "{} sessions", watched.most());
 }
 
-/// Accepts and says nothing, for as long as the test process lives.
-async fn silent_port() -> u16 {
+/// Accepts and says nothing, for as long as the test process lives; counts what it accepts.
+async fn silent_port() -> (u16, Arc<AtomicUsize>) {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counter = count.clone();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     background().spawn(async move {
         let mut all = Vec::new();
         while let Ok(accepted) = listener.accept().await {
             all.push(accepted);
+            counter.fetch_add(1, Ordering::Relaxed);
         }
     });
-    port
+    (port, count)
 }
 
 /// `host=… port=… user=… dbname=…` of a proxy.
@@ -231,13 +283,52 @@ async fn a_first_host_that_accepts_and_says_nothing_is_passed_by() {
     let database = harness::database().await;
     let proxy = database.proxy().await;
     let [port, user, name] = ["port", "user", "dbname"].map(|word| of_proxy(proxy.url(), word));
+    let (silent, tried) = silent_port().await;
     let url = format!(
-        "postgres://{user}@127.0.0.1:{},127.0.0.1:{port}/{name}?connect_timeout=1&target_session_attrs=read-write",
-        silent_port().await
+        "postgres://{user}@127.0.0.1:{silent},127.0.0.1:{port}/{name}?connect_timeout=1&target_session_attrs=read-write",
+    );
+    let service = Service::on(&url).start().await;
+    listens(&service).await;
+    // From now on the one that was good comes first.
+    let before = tried.load(Ordering::Relaxed);
+    assert!(before > 0, "the first host was not tried");
+    let all = "select count(pg_terminate_backend(pid)) from pg_stat_activity
+        where application_name = 'reveille' and datname = current_database()";
+    assert!(value::<i64>(&database.client().await, all).await > 0);
+    eventually("submissions are accepted", SOON, async || {
+        service.http().post_job(&json!({"payload": 1})).await.status == 201
+    })
+    .await;
+    let job = service.http().post("/jobs?wait=10", &json!({"payload": 1})).await;
+    assert_eq!(job.body["status"], "completed");
+    assert_eq!(tried.load(Ordering::Relaxed), before, "tries of the host that says nothing");
+}
+
+/// The first host is as a standby is to us: it takes no writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_host_without_writes_is_passed_by_where_the_url_asks_for_one_with() {
+    let clusters = [Cluster::start().await, Cluster::start().await];
+    let databases = [clusters[0].database().await, clusters[1].database().await];
+    let [first, second] = &databases;
+    assert_eq!(first.name(), second.name());
+    let client = first.client().await;
+    client.batch_execute("alter system set default_transaction_read_only = on").await.unwrap();
+    client.batch_execute("select pg_reload_conf()").await.unwrap();
+    eventually("it takes no writes", SOON, async || {
+        let setting = "select current_setting('default_transaction_read_only') = 'on'";
+        value::<bool>(&first.client().await, setting).await
+    })
+    .await;
+    let proxies = [first.proxy().await, second.proxy().await];
+    let [one, other] = [&proxies[0], &proxies[1]].map(|proxy| of_proxy(proxy.url(), "port"));
+    let [user, name] = ["user", "dbname"].map(|word| of_proxy(proxies[0].url(), word));
+    let url = format!(
+        "postgres://{user}@127.0.0.1:{one},127.0.0.1:{other}/{name}?target_session_attrs=read-write"
     );
     let service = Service::on(&url).start().await;
     let job = service.http().post("/jobs?wait=10", &json!({"payload": 1})).await;
     assert_eq!(job.body["status"], "completed");
+    assert_eq!(value::<i64>(&second.client().await, KEPT).await, 1);
 }
 
 /// What a frozen primary and a standby that was promoted look like from here.

@@ -200,3 +200,26 @@ async fn what_serve_refuses_behind_a_pooler_fails_and_nothing_is_advised_that_is
     let found = findings(&[database_url, set, ("REVEILLE_MIGRATE", "false")]).await;
     assert!(found.iter().all(|finding| finding.1 != "fail"), "{found:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_path_that_is_missing_behind_a_pooler_fails_first_and_its_advice_mends_it() {
+    let database = harness::database().await;
+    let direct = database.tcp_url().await;
+    let pooled = pooler(&direct).await;
+    let environment = [
+        ("DATABASE_URL", pooled.as_str()),
+        ("REVEILLE_POOLER", "true"),
+        ("REVEILLE_LISTEN_DATABASE_URL", direct.as_str()),
+    ];
+    let found = findings(&environment).await;
+    // Nothing else is asked before it is mended: the questions could call what others made.
+    let [(name, status, words)] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((name.as_str(), status.as_str()), ("search path", "fail"));
+    let (code, out, said) = run(&["serve", "--listen", "127.0.0.1:0"], &environment).await;
+    assert_eq!((code, out.as_str()), (Some(1), ""), "{said}");
+    let advised = words.split('`').nth(1).unwrap();
+    assert!(said.contains(advised), "{said}");
+    database.client().await.batch_execute(advised).await.unwrap();
+    let found = findings(&environment).await;
+    assert!(found.iter().all(|finding| finding.1 != "fail"), "{found:?}");
+}

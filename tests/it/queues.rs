@@ -15,6 +15,8 @@ use crate::harness::service::ServiceBuilder;
 use crate::harness::{self, Cluster, Service, TestDatabase, eventually};
 
 const SOON: Duration = Duration::from_secs(10);
+/// Handlers of two instances with two slots each.
+const RUNNING_MOST: usize = 4;
 
 /// A service whose poll finds nothing while a test lasts.
 fn slow_poll(database: &TestDatabase) -> ServiceBuilder {
@@ -75,15 +77,8 @@ async fn a_paused_queue_starts_nothing_and_resuming_it_wakes_every_instance() {
     assert_eq!(http.post("/queues/mail/resume", &json!({})).await.status, 200);
 }
 
-/// How many jobs may start on an instance before the pause is answered. Else a slow answer finds all of them done.
-const STARTS: usize = 4_000;
-
-/// Tells when it starts, and ends while there are permits.
-#[derive(Clone)]
-struct Starts {
-    times: Arc<Mutex<Vec<Instant>>>,
-    gate: Arc<Semaphore>,
-}
+/// Tells when it starts, and ends when it is let.
+struct Starts(Arc<Mutex<Vec<Instant>>>, Arc<Semaphore>);
 
 impl Handler for Starts {
     const NAME: &'static str = "starts";
@@ -91,9 +86,8 @@ impl Handler for Starts {
     type Output = ();
 
     async fn run(&self, _: Context, _: Json) -> Result<(), TaskError> {
-        self.times.lock().unwrap().push(Instant::now());
-        // An error says that the gate was opened for good.
-        let _ = self.gate.acquire().await.map(|permit| permit.forget());
+        self.0.lock().unwrap().push(Instant::now());
+        let _let = self.1.acquire().await;
         Ok(())
     }
 }
@@ -101,29 +95,32 @@ impl Handler for Starts {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_starts_here_once_a_pause_is_answered_nor_elsewhere_a_second_later() {
     let database = harness::database().await;
-    let starts =
-        [(); 2].map(|()| Starts { times: Arc::default(), gate: Arc::new(Semaphore::new(STARTS)) });
+    let starts = [Arc::default(), Arc::default()];
+    let gate = Arc::new(Semaphore::new(RUNNING_MOST));
     let mut services = Vec::new();
     for starts in &starts {
         let builder = reveille::Reveille::builder().database_url(database.url()).workers(2);
-        let builder = builder.listen(([127, 0, 0, 1], 0)).task(starts.clone());
+        let builder =
+            builder.listen(([127, 0, 0, 1], 0)).task(Starts(Arc::clone(starts), gate.clone()));
         services.push(builder.start().await.unwrap());
     }
     let http = Http::new(&format!("http://{}", services[0].address().unwrap()));
     let jobs = vec![json!({"task": "starts", "payload": 1}); 10_000];
     assert_eq!(http.post("/jobs/batch", &json!(jobs)).await.status, 201);
-    let count = |nth: usize| starts[nth].times.lock().unwrap().len();
+    let count = |nth: usize| starts[nth].lock().unwrap().len();
     eventually("both are at work", SOON, async || count(0) > 300 && count(1) > 300).await;
+    // From now on none ends, and others that are quick are held behind it.
+    let shut = gate.acquire_many(u32::try_from(RUNNING_MOST).unwrap()).await.unwrap();
     assert_eq!(http.post("/queues/default/pause", &json!({})).await.status, 200);
     let (answered, here) = (Instant::now(), count(0));
-    starts.iter().for_each(|it| it.gate.close());
+    drop(shut);
     // What was claimed goes back.
     eventually("nothing is held", SOON, async || {
         http.get("/queues/default").await.body["counts"]["processing"] == 0
     })
     .await;
     assert_eq!(count(0), here, "jobs started here after the answer");
-    let last = starts[1].times.lock().unwrap().iter().max().copied().unwrap();
+    let last = starts[1].lock().unwrap().iter().max().copied().unwrap();
     assert!(last < answered + Duration::from_secs(1), "{:?}", last - answered);
     assert!(count(0) + count(1) < 10_000, "all had run: this proves nothing");
     for service in services {

@@ -215,6 +215,9 @@ async fn the_queues_of_a_restored_copy_are_paused_before_a_service_starts() {
     let statement = readme[begin..].split_once(';').expect("its end").0;
     client.batch_execute(statement).await.unwrap();
     let service = unpolled(&database).await;
+    // It has looked at all that waits; a job of a queue that came later does run.
+    let other = submit(&client, "payload => '2', queue => 'later'").await;
+    becomes(&client, &other, "completed", SOON).await;
     assert_eq!(status(&client, &job).await.as_deref(), Some("queued"));
     let resumed = service.http().post("/queues/restored/resume", &json!(null)).await;
     assert_eq!(resumed.status, 200, "{resumed:?}");
