@@ -188,7 +188,10 @@ async fn large_results_that_the_database_refuses_stop_claims_before_they_fill_th
     eventually("it had time", SOON, async || full.elapsed() > Duration::from_secs(4)).await;
     let claimed = claimed().await;
     assert!(claimed < 90, "{claimed} of them are held, with their results");
-    client.batch_execute("drop trigger refuse on reveille.outcome").await.unwrap();
+    // To drop the trigger would wait for settlements that wait for this.
+    let accepts = "create or replace function public.refuse() returns trigger language plpgsql as
+        $$ begin return new; end $$";
+    client.batch_execute(accepts).await.unwrap();
     all_end(&client, JOBS, MINUTE).await;
     assert_one_place(&client).await;
     service.shutdown().await;
