@@ -1,12 +1,14 @@
 //! One attempt: look up the handler, run it within its time, and make an outcome of whatever comes of it.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::figures::JobFigures;
@@ -14,11 +16,12 @@ use super::room::Room;
 use super::running::{Handle, Running, Stop};
 use super::slots::{Queued, Slots};
 use crate::events::Pauses;
-use crate::job::bounds::{ERROR_BYTES_MOST, excerpt};
+use crate::job::bounds::{ERROR_BYTES_MOST, RESULT_BYTES_MOST, excerpt};
 use crate::job::json::Json;
+use crate::queue::TaskName;
 use crate::queue::meter::Meter;
 use crate::store::Failure;
-use crate::store::claim::Claimed;
+use crate::store::claim::{Claimed, Unreadable};
 use crate::store::key::superseded;
 use crate::store::lease::{Ending, Settlement};
 use crate::store::worker::Progress;
@@ -35,7 +38,6 @@ const LEAVE_GRACE: Duration = Duration::from_millis(300);
 const SNOOZE_LEAST: f64 = 1.0;
 
 const NOT_BEGUN: &str = "the job was cancelled before its attempt began";
-const RESULT_TOO_LARGE: &str = "the result has more than 1 MiB when it is written as JSON; keep it elsewhere, and return where it is";
 
 /// Called when a job has left this process, however it does.
 pub(super) struct Done(Option<Box<dyn FnOnce() + Send>>);
@@ -64,6 +66,8 @@ pub(super) struct Executor {
     pub(super) settle: mpsc::Sender<Settlement>,
     pub(super) room: Room,
     pub(super) reports: mpsc::Sender<Progress>,
+    /// The grace period is over.
+    pub(super) cancelling: CancellationToken,
     pub(super) default_timeout: Duration,
     pub(super) tracker: TaskTracker,
     pub(super) figures: JobFigures,
@@ -110,6 +114,22 @@ impl Executor {
             let ending = Ending::Unbegun { run_at: job.run_at };
             self.end(&job, Some(ending), meter, None).await;
         }
+    }
+
+    /// Ends the attempt of a job that cannot be read. Another release may read it, so it is tried as often as others of its task.
+    pub(super) async fn refuse(&self, job: Unreadable, task: &TaskName, meter: Arc<Meter>) {
+        let Unreadable { lease, id, place, attempt, why } = job;
+        tracing::error!(job.id = %id, task.name = %task, error = why, "a claimed job cannot be read; its attempt has failed");
+        let failure =
+            Failure::about("unreadable", "this release of the service cannot read the job: ", &why);
+        let ending = match (attempt, self.registry.get(task)) {
+            (Some(attempt), Some(task)) => retry(attempt, None, task, failure),
+            _ => Ending::Failed(failure),
+        };
+        self.running.begin((lease, id));
+        let (meter, keyed) = (Some(meter), true);
+        let settlement = Settlement { lease, id, place, ending, keyed, meter, room: None };
+        let _ = self.settle.send(settlement).await;
     }
 
     /// Gives back jobs that were held and did not run.
@@ -190,6 +210,22 @@ impl Executor {
             .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
             .or(task.timeout)
             .unwrap_or(self.default_timeout);
+        let handled = AssertUnwindSafe(self.handle(job, handle, task, limit)).catch_unwind().await;
+        // A handler that panics is not meant here, but one whose leavings do when they are dropped.
+        handled.unwrap_or_else(|panic| {
+            let failure = failure_of(&Err(excerpt(words_of(&*panic), ERROR_BYTES_MOST)));
+            told_to_stop(handle, failure.clone()).unwrap_or_else(|| Some(again(job, task, failure)))
+        })
+    }
+
+    /// Runs the handler, as long as it may.
+    async fn handle(
+        &self,
+        job: &Claimed,
+        handle: &Handle,
+        task: &Registered,
+        limit: Duration,
+    ) -> Option<Ending> {
         handle.begins(limit);
         let context = Context {
             job_id: job.id,
@@ -211,19 +247,19 @@ impl Executor {
             () = tokio::task::unconstrained(tokio::time::sleep(limit)) => {
                 handle.token.cancel();
                 self.figures.timeouts.increment(1);
-                let late = tokio::time::timeout(LATE_GRACE, &mut work).await;
-                if let (Ok(Ok(Ok(result))), true) = (late, handle.reason() != Some(Stop::Lost)) {
+                let late = self.last_words(LATE_GRACE, work.as_mut()).await;
+                if let (Some(Ok(Ok(result))), true) = (late, handle.reason() != Some(Stop::Lost)) {
                     return Some(Ending::Completed(result));
                 }
                 let message = format!("the attempt took longer than its {} s", limit.as_secs_f64());
                 let failure = Failure::new("timed_out", &message);
                 return told_to_stop(handle, failure.clone())
-                    .unwrap_or_else(|| Some(retry(job, task, failure)));
+                    .unwrap_or_else(|| Some(again(job, task, failure)));
             }
             () = handle.token.cancelled() => match handle.reason() {
                 Some(Stop::Lost) => None,
-                Some(Stop::Silent | Stop::Leaving) => tokio::time::timeout(LEAVE_GRACE, &mut work).await.ok(),
-                _ => tokio::time::timeout(CANCEL_GRACE, &mut work).await.ok(),
+                Some(Stop::Silent | Stop::Leaving) => self.last_words(LEAVE_GRACE, work.as_mut()).await,
+                _ => self.last_words(CANCEL_GRACE, work.as_mut()).await,
             },
         };
         let failure = match &ran {
@@ -249,8 +285,22 @@ impl Executor {
                 | RunError::InvalidResult(_)
                 | RunError::ResultTooLarge,
             ))) => Ending::Failed(failure),
-            _ => retry(job, task, failure),
+            _ => again(job, task, failure),
         })
+    }
+
+    /// Waits so long for a handler that was told to stop, and no longer than that takes when the service leaves.
+    async fn last_words(
+        &self,
+        most: Duration,
+        mut work: Pin<&mut impl Future<Output = Ran>>,
+    ) -> Option<Ran> {
+        tokio::select! {
+            biased;
+            ran = &mut work => Some(ran),
+            () = tokio::time::sleep(most) => None,
+            () = self.cancelling.cancelled() => tokio::time::timeout(LEAVE_GRACE, work).await.ok(),
+        }
     }
 }
 
@@ -272,7 +322,13 @@ fn failure_of(ran: &Ran) -> Failure {
         Ok(Err(RunError::InvalidResult(why))) => {
             Failure::about("invalid_result", "the result cannot be kept: ", why)
         }
-        Ok(Err(RunError::ResultTooLarge)) => Failure::new("result_too_large", RESULT_TOO_LARGE),
+        Ok(Err(RunError::ResultTooLarge)) => {
+            let message = format!(
+                "the result has more than {} MiB when it is written as JSON; keep it elsewhere, and return where it is",
+                RESULT_BYTES_MOST >> 20
+            );
+            Failure::new("result_too_large", &message)
+        }
         Ok(Err(RunError::Task(TaskError::Retry(why)))) => Failure::new("handler_error", why),
         Ok(Err(RunError::Task(TaskError::Permanent(why)))) => Failure::new("permanent", why),
         Ok(Err(RunError::Task(TaskError::Snooze(_)))) => {
@@ -282,15 +338,17 @@ fn failure_of(ran: &Ran) -> Failure {
     }
 }
 
-/// Another attempt, or the end if they are used up.
-fn retry(job: &Claimed, task: &Registered, failure: Failure) -> Ending {
-    if job.attempt >= job.max_attempts.unwrap_or(task.max_attempts) {
+/// Another attempt of the job, or the end if they are used up.
+fn again(job: &Claimed, task: &Registered, failure: Failure) -> Ending {
+    retry(job.attempt, job.max_attempts, task, failure)
+}
+
+/// As [`again`], of a job of which only this is known.
+fn retry(attempt: u32, most: Option<u32>, task: &Registered, failure: Failure) -> Ending {
+    if attempt >= most.unwrap_or(task.max_attempts) {
         return Ending::Failed(failure);
     }
-    Ending::Retry {
-        seconds: task.backoff.delay(job.attempt, rand::random()).as_secs_f64(),
-        failure,
-    }
+    Ending::Retry { seconds: task.backoff.delay(attempt, rand::random()).as_secs_f64(), failure }
 }
 
 #[cfg(test)]
@@ -322,6 +380,75 @@ mod tests {
         }
     }
 
+    /// What is dropped with it panics.
+    struct Mined;
+
+    struct Mine;
+
+    impl Drop for Mine {
+        fn drop(&mut self) {
+            panic!("it went off");
+        }
+    }
+
+    impl Handler for Mined {
+        const NAME: &'static str = "mined";
+        type Payload = Json;
+        type Output = ();
+
+        async fn run(&self, _: Context, _: Json) -> Result<(), TaskError> {
+            let _mine = Mine;
+            std::future::pending().await
+        }
+    }
+
+    fn executor(
+        registry: Registry,
+        slots: &Arc<Slots>,
+        settle: mpsc::Sender<Settlement>,
+    ) -> Executor {
+        Executor {
+            registry,
+            running: Running::default(),
+            slots: slots.clone(),
+            settle,
+            room: Room::new(),
+            reports: mpsc::channel(1).0,
+            cancelling: CancellationToken::new(),
+            default_timeout: Duration::from_secs(60),
+            tracker: TaskTracker::new(),
+            figures: JobFigures::default(),
+            pauses: Pauses::default(),
+            suspect_running: Arc::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_panics_when_it_is_dropped_spends_its_attempt() {
+        let mut registry = Registry::default();
+        registry.add(Mined);
+        let (settle, mut settled) = mpsc::channel(1);
+        let slots = Arc::new(Slots::new(1));
+        let executor = Arc::new(executor(registry, &slots, settle));
+        for (attempt, end) in [(1, "retry"), (2, "failed")] {
+            let job = Claimed {
+                task: TaskName::trusted(Mined::NAME),
+                timeout_seconds: Some(0.01),
+                max_attempts: Some(2),
+                attempt,
+                ..claimed()
+            };
+            let meter = Meters::default().of(&job.queue, &job.task);
+            executor.take(job, meter, Instant::now(), Duration::ZERO, None);
+            let ended = tokio::time::timeout(Duration::from_secs(10), settled.recv()).await;
+            let ending = ended.expect("it ends").expect("the executor is there").ending;
+            assert_eq!(ending.as_str(), end);
+            let (Ending::Retry { failure, .. } | Ending::Failed(failure)) = ending else { return };
+            assert_eq!(failure.code, "panicked");
+            assert!(failure.message.ends_with("it went off"), "{}", failure.message);
+        }
+    }
+
     fn claimed() -> Claimed {
         Claimed {
             lease: LeaseId(Uuid::nil()),
@@ -350,19 +477,8 @@ mod tests {
         registry.add(Counted(state.clone()));
         let (settle, mut settled) = mpsc::channel(HELD + 2);
         let (pauses, slots) = (Pauses::default(), Arc::new(Slots::new(1)));
-        let executor = Arc::new(Executor {
-            registry,
-            running: Running::default(),
-            slots: slots.clone(),
-            settle,
-            room: Room::new(),
-            reports: mpsc::channel(1).0,
-            default_timeout: Duration::from_secs(60),
-            tracker: TaskTracker::new(),
-            figures: JobFigures::default(),
-            pauses: pauses.clone(),
-            suspect_running: Arc::default(),
-        });
+        let executor = Executor { pauses: pauses.clone(), ..executor(registry, &slots, settle) };
+        let executor = Arc::new(executor);
         let take = || {
             let job = claimed();
             let meter = Meters::default().of(&job.queue, &job.task);

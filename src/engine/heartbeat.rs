@@ -299,6 +299,7 @@ fn is_dead(still: Duration, default_timeout: Duration, in_time: bool) -> bool {
 #[derive(Clone)]
 pub(super) struct Fence {
     pub(super) running: Running,
+    pub(super) slots: Arc<Slots>,
     pub(super) confirmed: Confirmed,
     pub(super) lost_after: Duration,
     /// Whether handlers are stopped; it is said in any case.
@@ -333,6 +334,7 @@ impl Fence {
 
     /// Stops what runs, until a heartbeat is confirmed.
     async fn stand(&self, patience: Duration) {
+        let _claims_nothing = self.slots.shut();
         let mut jobs = self.stop();
         let seconds = patience.as_secs_f64();
         if self.stops {

@@ -193,6 +193,7 @@ impl Engine {
         let confirmed = heartbeat::Confirmed::new(registering);
         let fence = heartbeat::Fence {
             running: running.clone(),
+            slots: slots.clone(),
             confirmed: confirmed.clone(),
             lost_after: config.lost_after,
             stops: config.stops_on_silence,
@@ -236,6 +237,7 @@ impl Engine {
             settle,
             room: room::Room::new(),
             reports,
+            cancelling: shutdown.cancelling.clone(),
             default_timeout: config.default_timeout,
             tracker: jobs.clone(),
             figures: figures::JobFigures::default(),

@@ -2,9 +2,9 @@
 //!
 //! A claim of as many jobs as there are free slots keeps few slots waiting for the database: ten of them, with jobs that take
 //! no time, did a third of what a hundred did. So a claim takes more than can run at once, as long as that is little work: as
-//! many jobs as have ended here within the last [`AHEAD_FOR`]. What a wrong guess holds longer than [`HELD_MOST`] is given
-//! back for the others, and so is everything when the service leaves. The price: a job that is more urgent than these
-//! comes up to that time later, and one that is given back where a front is seldom read, until it is read again.
+//! many jobs as have ended here within the last [`AHEAD_FOR`]. A job that is held longer than [`HELD_MOST`] is released for the
+//! others, and so are all when the service leaves. The price: a more urgent job starts up to that time later. A released job is
+//! found when its lane is next read from the front.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -74,6 +74,18 @@ struct State {
     reserved: bool,
     /// Room is told of when no more jobs than this are held.
     low: usize,
+    /// Nothing starts and nothing is claimed: others may run the jobs of this process.
+    shut: bool,
+}
+
+/// Keeps slots shut.
+pub(super) struct Shut(Arc<Slots>);
+
+impl Drop for Shut {
+    fn drop(&mut self) {
+        self.0.lock().shut = false;
+        self.0.room.notify_one();
+    }
 }
 
 pub(super) struct Slots {
@@ -91,6 +103,7 @@ impl Slots {
             bytes: 0,
             reserved: false,
             low: 0,
+            shut: false,
         };
         Self { total, state: Mutex::new(state), room: Notify::new() }
     }
@@ -108,7 +121,7 @@ impl Slots {
     /// How many jobs a claim may take now.
     pub(super) fn room(&self) -> usize {
         let mut state = self.lock();
-        if state.reserved {
+        if state.reserved || state.shut {
             return 0;
         }
         let by_bytes = AHEAD_BYTES / state.bytes.max(1);
@@ -135,8 +148,17 @@ impl Slots {
     /// Whether a slot is free; if not, the next one will be, instead of going to a job that is held.
     pub(super) fn reserve(&self) -> bool {
         let mut state = self.lock();
+        if state.shut {
+            return false;
+        }
         state.reserved = state.running >= self.total;
         !state.reserved
+    }
+
+    /// Nothing is claimed, and no job that is held starts, until the answer is dropped.
+    pub(super) fn shut(self: &Arc<Self>) -> Shut {
+        self.lock().shut = true;
+        Shut(self.clone())
     }
 
     /// Returns when there may be room.
@@ -148,7 +170,7 @@ impl Slots {
     pub(super) fn take(&self, queued: Queued) -> Option<Queued> {
         let mut state = self.lock();
         state.bytes = queued.job.payload.as_str().len().max(state.bytes - state.bytes / 8);
-        if state.running >= self.total {
+        if state.running >= self.total || state.shut {
             state.held.push_back(queued);
             return None;
         }
@@ -160,7 +182,8 @@ impl Slots {
     pub(super) fn next(&self) -> Option<Queued> {
         let mut state = self.lock();
         state.pace.at(Instant::now()).count += 1;
-        let next = if state.reserved { None } else { state.held.pop_front() };
+        let waits = state.reserved || state.shut;
+        let next = if waits { None } else { state.held.pop_front() };
         if next.is_none() {
             state.running = state.running.saturating_sub(1);
             state.reserved = false;

@@ -94,8 +94,20 @@ pub struct Claim {
     pub jobs: Vec<(usize, Claimed)>,
     /// Lanes with jobs to come, and when the first is due.
     pub due: Vec<(usize, DateTime<Utc>)>,
-    /// Why a claimed job could not be read. It does not run; the heartbeat gives it back.
-    pub unreadable: Option<Error>,
+    /// Those that could not be read, with the index of their lane.
+    pub unreadable: Vec<(usize, Unreadable)>,
+}
+
+/// A claimed job that this release cannot read, and so cannot run.
+#[derive(Debug)]
+pub struct Unreadable {
+    pub lease: LeaseId,
+    pub id: JobId,
+    /// Where it stands in its lease, from 1.
+    pub place: i32,
+    /// Which attempt this is, from 1, if that can be read.
+    pub attempt: Option<u32>,
+    pub why: String,
 }
 
 impl Store {
@@ -165,7 +177,7 @@ impl Store {
         worker: WorkerId,
         queues: Option<&[String]>,
         tasks: &[&str],
-    ) -> Result<Option<Claimed>> {
+    ) -> Result<Option<(Lane, std::result::Result<Claimed, Unreadable>)>> {
         let statement = sql!("lease/claim_suspect": TEXT_ARRAY, TEXT_ARRAY, UUID);
         let rows = self.claims.query(statement, &[&queues, &tasks, &worker.0]).await?;
         let suspect = |row: &Row| {
@@ -174,9 +186,13 @@ impl Store {
                 task: TaskName::trusted(row.try_get("task")?),
                 priority: row.try_get("priority")?,
             };
-            let payload = row.try_get::<_, Jsonb>(5)?.0;
-            let job = claimed(row, &lane, Some(payload))?;
-            Ok(Claimed { lease: LeaseId(row.try_get("lease")?), place: 1, ..job })
+            let (id, lease) = (row.try_get("id")?, LeaseId(row.try_get("lease")?));
+            let payload = row.try_get::<_, Jsonb>(5).map(|payload| Some(payload.0));
+            let job = payload.and_then(|payload| claimed(row, &lane, payload));
+            let job = job.map(|job| Claimed { lease, place: 1, ..job });
+            let job =
+                job.map_err(|why| Unreadable { lease, place: 1, ..unreadable(row, id, &why) });
+            Ok((lane, job))
         };
         rows.first().map(suspect).transpose()
     }
@@ -201,9 +217,9 @@ impl Reading<'_> {
         let Some(nth) = row.try_get::<_, Option<i64>>(0)? else { return Ok(()) };
         let nth = usize::try_from(nth - 1).unwrap_or_default();
         match (row.try_get::<_, Option<Uuid>>(2)?, self.lanes.get(nth)) {
-            (Some(_), Some(asked)) => match self.job(row, &asked.lane) {
+            (Some(id), Some(asked)) => match self.job(row, &asked.lane) {
                 Ok(job) => self.claim.jobs.push((nth, job)),
-                Err(error) => self.claim.unreadable = Some(error),
+                Err(why) => self.claim.unreadable.push((nth, unreadable(row, id, &why))),
             },
             _ => self.claim.due.push((nth, row.try_get(1)?)),
         }
@@ -223,10 +239,26 @@ impl Reading<'_> {
             let place = places.get(&job.id.0);
             place.inspect(|&&at| (job.lease, job.place) = at).is_some()
         });
+        claim.unreadable.retain_mut(|(_, job)| {
+            let place = places.get(&job.id.0);
+            place.inspect(|&&at| (job.lease, job.place) = at).is_some()
+        });
         claim.jobs.sort_by(|(left_lane, left), (right_lane, right)| {
             (left_lane, left.run_at, left.id).cmp(&(right_lane, right.run_at, right.id))
         });
         claim
+    }
+}
+
+/// A job whose row cannot be read, in no lease yet.
+fn unreadable(row: &Row, id: Uuid, why: &Error) -> Unreadable {
+    let attempt = row.try_get::<_, i32>(3).ok().and_then(|nth| u32::try_from(nth).ok());
+    Unreadable {
+        lease: LeaseId(Uuid::nil()),
+        id: JobId(id),
+        place: 0,
+        attempt,
+        why: why.to_string(),
     }
 }
 

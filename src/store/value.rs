@@ -73,7 +73,7 @@ const LOGGED_BYTES_MOST: usize = 1 << 10;
 #[derive(Clone, Debug, PartialEq, Deserialize, serde::Serialize)]
 pub struct Failure {
     /// Stable: `handler_error`, `permanent`, `panicked`, `timed_out`, `invalid_payload`, `invalid_result`, `result_too_large`,
-    /// `outcome_refused`, `worker_lost`, `cancelled`, `superseded`, and of an attempt `snoozed`.
+    /// `outcome_refused`, `unreadable`, `worker_lost`, `cancelled`, `superseded`, and of an attempt `snoozed`.
     pub code: String,
     pub message: String,
     /// The other job that the message is about, if there is one.

@@ -1,17 +1,20 @@
 //! Leaving in order: what can end ends, the rest is given back, and nobody holds the process.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use reveille::{Context, Handler, Json, NewJob, Reveille, TaskError};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
-use crate::harness::http::answer;
+use crate::harness::http::{Http, answer};
 use crate::harness::look::{all_end, assert_one_place, becomes, submit, value};
 use crate::harness::service::ServiceBuilder;
-use crate::harness::{self, Service, TestDatabase, eventually};
+use crate::harness::{self, Service, TestDatabase, eventually, within};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -249,6 +252,48 @@ async fn started_to_outlive_its_terminal_it_does_not_heed_a_hangup() {
     assert_eq!(done.body["status"], "completed");
     assert_eq!(service.http().get("/readyz").await.status, 200);
     assert!(service.terminate(SOON).await.success());
+}
+
+/// Says when it is told to stop, and does not.
+struct Deaf(Arc<Notify>);
+
+impl Handler for Deaf {
+    const NAME: &'static str = "deaf";
+    type Payload = Json;
+    type Output = ();
+
+    async fn run(&self, context: Context, _: Json) -> Result<(), TaskError> {
+        context.cancelled().await;
+        self.0.notify_one();
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_does_not_stop_when_it_is_told_to_holds_no_service_that_leaves() {
+    for timeout in [None, Some(Duration::from_millis(200))] {
+        let database = harness::database().await;
+        let client = database.client().await;
+        let told = Arc::new(Notify::new());
+        let builder = Reveille::builder().database_url(database.url()).workers(1);
+        let builder = builder.listen(([127, 0, 0, 1], 0));
+        let builder = builder.task(Deaf(told.clone())).shutdown_grace(Duration::ZERO);
+        let service = builder.start().await.unwrap();
+        let job = NewJob::new("deaf", &Json::null()).max_attempts(1);
+        let job = timeout.into_iter().fold(job, NewJob::timeout);
+        let job = service.submit(job).await.unwrap().job_id.to_string();
+        becomes(&client, &job, "processing", SOON).await;
+        if timeout.is_none() {
+            let http = Http::new(&format!("http://{}", service.address().unwrap()));
+            http.post(&format!("/jobs/{job}/cancel"), &json!({})).await;
+        }
+        within("it is told to stop", SOON, told.notified()).await;
+        service.shutdown().await;
+        let status = if timeout.is_none() { "cancelled" } else { "queued" };
+        becomes(&client, &job, status, Duration::ZERO).await;
+        let workers: i64 = value(&client, "select count(*) from reveille.worker").await;
+        assert_eq!(workers, 0, "it has not said goodbye");
+    }
 }
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use crate::harness::http::Http;
-use crate::harness::look::{all_end, value};
+use crate::harness::look::{all_end, becomes, submit, value};
 use crate::harness::proxy::Mode;
 use crate::harness::service::ServiceBuilder;
 use crate::harness::{self, Cluster, Service, TestDatabase, eventually};
@@ -37,6 +37,29 @@ async fn status(service: &Service, job: &Value) -> Value {
 /// The job once it has ended, or as it stands after ten seconds.
 async fn ended(service: &Service, job: &Value) -> Value {
     service.http().get(&format!("/jobs/{}?wait=10", job["job_id"].as_str().unwrap())).await.body
+}
+
+/// The claim is full with a job that does not run, and names a lane behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_cannot_be_read_fails_and_holds_up_no_other_lane() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let unreadable = submit(&client, "task => 'noop', payload => '1', queue => 'a'").await;
+    let other = submit(&client, "task => 'noop', payload => '1', queue => 'b'").await;
+    let damage = format!(
+        "alter table reveille.job alter payload drop not null;
+         update reveille.job set payload = null where id = '{unreadable}';
+         update reveille.ready set payload = null, attempt = 9 where id = '{unreadable}'"
+    );
+    client.batch_execute(&damage).await.unwrap();
+    let service = slow_poll(&database).env("REVEILLE_WORKERS", "1").start().await;
+    becomes(&client, &other, "completed", SOON).await;
+    becomes(&client, &unreadable, "failed", SOON).await;
+    let code = "select error ->> 'code' from reveille.outcome where attempt = 10";
+    assert_eq!(value::<String>(&client, code).await, "unreadable");
+    let tried = "select count(*) from reveille.attempt";
+    assert_eq!(value::<i64>(&client, tried).await, 0, "it was given back");
+    service.logged("a claimed job cannot be read", SOON).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

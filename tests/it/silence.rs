@@ -55,6 +55,30 @@ async fn a_service_that_is_cut_off_stops_its_handlers_and_they_spend_neither_att
     service.logged("a heartbeat is confirmed again", SOON).await;
 }
 
+/// Heartbeats wait for their row, and nothing else does.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_claimed_while_no_heartbeat_is_confirmed() {
+    let database = harness::database().await;
+    let (client, locker) = (database.client().await, database.client().await);
+    let service = Service::on(database.url())
+        .env("REVEILLE_HEARTBEAT_SECONDS", "0.2")
+        .env("REVEILLE_LOST_AFTER_SECONDS", "2")
+        .start()
+        .await;
+    listens(&service).await;
+    locker.batch_execute("begin; select from reveille.worker for update").await.unwrap();
+    service.logged("running jobs are told to stop", SOON).await;
+    let job = submit(&client, "task => 'sleep', payload => '{\"seconds\": 600}'").await;
+    let submitted = std::time::Instant::now();
+    eventually("it had time", SOON, async || submitted.elapsed() > Duration::from_secs(2)).await;
+    assert_eq!(value::<i64>(&client, "select count(*) from reveille.attempt").await, 0);
+    assert_eq!(value::<i64>(&client, "select count(*) from reveille.lease").await, 0);
+    locker.batch_execute("rollback").await.unwrap();
+    service.logged("a heartbeat is confirmed again", SOON).await;
+    becomes(&client, &job, "processing", SOON).await;
+    assert_eq!(value::<i32>(&client, "select attempts[1] from reveille.lease").await, 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn handlers_go_on_without_a_heartbeat_where_that_is_asked_for() {
     let database = harness::database().await;

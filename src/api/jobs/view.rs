@@ -57,8 +57,8 @@ impl From<JobStatus> for Status {
 #[oai(skip_serializing_if_is_none, example)]
 pub struct JobError {
     /// Stable: `handler_error`, `permanent`, `panicked`, `timed_out`, `invalid_payload`, `invalid_result`, `result_too_large`,
-    /// `outcome_refused`, `worker_lost`, `cancelled`, `superseded` (another job took its unique key); of an attempt also `snoozed`
-    /// (it counts earlier snoozes, which are not kept).
+    /// `outcome_refused`, `unreadable` (by this release of the service), `worker_lost`, `cancelled`, `superseded` (another job took
+    /// its unique key); of an attempt also `snoozed` (it counts earlier snoozes, which are not kept).
     pub code: String,
     /// What happened, for people: at most 8 KiB, the end of which says how much was cut.
     pub message: String,

@@ -220,7 +220,7 @@ impl Dispatcher {
                 if source == Source::Notify {
                     self.look_again(&lane, 0);
                 }
-                self.know(lane, source);
+                self.known.know(lane, source);
             }
         }
         self.suspects |= suspects;
@@ -233,10 +233,6 @@ impl Dispatcher {
         if everything || all_queues {
             self.scan(None);
         }
-    }
-
-    fn know(&mut self, lane: Lane, source: Source) {
-        self.known.know(lane, source);
     }
 
     fn look_again(&mut self, lane: &Lane, nth: usize) {
@@ -261,10 +257,10 @@ impl Dispatcher {
         for lane in self.looks.take_due(here) {
             let nth = self.looked.get(&lane).copied().unwrap_or_default();
             self.look_again(&lane, nth + 1);
-            self.know(lane, Source::Notify);
+            self.known.know(lane, Source::Notify);
         }
         for lane in self.fronts.take_due(here) {
-            self.know(lane, Source::Drain);
+            self.known.know(lane, Source::Drain);
         }
     }
 
@@ -279,7 +275,7 @@ impl Dispatcher {
                 continue;
             }
             if at <= now {
-                self.know(lane, scan.source);
+                self.known.know(lane, scan.source);
             } else {
                 self.due.set(lane, at);
             }
@@ -340,8 +336,9 @@ impl Dispatcher {
             }
         }
         self.executor.decline(beyond_room).await;
-        if let Some(error) = claim.unreadable {
-            return Err(error);
+        for (nth, job) in claim.unreadable {
+            let Lane { queue, task, .. } = &asked[nth].lane;
+            self.executor.refuse(job, task, self.meters.of(queue, task)).await;
         }
         let queues = found.into_iter().filter_map(|nth| asked.get(nth));
         self.register(queues.map(|claim| &claim.lane.queue)).await
@@ -353,9 +350,13 @@ impl Dispatcher {
         for (nth, job) in &claim.jobs {
             got[*nth] = (got[*nth].0 + 1, Some((job.run_at, job.id.0)));
         }
-        let full = claim.jobs.len() >= limit;
+        for (nth, _) in &claim.unreadable {
+            got[*nth].0 += 1;
+        }
+        let full = claim.jobs.len() + claim.unreadable.len() >= limit;
         // A full claim stopped reading in its last lane; those behind it were not read at all.
-        let read = if full { claim.jobs.last().map_or(0, |(nth, _)| *nth) } else { asked.len() };
+        let last = got.iter().rposition(|(got, _)| *got > 0).unwrap_or_default();
+        let read = if full { last } else { asked.len() };
         for (nth, (lane_claim, (got, last))) in asked.iter().zip(got).enumerate().take(read + 1) {
             let lane = &lane_claim.lane;
             let Some(source) = self.known.source(lane) else { continue };

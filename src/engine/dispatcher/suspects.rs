@@ -20,7 +20,11 @@ impl Dispatcher {
         let queues = (!self.config.queues.is_empty()).then_some(self.config.queues.as_slice());
         let asked_at = Instant::now();
         match self.store.lease_claim_suspect(self.identity.worker(), queues, &tasks).await? {
-            Some(job) => {
+            Some((lane, Err(job))) => {
+                let meter = self.meters.of(&lane.queue, &lane.task);
+                self.executor.refuse(job, &lane.task, meter).await;
+            }
+            Some((_, Ok(job))) => {
                 self.figures.suspects.increment(1);
                 tracing::warn!(job.id = %job.id, task.name = %job.task, crashes = job.crashes,
                     "a job whose workers were lost before runs alone");
