@@ -97,7 +97,20 @@ def priorities(world):
 
 
 def queues(world):
-    return lanes(world, "queues", (1, 10, 100, 1000))
+    """The last has as many queues as jobs."""
+    return lanes(world, "queues", (1, 10, 100, 1000, world.size(100_000, 20_000)))
+
+
+def weeks(world):
+    """A backlog, and submissions, in a database that keeps one week, one year and three years."""
+    jobs = world.size(100_000, 20_000)
+    for _ in range(world.size(5, 1)):
+        for count in (1, 52, 156):
+            rate = drain(world, jobs, weeks=count)
+            world.database("submit", weeks=count)
+            with world.services("submit", REVEILLE_WORKERS=0) as services:
+                submitted = world.submit(services, world.size(4, 1))
+            yield {"x": count, "claim_per_s": rate, "submit_per_s": submitted}
 
 
 def instances(world):

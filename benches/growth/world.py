@@ -114,11 +114,12 @@ class World:
     def size(self, full, quick):
         return quick if self.quick else full
 
-    def database(self, name, **filled):
-        """A fresh database with so many jobs in it."""
+    def database(self, name, weeks=3, **filled):
+        """A fresh database with partitions for so many weeks to come, and so many jobs in it."""
         self.create(name)
         environment = {**os.environ, "DATABASE_URL": self.cluster.url(name)}
         subprocess.run([self.reveille, "migrate"], env=environment, check=True, capture_output=True)
+        self.cluster.sql(f"select reveille.partition_ensure({weeks})", name)
         self.fill(name, **filled)
 
     def create(self, name):
