@@ -52,11 +52,10 @@ enum Refusal {
 
 impl Refusal {
     fn of(error: &Error, announced: bool) -> Self {
-        match error.state() {
-            Some("54000") if announced => Self::Announcement,
-            Some("54000") => Self::Value,
-            Some(state) if state.starts_with("22") => Self::Value,
-            Some("23514") => Self::Partition,
+        match error {
+            _ if error.is_limit() && announced => Self::Announcement,
+            _ if error.is_limit() || error.is_of_value() => Self::Value,
+            _ if error.lacks_partition() => Self::Partition,
             _ if error.is_passing() => Self::Passing,
             _ => Self::Other,
         }

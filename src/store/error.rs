@@ -64,6 +64,31 @@ impl Error {
         self.state() == Some(SqlState::DISK_FULL.code())
     }
 
+    /// Whether the statement may have been carried out all the same.
+    pub fn may_be_done(&self) -> bool {
+        matches!(self, Self::Unknown(_) | Self::Unexpected(_))
+    }
+
+    /// Whether it waited for a lock in vain.
+    pub fn is_locked(&self) -> bool {
+        self.state() == Some(SqlState::LOCK_NOT_AVAILABLE.code())
+    }
+
+    /// Whether a limit of the server was passed: with notices that of their queue, else one that the value passes.
+    pub fn is_limit(&self) -> bool {
+        self.state() == Some(SqlState::PROGRAM_LIMIT_EXCEEDED.code())
+    }
+
+    /// Whether a value cannot be kept (class 22, data exceptions).
+    pub fn is_of_value(&self) -> bool {
+        self.state().is_some_and(|state| state.starts_with("22"))
+    }
+
+    /// Whether a row has no partition that takes it: the weeks to come have not been made.
+    pub fn lacks_partition(&self) -> bool {
+        self.state() == Some(SqlState::CHECK_VIOLATION.code())
+    }
+
     /// Whether the same call may succeed a moment later.
     pub fn is_passing(&self) -> bool {
         self.is_outage() || matches!(self, Self::Busy { .. })

@@ -20,7 +20,6 @@ use super::{Answer, Request, SubmitError};
 use crate::job::JobId;
 use crate::job::submission::Submission;
 use crate::queue::QueueName;
-use crate::store::Error;
 use crate::store::submission::Written;
 use crate::supervise::{Inbox, Supervisor};
 
@@ -33,8 +32,6 @@ const KEY_WAIT: Duration = Duration::from_millis(200);
 const TURN_LEAST: Duration = Duration::from_millis(5);
 /// How long a list waits for its keys in all: not so long that its deadline comes first.
 const LIST_KEY_WAIT: Duration = Duration::from_millis(1_400);
-/// The state of a statement that waited for a lock in vain.
-const LOCKED: &str = "55P03";
 
 type Key = (QueueName, String);
 
@@ -92,7 +89,10 @@ impl Keyed {
             for request in waiting.extract_if(.., |request| busy.contains_key(&key(&request.job))) {
                 self.go_alone(request);
             }
-            self.write(take_round(&mut waiting)).await;
+            let round = take_round(&mut waiting);
+            if !round.is_empty() {
+                self.write(round).await;
+            }
         }
     }
 
@@ -154,6 +154,7 @@ impl Keyed {
         };
         match self.writer.store.job_submit_keyed(&jobs, true, ROUND_WAIT, deadline).await {
             Ok(all) => {
+                self.writer.store.room.found();
                 let mut written = all.iter().map(Result::is_ok);
                 jobs.retain(|_| written.next().unwrap_or_default());
                 if !jobs.is_empty() {
@@ -165,9 +166,9 @@ impl Keyed {
                 }
                 Outcome::All
             }
-            Err(error) if error.state() == Some(LOCKED) => Outcome::Held(round),
+            Err(error) if error.is_locked() => Outcome::Held(round),
             Err(error) => {
-                let sent = matches!(error, Error::Unknown(_));
+                let sent = error.may_be_done();
                 Outcome::Apart(
                     round.into_iter().map(|request| Request { sent, ..request }).collect(),
                 )

@@ -143,19 +143,19 @@ impl Writer {
             if error.is_disk_full() {
                 self.store.room.lacking();
             }
-            sent |= matches!(error, Error::Unknown(_) | Error::Unexpected(_));
-            match error.state() {
-                Some("55P03") if keyed && !sent => return Err(SubmitError::KeyBusy),
+            sent |= error.may_be_done();
+            if keyed && !sent && error.is_locked() {
+                return Err(SubmitError::KeyBusy);
+            } else if announce && error.is_limit() {
                 // The queue of notifications is full. The jobs matter more than their announcement; the poll finds them.
-                Some("54000") if announce => announce = false,
-                Some("23514") if !partitions => {
-                    partitions = true;
-                    let _ = timeout_at(deadline, self.store.partition_ensure()).await;
-                }
-                _ if error.is_passing() && Instant::now() + PAUSE < deadline => {
-                    sleep(PAUSE).await;
-                }
-                _ => return Err(refusal(&error, sent)),
+                announce = false;
+            } else if !partitions && error.lacks_partition() {
+                partitions = true;
+                let _ = timeout_at(deadline, self.store.partition_ensure()).await;
+            } else if error.is_passing() && Instant::now() + PAUSE < deadline {
+                sleep(PAUSE).await;
+            } else {
+                return Err(refusal(&error, sent));
             }
         }
     }
