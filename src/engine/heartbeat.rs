@@ -40,7 +40,7 @@ const MARGIN: Duration = Duration::from_secs(1);
 const STOP_EVERY: Duration = Duration::from_millis(100);
 /// How long the answer to a heartbeat is waited for, at most.
 const ANSWER_MOST: Duration = Duration::from_secs(5);
-/// How long the leadership is asked for: somebody may have locked its table, and the next heartbeat takes the same connection.
+/// How long the leadership is asked for: others may ask at the same moment, and the next heartbeat takes the same connection.
 const LEAD_MOST: Duration = Duration::from_millis(500);
 
 /// When the main runtime ran last.
@@ -183,13 +183,16 @@ impl Heartbeat {
             let within = within.as_secs_f64();
             Error::Unknown(format!("no answer within {within} s"))
         })?;
-        let lost = beaten?;
-        self.lead().await;
+        let Pulse { lost, leads, vacant, .. } = beaten?;
+        let leads = leads || vacant && self.lead().await;
+        if self.duties.set_leads(leads) {
+            tracing::info!(leads, "leadership of the maintenance services changed");
+        }
         Ok(lost)
     }
 
-    /// Whether somebody is to be rescued.
-    async fn beat(&mut self) -> StoreResult<bool> {
+    /// What the answer says; the default, if it has registered anew.
+    async fn beat(&mut self) -> StoreResult<Pulse> {
         if self.anew.is_none() {
             let (before, sent) = (self.running.keys(), Instant::now());
             let (running, draining) = (self.slots.usage().0, self.shutdown.draining.is_cancelled());
@@ -198,7 +201,7 @@ impl Heartbeat {
             if pulse.known {
                 self.confirmed.set(sent);
                 self.hear(&before, &pulse);
-                return Ok(pulse.lost);
+                return Ok(pulse);
             }
             tracing::warn!(
                 "this instance was taken for lost; what it was running is given up, and it registers anew"
@@ -215,7 +218,7 @@ impl Heartbeat {
             self.confirmed.set(sent);
             self.anew = None;
         }
-        Ok(false)
+        Ok(Pulse::default())
     }
 
     /// Does what the answer to a heartbeat says.
@@ -229,22 +232,17 @@ impl Heartbeat {
         self.orphaned = unknown.difference(&self.orphaned).copied().collect();
     }
 
-    /// Asks for the leadership. Without an answer this instance does not lead, and lives all the same.
-    async fn lead(&self) {
-        let asked = async {
-            if self.shutdown.draining.is_cancelled() {
-                return false;
-            }
-            let answer = self.store.worker_lead(self.identity.worker()).await;
-            answer.unwrap_or_else(|error| {
-                tracing::debug!(%error, "could not ask for the leadership");
-                false
-            })
-        };
-        let leads = timeout(LEAD_MOST, asked).await.unwrap_or_default();
-        if self.duties.set_leads(leads) {
-            tracing::info!(leads, "leadership of the maintenance services changed");
+    /// Asks for the leadership, which nobody has. Without an answer this instance does not lead, and lives all the same.
+    async fn lead(&self) -> bool {
+        if self.shutdown.draining.is_cancelled() {
+            return false;
         }
+        let asked = timeout(LEAD_MOST, self.store.worker_lead(self.identity.worker())).await;
+        let Ok(answer) = asked else { return false };
+        answer.unwrap_or_else(|error| {
+            tracing::debug!(%error, "could not ask for the leadership");
+            false
+        })
     }
 
     /// Gives back jobs that are held and do not run here: not the first time that they are seen, since the answer to a claim

@@ -57,6 +57,10 @@ pub struct Pulse {
     pub lost: bool,
     /// Whether a suspect waits, due or not.
     pub suspects: bool,
+    /// Whether it leads the maintenance services.
+    pub leads: bool,
+    /// Whether no worker that is known leads them.
+    pub vacant: bool,
     pub held: Vec<Held>,
 }
 
@@ -149,7 +153,8 @@ impl Store {
         for row in &rows {
             self.clock.learn(asked, row.try_get(0)?);
             (pulse.known, pulse.lost) = (row.try_get(1)?, row.try_get(2)?);
-            pulse.suspects = row.try_get(6)?;
+            (pulse.suspects, pulse.leads) = (row.try_get(6)?, row.try_get(7)?);
+            pulse.vacant = row.try_get(8)?;
             if let Some(lease) = row.try_get::<_, Option<Uuid>>(3)? {
                 let ids = |column: usize| -> Result<Vec<JobId>> {
                     Ok(row.try_get::<_, Vec<Uuid>>(column)?.into_iter().map(JobId).collect())
@@ -160,7 +165,7 @@ impl Store {
         Ok(pulse)
     }
 
-    /// Renews the leadership of the maintenance services, or takes it over if nobody has it. Answers whether the worker leads.
+    /// Takes over the leadership of the maintenance services, if nobody has it. Answers whether the worker leads.
     pub async fn worker_lead(&self, worker: WorkerId) -> Result<bool> {
         let rows = self.heartbeat.query(sql!("worker/lead": UUID), &[&worker.0]).await?;
         rows.first().map_or(Ok(false), |row| row.try_get(0))

@@ -51,32 +51,25 @@ const LOST: &str = "select count(*) from reveille.worker where name = 'lost'";
 #[tokio::test(flavor = "multi_thread")]
 async fn neither_heartbeats_nor_rescue_wait_for_who_has_locked_the_leadership() {
     let leaders = "select count(*) from reveille.leader where until > now()";
-    for lock in [
-        "select from reveille.leader for update",
-        "lock table reveille.leader in access exclusive mode",
-    ] {
-        let database = harness::database().await;
-        let (client, blocker) = (database.client().await, database.client().await);
-        let service = brisk(&database).start().await;
-        eventually("it leads", SOON, async || value::<i64>(&client, leaders).await == 1).await;
-        let job = submit(&client, "task => 'sleep', payload => '{\"seconds\": 600}'").await;
-        becomes(&client, &job, "processing", SOON).await;
-        blocker.batch_execute(&format!("begin; {lock}")).await.unwrap();
-        lost(&client, "lost").await;
-        let locked: f64 =
-            value(&client, "select extract(epoch from clock_timestamp())::float8").await;
-        let beat = "select extract(epoch from max(heartbeat_at))::float8 from reveille.worker";
-        eventually("heartbeats go on for longer than the lease time", SOON, async || {
-            value::<f64>(&client, beat).await > locked + 4.0
-        })
-        .await;
-        let fenced = service.stderr().contains("no heartbeat was confirmed");
-        assert!(!fenced, "{lock}: handlers were told to stop");
-        eventually("it rescues", SOON, async || value::<i64>(&client, LOST).await == 0).await;
-        blocker.batch_execute("rollback").await.unwrap();
-        eventually("it leads again", SOON, async || value::<i64>(&client, leaders).await == 1)
-            .await;
-    }
+    let database = harness::database().await;
+    let (client, blocker) = (database.client().await, database.client().await);
+    let service = brisk(&database).start().await;
+    eventually("it leads", SOON, async || value::<i64>(&client, leaders).await == 1).await;
+    let job = submit(&client, "task => 'sleep', payload => '{\"seconds\": 600}'").await;
+    becomes(&client, &job, "processing", SOON).await;
+    blocker.batch_execute("begin; select from reveille.leader for update").await.unwrap();
+    lost(&client, "lost").await;
+    let locked: f64 = value(&client, "select extract(epoch from clock_timestamp())::float8").await;
+    let beat = "select extract(epoch from max(heartbeat_at))::float8 from reveille.worker";
+    eventually("heartbeats go on for longer than the lease time", SOON, async || {
+        value::<f64>(&client, beat).await > locked + 4.0
+    })
+    .await;
+    let fenced = service.stderr().contains("no heartbeat was confirmed");
+    assert!(!fenced, "handlers were told to stop");
+    eventually("it rescues", SOON, async || value::<i64>(&client, LOST).await == 0).await;
+    blocker.batch_execute("rollback").await.unwrap();
+    eventually("it leads again", SOON, async || value::<i64>(&client, leaders).await == 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
