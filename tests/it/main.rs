@@ -27,6 +27,7 @@ mod examples;
 mod faults;
 mod fencing;
 mod hostile;
+mod hosts;
 mod instances;
 mod keys;
 mod leaving;

@@ -1,0 +1,183 @@
+//! One attempt: the handler is run within its time, and what comes of it is an ending.
+
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+
+use super::Executor;
+use crate::engine::running::{Handle, Stop};
+use crate::job::bounds::{ERROR_BYTES_MOST, RESULT_BYTES_MOST, excerpt};
+use crate::job::json::Json;
+use crate::store::Failure;
+use crate::store::claim::Claimed;
+use crate::store::lease::Ending;
+use crate::supervise::words_of;
+use crate::tasks::{Context, Registered, RunError, TaskError};
+
+/// How long a handler that was told to stop may take to do so.
+const CANCEL_GRACE: Duration = Duration::from_secs(5);
+/// How long after its time an attempt may still succeed.
+const LATE_GRACE: Duration = Duration::from_secs(1);
+const LEAVE_GRACE: Duration = Duration::from_millis(300);
+
+/// A handler that snoozes for nothing would be run, and written about, hundreds of times a second.
+const SNOOZE_LEAST: f64 = 1.0;
+
+type Ran = Result<Result<Json, RunError>, String>;
+
+impl Executor {
+    /// `None`: the lease is lost, and nothing is to be said.
+    pub(super) async fn attempt(&self, job: &Claimed, handle: &Handle) -> Option<Ending> {
+        let Some(task) = self.registry.get(&job.task) else { return Some(Ending::Release) };
+        let limit = job
+            .timeout_seconds
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+            .or(task.timeout)
+            .unwrap_or(self.default_timeout);
+        let handled = AssertUnwindSafe(self.handle(job, handle, task, limit)).catch_unwind().await;
+        // A handler that panics is not meant here, but one whose leavings do when they are dropped.
+        handled.unwrap_or_else(|panic| {
+            let failure = failure_of(&Err(excerpt(words_of(&*panic), ERROR_BYTES_MOST)));
+            told_to_stop(handle, failure.clone()).unwrap_or_else(|| Some(again(job, task, failure)))
+        })
+    }
+
+    /// Runs the handler, as long as it may.
+    async fn handle(
+        &self,
+        job: &Claimed,
+        handle: &Handle,
+        task: &Registered,
+        limit: Duration,
+    ) -> Option<Ending> {
+        handle.begins(limit);
+        let context = Context {
+            job_id: job.id,
+            attempt: job.attempt,
+            lease: job.lease,
+            deadline: Instant::now() + limit,
+            cancel: handle.token.clone(),
+            reports: self.reports.clone(),
+        };
+        let work = AssertUnwindSafe(task.handler.clone().run_any(context, job.payload.clone()))
+            .catch_unwind();
+        let work =
+            async { work.await.map_err(|panic| excerpt(words_of(&*panic), ERROR_BYTES_MOST)) };
+        tokio::pin!(work);
+        // In this order: a handler that ends at once needs no timer.
+        let ran = tokio::select! {
+            biased;
+            ran = &mut work => Some(ran),
+            () = tokio::task::unconstrained(tokio::time::sleep(limit)) => {
+                handle.token.cancel();
+                self.figures.timeouts.increment(1);
+                let late = self.last_words(LATE_GRACE, work.as_mut()).await;
+                if let (Some(Ok(Ok(result))), true) = (late, handle.reason() != Some(Stop::Lost)) {
+                    return Some(Ending::Completed(result));
+                }
+                let message = format!("the attempt took longer than its {} s", limit.as_secs_f64());
+                let failure = Failure::new("timed_out", &message);
+                return told_to_stop(handle, failure.clone())
+                    .unwrap_or_else(|| Some(again(job, task, failure)));
+            }
+            () = handle.token.cancelled() => match handle.reason() {
+                Some(Stop::Lost) => None,
+                Some(Stop::Silent | Stop::Leaving) => self.last_words(LEAVE_GRACE, work.as_mut()).await,
+                _ => self.last_words(CANCEL_GRACE, work.as_mut()).await,
+            },
+        };
+        let failure = match &ran {
+            Some(Ok(Ok(result))) if handle.reason() != Some(Stop::Lost) => {
+                return Some(Ending::Completed(result.clone()));
+            }
+            Some(ran) => failure_of(ran),
+            None => Failure::new(
+                "cancelled",
+                "the handler did not stop when it was told to, and was dropped",
+            ),
+        };
+        if let Some(ending) = told_to_stop(handle, failure.clone()) {
+            return ending;
+        }
+        Some(match ran {
+            Some(Ok(Err(RunError::Task(TaskError::Snooze(wait))))) => {
+                Ending::Snooze { seconds: wait.as_secs_f64().clamp(SNOOZE_LEAST, 3.15e8) }
+            }
+            Some(Ok(Err(
+                RunError::Task(TaskError::Permanent(_))
+                | RunError::InvalidPayload(_)
+                | RunError::InvalidResult(_)
+                | RunError::ResultTooLarge,
+            ))) => Ending::Failed(failure),
+            _ => again(job, task, failure),
+        })
+    }
+
+    /// Waits so long for a handler that was told to stop, and no longer than that takes when the service leaves.
+    async fn last_words(
+        &self,
+        most: Duration,
+        mut work: Pin<&mut impl Future<Output = Ran>>,
+    ) -> Option<Ran> {
+        tokio::select! {
+            biased;
+            ran = &mut work => Some(ran),
+            () = tokio::time::sleep(most) => None,
+            () = self.cancelling.cancelled() => tokio::time::timeout(LEAVE_GRACE, work).await.ok(),
+        }
+    }
+}
+
+/// The ending of a handler that did not succeed after it was told to stop; `None` if it was not told.
+pub(super) fn told_to_stop(handle: &Handle, failure: Failure) -> Option<Option<Ending>> {
+    match handle.reason()? {
+        Stop::Lost => Some(None),
+        Stop::Cancelled => Some(Some(Ending::Cancelled(failure))),
+        Stop::Silent | Stop::Leaving => Some(Some(Ending::Release)),
+    }
+}
+
+fn failure_of(ran: &Ran) -> Failure {
+    match ran {
+        Ok(Ok(_)) => Failure::new("lost", "the lease was lost"),
+        Ok(Err(RunError::InvalidPayload(why))) => {
+            Failure::about("invalid_payload", "the payload is not what the task takes: ", why)
+        }
+        Ok(Err(RunError::InvalidResult(why))) => {
+            Failure::about("invalid_result", "the result cannot be kept: ", why)
+        }
+        Ok(Err(RunError::ResultTooLarge)) => {
+            let message = format!(
+                "the result has more than {} MiB when it is written as JSON; keep it elsewhere, and return where it is",
+                RESULT_BYTES_MOST >> 20
+            );
+            Failure::new("result_too_large", &message)
+        }
+        Ok(Err(RunError::Task(TaskError::Retry(why)))) => Failure::new("handler_error", why),
+        Ok(Err(RunError::Task(TaskError::Permanent(why)))) => Failure::new("permanent", why),
+        Ok(Err(RunError::Task(TaskError::Snooze(_)))) => {
+            Failure::new("snoozed", "the handler asked to come back later")
+        }
+        Err(panic) => Failure::about("panicked", "the handler panicked: ", panic),
+    }
+}
+
+/// Another attempt of the job, or the end if they are used up.
+fn again(job: &Claimed, task: &Registered, failure: Failure) -> Ending {
+    retry(job.attempt, job.max_attempts, task, failure)
+}
+
+/// As [`again`], of a job of which only this is known.
+pub(super) fn retry(
+    attempt: u32,
+    most: Option<u32>,
+    task: &Registered,
+    failure: Failure,
+) -> Ending {
+    if attempt >= most.unwrap_or(task.max_attempts) {
+        return Ending::Failed(failure);
+    }
+    Ending::Retry { seconds: task.backoff.delay(attempt, rand::random()).as_secs_f64(), failure }
+}

@@ -1,0 +1,197 @@
+//! Claimed jobs: each waits for a slot, is attempted, and hands its outcome on.
+
+mod attempt;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use attempt::{retry, told_to_stop};
+
+use super::figures::JobFigures;
+use super::room::Room;
+use super::running::{Running, Stop};
+use super::slots::{Queued, Slots};
+use crate::events::Pauses;
+use crate::queue::TaskName;
+use crate::queue::meter::Meter;
+use crate::store::Failure;
+use crate::store::claim::{Claimed, Unreadable};
+use crate::store::key::superseded;
+use crate::store::lease::{Ending, Settlement};
+use crate::store::worker::Progress;
+use crate::supervise::words_of;
+use crate::tasks::Registry;
+
+const NOT_BEGUN: &str = "the job was cancelled before its attempt began";
+
+/// Called when a job has left this process, however it does.
+pub(super) struct Done(Option<Box<dyn FnOnce() + Send>>);
+
+impl Done {
+    pub(super) fn new(call: impl FnOnce() + Send + 'static) -> Self {
+        Self(Some(Box::new(call)))
+    }
+}
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        if let Some(call) = self.0.take() {
+            call();
+        }
+    }
+}
+
+/// Runs claimed jobs.
+pub(super) struct Executor {
+    pub(super) registry: Registry,
+    pub(super) running: Running,
+    pub(super) slots: Arc<Slots>,
+    pub(super) settle: mpsc::Sender<Settlement>,
+    pub(super) room: Room,
+    pub(super) reports: mpsc::Sender<Progress>,
+    /// The grace period is over.
+    pub(super) cancelling: CancellationToken,
+    pub(super) default_timeout: Duration,
+    pub(super) tracker: TaskTracker,
+    pub(super) figures: JobFigures,
+    pub(super) pauses: Pauses,
+    /// Whether a suspect runs here: one at a time, whichever dispatcher claimed it.
+    pub(super) suspect_running: Arc<AtomicBool>,
+}
+
+impl Executor {
+    /// Takes a job that was claimed by a statement sent at `asked_at`: runs it at once if a slot is free, else when one comes free.
+    /// `done` is called when it has left this process.
+    pub(super) fn take(
+        self: &Arc<Self>,
+        job: Claimed,
+        meter: Arc<Meter>,
+        asked_at: Instant,
+        waited: Duration,
+        done: Option<Done>,
+    ) {
+        let handle = self.running.begin((job.lease, job.id));
+        let claimed_at = Instant::now();
+        let queued = Queued { job, handle, meter, asked_at, waited, claimed_at, done };
+        let Some(queued) = self.slots.take(queued) else { return };
+        let executor = self.clone();
+        // A slot goes from job to job as long as any is held.
+        self.tracker.spawn(async move {
+            let mut next = Some(queued);
+            while let Some(queued) = next {
+                let key = (queued.job.lease, queued.job.id);
+                if let Err(panic) = AssertUnwindSafe(executor.run(queued)).catch_unwind().await {
+                    // The heartbeat finds a job that is held and does not run, and gives it back.
+                    tracing::error!(job.id = %key.1, "running a job panicked: {}; it is given back", words_of(&*panic));
+                    executor.running.end(key);
+                }
+                next = executor.slots.next();
+            }
+        });
+    }
+
+    /// Gives back claimed jobs that there is no room for here.
+    pub(super) async fn decline(&self, jobs: Vec<(Claimed, Arc<Meter>)>) {
+        for (job, meter) in jobs {
+            self.figures.given_back.increment(1);
+            let ending = Ending::Unbegun { run_at: job.run_at };
+            self.end(&job, Some(ending), meter, None).await;
+        }
+    }
+
+    /// Ends the attempt of a job that cannot be read. Another release may read it, so it is tried as often as others of its task.
+    pub(super) async fn refuse(&self, job: Unreadable, task: &TaskName, meter: Arc<Meter>) {
+        let Unreadable { lease, id, place, attempt, why } = job;
+        tracing::error!(job.id = %id, task.name = %task, error = why, "a claimed job cannot be read; its attempt has failed");
+        let failure =
+            Failure::about("unreadable", "this release of the service cannot read the job: ", &why);
+        let ending = match (attempt, self.registry.get(task)) {
+            (Some(attempt), Some(task)) => retry(attempt, None, task, failure),
+            _ => Ending::Failed(failure),
+        };
+        self.running.begin((lease, id));
+        let (meter, keyed) = (Some(meter), true);
+        let settlement = Settlement { lease, id, place, ending, keyed, meter, room: None };
+        let _ = self.settle.send(settlement).await;
+    }
+
+    /// Gives back jobs that were held and did not run.
+    pub(super) async fn give_back(&self, held: Vec<Queued>) {
+        for Queued { job, handle, meter, done, .. } in held {
+            let cancelled = Failure::new("cancelled", NOT_BEGUN);
+            let ending = match handle.reason() {
+                Some(Stop::Lost | Stop::Cancelled) => told_to_stop(&handle, cancelled).flatten(),
+                Some(Stop::Silent | Stop::Leaving) | None => {
+                    self.figures.given_back.increment(1);
+                    Some(Ending::Unbegun { run_at: job.run_at })
+                }
+            };
+            self.end(&job, ending, meter, done).await;
+        }
+    }
+
+    /// Whether the queue of a claimed job was paused after its claim was sent.
+    pub(super) fn is_paused(&self, queued: &Queued) -> bool {
+        self.pauses.forbid(&queued.job.queue, queued.asked_at)
+    }
+
+    async fn run(&self, queued: Queued) {
+        if queued.handle.reason().is_some() || self.is_paused(&queued) {
+            return self.give_back(vec![queued]).await;
+        }
+        let Queued { job, handle, meter, waited, claimed_at, done, .. } = queued;
+        if let Some(replacement) = job.superseded_by {
+            let unbegun = Ending::Unbegun { run_at: job.run_at };
+            let ending = Ending::Cancelled(superseded(replacement, &unbegun));
+            return self.end(&job, Some(ending), meter, done).await;
+        }
+        self.figures.waited.record((waited + claimed_at.elapsed()).as_secs_f64());
+        let begun = Instant::now();
+        let ending = self.attempt(&job, &handle).await;
+        let took = begun.elapsed();
+        meter.ran(took.as_secs_f64());
+        if let Some(ending) = &ending {
+            tracing::debug!(job.id = %job.id, task.name = %job.task, queue.name = %job.queue, job.attempt = job.attempt,
+                outcome = ending.as_str(), duration_ms = took.as_secs_f64() * 1e3, "job ended");
+        }
+        self.end(&job, ending, meter, done).await;
+    }
+
+    /// Hands the outcome on, if there is one.
+    async fn end(
+        &self,
+        job: &Claimed,
+        ending: Option<Ending>,
+        meter: Arc<Meter>,
+        done: Option<Done>,
+    ) {
+        match ending {
+            Some(ending) => {
+                // The buffer is bounded: while the database is away a full one keeps slots taken, and so claims away.
+                let room = self.room.take(&ending).await;
+                let settlement = Settlement {
+                    lease: job.lease,
+                    id: job.id,
+                    place: job.place,
+                    ending,
+                    keyed: job.keyed,
+                    meter: Some(meter),
+                    room,
+                };
+                let _ = self.settle.send(settlement).await;
+            }
+            None => self.running.end((job.lease, job.id)),
+        }
+        drop(done);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use chrono::Utc;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use super::*;
+use crate::job::json::Json;
+use crate::job::{JobId, LeaseId};
+use crate::queue::meter::Meters;
+use crate::queue::{QueueName, TaskName};
+use crate::tasks::{Context, Handler, TaskError};
+
+/// Counts its starts, and goes on when it is let.
+struct Counted(Arc<(AtomicUsize, Semaphore)>);
+
+impl Handler for Counted {
+    const NAME: &'static str = "counted";
+    type Payload = Json;
+    type Output = ();
+
+    async fn run(&self, _: Context, _: Json) -> Result<(), TaskError> {
+        self.0.0.fetch_add(1, Ordering::SeqCst);
+        let _go_on = self.0.1.acquire().await;
+        Ok(())
+    }
+}
+
+/// What is dropped with it panics.
+struct Mined;
+
+struct Mine;
+
+impl Drop for Mine {
+    fn drop(&mut self) {
+        panic!("it went off");
+    }
+}
+
+impl Handler for Mined {
+    const NAME: &'static str = "mined";
+    type Payload = Json;
+    type Output = ();
+
+    async fn run(&self, _: Context, _: Json) -> Result<(), TaskError> {
+        let _mine = Mine;
+        std::future::pending().await
+    }
+}
+
+fn executor(registry: Registry, slots: &Arc<Slots>, settle: mpsc::Sender<Settlement>) -> Executor {
+    Executor {
+        registry,
+        running: Running::default(),
+        slots: slots.clone(),
+        settle,
+        room: Room::new(),
+        reports: mpsc::channel(1).0,
+        cancelling: CancellationToken::new(),
+        default_timeout: Duration::from_secs(60),
+        tracker: TaskTracker::new(),
+        figures: JobFigures::default(),
+        pauses: Pauses::default(),
+        suspect_running: Arc::default(),
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_when_it_is_dropped_spends_its_attempt() {
+    let mut registry = Registry::default();
+    registry.add(Mined);
+    let (settle, mut settled) = mpsc::channel(1);
+    let slots = Arc::new(Slots::new(1));
+    let executor = Arc::new(executor(registry, &slots, settle));
+    for (attempt, end) in [(1, "retry"), (2, "failed")] {
+        let job = Claimed {
+            task: TaskName::trusted(Mined::NAME),
+            timeout_seconds: Some(0.01),
+            max_attempts: Some(2),
+            attempt,
+            ..claimed()
+        };
+        let meter = Meters::default().of(&job.queue, &job.task);
+        executor.take(job, meter, Instant::now(), Duration::ZERO, None);
+        let ended = tokio::time::timeout(Duration::from_secs(10), settled.recv()).await;
+        let ending = ended.expect("it ends").expect("the executor is there").ending;
+        assert_eq!(ending.as_str(), end);
+        let (Ending::Retry { failure, .. } | Ending::Failed(failure)) = ending else { return };
+        assert_eq!(failure.code, "panicked");
+        assert!(failure.message.ends_with("it went off"), "{}", failure.message);
+    }
+}
+
+fn claimed() -> Claimed {
+    Claimed {
+        lease: LeaseId(Uuid::nil()),
+        id: JobId(Uuid::now_v7()),
+        queue: QueueName::default(),
+        task: TaskName::trusted(Counted::NAME),
+        priority: 5,
+        run_at: Utc::now(),
+        attempt: 1,
+        crashes: 0,
+        payload: Json::null(),
+        beyond_room: false,
+        max_attempts: None,
+        timeout_seconds: None,
+        keyed: false,
+        superseded_by: None,
+        place: 1,
+    }
+}
+
+#[tokio::test]
+async fn of_two_thousand_jobs_held_ahead_none_starts_after_a_pause_and_later_claims_do() {
+    const HELD: usize = 2000;
+    let state = Arc::new((AtomicUsize::new(0), Semaphore::new(0)));
+    let mut registry = Registry::default();
+    registry.add(Counted(state.clone()));
+    let (settle, mut settled) = mpsc::channel(HELD + 2);
+    let (pauses, slots) = (Pauses::default(), Arc::new(Slots::new(1)));
+    let executor = Executor { pauses: pauses.clone(), ..executor(registry, &slots, settle) };
+    let executor = Arc::new(executor);
+    let take = || {
+        let job = claimed();
+        let meter = Meters::default().of(&job.queue, &job.task);
+        executor.take(job, meter, Instant::now(), Duration::ZERO, None);
+    };
+    for _ in 0..=HELD {
+        take();
+    }
+    while state.0.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    pauses.pause(QueueName::default());
+    // The dispatcher takes out what is held; a slot that comes free may be faster.
+    let left = std::cell::Cell::new(HELD / 2);
+    let taken = slots.take_out(|queued| {
+        left.set(left.get().saturating_sub(1));
+        left.get() > 0 && executor.is_paused(queued)
+    });
+    assert_eq!(taken.len(), HELD / 2 - 1);
+    executor.give_back(taken).await;
+    state.1.add_permits(2);
+    let mut ends = Vec::new();
+    while ends.len() <= HELD {
+        ends.push(settled.recv().await.map(|one| one.ending.as_str()));
+    }
+    assert_eq!(ends.iter().filter(|end| **end == Some("completed")).count(), 1);
+    assert_eq!(ends.iter().filter(|end| **end == Some("unbegun")).count(), HELD);
+    assert_eq!(state.0.load(Ordering::SeqCst), 1, "only the one that ran before");
+    take();
+    assert_eq!(settled.recv().await.map(|one| one.ending.as_str()), Some("completed"));
+}
