@@ -5,9 +5,11 @@
 --
 -- A small payload also goes beside the row that waits, if a claim needs nothing else of the job (see ready.payload).
 --
--- It notifies by itself, because it is a transaction of its own and the deferred trigger `wake` would cost more. The gate of a lane is
--- the trigger's, without the word `lane`, and is taken when all rows are there: who finds it shut is soon done, too. A queue is
--- not looked at again, so what tells of one passes no gate.
+-- It notifies by itself, because it is a transaction of its own and the deferred trigger `wake` would cost more. Services have a gate
+-- for each lane and 100 ms of their own, beside the two of the trigger. It is taken when all rows are there, and whoever holds it is
+-- soon done. One that fails at its commit takes no notice with it, since statements of services end as they began. There is no
+-- spare one: two that notify wait for each other's flush, and then 64 callers got half as much written. A queue is not looked at
+-- again, so what tells of one passes no gate.
 with u as materialized (
   select u.id, u.queue, u.task, u.priority, coalesce(u.run_at, now() + coalesce(u.delay, 0) * interval '1 second') as run_at, u.payload,
     u.max_attempts, u.timeout, u.tags
@@ -26,4 +28,4 @@ with u as materialized (
 )
 select pg_notify('reveille', note) from unnest($11::text[]) note
 where (select count(*) from j) + (select count(*) from r) > 0
-  and (note like 'queue %' or reveille.gate(substr(note, 6)))
+  and (note like 'queue %' or pg_try_advisory_xact_lock(reveille.gate_key(substr(note, 6), clock_timestamp()) # 2))

@@ -13,4 +13,4 @@ with j as (
   returning 1
 )
 select pg_notify('reveille', $11::text) from j, r
-where $11 is not null and reveille.gate(substr($11, 6))
+where $11 is not null and pg_try_advisory_xact_lock(reveille.gate_key(substr($11, 6), clock_timestamp()) # 2)

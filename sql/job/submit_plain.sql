@@ -13,4 +13,4 @@ with u as materialized (
 )
 select pg_notify('reveille', note) from unnest($6::text[]) note
 where (select count(*) from j) + (select count(*) from r) > 0
-  and (note like 'queue %' or reveille.gate(substr(note, 6)))
+  and (note like 'queue %' or pg_try_advisory_xact_lock(reveille.gate_key(substr(note, 6), clock_timestamp()) # 2))

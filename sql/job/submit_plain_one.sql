@@ -9,4 +9,4 @@ with j as (
   returning 1
 )
 select pg_notify('reveille', $6::text) from j, r
-where $6 is not null and reveille.gate(substr($6, 6))
+where $6 is not null and pg_try_advisory_xact_lock(reveille.gate_key(substr($6, 6), clock_timestamp()) # 2)

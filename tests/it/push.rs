@@ -69,7 +69,7 @@ async fn a_lane_is_looked_at_again_for_those_who_found_the_gate_shut() {
     let service = unpolled(&database).await;
     listens(&service).await;
     let (gate, client) = (database.client().await, database.client().await);
-    wakes::hold(&gate, "default echo 5", Gates::Both).await;
+    wakes::hold(&gate, "default echo 5", Gates::All).await;
     client
         .batch_execute(
             "begin; select pg_notify('reveille', 'lane default echo 5'); commit;

@@ -19,17 +19,20 @@ async fn unpolled(database: &TestDatabase) -> Service {
     service
 }
 
-/// Which of the two gates of a lane.
+/// Which gates of a lane: the first of the trigger's, or also its spare one and that of services.
 pub(crate) enum Gates {
     First,
-    Both,
+    All,
 }
 
 /// Holds the gates of a lane for some seconds to come, in a session, as transactions do that do not end.
 pub(crate) async fn hold(client: &Client, lane: &str, gates: Gates) {
-    let spare = if matches!(gates, Gates::Both) { ", pg_advisory_lock(s.key # 1)" } else { "" };
+    let others = match gates {
+        Gates::First => "",
+        Gates::All => ", pg_advisory_lock(s.key # 1), pg_advisory_lock(s.key # 2)",
+    };
     let statement = format!(
-        "select pg_advisory_lock(s.key){spare} from (
+        "select pg_advisory_lock(s.key){others} from (
            select reveille.gate_key('{lane}', clock_timestamp() + nth * interval '100 ms') as key
            from generate_series(-1, 80) nth offset 0
          ) s"
@@ -59,9 +62,9 @@ async fn a_transaction_that_fires_its_constraints_early_mutes_nobody() {
         .await;
 }
 
-/// Each door has to find the spare gate by itself: the service's instance with slots hears of the jobs by notice alone.
+/// SQL has to find the spare gate, and services have one of their own: the instance with slots hears of the jobs by notice alone.
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_finds_the_gate_held_takes_the_spare_one() {
+async fn a_held_gate_mutes_nobody() {
     let database = harness::database().await;
     let _worker = unpolled(&database).await;
     let api = Service::on(database.url()).env("REVEILLE_WORKERS", "0").start().await;
@@ -137,7 +140,7 @@ async fn the_notice_of_a_queue_passes_no_gate() {
     let database = harness::database().await;
     let _service = unpolled(&database).await;
     let (holder, mut client) = (database.client().await, connect(database.url()).await);
-    hold(&holder, "other echo 5", Gates::Both).await;
+    hold(&holder, "other echo 5", Gates::All).await;
     client.batch_execute("set reveille.notify = off").await.unwrap();
     let unseen = submit(&client, "payload => '1', queue => 'other', priority => 7").await;
     let moved = submit(&client, "payload => '2', queue => 'other'").await;
