@@ -15,11 +15,11 @@ const CONNECTIONS: u32 = 2;
 
 /// Submits jobs. Clones share their connections.
 #[derive(Clone)]
-pub struct Client(Arc<RwLock<Option<Submitter>>>);
+pub struct Client(Arc<RwLock<Option<Arc<Submitter>>>>);
 
 impl Client {
     pub(crate) fn new(submitter: Submitter) -> Self {
-        Self(Arc::new(RwLock::new(Some(submitter.through(LIBRARY)))))
+        Self(Arc::new(RwLock::new(Some(Arc::new(submitter.through(LIBRARY))))))
     }
 
     /// A client without a service in its process, on a database whose schema is up to date. Its role needs what that of a
@@ -65,7 +65,7 @@ impl Client {
         self.0.write().unwrap_or_else(PoisonError::into_inner).take();
     }
 
-    fn submitter(&self) -> Result<Submitter, SubmitError> {
+    fn submitter(&self) -> Result<Arc<Submitter>, SubmitError> {
         let open = self.0.read().unwrap_or_else(PoisonError::into_inner);
         open.clone().ok_or_else(|| SubmitError::Unavailable("the service was shut down".into()))
     }

@@ -35,7 +35,7 @@ fn pooled_most(cancelled: bool) -> Duration {
 /// Looks after statements that nobody waits for.
 #[derive(Clone)]
 pub(super) struct Strays {
-    target: Target,
+    target: Arc<Target>,
     /// One request to cancel at a time.
     cancelling: Arc<Semaphore>,
     /// The direct connection: one at a time.
@@ -45,7 +45,7 @@ pub(super) struct Strays {
 impl Strays {
     pub(super) fn new(target: Target) -> Self {
         let one = || Arc::new(Semaphore::new(1));
-        Self { target, cancelling: one(), direct: one() }
+        Self { target: Arc::new(target), cancelling: one(), direct: one() }
     }
 
     /// The turn at the direct connection.
