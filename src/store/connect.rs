@@ -373,7 +373,7 @@ mod tests {
         let said = "connect_timeout=7 keepalives_idle=8 keepalives_interval=4 keepalives_count=6 \
                     tcp_user_timeout=9000";
         assert_eq!(times(said), (Duration::from_secs(7), true, seconds([8, 4, 9]), Some(6)));
-        let zeros = "connect_timeout=0 keepalives=0 keepalives_idle=0 keepalives_interval=0 \
+        let zeros = "keepalives=0 keepalives_idle=0 keepalives_interval=0 \
                      keepalives_count=0 tcp_user_timeout=0";
         let [two_hours, _, _] = seconds([7200, 0, 0]);
         assert_eq!(times(zeros), (CONNECT_WITHIN, false, [two_hours, None, None], None));
