@@ -124,7 +124,8 @@ impl Executor {
         tokio::select! {
             biased;
             ran = &mut work => Some(ran),
-            () = tokio::time::sleep(most) => None,
+            // A handler that is always busy has used up what this task may do until it yields.
+            () = tokio::task::unconstrained(tokio::time::sleep(most)) => None,
             () = self.cancelling.cancelled() => tokio::time::timeout(LEAVE_GRACE, work).await.ok(),
         }
     }
