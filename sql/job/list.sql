@@ -31,7 +31,7 @@ with recursive page as materialized (
     (select * from (
       select r.id, row_number() over (order by r.id desc) as nth,
         case when r.run_at > now() then 'scheduled' else 'queued' end = any ($1::text[]) and ($2::text[] is null or r.queue = any ($2::text[])) and ($3::text[] is null or r.task = any ($3::text[]))
-        and case when $8::jsonb is null then true else exists (select from reveille.job j where j.id = r.id and j.payload @> $8::jsonb) end as fits
+        and case when $8::jsonb is null then true else coalesce((select true from reveille.job j where j.id = r.id and j.payload @> $8::jsonb limit 1), false) end as fits
       from (
         select r.* from reveille.ready r
         where $13::text = 'waiting' and r.id < $6::uuid and r.id >= $7::uuid
@@ -41,10 +41,10 @@ with recursive page as materialized (
     union all
     (select * from (
       select o.id, row_number() over (order by o.id desc) as nth,
-        o.state = 'completed' and case when $2::text[] is null and $3::text[] is null and $8::jsonb is null then true else exists (
-          select from reveille.job j where j.id = o.id and ($2::text[] is null or j.queue = any ($2::text[])) and ($3::text[] is null or j.task = any ($3::text[]))
-            and ($8::jsonb is null or j.payload @> $8::jsonb)
-        ) end as fits
+        o.state = 'completed' and case when $2::text[] is null and $3::text[] is null and $8::jsonb is null then true else coalesce((
+          select true from reveille.job j where j.id = o.id and ($2::text[] is null or j.queue = any ($2::text[])) and ($3::text[] is null or j.task = any ($3::text[]))
+            and ($8::jsonb is null or j.payload @> $8::jsonb) limit 1
+        ), false) end as fits
       from (
         select o.id, o.state from reveille.outcome o
         where $13::text = 'completed' and o.id < $6::uuid and o.id >= $7::uuid
@@ -54,10 +54,10 @@ with recursive page as materialized (
     union all
     (select * from (
       select o.id, row_number() over (order by o.id desc) as nth,
-        o.state::text = any ($1::text[]) and case when $2::text[] is null and $3::text[] is null and $8::jsonb is null then true else exists (
-          select from reveille.job j where j.id = o.id and ($2::text[] is null or j.queue = any ($2::text[])) and ($3::text[] is null or j.task = any ($3::text[]))
-            and ($8::jsonb is null or j.payload @> $8::jsonb)
-        ) end as fits
+        o.state::text = any ($1::text[]) and case when $2::text[] is null and $3::text[] is null and $8::jsonb is null then true else coalesce((
+          select true from reveille.job j where j.id = o.id and ($2::text[] is null or j.queue = any ($2::text[])) and ($3::text[] is null or j.task = any ($3::text[]))
+            and ($8::jsonb is null or j.payload @> $8::jsonb) limit 1
+        ), false) end as fits
       from (
         select o.id, o.state from reveille.outcome o
         where $13::text = 'unwell' and o.state <> 'completed'
