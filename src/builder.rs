@@ -9,7 +9,7 @@ use crate::client::Client;
 use crate::config::{Config, ConfigError, DatabaseUrl, Inputs, Problem, Secret, Source};
 use crate::job::submission::NewJob;
 use crate::logging;
-use crate::store::submission::Written;
+use crate::store::job::Written;
 use crate::submitter::SubmitError;
 use crate::supervise::LoopFailed;
 use crate::tasks::{Handler, Registry};

@@ -16,7 +16,7 @@ use crate::events::{Events, Source};
 use crate::job::{JobId, LeaseId};
 use crate::queue::{Lane, QueueName, TaskName};
 use crate::shutdown::Shutdown;
-use crate::store::listen::Listening;
+use crate::store::news::Listening;
 use crate::store::{Error, Result, Store, Target};
 
 /// How often it notifies itself, and how long it waits to hear it. Every round costs the server two transactions.

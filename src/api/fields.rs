@@ -15,10 +15,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::members::{Items, Members};
-use crate::job::json::Json;
 use crate::job::json::number::{Whole, whole};
+use crate::job::json::{Json, escape};
 use crate::job::moment;
 use crate::job::submission::FieldError;
+use crate::spelling::did_you_mean;
 
 /// Names are the caller's and can be as long as a body; in messages and pointers they are cut.
 const MAX_NAME_CHARS: usize = 64;
@@ -214,15 +215,6 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// "Did you mean" for any list of names; empty when nothing is close.
-pub fn did_you_mean(name: &str, known: &[&str]) -> String {
-    let closest = known.iter().map(|known| (strsim::jaro_winkler(name, known), known));
-    match closest.max_by(|(a, _), (b, _)| a.total_cmp(b)) {
-        Some((score, known)) if score > 0.8 => format!(" Did you mean `{known}`?"),
-        _ => String::new(),
-    }
-}
-
 fn unknown_message(name: &str, known: &[&str]) -> String {
     let hint = did_you_mean(name, known);
     if hint.is_empty() {
@@ -246,11 +238,6 @@ pub fn kind(text: &str) -> &'static str {
 
 fn is_number(text: &str) -> bool {
     kind(text) == "a number"
-}
-
-/// A name as a token of a JSON pointer.
-pub fn escape(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
 }
 
 fn cut(name: &str) -> String {

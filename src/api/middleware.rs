@@ -2,7 +2,6 @@
 //!
 //! The guard against panics is here too: a handler that panics costs its own request a 500 and nothing else.
 
-use std::any::Any;
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -19,6 +18,7 @@ use super::edge::Crowded;
 use super::problem::Problem;
 use super::request::{self, RequestInfo};
 use crate::auth::{Unauthorized, is_open};
+use crate::supervise::words_of;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID_BYTES: usize = 128;
@@ -171,7 +171,7 @@ impl<E: Endpoint> Endpoint for Observed<E> {
                 Ok(Ok(output)) => output.into_response(),
                 Ok(Err(error)) => self.explain(error, &info.path),
                 Err(panic) => {
-                    tracing::error!(request.id = %info.id, panic = panic_text(&*panic), "a request's handler panicked");
+                    tracing::error!(request.id = %info.id, panic = words_of(&*panic), "a request's handler panicked");
                     Problem::internal().into_response()
                 }
             }
@@ -311,11 +311,6 @@ fn request_id(request: &Request) -> Arc<str> {
         (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic())
     };
     given.filter(usable).map_or_else(|| uuid::Uuid::now_v7().simple().to_string().into(), Arc::from)
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
 fn method_label(method: &Method) -> &'static str {

@@ -15,7 +15,6 @@ mod failure;
 mod faults;
 pub mod fields;
 mod health;
-pub mod hints;
 mod instances;
 mod jobs;
 mod members;
@@ -43,6 +42,7 @@ use poem_openapi::{OpenApiService, Tags};
 use self::browsers::Browsers;
 use crate::auth::{Guard, Tokens};
 use crate::events::Events;
+use crate::explain::Hints;
 use crate::job::JobId;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
@@ -84,7 +84,7 @@ pub struct Parts {
     pub submitter: Submitter,
     pub events: Events,
     /// Why jobs may have to wait.
-    pub hints: hints::Hints,
+    pub hints: Hints,
     pub shutdown: Shutdown,
     /// Where callers reach the API, if not where it listens; without a slash at its end.
     pub public_url: Option<String>,

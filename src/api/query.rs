@@ -12,8 +12,8 @@ use futures_util::future::{Either, ready};
 use http::Method;
 use poem::{Endpoint, Middleware, Request};
 
-use super::fields::did_you_mean;
 use super::problem::Problem;
+use crate::spelling::did_you_mean;
 
 /// The query parameters of each operation.
 #[derive(Debug, Clone, Default)]

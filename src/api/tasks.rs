@@ -9,12 +9,12 @@ use serde::Serialize;
 use super::Services;
 use super::answers::Refused;
 use super::body::Body;
-use super::fields::did_you_mean;
 use super::problem::Problem;
 use super::security::Bearer;
 use crate::job::backoff::Backoff;
 use crate::job::json::Json;
 use crate::refusals;
+use crate::spelling::did_you_mean;
 use crate::store::task::KnownTask;
 
 refusals! {

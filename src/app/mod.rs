@@ -13,15 +13,15 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, OptionFuture};
-use nix::unistd::gethostname;
 use tokio_util::task::TaskTracker;
 
 use crate::client::Client;
-use crate::config::{Config, OnLostHeartbeat};
+use crate::config::{Config, OnLostHeartbeat, host_name};
 use crate::engine::{Engine, EngineConfig, Identity};
 use crate::events::{Duties, Events, Leftovers};
+use crate::explain::Hints;
 use crate::shutdown::Shutdown;
-use crate::store::prune::Keep;
+use crate::store::job::Keep;
 use crate::store::{Error, Store};
 use crate::submitter::Submitter;
 use crate::supervise::{LoopFailed, Supervisor};
@@ -236,7 +236,7 @@ impl Service {
             store: store.clone(),
             submitter: submitter.clone(),
             events,
-            hints: api::hints::Hints::new(store.clone()),
+            hints: Hints::new(store.clone()),
             shutdown: shutdown.clone(),
             public_url: config.public_url.as_ref().map(|url| url.as_str().to_owned()),
             supervisor: supervisor.clone(),
@@ -302,10 +302,7 @@ impl Service {
 }
 
 fn engine_config(config: &Config) -> EngineConfig {
-    let host = gethostname()
-        .ok()
-        .and_then(|name| name.into_string().ok())
-        .unwrap_or_else(|| "unknown".into());
+    let host = host_name().unwrap_or_else(|| "unknown".into());
     EngineConfig {
         name: if config.instance_name.is_empty() {
             host.clone()

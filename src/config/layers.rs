@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::problem::did_you_mean;
+use super::surroundings::host_name;
 use super::value::Raw;
 use super::{
     CLIENT_VARIABLES, Config, ConfigError, Problem, SETTINGS, Setting, Source, kubernetes, rules,
 };
+use crate::spelling::closest;
 
 /// Variables that other programs read too, and the settings that they stand for.
 const SHARED_VARIABLES: [(&str, &str); 2] =
@@ -161,7 +162,7 @@ impl Layers {
     }
 
     fn unknown<'a>(&mut self, name: &str, source: Source, known: impl Iterator<Item = &'a str>) {
-        let write = match did_you_mean(name, known) {
+        let write = match closest(name, known) {
             Some(candidate) => format!("did you mean {candidate}?"),
             None => "`reveille config --default` lists all of them".to_owned(),
         };
@@ -185,7 +186,7 @@ impl Layers {
             return Err(ConfigError { problems: self.problems });
         }
         if self.config.instance_name.is_empty() {
-            self.config.instance_name = host_name();
+            self.config.instance_name = host_name().unwrap_or_else(|| "reveille".to_owned());
         }
         Ok(Loaded { config: self.config, sources: self.sources })
     }
@@ -193,15 +194,4 @@ impl Layers {
 
 fn lines_before(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
-}
-
-#[cfg(unix)]
-fn host_name() -> String {
-    let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
-    name.unwrap_or_else(|| "reveille".to_owned())
-}
-
-#[cfg(not(unix))]
-fn host_name() -> String {
-    "reveille".to_owned()
 }

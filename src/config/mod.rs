@@ -38,7 +38,7 @@ pub use secret::{DatabaseUrl, Secret};
 pub use settings::{Config, Range, SETTINGS, Setting};
 #[cfg(feature = "faults")]
 pub(crate) use surroundings::mutant;
-pub use surroundings::{inherited, process_environment, search_path, temporary_folder};
+pub use surroundings::{host_name, inherited, process_environment, search_path, temporary_folder};
 pub use value::{LogFormat, OnLostHeartbeat, Raw, Wrong};
 
 /// Variables that belong to the command line client, and are therefore no settings.

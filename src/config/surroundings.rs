@@ -20,6 +20,18 @@ pub(crate) fn mutant() -> Option<String> {
     env::var("FAULTS_MUTANT").ok()
 }
 
+/// What this machine calls itself; `None` if that is not UTF-8.
+#[cfg(unix)]
+pub fn host_name() -> Option<String> {
+    nix::unistd::gethostname().ok()?.into_string().ok()
+}
+
+/// What this machine calls itself; unknown here.
+#[cfg(not(unix))]
+pub fn host_name() -> Option<String> {
+    None
+}
+
 /// The folders in which the system looks for programs.
 pub fn search_path() -> Vec<PathBuf> {
     env::var_os("PATH").iter().flat_map(env::split_paths).collect()

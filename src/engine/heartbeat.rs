@@ -20,10 +20,11 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::Identity;
-use super::running::{Key, Running, Stop};
+use super::running::{Running, Stop};
 use super::slots::Slots;
 use crate::events::{Duties, Events};
 use crate::job::WorkerId;
+use crate::settling::Key;
 use crate::shutdown::Shutdown;
 use crate::store::lease::{Ending, Settlement};
 use crate::store::worker::{Pulse, RegisterOver, Registration};

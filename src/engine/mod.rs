@@ -1,18 +1,10 @@
 //! The engine: it claims jobs, runs them, and settles their outcomes.
 
-mod agenda;
-mod completer;
 mod dispatcher;
 mod executor;
 mod figures;
-mod fronts;
 mod heartbeat;
-mod lanes;
-#[cfg(feature = "faults")]
-mod mutant;
-mod room;
 mod running;
-mod settler;
 mod slots;
 mod word;
 
@@ -20,7 +12,6 @@ use std::collections::HashSet;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
-use completer::Completer;
 use heartbeat::Heartbeat;
 use running::Running;
 use slots::Slots;
@@ -32,6 +23,7 @@ use uuid::Uuid;
 
 use crate::events::{Duties, Events};
 use crate::job::WorkerId;
+use crate::settling::{Completer, Room, WAITING_MOST};
 use crate::shutdown::Shutdown;
 use crate::store::task::TaskRow;
 use crate::store::worker::{RegisterOver, Registration};
@@ -145,13 +137,15 @@ impl Engine {
         let running = Running::default();
         let slots = Arc::new(Slots::new(config.slots));
         let (duties, load) = (Duties::default(), Load(slots.clone()));
-        let (settle, settlements) = mpsc::channel(completer::WAITING_MOST);
+        let (settle, settlements) = mpsc::channel(WAITING_MOST);
         let (reports, progress) = mpsc::channel(1024);
         let (tell, told) = mpsc::unbounded_channel();
         let (stopping, settled) = (&shutdown.stopping, CancellationToken::new());
+        let holding = running.clone();
+        let let_go = Arc::new(move |keys: &[_]| holding.end_all(keys.iter().copied()));
         let completer = Inbox::new(Mutex::new(Completer::new(
             store.clone(),
-            running.clone(),
+            let_go,
             events.clone(),
             settlements,
             tell,
@@ -235,7 +229,7 @@ impl Engine {
             running: running.clone(),
             slots: slots.clone(),
             settle,
-            room: room::Room::new(),
+            room: Room::new(),
             reports,
             cancelling: shutdown.cancelling.clone(),
             default_timeout: config.default_timeout,

@@ -9,11 +9,10 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 
-use crate::job::{JobId, LeaseId};
+use crate::settling::Key;
 use crate::shutdown::Shutdown;
 use crate::supervise::Inbox;
 
-pub(super) type Key = (LeaseId, JobId);
 /// Jobs whose cancellation was announced.
 pub(super) type Cancels = broadcast::Receiver<Key>;
 

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use super::executor::Done;
 use super::running::Handle;
 use crate::queue::meter::Meter;
-use crate::store::claim::{CLAIM_MOST, ClaimRoom, Claimed};
+use crate::store::lease::{CLAIM_MOST, ClaimRoom, Claimed};
 
 /// The work that may be held ahead.
 const AHEAD_FOR: Duration = Duration::from_millis(50);

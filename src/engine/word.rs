@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::job::JobId;
 use crate::listener::{IDS_MOST, news};
 use crate::store::Store;
-use crate::store::worker::Progress;
+use crate::store::progress::Progress;
 use crate::supervise::Inbox;
 
 /// News of outcomes is gathered for so long: NOTIFY takes a database-wide lock.

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 pub use check::{Checked, MAX_DEPTH, check, checked, checked_within};
+pub use pointer::escape;
 
 /// Why a text is not JSON that can be kept, and where.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

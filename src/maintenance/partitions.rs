@@ -6,7 +6,7 @@ use std::time::Duration;
 use metrics::counter;
 
 use super::Chore;
-use crate::store::prune::Keep;
+use crate::store::job::Keep;
 use crate::store::{Result, Store, Target};
 
 /// Partitions reach weeks ahead, and an old one may stay for a while.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use metrics::counter;
 
 use super::Chore;
-use crate::store::prune::{Keep, from_the_front};
+use crate::store::job::{Keep, from_the_front};
 use crate::store::{Result, Store};
 
 /// Jobs of each state that one transaction forgets.

@@ -72,7 +72,7 @@ impl Store {
         let answered = answer.wait_for(Option::is_some).await.ok();
         let health = answered.and_then(|health| health.clone()).unwrap_or(SILENT);
         // Known without writing anything, and newer than the answer.
-        let full = health.database == Database::Writable && self.room.is_lacking();
+        let full = health.database == Database::Writable && self.disk.is_full();
         if full { Health { database: Database::Full, ..health } } else { health }
     }
 

@@ -5,36 +5,30 @@
 //! backlog (16 ms instead of 0.6 ms for 100 of 50,000 jobs).
 
 pub mod attempt;
-pub mod claim;
 mod clock;
 pub(crate) mod connect;
+mod disk;
 pub mod doctor;
 mod error;
 mod health;
-pub mod ids;
 pub mod job;
-pub mod job_list;
 pub mod key;
 pub mod lease;
-pub mod listen;
 pub mod migrate;
 mod migrations;
+pub mod news;
 pub mod partition;
-pub mod prune;
+pub mod progress;
 mod purpose;
 pub mod queue;
-pub mod queue_depth;
+pub mod ready;
 mod refusal;
-mod room;
 mod row;
 mod session;
 mod stray;
-pub mod submission;
 pub mod task;
 mod tls;
 pub mod trust;
-#[cfg(feature = "faults")]
-mod unfenced;
 mod value;
 pub mod worker;
 
@@ -85,7 +79,7 @@ pub struct Shared {
     strays: Strays,
     asked: health::Asked,
     /// Whether submissions find the disk of the database full.
-    pub room: room::Room,
+    pub disk: disk::Disk,
     /// The database's clock, which decides what is due.
     pub clock: Clock,
 }
@@ -143,7 +137,7 @@ impl Store {
             probes: open(Purpose::Probes).await?,
             strays: strays.clone(),
             asked: health::Asked::default(),
-            room: room::Room::default(),
+            disk: disk::Disk::default(),
             clock: Clock::default(),
         };
         Ok(Self(Arc::new(shared)))

@@ -11,8 +11,9 @@ use tokio::time::timeout;
 use tokio_postgres::Client;
 
 use super::connect::Target;
+use super::job::Keep;
 use super::session::{Sql, in_time, silence, sql, unprepared};
-use super::{Error, Result, Store, prune::Keep};
+use super::{Error, Result, Store};
 
 /// Not enough for a transaction that takes long, but the next call goes on where this one gave up. Meanwhile nobody else has the
 /// direct connection, and lost answers want to be looked after.

@@ -1,4 +1,4 @@
-//! Queues as people see and steer them.
+//! Queues: known, counted, paused and resumed.
 
 use chrono::{DateTime, Utc};
 
@@ -26,7 +26,33 @@ pub struct QueueRow {
     pub oldest_waiting_at: Option<DateTime<Utc>>,
 }
 
+/// How many jobs wait in a queue, cheaply however many there are.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Depth {
+    pub queue: String,
+    /// Jobs that might run now; estimated where there are very many.
+    pub due: f64,
+    /// Jobs whose time is to come; likewise.
+    pub later: f64,
+    /// For how long the first of them has been due.
+    pub oldest_seconds: f64,
+}
+
+impl Depth {
+    /// Takes another queue into the account of this one.
+    pub fn add(&mut self, other: &Self) {
+        self.due += other.due;
+        self.later += other.later;
+        self.oldest_seconds = self.oldest_seconds.max(other.oldest_seconds);
+    }
+}
+
 impl Store {
+    /// Remembers queues that have had jobs.
+    pub async fn queue_register(&self, names: &[&str]) -> Result<()> {
+        self.claims.query(sql!("queue/register": TEXT_ARRAY), &[&names]).await.map(drop)
+    }
+
     /// The names of at most `limit` queues after this one, in order.
     pub async fn queue_names(&self, after: &str, limit: u32) -> Result<Vec<QueueName>> {
         let limit = i64::from(limit);
@@ -66,6 +92,20 @@ impl Store {
     pub async fn queue_paused_lately(&self) -> Result<Vec<QueueName>> {
         let rows = self.claims.query(sql!("queue/paused_lately"), &[]).await?;
         rows.iter().map(|row| Ok(QueueName::trusted(row.try_get(0)?))).collect()
+    }
+
+    /// Every queue with waiting jobs, and those that are known and empty (some of them, where there are hundreds).
+    pub async fn queue_depths(&self) -> Result<Vec<Depth>> {
+        let rows = self.upkeep.query(sql!("queue/depths"), &[]).await?;
+        let depth = |row: &Row| {
+            Ok(Depth {
+                queue: row.try_get(0)?,
+                due: row.try_get(1)?,
+                later: row.try_get(2)?,
+                oldest_seconds: row.try_get(3)?,
+            })
+        };
+        rows.iter().map(depth).collect()
     }
 }
 

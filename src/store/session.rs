@@ -35,7 +35,7 @@ macro_rules! sql {
     ($name:literal $(: $($type:ident),+)?) => {
         &$crate::store::session::Sql {
             name: $name,
-            text: include_str!(concat!("../../sql/", $name, ".sql")),
+            text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/", $name, ".sql")),
             types: &[$($(tokio_postgres::types::Type::$type),+)?],
         }
     };

@@ -1,22 +1,14 @@
-//! Workers: their heartbeats, what they hold, and taking back what a lost one held.
+//! Workers: their heartbeats, and what they hold.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
-use tokio::time::timeout;
-use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::row::Row;
-use super::session::{Parameters, silence, sql, unprepared};
+use super::session::{Parameters, sql};
 use super::{Purpose, Result, Store};
 use crate::job::{JobId, LeaseId, WorkerId};
-use crate::queue::{Lane, QueueName, TaskName};
-
-/// The most lanes that are read at a time, in some 20 ms: claims wait meanwhile.
-pub const LANES_PAGE: usize = 2000;
-/// How long a rescue may take: more than the statement that moves the jobs of a large instance.
-const RESCUE_WITHIN: Duration = Duration::from_secs(40);
 
 /// What a worker says of itself when it starts.
 #[derive(Clone, Debug)]
@@ -83,27 +75,6 @@ pub struct InstanceRow {
     /// `None`: all.
     pub queues: Option<Vec<String>>,
     pub tasks: Vec<String>,
-}
-
-/// The last word of a running handler.
-#[derive(Clone, Debug)]
-pub struct Progress {
-    pub lease: LeaseId,
-    pub id: JobId,
-    /// 0 to 1.
-    pub fraction: Option<f64>,
-    pub message: Option<String>,
-}
-
-/// What a rescue brought back.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Rescued {
-    /// Jobs that wait again.
-    pub returned: u64,
-    /// Jobs whose crash budget is used up, or that were cancelled or superseded.
-    pub ended: Vec<JobId>,
-    /// Those of them that failed, with their tasks and queues.
-    pub failed: Vec<(JobId, String, String)>,
 }
 
 impl Store {
@@ -182,21 +153,6 @@ impl Store {
         rows.iter().map(|row| Ok(WorkerId(row.try_get(0)?))).collect()
     }
 
-    /// Takes back what `worker` held, if it is lost still: its name, if that is known, and what came of its
-    /// jobs. `None`: it is not lost, or somebody else is about it.
-    pub async fn worker_rescue(
-        &self,
-        worker: WorkerId,
-        crash_budget: u32,
-    ) -> Result<Option<(Option<String>, Rescued)>> {
-        let mut session = self.upkeep.take().await?;
-        session.asked();
-        let rescued = timeout(RESCUE_WITHIN, rescue(&mut session.client, worker, crash_budget));
-        let rescued = rescued.await.unwrap_or_else(|_| Err(silence()));
-        session.gave(&rescued);
-        rescued
-    }
-
     /// Every worker that has not said goodbye, the oldest first.
     pub async fn worker_list(&self) -> Result<Vec<InstanceRow>> {
         self.people.query(sql!("worker/list"), &[]).await?.iter().map(instance_row).collect()
@@ -207,98 +163,6 @@ impl Store {
         let rows = self.people.query(sql!("worker/serving"), &[]).await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
-
-    /// Remembers queues that have had jobs.
-    pub async fn queue_register(&self, names: &[&str]) -> Result<()> {
-        self.claims.query(sql!("queue/register": TEXT_ARRAY), &[&names]).await.map(drop)
-    }
-
-    /// The next [`LANES_PAGE`] lanes with jobs behind this one, of one queue or of all, and when the first job of each is due.
-    pub async fn ready_lanes(
-        &self,
-        queue: Option<&QueueName>,
-        after: Option<&Lane>,
-    ) -> Result<Vec<(Lane, DateTime<Utc>)>> {
-        let queue = queue.map(QueueName::as_str);
-        let (name, task, priority) = after.map_or_else(
-            || (queue.unwrap_or_default(), "", -1),
-            |lane| (lane.queue.as_str(), lane.task.as_str(), lane.priority),
-        );
-        let limit = i64::try_from(LANES_PAGE).unwrap_or(i64::MAX);
-        let statement = sql!("ready/lanes": TEXT, TEXT, TEXT, INT2, INT8);
-        let parameters: Parameters<'_> = &[&queue, &name, &task, &priority, &limit];
-        let rows = self.claims.query(statement, parameters).await?;
-        rows.iter()
-            .map(|row| {
-                let lane = Lane {
-                    queue: QueueName::trusted(row.try_get(0)?),
-                    task: TaskName::trusted(row.try_get(1)?),
-                    priority: row.try_get(2)?,
-                };
-                Ok((lane, row.try_get(3)?))
-            })
-            .collect()
-    }
-
-    pub async fn progress_report(&self, reports: &[Progress]) -> Result<()> {
-        let leases: Vec<Uuid> = reports.iter().map(|report| report.lease.0).collect();
-        let ids: Vec<Uuid> = reports.iter().map(|report| report.id.0).collect();
-        let fractions: Vec<Option<f64>> = reports.iter().map(|report| report.fraction).collect();
-        let messages: Vec<Option<&str>> =
-            reports.iter().map(|report| report.message.as_deref()).collect();
-        let statement = sql!("progress/report": UUID_ARRAY, UUID_ARRAY, FLOAT8_ARRAY, TEXT_ARRAY);
-        self.outcomes.query(statement, &[&leases, &ids, &fractions, &messages]).await.map(drop)
-    }
-}
-
-/// See [`Store::worker_rescue`].
-async fn rescue(
-    client: &mut Client,
-    worker: WorkerId,
-    crash_budget: u32,
-) -> Result<Option<(Option<String>, Rescued)>> {
-    let within = RESCUE_WITHIN;
-    let transaction = client.transaction().await?;
-    let locked = unprepared(&transaction, within, sql!("worker/lock": UUID), &[&worker.0]).await?;
-    let name: Option<String> = match locked.first() {
-        Some(row) if row.try_get::<_, bool>(0)? => Some(row.try_get(1)?),
-        Some(_) => return Ok(None),
-        None if unprepared(&transaction, within, sql!("worker/known": UUID), &[&worker.0])
-            .await?
-            .is_empty() =>
-        {
-            None
-        }
-        None => return Ok(None),
-    };
-    let budget = i32::try_from(crash_budget).unwrap_or(i32::MAX);
-    let crash = i32::from(!locked.is_empty());
-    let statement = sql!("lease/rescue": UUID, INT4, INT4, TEXT);
-    let parameters: Parameters<'_> = &[&worker.0, &budget, &crash, &name];
-    let rows = unprepared(&transaction, within, statement, parameters).await?;
-    unprepared(&transaction, within, sql!("worker/remove": UUID), &[&worker.0]).await?;
-    let rescued = rows.first().map(rescued).transpose()?.unwrap_or_default();
-    transaction.commit().await?;
-    Ok(Some((name, rescued)))
-}
-
-impl Store {
-    /// Notifies everybody who listens.
-    pub async fn news_notify(&self, payload: &str) -> Result<()> {
-        self.submissions.query(sql!("news/notify": TEXT), &[&payload]).await.map(drop)
-    }
-}
-
-fn rescued(row: &Row) -> Result<Rescued> {
-    let ended: Vec<Uuid> = row.try_get(1)?;
-    let (failed, tasks): (Vec<Uuid>, Vec<String>) = (row.try_get(2)?, row.try_get(3)?);
-    let queues: Vec<String> = row.try_get(4)?;
-    let failed = failed.into_iter().zip(tasks).zip(queues);
-    Ok(Rescued {
-        failed: failed.map(|((id, task), queue)| (JobId(id), task, queue)).collect(),
-        returned: u64::try_from(row.try_get::<_, i64>(0)?).unwrap_or_default(),
-        ended: ended.into_iter().map(JobId).collect(),
-    })
 }
 
 fn instance_row(row: &Row) -> Result<InstanceRow> {

@@ -20,7 +20,7 @@ use super::{Answer, Request, SubmitError};
 use crate::job::JobId;
 use crate::job::submission::Submission;
 use crate::queue::QueueName;
-use crate::store::submission::Written;
+use crate::store::job::Written;
 use crate::supervise::{Inbox, Supervisor};
 
 /// How long a round waits for a key: longer than another instance takes to commit it.
@@ -154,7 +154,7 @@ impl Keyed {
         };
         match self.writer.store.job_submit_keyed(&jobs, true, ROUND_WAIT, deadline).await {
             Ok(all) => {
-                self.writer.store.room.found();
+                self.writer.store.disk.found_room();
                 let mut written = all.iter().map(Result::is_ok);
                 jobs.retain(|_| written.next().unwrap_or_default());
                 if !jobs.is_empty() {

@@ -12,6 +12,7 @@
 
 mod answers;
 mod gather;
+mod ids;
 mod keyed;
 mod turns;
 mod writer;
@@ -29,10 +30,10 @@ use crate::events::Wakes;
 use crate::job::JobId;
 use crate::job::submission::{FieldError, Submission};
 use crate::store::Store;
-use crate::store::ids::Ids;
-use crate::store::submission::Written;
+use crate::store::job::Written;
 use crate::supervise::{Inbox, Supervisor, is_spent};
 use gather::Plain;
+use ids::Ids;
 use keyed::Keyed;
 use turns::Turns;
 use writer::Writer;

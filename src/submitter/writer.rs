@@ -15,7 +15,7 @@ use crate::events::{Source, Wakes};
 use crate::job::JobId;
 use crate::job::state::Status;
 use crate::job::submission::Submission;
-use crate::store::submission::{DOUBLED, Outcome, Written, is_due_soon, lane_of, seconds_until};
+use crate::store::job::{DOUBLED, Outcome, Written, is_due_soon, lane_of, seconds_until};
 use crate::store::{Error, Result as StoreResult, Store};
 
 const PAUSE: Duration = Duration::from_millis(50);
@@ -135,13 +135,13 @@ impl Writer {
         loop {
             let error = match write(announce, sent).await {
                 Ok(written) => {
-                    self.store.room.found();
+                    self.store.disk.found_room();
                     return Ok(written);
                 }
                 Err(error) => error,
             };
             if error.is_disk_full() {
-                self.store.room.lacking();
+                self.store.disk.found_full();
             }
             sent |= error.may_be_done();
             if keyed && !sent && error.is_locked() {

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::job::bounds::{PROGRESS_BYTES_MOST, excerpt};
 use crate::job::{JobId, LeaseId};
-use crate::store::worker::Progress;
+use crate::store::progress::Progress;
 
 /// The circumstances of one attempt.
 #[derive(Clone, Debug)]

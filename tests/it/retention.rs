@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use reveille::config::Config;
 use reveille::job::JobId;
-use reveille::store::job::Retried;
-use reveille::store::prune::{Keep, from_the_front};
+use reveille::store::job::{Keep, Retried, from_the_front};
 use reveille::store::{Store, Target};
 use serde_json::json;
 use tokio_postgres::Client;

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 /// From the ground up. A module sees those of the rows before its own, never one beside itself.
 const ROWS: &[&[&str]] = &[
     // Level 0: pure rules. A job lies in a queue.
-    &["queue"],
+    &["queue", "spelling"],
     &["job"],
     &["config"],
     // Level 1.
     &["store", "events", "embedded", "shutdown", "supervise", "logging"],
     // Level 2.
-    &["submitter", "listener", "tasks", "metrics", "auth"],
+    &["submitter", "claiming", "settling", "listener", "explain", "tasks", "auth"],
     // Level 3.
     &["engine", "maintenance", "api", "client", "dashboard"],
     // Level 4: the composition root, and the library around it.

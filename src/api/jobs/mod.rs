@@ -35,8 +35,7 @@ use crate::job::JobId;
 use crate::job::json::Json;
 use crate::job::state::Status;
 use crate::refusals;
-use crate::store::job_list::JobFilter;
-use crate::store::submission::Outcome;
+use crate::store::job::{JobFilter, Outcome};
 
 refusals! {
     pub SubmitJob: BODY, &[409];

@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use crate::queue::QueueName;
 use crate::queue::meter::{OTHERS, QUEUES_MOST};
 use crate::store::Store;
-use crate::store::queue_depth::Depth;
+use crate::store::queue::Depth;
 
 /// For how long a reading serves everybody.
 const FRESH_FOR: Duration = Duration::from_secs(5);

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::super::problem::did_you_mean;
 use super::super::value::Wrong;
 use super::text::Words;
 use super::{
     Address, ChannelBinding, Host, HostAddress, Keepalive, ServerKind, Tls, TlsMode, unreadable,
 };
+use crate::spelling::closest;
 
 /// Words that are followed.
 const FOLLOWED: &[&str] = &[
@@ -135,7 +135,7 @@ fn check(word: &str, value: &str) -> Result<(), Wrong> {
         return Err(Wrong::new(what, format!("leave {word} out")));
     }
     let known = WITHOUT_EFFECT.iter().map(|known| known.0).chain(REFUSED.iter().copied());
-    let meant = did_you_mean(word, FOLLOWED.iter().copied().chain(known));
+    let meant = closest(word, FOLLOWED.iter().copied().chain(known));
     let meant = meant.map(|known| format!(" (did you mean {known}?)")).unwrap_or_default();
     Err(unreadable(&format!("has a word that libpq does not know{meant}")))
 }

@@ -11,8 +11,7 @@ use crate::engine::running::{Handle, Stop};
 use crate::job::bounds::{ERROR_BYTES_MOST, RESULT_BYTES_MOST, excerpt};
 use crate::job::json::Json;
 use crate::store::Failure;
-use crate::store::claim::Claimed;
-use crate::store::lease::Ending;
+use crate::store::lease::{Claimed, Ending};
 use crate::supervise::words_of;
 use crate::tasks::{Context, Registered, RunError, TaskError};
 

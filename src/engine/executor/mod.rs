@@ -15,17 +15,16 @@ use tokio_util::task::TaskTracker;
 use attempt::{retry, told_to_stop};
 
 use super::figures::JobFigures;
-use super::room::Room;
 use super::running::{Running, Stop};
 use super::slots::{Queued, Slots};
 use crate::events::Pauses;
 use crate::queue::TaskName;
 use crate::queue::meter::Meter;
+use crate::settling::Room;
 use crate::store::Failure;
-use crate::store::claim::{Claimed, Unreadable};
 use crate::store::key::superseded;
-use crate::store::lease::{Ending, Settlement};
-use crate::store::worker::Progress;
+use crate::store::lease::{Claimed, Ending, Settlement, Unreadable};
+use crate::store::progress::Progress;
 use crate::supervise::words_of;
 use crate::tasks::Registry;
 

@@ -66,6 +66,11 @@ fn string_end(bytes: &[u8], quote: usize) -> usize {
     bytes.len() + 1
 }
 
+/// A name as a token of a JSON pointer (RFC 6901).
+pub fn escape(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
 fn unescape(quoted: &[u8]) -> String {
     serde_json::from_slice(quoted).unwrap_or_else(|_| String::from_utf8_lossy(quoted).into_owned())
 }
@@ -75,7 +80,7 @@ fn render(path: &[Step]) -> String {
     for step in path {
         let token = match step {
             Step::Member(None) => break,
-            Step::Member(Some(name)) => name.replace('~', "~0").replace('/', "~1"),
+            Step::Member(Some(name)) => escape(name),
             Step::Item(index) => index.to_string(),
         };
         if pointer.len() + token.len() >= MAX_POINTER_BYTES {

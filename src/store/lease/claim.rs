@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::row::Row;
-use super::session::{Parameters, sql};
-use super::value::{Jsonb, Size};
-use super::{Error, Result, Store};
 use crate::job::json::Json;
 use crate::job::{JobId, LeaseId, WorkerId};
 use crate::queue::{Lane, QueueName, TaskName};
+use crate::store::row::Row;
+use crate::store::session::{Parameters, sql};
+use crate::store::value::{Jsonb, Size};
+use crate::store::{Error, Result, Store};
 
 /// The most jobs that one lease may hold: a lease row of more would leave its page and be rewritten as a TOAST value at each
 /// partial outcome.

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::agenda::Agenda;
 use crate::queue::Lane;
-use crate::store::claim::LaneClaim;
+use crate::store::lease::LaneClaim;
 
 /// Commits overtake each other; those that do by more than this are found with the front.
 const SLACK: TimeDelta = TimeDelta::milliseconds(250);
@@ -33,12 +33,12 @@ const KEPT: Duration = Duration::from_secs(10);
 type Place = (DateTime<Utc>, Uuid);
 
 /// How a claim went.
-pub(super) struct Reading {
-    pub(super) begun: Instant,
+pub struct Reading {
+    pub begun: Instant,
     /// The database's time then.
-    pub(super) clock: DateTime<Utc>,
+    pub clock: DateTime<Utc>,
     /// All of it, also of other lanes and of what was claimed.
-    pub(super) took: Duration,
+    pub took: Duration,
 }
 
 struct Front {
@@ -51,7 +51,7 @@ struct Front {
 
 /// The fronts of lanes that were claimed from a moment ago.
 #[derive(Default)]
-pub(super) struct Fronts {
+pub struct Fronts {
     fronts: HashMap<Lane, Front>,
     /// When those are to be read that only were passed by.
     to_read: Agenda<Instant>,
@@ -61,12 +61,12 @@ pub(super) struct Fronts {
 
 impl Fronts {
     /// Where a claim may begin; `None`: at the front.
-    pub(super) fn bound(&self, lane: &Lane, now: Instant) -> Option<Place> {
+    pub fn bound(&self, lane: &Lane, now: Instant) -> Option<Place> {
         self.fronts.get(lane).filter(|front| now < front.good_until)?.place
     }
 
     /// A claim came back with jobs of the lane up to `last`, after which there are none if it was read `to_the_end`.
-    pub(super) fn read(
+    pub fn read(
         &mut self,
         asked: &LaneClaim,
         last: Option<Place>,
@@ -105,12 +105,12 @@ impl Fronts {
     }
 
     /// When a front is to be read that only was passed by.
-    pub(super) fn next(&self) -> Option<Instant> {
+    pub fn next(&self) -> Option<Instant> {
         self.to_read.next()
     }
 
     /// Lanes whose fronts were passed by, and are to be read by now.
-    pub(super) fn take_due(&mut self, now: Instant) -> Vec<Lane> {
+    pub fn take_due(&mut self, now: Instant) -> Vec<Lane> {
         let due = self.to_read.take_due(now);
         for lane in &due {
             if let Some(front) = self.fronts.get_mut(lane) {

@@ -1,12 +1,12 @@
-//! What must not be, for builds with faults: see `engine/mutant.rs`.
+//! What must not be, for builds with faults: see `settling/mutant.rs`.
 
 use uuid::Uuid;
 
-use super::Store;
-use super::error::Result;
-use super::lease::{Ending, Settlement};
-use super::session::sql;
-use super::value::Jsonb;
+use super::{Ending, Settlement};
+use crate::store::Store;
+use crate::store::error::Result;
+use crate::store::session::sql;
+use crate::store::value::Jsonb;
 
 impl Store {
     /// Writes the results of completed jobs without looking at leases.

@@ -1,4 +1,5 @@
-//! A connection of its own that listens: a pool gives no access to notifications, and would hand the connection to others.
+//! Notices between instances. Listening has a connection of its own: a pool gives no access to notifications, and would hand the
+//! connection to others.
 
 use std::time::Duration;
 
@@ -6,8 +7,8 @@ use tokio::sync::mpsc;
 use tokio_postgres::{Client, Notification};
 
 use super::connect::Target;
-use super::error::Result;
-use super::session::in_time;
+use super::session::{in_time, sql};
+use super::{Result, Store};
 
 /// Where everything is announced: jobs, outcomes, cancellations.
 pub(crate) const CHANNEL: &str = "reveille";
@@ -43,5 +44,12 @@ impl Listening {
         ];
         let notifying = self.client.query_typed("select pg_notify($1, $2)", parameters);
         in_time(WITHIN, notifying).await.map(drop)
+    }
+}
+
+impl Store {
+    /// Notifies everybody who listens.
+    pub async fn news_notify(&self, payload: &str) -> Result<()> {
+        self.submissions.query(sql!("news/notify": TEXT), &[&payload]).await.map(drop)
     }
 }

@@ -4,14 +4,14 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::job::{JobRow, job_row};
-use super::row::Row;
-use super::session::sql;
-use super::value::Jsonb;
-use super::{Result, Store};
+use super::{JobRow, job_row};
 use crate::job::JobId;
 use crate::job::json::Json;
 use crate::job::state::Status;
+use crate::store::row::Row;
+use crate::store::session::sql;
+use crate::store::value::Jsonb;
+use crate::store::{Result, Store};
 
 /// Which jobs a list is to have; what is `None` or empty does not matter.
 #[derive(Clone, Debug, Default)]

@@ -21,8 +21,8 @@ use metrics::histogram;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use super::running::{Key, Running};
 use super::settler::{APART, Settlements, Settler, TOGETHER};
+use super::{Key, LetGo};
 use crate::events::Events;
 use crate::job::{JobId, LeaseId};
 use crate::store::Store;
@@ -30,7 +30,7 @@ use crate::store::lease::Settlement;
 use crate::supervise::Inbox;
 
 /// Outcomes that wait in the channel; a batch that gathers, two in flight and those kept come on top.
-pub(super) const WAITING_MOST: usize = 10_000;
+pub const WAITING_MOST: usize = 10_000;
 /// Outcomes of one statement.
 const BATCH_MOST: usize = 1000;
 /// Fewer do not fly beside others.
@@ -44,12 +44,12 @@ const KEPT_LEAST: Duration = Duration::from_millis(500);
 const KEPT_MOST: Duration = Duration::from_secs(5);
 
 /// What settles, with every outcome that is on its way: all of it outlives a panic of the loop.
-pub(super) struct Completer {
+pub struct Completer {
     settler: Settler,
-    running: Running,
+    let_go: LetGo,
     events: Events,
     settlements: mpsc::Receiver<Settlement>,
-    /// The way to [`super::word::tell_others`].
+    /// Jobs that have ended, of which the other instances are to be told.
     tell: mpsc::UnboundedSender<Vec<JobId>>,
     waiting: Waiting,
     kept: Kept,
@@ -60,9 +60,9 @@ pub(super) struct Completer {
 type Flying = FuturesUnordered<BoxFuture<'static, Landed>>;
 
 impl Completer {
-    pub(super) fn new(
+    pub fn new(
         store: Store,
-        running: Running,
+        let_go: LetGo,
         events: Events,
         settlements: mpsc::Receiver<Settlement>,
         tell: mpsc::UnboundedSender<Vec<JobId>>,
@@ -70,11 +70,11 @@ impl Completer {
         let settler = Settler { store, leftovers: events.leftovers.clone() };
         let (waiting, kept) = (Waiting::default(), Kept::new());
         let (flying, again) = (Flying::new(), Flying::new());
-        Self { settler, running, events, settlements, tell, waiting, kept, flying, again }
+        Self { settler, let_go, events, settlements, tell, waiting, kept, flying, again }
     }
 
     /// Settles until the last sender is gone.
-    pub(super) async fn run(completer: Inbox<Self>) {
+    pub async fn run(completer: Inbox<Self>) {
         let mut it = completer.lock().await;
         let mut open = true;
         loop {
@@ -111,7 +111,7 @@ impl Completer {
     }
 
     /// Whether every outcome is settled and no more will come.
-    pub(super) fn is_over(completer: &Inbox<Self>) -> bool {
+    pub fn is_over(completer: &Inbox<Self>) -> bool {
         completer.try_lock().is_ok_and(|it| {
             it.settlements.is_closed()
                 && it.settlements.is_empty()
@@ -133,10 +133,10 @@ impl Completer {
 
     /// Settles a batch. Where that panics, all of it is kept.
     fn fly(&self, batch: Vec<Settlement>, tries: u32) -> BoxFuture<'static, Landed> {
-        let (settler, running) = (self.settler.clone(), self.running.clone());
+        let (settler, let_go) = (self.settler.clone(), self.let_go.clone());
         let (events, tell) = (self.events.clone(), self.tell.clone());
         let settle = async move {
-            let settled = settle_all(&settler, &batch, tries, &running, &events, &tell);
+            let settled = settle_all(&settler, &batch, tries, &let_go, &events, &tell);
             match AssertUnwindSafe(settled).catch_unwind().await {
                 Ok(landed) => landed,
                 Err(panic) => {
@@ -251,7 +251,7 @@ async fn settle_all(
     settler: &Settler,
     batch: &[Settlement],
     tries: u32,
-    running: &Running,
+    let_go: &LetGo,
     events: &Events,
     tell: &mpsc::UnboundedSender<Vec<JobId>>,
 ) -> Landed {
@@ -270,7 +270,8 @@ async fn settle_all(
     let leases = leases_of(batch);
     let key = |settlement: &Settlement| (settlement.lease, settlement.id);
     let unsettled: HashSet<Key> = kept.iter().map(key).collect();
-    running.end_all(batch.iter().map(key).filter(|key| !unsettled.contains(key)));
+    let settled: Vec<Key> = batch.iter().map(key).filter(|key| !unsettled.contains(key)).collect();
+    let_go(&settled);
     Landed { leases, kept, panicked: None }
 }
 

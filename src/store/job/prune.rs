@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::session::{Parameters, sql};
-use super::{Result, Store};
 use crate::job::state::Status;
+use crate::store::session::{Parameters, sql};
+use crate::store::{Result, Store};
 
 /// How long jobs are kept after their end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,7 +1,15 @@
-//! Jobs as people see and steer them.
+//! Jobs: submitted, listed, shown and steered, forgotten.
+
+mod list;
+mod prune;
+mod submit;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
+
+pub use list::{JobFilter, JobPage};
+pub use prune::{Keep, Pruned, from_the_front};
+pub use submit::{DOUBLED, Kept, Outcome, Written, is_due_soon, lane_of, seconds_until};
 
 use super::row::Row;
 use super::session::sql;

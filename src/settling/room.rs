@@ -13,15 +13,15 @@ const SMALL_BYTES: usize = 4 << 10;
 
 /// Room for results and errors on their way to the database.
 #[derive(Clone)]
-pub(super) struct Room(Arc<Semaphore>);
+pub struct Room(Arc<Semaphore>);
 
 impl Room {
-    pub(super) fn new() -> Self {
+    pub fn new() -> Self {
         Self(Arc::new(Semaphore::new(ROOM_BYTES)))
     }
 
     /// Waits for the room that this ending takes, if it is not small. The outcome holds it until it is settled.
-    pub(super) async fn take(&self, ending: &Ending) -> Option<Arc<OwnedSemaphorePermit>> {
+    pub async fn take(&self, ending: &Ending) -> Option<Arc<OwnedSemaphorePermit>> {
         let bytes = ending.bytes().min(ROOM_BYTES);
         if bytes <= SMALL_BYTES {
             return None;

@@ -7,15 +7,15 @@ use chrono::{DateTime, Utc};
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
-use super::key::superseded;
-use super::row::Row;
-use super::session::{Parameters, sql};
-use super::value::{Failure, Jsonb, unless_all};
-use super::{Result, Store};
 use crate::job::json::Json;
 use crate::job::state::Status;
 use crate::job::{JobId, LeaseId};
 use crate::queue::meter::Meter;
+use crate::store::key::superseded;
+use crate::store::row::Row;
+use crate::store::session::{Parameters, sql};
+use crate::store::value::{Failure, Jsonb, unless_all};
+use crate::store::{Result, Store};
 
 /// How an attempt ended.
 #[derive(Clone, Debug)]

@@ -13,15 +13,15 @@ use tokio::time::Instant;
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
-use super::row::Row;
-use super::session::{Parameters, Sql, silence, sql};
-use super::value::{Jsonb, unless_all};
-use super::{Clock, Error, Result, Store};
 use crate::job::JobId;
 use crate::job::json::Json;
 use crate::job::state::Status;
 use crate::job::submission::{Start, Submission};
 use crate::queue::Lane;
+use crate::store::row::Row;
+use crate::store::session::{Parameters, Sql, silence, sql};
+use crate::store::value::{Jsonb, unless_all};
+use crate::store::{Clock, Error, Result, Store};
 
 /// How long before its time a job is still announced: a poll interval is at most a minute, and later ones are found by the
 /// poll after next.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 
-use super::fields::did_you_mean;
+use crate::spelling::did_you_mean;
 use crate::store::{Result, Store};
 
 /// How old a hint may be.

@@ -31,30 +31,30 @@ struct Queue {
 
 /// Lanes that have jobs.
 #[derive(Default)]
-pub(super) struct Lanes {
+pub struct Lanes {
     queues: BTreeMap<QueueName, Queue>,
     /// The next claim begins with the queue behind this one.
     last: Option<QueueName>,
 }
 
 impl Lanes {
-    pub(super) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.queues.is_empty()
     }
 
     /// Adds a lane. One that is known stays as it is.
-    pub(super) fn know(&mut self, lane: Lane, source: Source) {
+    pub fn know(&mut self, lane: Lane, source: Source) {
         let queue = self.queues.entry(lane.queue).or_default();
         queue.lanes.entry((lane.priority, lane.task)).or_insert(source);
     }
 
     /// How it was heard of a lane, if it is known.
-    pub(super) fn source(&mut self, lane: &Lane) -> Option<&mut Source> {
+    pub fn source(&mut self, lane: &Lane) -> Option<&mut Source> {
         let queue = self.queues.get_mut(&lane.queue)?;
         queue.lanes.get_mut(&(lane.priority, lane.task.clone()))
     }
 
-    pub(super) fn forget(&mut self, lane: &Lane) {
+    pub fn forget(&mut self, lane: &Lane) {
         let Some(queue) = self.queues.get_mut(&lane.queue) else { return };
         queue.lanes.remove(&(lane.priority, lane.task.clone()));
         if queue.lanes.is_empty() {
@@ -63,7 +63,7 @@ impl Lanes {
     }
 
     /// The lanes that the next claim names, for so many free slots, each with the most that it may give.
-    pub(super) fn plan(&mut self, free: usize) -> Vec<(Lane, usize)> {
+    pub fn plan(&mut self, free: usize) -> Vec<(Lane, usize)> {
         let count = self.queues.len();
         let sharing = count.min(QUEUES_SHARING.max(free / QUEUES_SHARING));
         // What gets nothing for want of slots is not served.

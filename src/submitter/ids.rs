@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::{ContextV7, Timestamp, Uuid};
 
-use super::Clock;
 use crate::job::JobId;
+use crate::store::Clock;
 
 /// The clock may come back by so much, and ids ascend all the same. By more, it was wrong before, and ids follow it.
 const COMES_BACK_MOST: TimeDelta = TimeDelta::seconds(1);

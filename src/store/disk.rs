@@ -9,18 +9,18 @@ const FULL_FOR: Duration = Duration::from_secs(5);
 
 /// When the disk was last found full, in milliseconds since [`START`] and 1; 0: it has taken something since.
 #[derive(Clone, Default)]
-pub struct Room(Arc<AtomicU64>);
+pub struct Disk(Arc<AtomicU64>);
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-impl Room {
+impl Disk {
     /// A submission was refused because the disk is full.
-    pub fn lacking(&self) {
+    pub fn found_full(&self) {
         self.0.store(now(), Ordering::Relaxed);
     }
 
     /// A submission was kept.
-    pub fn found(&self) {
+    pub fn found_room(&self) {
         // Read first: all submissions share it, and a write takes it from the others.
         if self.0.load(Ordering::Relaxed) != 0 {
             self.0.store(0, Ordering::Relaxed);
@@ -28,7 +28,7 @@ impl Room {
     }
 
     /// Whether the last 5 seconds saw that the disk is full, and nothing since that was kept.
-    pub fn is_lacking(&self) -> bool {
+    pub fn is_full(&self) -> bool {
         let found = self.0.load(Ordering::Relaxed);
         found != 0 && now().saturating_sub(found) < FULL_FOR.as_millis() as u64
     }

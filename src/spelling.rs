@@ -1,0 +1,31 @@
+//! What a misspelled name was most likely meant to be.
+
+/// How alike two names must be, by Jaro and Winkler.
+const ALIKE: f64 = 0.8;
+
+/// The known name that is closest to this one; `None` if nothing is close.
+pub fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let scored = known.into_iter().map(|known| (strsim::jaro_winkler(name, known), known));
+    let close = scored.filter(|(likeness, _)| *likeness > ALIKE);
+    close.max_by(|left, right| left.0.total_cmp(&right.0)).map(|(_, known)| known)
+}
+
+/// The closest name as the end of a message; empty if nothing is close.
+pub fn did_you_mean(name: &str, known: &[&str]) -> String {
+    closest(name, known.iter().copied())
+        .map_or_else(String::new, |known| format!(" Did you mean `{known}`?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_closest_name_is_meant_and_a_strange_one_means_none() {
+        let known = ["resize_image", "send_email", "send_mail"];
+        assert_eq!(closest("send_emial", known), Some("send_email"));
+        assert_eq!(closest("xyz", known), None);
+        assert_eq!(did_you_mean("resize_imag", &known), " Did you mean `resize_image`?");
+        assert_eq!(did_you_mean("xyz", &known), "");
+    }
+}
