@@ -3,7 +3,7 @@
 -- jobs to look at bigint, way text, bytes bigint. The newest first.
 -- What a filter has no index for is looked for one job after the other, and no further than the most to look at: the last row
 -- says so (`cut`), whether it is one that was looked for (`fits`) or not. The way says in which table: `each` in that of all
--- jobs; `waiting`, `completed`, `unwell` (failed or cancelled) and `processing` in the one that holds jobs of these statuses.
+-- jobs; `waiting`, `completed`, `failed_or_cancelled` and `processing` in the one that holds jobs of these statuses.
 -- Branches of other ways are never executed. Tags and keys are compared as their indexes are sorted: byte by byte. The rows end
 -- (`cut` too) once payloads, results and errors have so many bytes.
 with recursive page as materialized (
@@ -60,7 +60,7 @@ with recursive page as materialized (
         ), false) end as fits
       from (
         select o.id, o.state from reveille.outcome o
-        where $13::text = 'unwell' and o.state <> 'completed'
+        where $13::text = 'failed_or_cancelled' and o.state <> 'completed'
           and o.id < $6::uuid and o.id >= $7::uuid
         order by o.id desc limit $12::bigint
       ) o

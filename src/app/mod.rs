@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::client::Client;
 use crate::config::{Config, OnLostHeartbeat, host_name};
 use crate::engine::{Engine, EngineConfig, Identity};
-use crate::events::{Duties, Events, Leftovers};
+use crate::events::{Events, Leadership, Leftovers};
 use crate::explain::Hints;
 use crate::shutdown::Shutdown;
 use crate::store::job::Keep;
@@ -129,10 +129,15 @@ impl Drop for Ending {
 /// Makes a round of a loop.
 type Start = Box<dyn FnMut() -> BoxFuture<'static, ()> + Send>;
 
-/// What the leader does, as a loop.
-fn led<C: maintenance::Chore>(chore: C, (duties, shutdown): &(Duties, Shutdown)) -> Start {
-    let (chore, duties, shutdown) = (Arc::new(chore), duties.clone(), shutdown.clone());
-    Box::new(move || maintenance::lead(chore.clone(), duties.clone(), shutdown.clone()).boxed())
+/// A service of the leader, as a loop.
+fn led<C: maintenance::LeaderService>(
+    service: C,
+    (leadership, shutdown): &(Leadership, Shutdown),
+) -> Start {
+    let (service, leadership, shutdown) = (Arc::new(service), leadership.clone(), shutdown.clone());
+    Box::new(move || {
+        maintenance::lead(service.clone(), leadership.clone(), shutdown.clone()).boxed()
+    })
 }
 
 /// A service with a loop that cannot be kept alive claims nothing more.
@@ -208,29 +213,30 @@ impl Service {
         };
         services.spawn(keep("pauses", Box::new(look)));
         let leftovers = events.leftovers.clone();
-        let (budget, duties, left) =
-            (config.crash_budget, engine.duties.clone(), leftovers.clone());
+        let (budget, leadership, left) =
+            (config.crash_budget, engine.leadership.clone(), leftovers.clone());
         let (rescued, stop) = (store.clone(), shutdown.clone());
         let rescue = move || {
-            let (store, duties) = (rescued.clone(), duties.clone());
-            maintenance::rescue(store, duties, left.clone(), budget, stop.clone()).boxed()
+            let (store, leadership) = (rescued.clone(), leadership.clone());
+            maintenance::rescue(store, leadership, left.clone(), budget, stop.clone()).boxed()
         };
         services.spawn(keep("rescuer", Box::new(rescue)));
         let (tidied, stopping) = (store.clone(), shutdown.stopping.clone());
         let tidy =
             move || maintenance::tidy(tidied.clone(), leftovers.clone(), stopping.clone()).boxed();
         services.spawn(keep("tidier", Box::new(tidy)));
-        let keeps = Keep { completed: config.keep_completed, unwell: config.keep_failed };
+        let keeps =
+            Keep { completed: config.keep_completed, failed_or_cancelled: config.keep_failed };
         let direct = database.nearest().clone();
         let partitions = maintenance::Partitions { store: store.clone(), direct, keep: keeps };
         let pruner = maintenance::Pruner { store: store.clone(), keep: keeps };
-        let lead = (engine.duties.clone(), shutdown.clone());
+        let lead = (engine.leadership.clone(), shutdown.clone());
         services.spawn(keep("partitions", led(partitions, &lead)));
         services.spawn(keep("pruner", led(pruner, &lead)));
-        let sight = metrics::Sight::new(store.clone(), engine.load.clone());
-        let (seeing, stop) = (sight.clone(), shutdown.clone());
+        let reader = metrics::MetricsReader::new(store.clone(), engine.load.clone());
+        let (reading, stop) = (reader.clone(), shutdown.clone());
         services
-            .spawn(keep("metrics", Box::new(move || seeing.clone().keep(stop.clone()).boxed())));
+            .spawn(keep("metrics", Box::new(move || reading.clone().keep(stop.clone()).boxed())));
         services.spawn(give_up(supervisor.clone(), shutdown.clone()));
         let behind = api::Services::new(api::Parts {
             store: store.clone(),
@@ -240,7 +246,7 @@ impl Service {
             shutdown: shutdown.clone(),
             public_url: config.public_url.as_ref().map(|url| url.as_str().to_owned()),
             supervisor: supervisor.clone(),
-            metrics: sight.writer(),
+            metrics: reader.writer(),
         });
         let grace = config.shutdown_grace;
         let client = Client::new(submitter);

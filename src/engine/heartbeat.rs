@@ -22,12 +22,12 @@ use uuid::Uuid;
 use super::Identity;
 use super::running::{Running, Stop};
 use super::slots::Slots;
-use crate::events::{Duties, Events};
+use crate::events::{Events, Leadership};
 use crate::job::WorkerId;
 use crate::settling::Key;
 use crate::shutdown::Shutdown;
 use crate::store::lease::{Ending, Settlement};
-use crate::store::worker::{Pulse, RegisterOver, Registration};
+use crate::store::worker::{HeartbeatReply, RegisterOver, Registration};
 use crate::store::{Error, Result as StoreResult, Store};
 use crate::supervise::Inbox;
 
@@ -101,7 +101,7 @@ pub(super) struct Heartbeat {
     pub(super) running: Running,
     pub(super) slots: Arc<Slots>,
     pub(super) events: Events,
-    pub(super) duties: Duties,
+    pub(super) leadership: Leadership,
     pub(super) every: Duration,
     pub(super) settle: mpsc::Sender<Settlement>,
     pub(super) shutdown: Shutdown,
@@ -151,7 +151,7 @@ impl Heartbeat {
                 // After an outage of ours the others may only have had no chance to be heard.
                 let since = *self.connected_since.get_or_insert_with(Instant::now);
                 if lost && since.elapsed().as_secs_f64() >= self.registration.lost_after_seconds {
-                    self.duties.call_to_rescue();
+                    self.leadership.call_to_rescue();
                 }
                 self.every
             }
@@ -184,25 +184,25 @@ impl Heartbeat {
             let within = within.as_secs_f64();
             Error::Unknown(format!("no answer within {within} s"))
         })?;
-        let Pulse { lost, leads, vacant, .. } = beaten?;
+        let HeartbeatReply { lost, leads, vacant, .. } = beaten?;
         let leads = leads || vacant && self.lead().await;
-        if self.duties.set_leads(leads) {
+        if self.leadership.set_leads(leads) {
             tracing::info!(leads, "leadership of the maintenance services changed");
         }
         Ok(lost)
     }
 
     /// What the answer says; the default, if it has registered anew.
-    async fn beat(&mut self) -> StoreResult<Pulse> {
+    async fn beat(&mut self) -> StoreResult<HeartbeatReply> {
         if self.anew.is_none() {
             let (before, sent) = (self.running.keys(), Instant::now());
             let (running, draining) = (self.slots.usage().0, self.shutdown.draining.is_cancelled());
             let worker = self.identity.worker();
-            let pulse = self.store.worker_heartbeat(worker, running, draining).await?;
-            if pulse.known {
+            let reply = self.store.worker_heartbeat(worker, running, draining).await?;
+            if reply.known {
                 self.confirmed.set(sent);
-                self.hear(&before, &pulse);
-                return Ok(pulse);
+                self.hear(&before, &reply);
+                return Ok(reply);
             }
             tracing::warn!(
                 "this instance was taken for lost; what it was running is given up, and it registers anew"
@@ -219,15 +219,15 @@ impl Heartbeat {
             self.confirmed.set(sent);
             self.anew = None;
         }
-        Ok(Pulse::default())
+        Ok(HeartbeatReply::default())
     }
 
     /// Does what the answer to a heartbeat says.
-    fn hear(&mut self, before: &HashSet<Key>, pulse: &Pulse) {
-        if pulse.suspects {
+    fn hear(&mut self, before: &HashSet<Key>, reply: &HeartbeatReply) {
+        if reply.suspects {
             self.events.wakes.wake(|pending| pending.suspects = true);
         }
-        let held = self.compare(before, pulse);
+        let held = self.compare(before, reply);
         let unknown: HashSet<Key> = held.difference(&self.running.keys()).copied().collect();
         self.give_back(self.orphaned.intersection(&unknown));
         self.orphaned = unknown.difference(&self.orphaned).copied().collect();
@@ -265,8 +265,8 @@ impl Heartbeat {
     }
 
     /// Stops handlers whose lease is gone, and those whose cancellation was asked for. Answers what is held.
-    fn compare(&self, before: &HashSet<Key>, pulse: &Pulse) -> HashSet<Key> {
-        let held: HashSet<Key> = pulse
+    fn compare(&self, before: &HashSet<Key>, reply: &HeartbeatReply) -> HashSet<Key> {
+        let held: HashSet<Key> = reply
             .held
             .iter()
             .flat_map(|held| held.ids.iter().map(|id| (held.lease, *id)))
@@ -274,7 +274,7 @@ impl Heartbeat {
         for key in before.difference(&held) {
             self.running.stop(*key, Stop::Lost);
         }
-        for lease in &pulse.held {
+        for lease in &reply.held {
             for id in &lease.cancels {
                 self.running.stop((lease.lease, *id), Stop::Cancelled);
             }

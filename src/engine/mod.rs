@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::events::{Duties, Events};
+use crate::events::{Events, Leadership};
 use crate::job::WorkerId;
 use crate::settling::{Completer, Room, WAITING_MOST};
 use crate::shutdown::Shutdown;
@@ -89,7 +89,7 @@ impl Load {
 pub struct Engine {
     pub identity: Identity,
     /// What the leader does, and who is to be rescued: for the maintenance services.
-    pub duties: Duties,
+    pub leadership: Leadership,
     claims: TaskTracker,
     pub load: Load,
     jobs: TaskTracker,
@@ -136,7 +136,7 @@ impl Engine {
         let (claims, jobs, services) = (TaskTracker::new(), TaskTracker::new(), TaskTracker::new());
         let running = Running::default();
         let slots = Arc::new(Slots::new(config.slots));
-        let (duties, load) = (Duties::default(), Load(slots.clone()));
+        let (leadership, load) = (Leadership::default(), Load(slots.clone()));
         let (settle, settlements) = mpsc::channel(WAITING_MOST);
         let (reports, progress) = mpsc::channel(1024);
         let (tell, told) = mpsc::unbounded_channel();
@@ -200,7 +200,7 @@ impl Engine {
             registration,
             running: running.clone(),
             events: events.clone(),
-            duties: duties.clone(),
+            leadership: leadership.clone(),
             every: config.heartbeat,
             settle: settle.clone(),
             shutdown: shutdown.clone(),
@@ -264,7 +264,7 @@ impl Engine {
         ));
         let engine = Self {
             identity,
-            duties,
+            leadership,
             load,
             claims,
             jobs,

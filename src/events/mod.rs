@@ -176,14 +176,14 @@ impl Drop for Waiting {
     }
 }
 
-/// What the heartbeat finds out for the maintenance services.
+/// Whether this instance leads the maintenance services, as its heartbeat finds out, and whether somebody is to be rescued.
 #[derive(Clone, Debug, Default)]
-pub struct Duties {
+pub struct Leadership {
     leads: Arc<watch::Sender<bool>>,
     rescue: Arc<Notify>,
 }
 
-impl Duties {
+impl Leadership {
     /// Whether this instance leads the singleton services.
     pub fn leads(&self) -> bool {
         *self.leads.borrow()

@@ -12,7 +12,7 @@ mod tidier;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::events::Duties;
+use crate::events::Leadership;
 use crate::shutdown::Shutdown;
 use crate::store::Result;
 
@@ -21,8 +21,8 @@ pub use pruner::Pruner;
 pub use rescuer::rescue;
 pub use tidier::tidy;
 
-/// What the leader does every so often.
-pub trait Chore: Send + Sync + 'static {
+/// A service that only the leader runs, every so often.
+pub trait LeaderService: Send + Sync + 'static {
     /// What is wrong when it failed, for the log.
     const FAILED: &'static str;
 
@@ -32,13 +32,13 @@ pub trait Chore: Send + Sync + 'static {
     fn run_once(&self) -> impl Future<Output = Result<()>> + Send;
 }
 
-/// Does a chore whenever this instance leads. A failure is told once, until it works again.
-pub async fn lead<C: Chore>(chore: Arc<C>, duties: Duties, shutdown: Shutdown) {
+/// Runs the service whenever this instance leads. A failure is told once, until it works again.
+pub async fn lead<C: LeaderService>(service: Arc<C>, leadership: Leadership, shutdown: Shutdown) {
     let mut failing = false;
     let work = async {
         loop {
-            duties.led().await;
-            match chore.run_once().await {
+            leadership.led().await;
+            match service.run_once().await {
                 Ok(()) => failing = false,
                 Err(error) if !failing => {
                     tracing::warn!(%error, "{}; it is tried again and again", C::FAILED);
@@ -46,7 +46,7 @@ pub async fn lead<C: Chore>(chore: Arc<C>, duties: Duties, shutdown: Shutdown) {
                 }
                 Err(_) => {}
             }
-            tokio::time::sleep(chore.every()).await;
+            tokio::time::sleep(service.every()).await;
         }
     };
     tokio::select! {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use metrics::counter;
 
-use super::Chore;
+use super::LeaderService;
 use crate::store::job::Keep;
 use crate::store::{Result, Store, Target};
 
@@ -19,7 +19,7 @@ pub struct Partitions {
     pub keep: Keep,
 }
 
-impl Chore for Partitions {
+impl LeaderService for Partitions {
     const FAILED: &'static str = "partitions could not be made or removed";
 
     fn every(&self) -> Duration {

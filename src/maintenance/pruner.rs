@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use metrics::counter;
 
-use super::Chore;
+use super::LeaderService;
 use crate::store::job::{Keep, from_the_front};
 use crate::store::{Result, Store};
 
@@ -21,12 +21,12 @@ pub struct Pruner {
     pub keep: Keep,
 }
 
-impl Chore for Pruner {
+impl LeaderService for Pruner {
     const FAILED: &'static str = "ended jobs could not be forgotten";
 
     /// A tenth of the shortest time that anything is kept.
     fn every(&self) -> Duration {
-        (self.keep.completed.min(self.keep.unwell) / 10).clamp(REST_LEAST, REST_MOST)
+        (self.keep.completed.min(self.keep.failed_or_cancelled) / 10).clamp(REST_LEAST, REST_MOST)
     }
 
     async fn run_once(&self) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use metrics::counter;
 
-use crate::events::{Duties, Leftovers};
+use crate::events::{Leadership, Leftovers};
 use crate::job::WorkerId;
 use crate::shutdown::Shutdown;
 use crate::store::{Failure, Result, Store};
@@ -11,14 +11,14 @@ use crate::store::{Failure, Result, Store};
 /// is undone, and left to the others.
 pub async fn rescue(
     store: Store,
-    duties: Duties,
+    leadership: Leadership,
     leftovers: Leftovers,
     crash_budget: u32,
     shutdown: Shutdown,
 ) {
     let work = async {
         loop {
-            duties.rescue().await;
+            leadership.rescue().await;
             rescue_all(&store, &leftovers, crash_budget).await;
         }
     };

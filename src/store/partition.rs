@@ -39,9 +39,9 @@ impl Store {
 
     /// Weeks of which nothing waits, runs or is to be kept any longer.
     pub async fn partition_expired(&self, keep: Keep) -> Result<Vec<Week>> {
-        let (completed, unwell) = keep.seconds();
+        let (completed, failed_or_cancelled) = keep.seconds();
         let all: Option<i32> = None;
-        let rows = self.upkeep.query(EXPIRED, &[&completed, &unwell, &all]).await?;
+        let rows = self.upkeep.query(EXPIRED, &[&completed, &failed_or_cancelled, &all]).await?;
         rows.iter()
             .map(|row| Ok(Week { begins: row.try_get(0)?, number: row.try_get(1)? }))
             .collect()
@@ -80,12 +80,16 @@ async fn remove(client: &mut Client, keep: Keep, week: Week) -> Result<bool> {
 
 /// Locks the week, looks a last time whether it may go, and says so in its row.
 async fn mark(client: &mut Client, keep: Keep, week: Week) -> Result<bool> {
-    let (completed, unwell) = keep.seconds();
+    let (completed, failed_or_cancelled) = keep.seconds();
     let transaction = in_time(EDGE_WITHIN, client.transaction()).await?;
     unprepared(&transaction, WITHIN, sql!("partition/take": INT4), &[&week.number]).await?;
-    let expired =
-        unprepared(&transaction, WITHIN, EXPIRED, &[&completed, &unwell, &Some(week.number)])
-            .await?;
+    let expired = unprepared(
+        &transaction,
+        WITHIN,
+        EXPIRED,
+        &[&completed, &failed_or_cancelled, &Some(week.number)],
+    )
+    .await?;
     let goes = !expired.is_empty();
     unprepared(&transaction, WITHIN, sql!("partition/mark": INT4, BOOL), &[&week.number, &goes])
         .await?;

@@ -42,7 +42,7 @@ pub struct Held {
 
 /// The answer to a heartbeat.
 #[derive(Clone, Debug, Default)]
-pub struct Pulse {
+pub struct HeartbeatReply {
     /// `false`: the worker was taken for lost; everything it held is somebody else's.
     pub known: bool,
     /// Whether somebody is to be rescued.
@@ -112,7 +112,7 @@ impl Store {
         worker: WorkerId,
         running: usize,
         draining: bool,
-    ) -> Result<Pulse> {
+    ) -> Result<HeartbeatReply> {
         let running = i32::try_from(running).unwrap_or(i32::MAX);
         let deadline = tokio::time::Instant::now() + Purpose::Heartbeat.within();
         let mut session = self.heartbeat.take_by(deadline).await?;
@@ -120,20 +120,20 @@ impl Store {
         let statement = sql!("worker/heartbeat": UUID, INT4, BOOL);
         let parameters: Parameters<'_> = &[&worker.0, &running, &draining];
         let rows = self.heartbeat.ask(&mut session, deadline, statement, parameters).await?;
-        let mut pulse = Pulse::default();
+        let mut reply = HeartbeatReply::default();
         for row in &rows {
             self.clock.learn(asked, row.try_get(0)?);
-            (pulse.known, pulse.lost) = (row.try_get(1)?, row.try_get(2)?);
-            (pulse.suspects, pulse.leads) = (row.try_get(6)?, row.try_get(7)?);
-            pulse.vacant = row.try_get(8)?;
+            (reply.known, reply.lost) = (row.try_get(1)?, row.try_get(2)?);
+            (reply.suspects, reply.leads) = (row.try_get(6)?, row.try_get(7)?);
+            reply.vacant = row.try_get(8)?;
             if let Some(lease) = row.try_get::<_, Option<Uuid>>(3)? {
                 let ids = |column: usize| -> Result<Vec<JobId>> {
                     Ok(row.try_get::<_, Vec<Uuid>>(column)?.into_iter().map(JobId).collect())
                 };
-                pulse.held.push(Held { lease: LeaseId(lease), ids: ids(4)?, cancels: ids(5)? });
+                reply.held.push(Held { lease: LeaseId(lease), ids: ids(4)?, cancels: ids(5)? });
             }
         }
-        Ok(pulse)
+        Ok(reply)
     }
 
     /// Takes over the leadership of the maintenance services, if nobody has it. Answers whether the worker leads.

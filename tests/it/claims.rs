@@ -263,7 +263,7 @@ async fn outcomes_of_several_leases_in_any_order_are_those_of_their_jobs() {
         done(&second[2]),
         stale,
         settlement(&second[4], retry),
-        settlement(&last[0], Ending::Unbegun { run_at: last[0].run_at }),
+        settlement(&last[0], Ending::NotStarted { run_at: last[0].run_at }),
         fail(&first[3]),
         settlement(&second[0], Ending::Release),
         done(&first[0]),

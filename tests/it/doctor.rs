@@ -29,8 +29,8 @@ async fn findings(environment: &[(&str, &str)]) -> Vec<(String, String, String)>
     let found: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{said}"));
     let checks = found["checks"].as_array().unwrap().iter();
     let text = |check: &Value, field: &str| check[field].as_str().unwrap_or_default().to_owned();
-    let unwell = checks.filter(|check| check["status"] != "ok" && check["name"] != "fsync");
-    unwell
+    let troubles = checks.filter(|check| check["status"] != "ok" && check["name"] != "fsync");
+    troubles
         .map(|check| {
             let words = format!("{} → {}", text(check, "found"), text(check, "change"));
             (text(check, "name"), text(check, "status"), words)

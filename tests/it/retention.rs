@@ -14,8 +14,10 @@ use crate::harness::{self, Service, TestDatabase, eventually, within};
 
 const SOON: Duration = Duration::from_secs(20);
 const HOUR: Duration = Duration::from_secs(3600);
-const WEEKS: Keep =
-    Keep { completed: Duration::from_secs(7 * 86_400), unwell: Duration::from_secs(30 * 86_400) };
+const WEEKS: Keep = Keep {
+    completed: Duration::from_secs(7 * 86_400),
+    failed_or_cancelled: Duration::from_secs(30 * 86_400),
+};
 const NONE: [Uuid; 0] = [];
 const RETRY: &str = include_str!("../../sql/job/retry.sql");
 
@@ -175,7 +177,7 @@ async fn of_a_retry_and_the_pruner_one_wins() {
     let mut client = database.client().await;
     let look = database.client().await;
     let (store, _) = store(&database).await;
-    let keep = Keep { completed: HOUR, unwell: HOUR };
+    let keep = Keep { completed: HOUR, failed_or_cancelled: HOUR };
     let prune = || async { store.job_prune(keep, from_the_front(), 10).await.unwrap() };
 
     let id = ended(&look, "1 day", "1 day", "failed").await;

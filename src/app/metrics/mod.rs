@@ -40,28 +40,28 @@ fn recorder() -> Option<&'static PrometheusHandle> {
     RECORDER.get_or_init(install).as_ref()
 }
 
-/// What there is to be read.
+/// Reads what there is: slots, connections, waiting jobs.
 #[derive(Clone)]
-pub(super) struct Sight {
+pub(super) struct MetricsReader {
     store: Store,
     load: Load,
     queues: Arc<Queues>,
 }
 
-impl Sight {
+impl MetricsReader {
     pub(super) fn new(store: Store, load: Load) -> Self {
         Self { queues: Arc::new(Queues::new(store.clone())), store, load }
     }
 
     /// Writes all metrics in the format of Prometheus.
     pub(super) fn writer(&self) -> Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync> {
-        let sight = self.clone();
+        let reader = self.clone();
         Arc::new(move || {
-            let sight = sight.clone();
+            let reader = reader.clone();
             async move {
                 let Some(recorder) = recorder() else { return ELSEWHERE.into() };
-                sight.read();
-                sight.queues.read().await;
+                reader.read();
+                reader.queues.read().await;
                 recorder.render()
             }
             .boxed()

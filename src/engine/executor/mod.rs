@@ -100,7 +100,7 @@ impl Executor {
     pub(super) async fn decline(&self, jobs: Vec<(Claimed, Arc<Meter>)>) {
         for (job, meter) in jobs {
             self.figures.given_back.increment(1);
-            let ending = Ending::Unbegun { run_at: job.run_at };
+            let ending = Ending::NotStarted { run_at: job.run_at };
             self.end(&job, Some(ending), meter, None).await;
         }
     }
@@ -129,7 +129,7 @@ impl Executor {
                 Some(Stop::Lost | Stop::Cancelled) => told_to_stop(&handle, cancelled).flatten(),
                 Some(Stop::Silent | Stop::Leaving) | None => {
                     self.figures.given_back.increment(1);
-                    Some(Ending::Unbegun { run_at: job.run_at })
+                    Some(Ending::NotStarted { run_at: job.run_at })
                 }
             };
             self.end(&job, ending, meter, done).await;
@@ -147,8 +147,8 @@ impl Executor {
         }
         let Queued { job, handle, meter, waited, claimed_at, done, .. } = queued;
         if let Some(replacement) = job.superseded_by {
-            let unbegun = Ending::Unbegun { run_at: job.run_at };
-            let ending = Ending::Cancelled(superseded(replacement, &unbegun));
+            let not_started = Ending::NotStarted { run_at: job.run_at };
+            let ending = Ending::Cancelled(superseded(replacement, &not_started));
             return self.end(&job, Some(ending), meter, done).await;
         }
         self.figures.waited.record((waited + claimed_at.elapsed()).as_secs_f64());

@@ -64,7 +64,7 @@ enum Way {
     Each,
     Waiting,
     Completed,
-    Unwell,
+    FailedOrCancelled,
     Processing,
 }
 
@@ -75,7 +75,7 @@ impl Way {
             Self::Each => "each",
             Self::Waiting => "waiting",
             Self::Completed => "completed",
-            Self::Unwell => "unwell",
+            Self::FailedOrCancelled => "failed_or_cancelled",
             Self::Processing => "processing",
         }
     }
@@ -85,7 +85,7 @@ impl Way {
             Status::Scheduled | Status::Queued => Self::Waiting,
             Status::Processing => Self::Processing,
             Status::Completed => Self::Completed,
-            Status::Failed | Status::Cancelled => Self::Unwell,
+            Status::Failed | Status::Cancelled => Self::FailedOrCancelled,
         }
     }
 }
@@ -105,7 +105,7 @@ impl JobFilter {
         let narrowed = !self.queues.is_empty() || !self.tasks.is_empty();
         let twice = match self.way() {
             Way::Each => !self.statuses.is_empty(),
-            Way::Completed | Way::Unwell => narrowed,
+            Way::Completed | Way::FailedOrCancelled => narrowed,
             Way::Waiting | Way::Processing => false,
         };
         if !self.tags.is_empty() || self.unique_key.is_some() {

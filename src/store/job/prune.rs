@@ -13,12 +13,12 @@ use crate::store::{Result, Store};
 pub struct Keep {
     pub completed: Duration,
     /// Failed and cancelled ones.
-    pub unwell: Duration,
+    pub failed_or_cancelled: Duration,
 }
 
 impl Keep {
     pub(super) fn seconds(self) -> (f64, f64) {
-        (self.completed.as_secs_f64(), self.unwell.as_secs_f64())
+        (self.completed.as_secs_f64(), self.failed_or_cancelled.as_secs_f64())
     }
 }
 
@@ -43,11 +43,11 @@ pub fn from_the_front() -> [Pruned; 3] {
 impl Store {
     /// Forgets up to `most` jobs of each state that ended before their time, from where `from` ended.
     pub async fn job_prune(&self, keep: Keep, from: [Pruned; 3], most: u32) -> Result<[Pruned; 3]> {
-        let (completed, unwell) = keep.seconds();
+        let (completed, failed_or_cancelled) = keep.seconds();
         let states = from.map(|pruned| pruned.state.as_str());
         let keeps = from.map(|pruned| match pruned.state {
             Status::Completed => completed,
-            _ => unwell,
+            _ => failed_or_cancelled,
         });
         let since = from.map(|pruned| pruned.since);
         let statement = sql!("job/prune": TEXT_ARRAY, FLOAT8_ARRAY, TIMESTAMPTZ_ARRAY, INT8);

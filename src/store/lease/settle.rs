@@ -37,12 +37,13 @@ pub enum Ending {
     /// It was given back; the attempt is not spent.
     Release,
     /// It was claimed and did not begin; it waits again where it stood.
-    Unbegun {
+    NotStarted {
         run_at: DateTime<Utc>,
     },
 }
 
 impl Ending {
+    /// Its name in the statement and in metrics, whose labels stay as they were.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Completed(_) => "completed",
@@ -51,7 +52,7 @@ impl Ending {
             Self::Retry { .. } => "retry",
             Self::Snooze { .. } => "snooze",
             Self::Release => "release",
-            Self::Unbegun { .. } => "unbegun",
+            Self::NotStarted { .. } => "unbegun",
         }
     }
 
@@ -63,14 +64,16 @@ impl Ending {
     }
 
     fn run_at(&self) -> Option<DateTime<Utc>> {
-        if let Self::Unbegun { run_at } = self { Some(*run_at) } else { None }
+        if let Self::NotStarted { run_at } = self { Some(*run_at) } else { None }
     }
 
     /// Whether the job is to wait again.
     pub fn waits_again(&self) -> bool {
         match self {
             Self::Completed(_) | Self::Failed(_) | Self::Cancelled(_) => false,
-            Self::Retry { .. } | Self::Snooze { .. } | Self::Release | Self::Unbegun { .. } => true,
+            Self::Retry { .. } | Self::Snooze { .. } | Self::Release | Self::NotStarted { .. } => {
+                true
+            }
         }
     }
 

@@ -28,11 +28,15 @@ const FILTERS: &[(&str, [&str; 7], &str)] = &[
         ["'{completed}'", "null", "null", "null", "null", LAST, FIRST],
         "'completed'",
     ),
-    ("status=failed", ["'{failed}'", "null", "null", "null", "null", LAST, FIRST], "'unwell'"),
+    (
+        "status=failed",
+        ["'{failed}'", "null", "null", "null", "null", LAST, FIRST],
+        "'failed_or_cancelled'",
+    ),
     (
         "status=cancelled",
         ["'{cancelled}'", "null", "null", "null", "null", LAST, FIRST],
-        "'unwell'",
+        "'failed_or_cancelled'",
     ),
     ("queue", ["null", "'{q1}'", "null", "null", "null", LAST, FIRST], "'each'"),
     ("task", ["null", "null", "'{task_1}'", "null", "null", LAST, FIRST], "'each'"),
@@ -42,7 +46,11 @@ const FILTERS: &[(&str, [&str; 7], &str)] = &[
     ("created_before", ["null", "null", "null", "null", "null", MIDDLE, FIRST], "'each'"),
     ("failed,queued", ["'{failed,queued}'", "null", "null", "null", "null", LAST, FIRST], "'each'"),
     ("two tags", ["null", "null", "null", "'{rare,other}'", "null", LAST, FIRST], "'each'"),
-    ("two queues", ["'{failed}'", "'{q1,q2}'", "null", "null", "null", LAST, FIRST], "'unwell'"),
+    (
+        "two queues",
+        ["'{failed}'", "'{q1,q2}'", "null", "null", "null", LAST, FIRST],
+        "'failed_or_cancelled'",
+    ),
 ];
 const FIRST: &str = "'00000000-0000-0000-0000-000000000000'";
 const MIDDLE: &str = "reveille.uuid7_floor(now() - interval '50 minutes')";
