@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio_util::task::TaskTracker;
 
 use crate::job::submission::{BATCH_MOST, FieldError, NewJob, Submission};
-use crate::store::job::Written;
+use crate::job::written::Written;
 use crate::store::{Store, Target, migrate};
 use crate::submitter::{LIBRARY, SubmitError, Submitter};
 use crate::supervise::Supervisor;

@@ -105,10 +105,10 @@ pub use job::JobId;
 pub use job::backoff::Backoff;
 pub use job::json::Json;
 pub use job::submission::{FieldError, NewJob, OnConflict};
+pub use job::written::{Outcome, Written};
 /// What [`Handler::Payload`] and [`Handler::Output`] derive, beside what serde needs. The derived code names the crate
 /// `schemars`, version 1; `#[schemars(crate = "reveille::schemars")]` does without it among a program's own dependencies.
 pub use schemars::{self, JsonSchema};
-pub use store::job::{Outcome, Written};
 pub use submitter::SubmitError;
 pub use supervise::LoopFailed;
 pub use tasks::{Context, Handler, TaskError};

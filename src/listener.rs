@@ -7,14 +7,10 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
 use metrics::{counter, gauge};
 use uuid::Uuid;
 
-use crate::events::{Events, Source};
-use crate::job::{JobId, LeaseId};
-use crate::queue::{Lane, QueueName, TaskName};
+use crate::events::{Events, Notice};
 use crate::shutdown::Shutdown;
 use crate::store::news::Listening;
 use crate::store::{Error, Result, Store, Target};
@@ -23,8 +19,6 @@ use crate::store::{Error, Result, Store, Target};
 const CANARY: Duration = Duration::from_secs(10);
 const SILENCE_MOST: Duration = Duration::from_secs(5);
 const RECONNECT_MOST: Duration = Duration::from_secs(3);
-/// Ids in one piece of news: a payload has less than 8,000 bytes, and an id takes 23.
-pub const IDS_MOST: usize = 300;
 /// A look at the database is followed by a rest of so many times as long as it took, which is a fiftieth of the time, within
 /// these bounds: a drain elsewhere announces unnamed ends a hundred times a second, and a stranger anything.
 const LOOK_TIMES: u32 = 50;
@@ -76,9 +70,9 @@ async fn listen_on(target: &Target, events: &Events) {
 /// Hands on what is heard, until the connection is gone or silent.
 async fn listen(mut listening: Listening, events: &Events) -> &'static str {
     loop {
-        let canary = format!("canary {}", Uuid::new_v4());
+        let canary = Notice::Canary(Uuid::new_v4());
         let sent = Instant::now();
-        match tokio::time::timeout(SILENCE_MOST, listening.notify(&canary)).await {
+        match tokio::time::timeout(SILENCE_MOST, listening.notify(&canary.to_string())).await {
             Ok(Ok(())) => {}
             _ => return "it does not answer",
         }
@@ -89,14 +83,18 @@ async fn listen(mut listening: Listening, events: &Events) -> &'static str {
         loop {
             tokio::select! {
                 biased; // What came while this process did not run has come in time.
-                payload = listening.next() => match payload {
-                    Some(payload) if payload == canary => {
-                        heard = true;
-                        gauge!("reveille_listener_round_trip_seconds").set(sent.elapsed().as_secs_f64());
+                payload = listening.next() => {
+                    let Some(payload) = payload else { return "the connection was closed" };
+                    match Notice::parse(&payload) {
+                        Some(notice) if notice == canary => {
+                            heard = true;
+                            let round_trip = gauge!("reveille_listener_round_trip_seconds");
+                            round_trip.set(sent.elapsed().as_secs_f64());
+                        }
+                        Some(notice) => events.hear(notice),
+                        None => {}
                     }
-                    Some(payload) => hand_on(&payload, events),
-                    None => return "the connection was closed",
-                },
+                }
                 () = &mut silent, if !heard => return "it did not hear itself",
                 () = &mut round_ends => break,
             }
@@ -169,76 +167,5 @@ impl Looks {
         };
         let failed = |error: &Error| tracing::debug!(%error, "could not look at what was announced; it is tried again");
         looked.inspect_err(failed).ok()
-    }
-}
-
-/// Payloads: `lane QUEUE TASK PRIORITY`, `queue QUEUE`, `pause QUEUE`, `suspects`, `cancel LEASE JOB`, `ended IDS` or `ended *`.
-///
-/// Any role that may connect can notify, of anything and as often as it likes. So a notice only has something looked at, and
-/// what it asks for is bounded. A cancellation is believed: it names a lease, whose id is random and known to the service alone
-/// until the job is cancelled.
-fn hand_on(payload: &str, events: &Events) {
-    let mut words = payload.split(' ');
-    match words.next() {
-        Some("lane") => {
-            if let (Some(queue), Some(task), Some(priority)) = (
-                words.next().and_then(QueueName::new),
-                words.next().and_then(TaskName::new),
-                words.next().and_then(|word| word.parse().ok()),
-            ) {
-                events.wakes.lane(Lane { queue, task, priority }, Source::Notify);
-            }
-        }
-        Some("queue") => {
-            if let Some(queue) = words.next().and_then(QueueName::new) {
-                events.wakes.wake(|pending| pending.queue(queue));
-            }
-        }
-        Some("pause") => events.pauses.ask(),
-        Some("suspects") => events.wakes.wake(|pending| pending.suspects = true),
-        Some("cancel") => {
-            let mut id = || words.next().and_then(|word| word.parse().ok());
-            if let (Some(lease), Some(job)) = (id(), id()) {
-                // An error says that no handler runs here.
-                let _ = events.cancels.send((LeaseId(lease), JobId(job)));
-            }
-        }
-        Some("ended") => match words.next() {
-            Some("*") => events.ends.some_ended(),
-            Some(text) => {
-                events.ends.ended(text.split(',').filter_map(|word| Some(JobId(short_id(word)?))))
-            }
-            None => {}
-        },
-        _ => {}
-    }
-}
-
-fn short_id(text: &str) -> Option<Uuid> {
-    Uuid::from_slice(&STANDARD_NO_PAD.decode(text).ok()?).ok()
-}
-
-/// The news that these jobs have ended.
-pub fn news(ids: &[JobId]) -> String {
-    if ids.len() > IDS_MOST {
-        return "ended *".into();
-    }
-    let words: Vec<String> = ids.iter().map(|id| STANDARD_NO_PAD.encode(id.0.as_bytes())).collect();
-    format!("ended {}", words.join(","))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn news_fits_a_notification_and_is_understood() {
-        let ids: Vec<JobId> = (0..IDS_MOST).map(|_| JobId(Uuid::now_v7())).collect();
-        let text = news(&ids);
-        assert!(text.len() < 8000, "{}", text.len());
-        let words = text.strip_prefix("ended ").expect("a prefix");
-        let read: Vec<JobId> =
-            words.split(',').filter_map(|word| Some(JobId(short_id(word)?))).collect();
-        assert_eq!(read, ids);
     }
 }

@@ -1,7 +1,5 @@
 //! Names of queues and tasks, and lanes: the waiting jobs of one queue, task and priority.
 
-pub mod meter;
-
 use std::fmt;
 use std::sync::Arc;
 

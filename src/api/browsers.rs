@@ -13,8 +13,8 @@ use futures_util::future::{Either, ready};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use poem::{Endpoint, Middleware, Request};
 
+use super::guard::is_probe;
 use super::problem::Problem;
-use crate::auth::is_probe;
 use crate::config::{Config, host_and_port, usual_port};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");

@@ -15,9 +15,9 @@ use poem::{Endpoint, IntoResponse, Middleware, PathPattern, Request, Response};
 use poem_openapi::error as openapi;
 
 use super::edge::Crowded;
+use super::guard::is_open;
 use super::problem::Problem;
 use super::request::{self, RequestInfo};
-use crate::auth::{Unauthorized, is_open};
 use crate::supervise::words_of;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -259,9 +259,6 @@ fn not_utf8(name: &str) -> Problem {
 }
 
 fn problem(error: &poem::Error, route: Option<&Route>) -> Problem {
-    if let Some(unauthorized) = error.downcast_ref::<Unauthorized>() {
-        return Problem::unauthorized(unauthorized.to_string(), unauthorized.challenge());
-    }
     if let Some(openapi::ParseParamError { name, reason }) = error.downcast_ref() {
         let detail = parameter("query or header parameter", name, reason);
         return Problem::parameter(name, "invalid_parameter", detail);

@@ -14,6 +14,7 @@ mod failure;
 #[cfg(feature = "faults")]
 mod faults;
 pub mod fields;
+mod guard;
 mod health;
 mod instances;
 mod jobs;
@@ -40,7 +41,8 @@ use poem::{EndpointExt, IntoEndpoint, Response, Route, get};
 use poem_openapi::{OpenApiService, Tags};
 
 use self::browsers::Browsers;
-use crate::auth::{Guard, Tokens};
+use self::guard::Guard;
+use crate::auth::Tokens;
 use crate::events::Events;
 use crate::explain::Hints;
 use crate::job::JobId;

@@ -1,4 +1,4 @@
-//! The bearer token as the specification sees it. Whether a request has one is decided by [`crate::auth::Guard`], before
+//! The bearer token as the specification sees it. Whether a request has one is decided by the guard, before
 //! any operation is reached; an operation takes [`Bearer`] so that its documentation says so and Swagger UI sends one.
 
 use poem::{Request, RequestBody, Result};

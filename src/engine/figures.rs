@@ -31,7 +31,7 @@ impl ClaimFigures {
     }
 }
 
-/// Those of all jobs together; what is told by queue and task has a [`Meter`](crate::queue::meter::Meter).
+/// Those of all jobs together; what is told by queue and task has a [`Meter`](crate::settling::meter::Meter).
 pub(super) struct JobFigures {
     pub(super) waited: Histogram,
     pub(super) given_back: Counter,

@@ -24,9 +24,10 @@ use super::running::{Running, Stop};
 use super::slots::Slots;
 use crate::events::{Events, Leadership};
 use crate::job::WorkerId;
-use crate::settling::Key;
+use crate::job::ending::Ending;
+use crate::settling::{Delivery, Key};
 use crate::shutdown::Shutdown;
-use crate::store::lease::{Ending, Settlement};
+use crate::store::lease::Settlement;
 use crate::store::worker::{HeartbeatReply, RegisterOver, Registration};
 use crate::store::{Error, Result as StoreResult, Store};
 use crate::supervise::Inbox;
@@ -103,7 +104,7 @@ pub(super) struct Heartbeat {
     pub(super) events: Events,
     pub(super) leadership: Leadership,
     pub(super) every: Duration,
-    pub(super) settle: mpsc::Sender<Settlement>,
+    pub(super) settle: mpsc::Sender<Delivery>,
     pub(super) shutdown: Shutdown,
     pub(super) ticks: Ticks,
     pub(super) confirmed: Confirmed,
@@ -252,15 +253,9 @@ impl Heartbeat {
         for &(lease, id) in orphaned {
             tracing::warn!(job.id = %id, "a job is held here and unknown here: the answer to its claim was lost; it is given back");
             // A full buffer has room at another beat.
-            let _ = self.settle.try_send(Settlement {
-                lease,
-                id,
-                place: 0,
-                ending: Ending::Release,
-                keyed: true,
-                meter: None,
-                room: None,
-            });
+            let settlement =
+                Settlement { lease, id, place: 0, ending: Ending::Release, keyed: true };
+            let _ = self.settle.try_send(Delivery { settlement, meter: None, room: None });
         }
     }
 

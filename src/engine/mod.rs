@@ -6,7 +6,6 @@ mod figures;
 mod heartbeat;
 mod running;
 mod slots;
-mod word;
 
 use std::collections::HashSet;
 use std::sync::{Arc, RwLock};
@@ -23,7 +22,7 @@ use uuid::Uuid;
 
 use crate::events::{Events, Leadership};
 use crate::job::WorkerId;
-use crate::settling::{Completer, Room, WAITING_MOST};
+use crate::settling::{self, Completer, Room, WAITING_MOST};
 use crate::shutdown::Shutdown;
 use crate::store::task::TaskRow;
 use crate::store::worker::{RegisterOver, Registration};
@@ -167,14 +166,14 @@ impl Engine {
         services.spawn(supervisor.clone().keep(
             "teller",
             move || is_spent(&hearing),
-            move || word::tell_others(telling.clone(), told.clone()),
+            move || settling::tell_others(telling.clone(), told.clone()),
         ));
         let (progress, reporting) = (Inbox::new(Mutex::new(progress)), store.clone());
         let reported = progress.clone();
         services.spawn(supervisor.clone().keep(
             "reporter",
             move || is_spent(&reported),
-            move || word::report(reporting.clone(), progress.clone()),
+            move || settling::report(reporting.clone(), progress.clone()),
         ));
 
         let ticks = heartbeat::Ticks::new();

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use super::executor::Done;
 use super::running::Handle;
-use crate::queue::meter::Meter;
+use crate::settling::meter::Meter;
 use crate::store::lease::{CLAIM_MOST, ClaimRoom, Claimed};
 
 /// The work that may be held ahead.

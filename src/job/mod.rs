@@ -2,10 +2,13 @@
 
 pub mod backoff;
 pub mod bounds;
+pub mod ending;
+pub mod failure;
 pub mod json;
 pub mod moment;
 pub mod state;
 pub mod submission;
+pub mod written;
 
 use std::fmt;
 

@@ -4,8 +4,10 @@ use metrics::counter;
 
 use crate::events::{Leadership, Leftovers};
 use crate::job::WorkerId;
+use crate::job::failure::Failure;
+use crate::settling::log_failed;
 use crate::shutdown::Shutdown;
-use crate::store::{Failure, Result, Store};
+use crate::store::{Result, Store};
 
 /// Rescues whenever the heartbeat says that there is somebody to be rescued. A rescue that is under way when the service ends
 /// is undone, and left to the others.
@@ -52,9 +54,10 @@ async fn rescue_one(
         return Ok(());
     };
     counter!("reveille_rescues_total").increment(1);
+    let words = "its worker was lost too often, at last while it ran alone";
+    let failure = Failure::new("worker_lost", words);
     for (id, task, queue) in &rescued.failed {
-        Failure::new("worker_lost", "its worker was lost too often, at last while it ran alone")
-            .tell(*id, Some(task), Some(queue));
+        log_failed(*id, &failure, Some(task), Some(queue));
     }
     let ended = rescued.ended.len() as u64;
     leftovers.add(rescued.ended, Vec::new());

@@ -22,11 +22,10 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::settler::{APART, Settlements, Settler, TOGETHER};
-use super::{Key, LetGo};
+use super::{Delivery, Key, LetGo};
 use crate::events::Events;
 use crate::job::{JobId, LeaseId};
 use crate::store::Store;
-use crate::store::lease::Settlement;
 use crate::supervise::Inbox;
 
 /// Outcomes that wait in the channel; a batch that gathers, two in flight and those kept come on top.
@@ -48,8 +47,8 @@ pub struct Completer {
     settler: Settler,
     let_go: LetGo,
     events: Events,
-    settlements: mpsc::Receiver<Settlement>,
-    /// Jobs that have ended, of which the other instances are to be told.
+    settlements: mpsc::Receiver<Delivery>,
+    /// The way to [`super::tell_others`].
     tell: mpsc::UnboundedSender<Vec<JobId>>,
     waiting: Waiting,
     kept: Kept,
@@ -64,7 +63,7 @@ impl Completer {
         store: Store,
         let_go: LetGo,
         events: Events,
-        settlements: mpsc::Receiver<Settlement>,
+        settlements: mpsc::Receiver<Delivery>,
         tell: mpsc::UnboundedSender<Vec<JobId>>,
     ) -> Self {
         let settler = Settler { store, leftovers: events.leftovers.clone() };
@@ -132,7 +131,7 @@ impl Completer {
     }
 
     /// Settles a batch. Where that panics, all of it is kept.
-    fn fly(&self, batch: Vec<Settlement>, tries: u32) -> BoxFuture<'static, Landed> {
+    fn fly(&self, batch: Vec<Delivery>, tries: u32) -> BoxFuture<'static, Landed> {
         let (settler, let_go) = (self.settler.clone(), self.let_go.clone());
         let (events, tell) = (self.events.clone(), self.tell.clone());
         let settle = async move {
@@ -151,7 +150,7 @@ impl Completer {
 /// Outcomes that wait for a statement, and the leases of those that are in one.
 #[derive(Default)]
 struct Waiting {
-    outcomes: Vec<Settlement>,
+    outcomes: Vec<Delivery>,
     busy: HashSet<LeaseId>,
 }
 
@@ -161,18 +160,18 @@ impl Waiting {
     }
 
     /// Takes what has come, or waits for it; `false` if no more will come.
-    async fn receive(&mut self, settlements: &mut mpsc::Receiver<Settlement>) -> bool {
+    async fn receive(&mut self, settlements: &mut mpsc::Receiver<Delivery>) -> bool {
         let room = BATCH_MOST.saturating_sub(self.outcomes.len());
         settlements.recv_many(&mut self.outcomes, room).await > 0
     }
 
     /// What the next statement settles, if one may fly while so many do: all that waits if none does; if one does, what is not of
     /// its leases, whose rows it has locked until its flush, provided that is worth a flush of its own.
-    fn next(&mut self, flying: usize) -> Option<Vec<Settlement>> {
+    fn next(&mut self, flying: usize) -> Option<Vec<Delivery>> {
         let mut batch = match flying {
             0 => mem::take(&mut self.outcomes),
             1 if !self.has_room() => {
-                let free = |outcome: &Settlement| !self.busy.contains(&outcome.lease);
+                let free = |outcome: &Delivery| !self.busy.contains(&outcome.settlement.lease);
                 if self.outcomes.iter().filter(|outcome| free(outcome)).count() < BESIDE_LEAST {
                     return None;
                 }
@@ -182,7 +181,7 @@ impl Waiting {
         };
         // Of two outcomes of one job the first counts; a statement that had both would end it and put it back.
         let mut seen = HashSet::with_capacity(batch.len());
-        batch.retain(|outcome| seen.insert((outcome.lease, outcome.id)));
+        batch.retain(|outcome| seen.insert(outcome.key()));
         self.busy.extend(leases_of(&batch));
         (!batch.is_empty()).then_some(batch)
     }
@@ -196,7 +195,7 @@ impl Waiting {
 
 /// Outcomes that the database refused, until they are tried again: apart from the others, which they do not hold up.
 struct Kept {
-    outcomes: Vec<Settlement>,
+    outcomes: Vec<Delivery>,
     /// How many fly again.
     trying: usize,
     at: Instant,
@@ -217,12 +216,12 @@ impl Kept {
     }
 
     /// Takes all of them for another try.
-    fn take(&mut self) -> Vec<Settlement> {
+    fn take(&mut self) -> Vec<Delivery> {
         self.trying = self.outcomes.len();
         mem::take(&mut self.outcomes)
     }
 
-    fn add(&mut self, outcomes: Vec<Settlement>) {
+    fn add(&mut self, outcomes: Vec<Delivery>) {
         if self.is_empty() {
             self.at = Instant::now() + self.pause;
         }
@@ -230,7 +229,7 @@ impl Kept {
     }
 
     /// Takes back what was refused again; the next try comes later then.
-    fn tried(&mut self, refused: Vec<Settlement>) {
+    fn tried(&mut self, refused: Vec<Delivery>) {
         self.trying = 0;
         self.pause = if refused.is_empty() { KEPT_LEAST } else { (self.pause * 2).min(KEPT_MOST) };
         self.at = Instant::now() + self.pause;
@@ -241,7 +240,7 @@ impl Kept {
 /// What is left of a batch once it has been settled.
 struct Landed {
     leases: Vec<LeaseId>,
-    kept: Vec<Settlement>,
+    kept: Vec<Delivery>,
     /// A panic that the supervisor is to hear of.
     panicked: Option<Box<dyn Any + Send>>,
 }
@@ -249,7 +248,7 @@ struct Landed {
 /// Settles what fits into a statement or more, and tells of it.
 async fn settle_all(
     settler: &Settler,
-    batch: &[Settlement],
+    batch: &[Delivery],
     tries: u32,
     let_go: &LetGo,
     events: &Events,
@@ -268,25 +267,24 @@ async fn settle_all(
         rest = more;
     }
     let leases = leases_of(batch);
-    let key = |settlement: &Settlement| (settlement.lease, settlement.id);
-    let unsettled: HashSet<Key> = kept.iter().map(key).collect();
-    let settled: Vec<Key> = batch.iter().map(key).filter(|key| !unsettled.contains(key)).collect();
-    let_go(&settled);
+    let unsettled: HashSet<Key> = kept.iter().map(Delivery::key).collect();
+    let settled = batch.iter().map(Delivery::key).filter(|key| !unsettled.contains(key));
+    let_go(&settled.collect::<Vec<_>>());
     Landed { leases, kept, panicked: None }
 }
 
 /// The leases of a batch, once for each run of outcomes of one lease.
-fn leases_of(batch: &[Settlement]) -> Vec<LeaseId> {
-    let mut leases: Vec<LeaseId> = batch.iter().map(|outcome| outcome.lease).collect();
+fn leases_of(batch: &[Delivery]) -> Vec<LeaseId> {
+    let mut leases: Vec<LeaseId> = batch.iter().map(|outcome| outcome.settlement.lease).collect();
     leases.dedup();
     leases
 }
 
 /// How many of the first outcomes go into one statement: one at least.
-fn fitting(batch: &[Settlement]) -> usize {
+fn fitting(batch: &[Delivery]) -> usize {
     let mut bytes = 0;
-    let fits = |settlement: &&Settlement| {
-        bytes += settlement.ending.bytes();
+    let fits = |outcome: &&Delivery| {
+        bytes += outcome.settlement.ending.bytes();
         bytes <= BYTES_MOST
     };
     batch.iter().take_while(fits).count().max(1)
@@ -297,25 +295,26 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::job::ending::Ending;
     use crate::job::json::Json;
-    use crate::store::lease::Ending;
+    use crate::store::lease::Settlement;
 
     /// One outcome of each of these leases.
-    fn of(leases: impl IntoIterator<Item = u128>) -> Vec<Settlement> {
-        let outcome = |lease| Settlement {
+    fn of(leases: impl IntoIterator<Item = u128>) -> Vec<Delivery> {
+        let settlement = |lease| Settlement {
             lease: LeaseId(Uuid::from_u128(lease)),
             id: JobId(Uuid::now_v7()),
             place: 1,
             ending: Ending::Completed(Json::null()),
             keyed: false,
-            meter: None,
-            room: None,
         };
+        let outcome = |lease| Delivery { settlement: settlement(lease), meter: None, room: None };
         leases.into_iter().map(outcome).collect()
     }
 
-    fn leases(batch: Option<Vec<Settlement>>) -> Option<Vec<u128>> {
-        batch.map(|batch| batch.iter().map(|outcome| outcome.lease.0.as_u128()).collect())
+    fn leases(batch: Option<Vec<Delivery>>) -> Option<Vec<u128>> {
+        batch
+            .map(|batch| batch.iter().map(|outcome| outcome.settlement.lease.0.as_u128()).collect())
     }
 
     #[test]
@@ -341,10 +340,13 @@ mod tests {
     #[test]
     fn of_two_outcomes_of_one_job_in_a_batch_the_first_counts() {
         let mut outcomes = of([1, 1]);
-        outcomes.insert(1, Settlement { ending: Ending::Release, ..outcomes[0].clone() });
+        let mut released = outcomes[0].clone();
+        released.settlement.ending = Ending::Release;
+        outcomes.insert(1, released);
         let batch = Waiting { outcomes, ..Waiting::default() }.next(0).expect("a batch");
         assert_eq!(batch.len(), 2);
-        assert!(batch.iter().all(|outcome| matches!(outcome.ending, Ending::Completed(_))));
+        let completed = |it: &Delivery| matches!(it.settlement.ending, Ending::Completed(_));
+        assert!(batch.iter().all(completed));
     }
 
     #[test]
@@ -367,7 +369,9 @@ mod tests {
     fn a_statement_is_bounded_by_bytes_and_takes_one_at_least() {
         let outcome = |bytes: usize| {
             let result = Json::from_serialize(&"x".repeat(bytes)).expect("is JSON");
-            Settlement { ending: Ending::Completed(result), ..of([1]).remove(0) }
+            let mut outcome = of([1]).remove(0);
+            outcome.settlement.ending = Ending::Completed(result);
+            outcome
         };
         let half = BYTES_MOST / 2 - 2;
         assert_eq!(fitting(&[outcome(half), outcome(half), outcome(1)]), 2);

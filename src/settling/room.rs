@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::store::lease::Ending;
+use crate::job::ending::Ending;
 
 /// Bytes of results and errors that are on their way, without small ones.
 const ROOM_BYTES: usize = 64 << 20;

@@ -9,14 +9,17 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use super::delivery::{Delivery, log_failed};
+use super::meter::ended_unknown;
 #[cfg(feature = "faults")]
 use super::mutant;
 use crate::events::Leftovers;
 use crate::job::JobId;
+use crate::job::ending::Ending;
+use crate::job::failure::Failure;
 use crate::job::state::Status;
-use crate::queue::meter::ended_unknown;
-use crate::store::lease::{Ending, Settled, Settlement};
-use crate::store::{Error, Failure, Store};
+use crate::store::lease::{Settled, Settlement};
+use crate::store::{Error, Store};
 
 /// How often a batch is refused before it is settled in halves.
 pub(super) const TOGETHER: u32 = 3;
@@ -32,7 +35,7 @@ pub(super) struct Settlements {
     /// The jobs that have ended now.
     pub(super) ended: Vec<JobId>,
     /// Outcomes that the database refuses for now.
-    pub(super) kept: Vec<Settlement>,
+    pub(super) kept: Vec<Delivery>,
 }
 
 /// What a refusal says.
@@ -70,12 +73,12 @@ pub(super) struct Settler {
 
 impl Settler {
     /// Settles a batch, however long the database is away. It is refused so many `tries` before it is settled in halves.
-    pub(super) async fn settle(&self, batch: &[Settlement], tries: u32) -> Settlements {
+    pub(super) async fn settle(&self, batch: &[Delivery], tries: u32) -> Settlements {
         self.settle_part(batch, tries, batch.len()).await
     }
 
     /// Settles the whole of a batch of so many outcomes, or a part. What refuses parts has been said of the whole.
-    async fn settle_part(&self, batch: &[Settlement], tries: u32, whole: usize) -> Settlements {
+    async fn settle_part(&self, batch: &[Delivery], tries: u32, whole: usize) -> Settlements {
         let (mut pause, mut announce, mut tries) = (PAUSE_LEAST, true, tries);
         loop {
             let error = match self.store.lease_settle(batch, announce).await {
@@ -104,7 +107,7 @@ impl Settler {
                 Refusal::Other => tries -= 1,
             }
             if batch.len() == whole || refusal == Refusal::Passing {
-                tracing::warn!(%error, outcomes = batch.len(), job.id = %batch[0].id,
+                tracing::warn!(%error, outcomes = batch.len(), job.id = %batch[0].settlement.id,
                     "outcomes cannot be settled yet; they are kept and tried again");
             }
             if tries == 0 {
@@ -118,7 +121,7 @@ impl Settler {
         }
     }
 
-    async fn halves(&self, batch: &[Settlement], whole: usize) -> Settlements {
+    async fn halves(&self, batch: &[Delivery], whole: usize) -> Settlements {
         let (first, second) = batch.split_at(batch.len() / 2);
         let mut done = Box::pin(self.settle_part(first, APART, whole)).await;
         let more = Box::pin(self.settle_part(second, APART, whole)).await;
@@ -128,38 +131,30 @@ impl Settler {
     }
 
     /// Settles a batch of which a value is refused: that outcome becomes a failure that says so.
-    async fn without_value(
-        &self,
-        batch: &[Settlement],
-        error: &Error,
-        whole: usize,
-    ) -> Settlements {
-        let [settlement] = batch else { return self.halves(batch, whole).await };
+    async fn without_value(&self, batch: &[Delivery], error: &Error, whole: usize) -> Settlements {
+        let [outcome] = batch else { return self.halves(batch, whole).await };
+        let settlement = &outcome.settlement;
         tracing::error!(%error, job.id = %settlement.id, "the database refused a value of an outcome; the job fails");
         let words = "the database refused the outcome; the service's log says why";
         let ending = match &settlement.ending {
             // The failure itself is refused.
             Ending::Failed(known) if known.code == REFUSED => {
-                return Settlements { ended: Vec::new(), kept: vec![settlement.clone()] };
+                return Settlements { ended: Vec::new(), kept: vec![outcome.clone()] };
             }
             _ => Ending::Failed(Failure::new(REFUSED, words)),
         };
-        Box::pin(self.settle(&[Settlement { ending, ..settlement.clone() }], APART)).await
+        let settlement = Settlement { ending, ..settlement.clone() };
+        Box::pin(self.settle(&[Delivery { settlement, ..outcome.clone() }], APART)).await
     }
 
-    /// Counts what became of outcomes. Answers the jobs that have ended now.
-    fn note(&self, batch: &[Settlement], settled: &[Settled]) -> Vec<JobId> {
+    /// Counts what became of outcomes, and logs what somebody has to know of. Answers the jobs that have ended now.
+    fn note(&self, batch: &[Delivery], settled: &[Settled]) -> Vec<JobId> {
         let mut ended = Vec::with_capacity(batch.len());
         let (mut keyed, mut snoozed) = (Vec::new(), Vec::new());
-        for (settlement, settled) in batch.iter().zip(settled) {
-            let outcome = match settled {
-                Settled::Applied(Some(status)) => status.as_str(),
-                Settled::Applied(None) => settlement.ending.as_str(),
-                Settled::LeaseLost => "lease_lost",
-                // It may be this very outcome, if the answer to an earlier try was lost: whoever waits looks again.
-                Settled::AlreadyFinal => "already_final",
-            };
+        for (outcome, settled) in batch.iter().zip(settled) {
+            let settlement = &outcome.settlement;
             match settled {
+                // It may be this very outcome, if the answer to an earlier try was lost: whoever waits looks again.
                 Settled::Applied(Some(_)) | Settled::AlreadyFinal => {
                     ended.push(settlement.id);
                     if settlement.keyed {
@@ -171,30 +166,45 @@ impl Settler {
                 }
                 Settled::Applied(None) | Settled::LeaseLost => {}
             }
-            match settled {
-                Settled::Applied(_) => {}
-                Settled::LeaseLost => {
-                    tracing::warn!(job.id = %settlement.id, why = outcome, "discarded a stale outcome");
-                }
-                Settled::AlreadyFinal => {
-                    tracing::warn!(job.id = %settlement.id, why = outcome,
-                        "discarded an outcome, which may have been settled before");
-                }
+            let became = became(settlement, *settled);
+            match &outcome.meter {
+                Some(meter) => meter.ended(became),
+                None => ended_unknown(became),
             }
-            match &settlement.meter {
-                Some(meter) => meter.ended(outcome),
-                None => ended_unknown(outcome),
-            }
-            if let (Settled::Applied(Some(Status::Failed)), Ending::Failed(failure)) =
-                (settled, &settlement.ending)
-            {
-                let meter = settlement.meter.as_ref();
-                let (task, queue) = meter.map(|it| (it.task.as_str(), it.queue.as_str())).unzip();
-                failure.tell(settlement.id, task, queue);
-            }
+            log(outcome, *settled, became);
         }
         self.leftovers.add(keyed, snoozed);
         ended
+    }
+}
+
+/// What metrics call what became of an outcome.
+fn became(settlement: &Settlement, settled: Settled) -> &'static str {
+    match settled {
+        Settled::Applied(Some(status)) => status.as_str(),
+        Settled::Applied(None) => settlement.ending.as_str(),
+        Settled::LeaseLost => "lease_lost",
+        Settled::AlreadyFinal => "already_final",
+    }
+}
+
+/// Logs outcomes that did not count, and jobs that failed for good.
+fn log(outcome: &Delivery, settled: Settled, became: &str) {
+    let id = outcome.settlement.id;
+    match (settled, &outcome.settlement.ending) {
+        (Settled::Applied(Some(Status::Failed)), Ending::Failed(failure)) => {
+            let meter = outcome.meter.as_ref();
+            let (task, queue) = meter.map(|it| (it.task.as_str(), it.queue.as_str())).unzip();
+            log_failed(id, failure, task, queue);
+        }
+        (Settled::Applied(_), _) => {}
+        (Settled::LeaseLost, _) => {
+            tracing::warn!(job.id = %id, why = became, "discarded a stale outcome");
+        }
+        (Settled::AlreadyFinal, _) => {
+            tracing::warn!(job.id = %id, why = became,
+                "discarded an outcome, which may have been settled before");
+        }
     }
 }
 

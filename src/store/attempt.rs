@@ -6,8 +6,8 @@ use uuid::Uuid;
 use super::job::failure;
 use super::row::Row;
 use super::session::{Parameters, sql};
-use super::value::Failure;
 use super::{Error, Result, Store};
+use crate::job::failure::Failure;
 use crate::job::state::AttemptEnd;
 use crate::job::{JobId, LeaseId, WorkerId};
 

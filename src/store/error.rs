@@ -84,6 +84,11 @@ impl Error {
         self.state().is_some_and(|state| state.starts_with("22"))
     }
 
+    /// Whether a row is there already: an earlier try of the same statement was kept.
+    pub fn is_doubled(&self) -> bool {
+        self.state() == Some(SqlState::UNIQUE_VIOLATION.code())
+    }
+
     /// Whether a row has no partition that takes it: the weeks to come have not been made.
     pub fn lacks_partition(&self) -> bool {
         self.state() == Some(SqlState::CHECK_VIOLATION.code())

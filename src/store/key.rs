@@ -27,10 +27,8 @@ use std::collections::{HashMap, HashSet};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::lease::Ending;
 use super::row::Row;
 use super::session::sql;
-use super::value::Failure;
 use super::{Result, Store};
 use crate::job::JobId;
 use crate::job::submission::Submission;
@@ -68,18 +66,4 @@ impl Store {
         let rows = self.upkeep.query(sql!("key/free": UUID_ARRAY), &[&ids]).await?;
         rows.iter().map(|row| Ok(JobId(row.try_get(0)?))).collect()
     }
-}
-
-/// The error of a job that ends because `replacement` took its unique key, where it would have waited again after `ending`.
-pub fn superseded(replacement: JobId, ending: &Ending) -> Failure {
-    let message = match ending {
-        Ending::Retry { failure, .. } => {
-            let Failure { code, message, .. } = failure;
-            format!(
-                "job {replacement} took its unique key, and its last attempt failed ({code}: {message})"
-            )
-        }
-        _ => format!("job {replacement} took its unique key"),
-    };
-    Failure { job_id: Some(replacement.0), ..Failure::new("superseded", &message) }
 }

@@ -46,7 +46,6 @@ pub use health::{Database, Health};
 pub use purpose::{BESIDE_PEOPLE, Purpose};
 use session::Connections;
 use stray::Strays;
-pub use value::Failure;
 
 use crate::config::Config;
 

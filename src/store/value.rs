@@ -2,13 +2,9 @@
 
 use std::error::Error as StdError;
 
-use serde::Deserialize;
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
-use uuid::Uuid;
 
-use crate::job::JobId;
-use crate::job::bounds::{ERROR_BYTES_MOST, excerpt};
 use crate::job::json::Json;
 
 /// JSON as `jsonb`, text all the way: PostgreSQL parses it, and nobody else does.
@@ -64,39 +60,4 @@ impl FromSql<'_> for Size {
 pub(crate) fn unless_all<T>(values: impl Iterator<Item = T>, idle: impl Fn(&T) -> bool) -> Vec<T> {
     let values: Vec<T> = values.collect();
     if values.iter().all(idle) { Vec::new() } else { values }
-}
-
-/// Bytes of an error's message in the log; the job has more of it.
-const LOGGED_BYTES_MOST: usize = 1 << 10;
-
-/// Why an attempt ended badly, as it is stored and shown.
-#[derive(Clone, Debug, PartialEq, Deserialize, serde::Serialize)]
-pub struct Failure {
-    /// Stable: `handler_error`, `permanent`, `panicked`, `timed_out`, `invalid_payload`, `invalid_result`, `result_too_large`,
-    /// `outcome_refused`, `unreadable`, `worker_lost`, `cancelled`, `superseded`, and of an attempt `snoozed`.
-    pub code: String,
-    pub message: String,
-    /// The other job that the message is about, if there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub job_id: Option<Uuid>,
-}
-
-impl Failure {
-    /// With a message of at most [`ERROR_BYTES_MOST`].
-    pub fn new(code: &str, message: &str) -> Self {
-        let message = excerpt(message, ERROR_BYTES_MOST);
-        Self { code: code.to_owned(), message, job_id: None }
-    }
-
-    /// Logs that a job failed for good, which is somebody's business.
-    pub fn tell(&self, job: JobId, task: Option<&str>, queue: Option<&str>) {
-        tracing::warn!(job.id = %job, task.name = task, queue.name = queue, error.code = self.code,
-            error.message = excerpt(&self.message, LOGGED_BYTES_MOST), "job failed; it is not tried again");
-    }
-
-    /// With a message in two parts, the second of which may be long.
-    pub fn about(code: &str, what: &str, why: &str) -> Self {
-        let why = excerpt(why, ERROR_BYTES_MOST.saturating_sub(what.len()));
-        Self { code: code.to_owned(), message: format!("{what}{why}"), job_id: None }
-    }
 }

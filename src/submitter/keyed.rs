@@ -19,8 +19,8 @@ use super::writer::Writer;
 use super::{Answer, Request, SubmitError};
 use crate::job::JobId;
 use crate::job::submission::Submission;
+use crate::job::written::Written;
 use crate::queue::QueueName;
-use crate::store::job::Written;
 use crate::supervise::{Inbox, Supervisor};
 
 /// How long a round waits for a key: longer than another instance takes to commit it.

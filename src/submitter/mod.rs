@@ -10,6 +10,7 @@
 //! An answer is given after a flushed COMMIT and never before. Ids are made first, so a COMMIT whose answer was lost is
 //! repeated, and inserts nothing twice.
 
+mod announce;
 mod answers;
 mod gather;
 mod ids;
@@ -29,8 +30,8 @@ use tokio_util::task::TaskTracker;
 use crate::events::Wakes;
 use crate::job::JobId;
 use crate::job::submission::{FieldError, Submission};
+use crate::job::written::Written;
 use crate::store::Store;
-use crate::store::job::Written;
 use crate::supervise::{Inbox, Supervisor, is_spent};
 use gather::Plain;
 use ids::Ids;

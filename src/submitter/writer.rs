@@ -7,15 +7,16 @@ use metrics::histogram;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::announce::{notices, seconds_until, wake};
 use super::answers::Answers;
 use super::gather::Plain;
 use super::turns::Timer;
 use super::{Answer, LIBRARY, Request, SubmitError};
-use crate::events::{Source, Wakes};
+use crate::events::Wakes;
 use crate::job::JobId;
 use crate::job::state::Status;
 use crate::job::submission::Submission;
-use crate::store::job::{DOUBLED, Outcome, Written, is_due_soon, lane_of, seconds_until};
+use crate::job::written::{Outcome, Written};
 use crate::store::{Error, Result as StoreResult, Store};
 
 const PAUSE: Duration = Duration::from_millis(50);
@@ -85,8 +86,9 @@ impl Writer {
         deadline: Instant,
     ) -> Result<(), SubmitError> {
         self.persist(false, false, deadline, |announce, sent| async move {
-            match self.store.job_submit(jobs, announce, deadline).await {
-                Err(error) if sent && error.state() == Some(DOUBLED) => Ok(()),
+            let notices = if announce { notices(jobs, &self.store.clock) } else { Vec::new() };
+            match self.store.job_submit(jobs, &notices, deadline).await {
+                Err(error) if sent && error.is_doubled() => Ok(()),
                 result => result,
             }
         })
@@ -163,17 +165,7 @@ impl Writer {
     /// Wakes this process's own dispatcher at once; the others hear of it from PostgreSQL.
     pub(super) fn announce(&self, jobs: &[(JobId, Submission)]) {
         if let Some(wakes) = &self.wakes {
-            wakes.wake(|pending| {
-                let mut last = None;
-                for (_, job) in jobs {
-                    let lane = lane_of(job);
-                    if last.as_ref() == Some(&lane) || !is_due_soon(job, &self.store.clock) {
-                        continue;
-                    }
-                    pending.lanes.entry(lane.clone()).or_insert(Source::Local);
-                    last = Some(lane);
-                }
-            });
+            wakes.wake(|pending| wake(pending, jobs, &self.store.clock));
         }
         histogram!("reveille_submit_batch_size").record(as_f64(jobs.len()));
     }

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use reveille::NewJob;
 use reveille::config::Config;
+use reveille::job::ending::Ending;
+use reveille::job::failure::Failure;
 use reveille::job::json::Json;
 use reveille::job::state::Status;
 use reveille::job::submission::OnConflict;
 use reveille::job::{LeaseId, WorkerId};
 use reveille::queue::{Lane, QueueName, TaskName};
-use reveille::store::lease::{Claim, ClaimRoom, Claimed, Ending, LaneClaim, Settled, Settlement};
-use reveille::store::{Failure, Store, Target};
+use reveille::store::lease::{Claim, ClaimRoom, Claimed, LaneClaim, Settled, Settlement};
+use reveille::store::{Store, Target};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
@@ -73,15 +75,7 @@ async fn claim_into(
 }
 
 fn settlement(job: &Claimed, ending: Ending) -> Settlement {
-    Settlement {
-        lease: job.lease,
-        id: job.id,
-        place: job.place,
-        ending,
-        keyed: job.keyed,
-        meter: None,
-        room: None,
-    }
+    Settlement { lease: job.lease, id: job.id, place: job.place, ending, keyed: job.keyed }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use reveille::config::Config;
+use reveille::job::ending::Ending;
 use reveille::job::json::Json;
 use reveille::job::{JobId, LeaseId};
-use reveille::store::lease::{Ending, Settled, Settlement};
+use reveille::store::lease::{Settled, Settlement};
 use reveille::store::{Store, Target};
 use tokio_postgres::Client;
 
@@ -100,8 +101,6 @@ async fn a_stale_lease_settles_nothing() {
         place: 1,
         ending,
         keyed: false,
-        meter: None,
-        room: None,
     };
     let settle = async |settlement| store.lease_settle(&[settlement], true).await.unwrap()[0];
 

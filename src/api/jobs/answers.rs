@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::super::body::Body;
 use super::view::{self, Job, JobError, JobStatus};
 use crate::job::json::Json;
-use crate::store::job::{Outcome, Written};
+use crate::job::written::{Outcome, Written};
 
 /// What became of a submission. `created`: a new job. `existing`: a job that has not ended holds the unique key, and is the
 /// answer. `replaced`: a waiting job took the new content.

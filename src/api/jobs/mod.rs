@@ -34,8 +34,9 @@ use super::submission::{BatchBody, SubmissionBody};
 use crate::job::JobId;
 use crate::job::json::Json;
 use crate::job::state::Status;
+use crate::job::written::Outcome;
 use crate::refusals;
-use crate::store::job::{JobFilter, Outcome};
+use crate::store::job::JobFilter;
 
 refusals! {
     pub SubmitJob: BODY, &[409];

@@ -6,9 +6,9 @@ use poem_openapi::{Enum, Object};
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::job::failure::Failure;
 use crate::job::json::Json;
 use crate::job::state::Status;
-use crate::store::Failure;
 use crate::store::job::JobRow;
 
 /// How a job stands. `scheduled`: it waits for its time, the first one or that of a retry. `queued`: it may start.

@@ -16,6 +16,7 @@ use super::failure::after_change;
 use super::params::{LimitText, QueueText, invalid_cursor, next_link, page_limit};
 use super::problem::Problem;
 use super::security::Bearer;
+use crate::events::Notice;
 use crate::queue::QueueName;
 use crate::refusals;
 
@@ -133,7 +134,7 @@ impl Services {
     /// Has every instance give back what it holds of this queue and has not begun.
     async fn pause_everywhere(&self, name: &QueueName) {
         self.events.pause(name.clone());
-        if let Err(error) = self.store.news_notify(&format!("pause {name}")).await {
+        if let Err(error) = self.store.news_notify(&Notice::Pause(name.clone()).to_string()).await {
             tracing::debug!(%error, "the others were not told of a paused queue; they hold jobs for a moment only");
         }
     }
@@ -141,7 +142,7 @@ impl Services {
     /// Has every instance look at all lanes of this queue.
     async fn wake_for(&self, name: &QueueName) {
         self.events.wakes.wake(|pending| pending.queue(name.clone()));
-        if let Err(error) = self.store.news_notify(&format!("queue {name}")).await {
+        if let Err(error) = self.store.news_notify(&Notice::Queue(name.clone()).to_string()).await {
             tracing::debug!(%error, "the others were not told of a resumed queue; their poll finds it");
         }
     }

@@ -8,7 +8,7 @@ use metrics::gauge;
 use tokio::sync::Mutex;
 
 use crate::queue::QueueName;
-use crate::queue::meter::{OTHERS, QUEUES_MOST};
+use crate::settling::meter::{OTHERS, QUEUES_MOST};
 use crate::store::Store;
 use crate::store::queue::Depth;
 

@@ -9,9 +9,10 @@ use futures_util::FutureExt;
 use super::Executor;
 use crate::engine::running::{Handle, Stop};
 use crate::job::bounds::{ERROR_BYTES_MOST, RESULT_BYTES_MOST, excerpt};
+use crate::job::ending::Ending;
+use crate::job::failure::Failure;
 use crate::job::json::Json;
-use crate::store::Failure;
-use crate::store::lease::{Claimed, Ending};
+use crate::store::lease::Claimed;
 use crate::supervise::words_of;
 use crate::tasks::{Context, Registered, RunError, TaskError};
 

@@ -18,12 +18,12 @@ use super::figures::JobFigures;
 use super::running::{Running, Stop};
 use super::slots::{Queued, Slots};
 use crate::events::Pauses;
+use crate::job::ending::Ending;
+use crate::job::failure::Failure;
 use crate::queue::TaskName;
-use crate::queue::meter::Meter;
-use crate::settling::Room;
-use crate::store::Failure;
-use crate::store::key::superseded;
-use crate::store::lease::{Claimed, Ending, Settlement, Unreadable};
+use crate::settling::meter::Meter;
+use crate::settling::{Delivery, Room};
+use crate::store::lease::{Claimed, Settlement, Unreadable};
 use crate::store::progress::Progress;
 use crate::supervise::words_of;
 use crate::tasks::Registry;
@@ -52,7 +52,7 @@ pub(super) struct Executor {
     pub(super) registry: Registry,
     pub(super) running: Running,
     pub(super) slots: Arc<Slots>,
-    pub(super) settle: mpsc::Sender<Settlement>,
+    pub(super) settle: mpsc::Sender<Delivery>,
     pub(super) room: Room,
     pub(super) reports: mpsc::Sender<Progress>,
     /// The grace period is over.
@@ -116,9 +116,9 @@ impl Executor {
             _ => Ending::Failed(failure),
         };
         self.running.begin((lease, id));
-        let (meter, keyed) = (Some(meter), true);
-        let settlement = Settlement { lease, id, place, ending, keyed, meter, room: None };
-        let _ = self.settle.send(settlement).await;
+        let settlement = Settlement { lease, id, place, ending, keyed: true };
+        let outcome = Delivery { settlement, meter: Some(meter), room: None };
+        let _ = self.settle.send(outcome).await;
     }
 
     /// Gives back jobs that were held and did not run.
@@ -148,7 +148,7 @@ impl Executor {
         let Queued { job, handle, meter, waited, claimed_at, done, .. } = queued;
         if let Some(replacement) = job.superseded_by {
             let not_started = Ending::NotStarted { run_at: job.run_at };
-            let ending = Ending::Cancelled(superseded(replacement, &not_started));
+            let ending = Ending::Cancelled(Failure::superseded(replacement, &not_started));
             return self.end(&job, Some(ending), meter, done).await;
         }
         self.figures.waited.record((waited + claimed_at.elapsed()).as_secs_f64());
@@ -175,16 +175,10 @@ impl Executor {
             Some(ending) => {
                 // The buffer is bounded: while the database is away a full one keeps slots taken, and so claims away.
                 let room = self.room.take(&ending).await;
-                let settlement = Settlement {
-                    lease: job.lease,
-                    id: job.id,
-                    place: job.place,
-                    ending,
-                    keyed: job.keyed,
-                    meter: Some(meter),
-                    room,
-                };
-                let _ = self.settle.send(settlement).await;
+                let Claimed { lease, id, place, keyed, .. } = *job;
+                let settlement = Settlement { lease, id, place, ending, keyed };
+                let outcome = Delivery { settlement, meter: Some(meter), room };
+                let _ = self.settle.send(outcome).await;
             }
             None => self.running.end((job.lease, job.id)),
         }

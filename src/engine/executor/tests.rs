@@ -7,8 +7,8 @@ use uuid::Uuid;
 use super::*;
 use crate::job::json::Json;
 use crate::job::{JobId, LeaseId};
-use crate::queue::meter::Meters;
 use crate::queue::{QueueName, TaskName};
+use crate::settling::meter::Meters;
 use crate::tasks::{Context, Handler, TaskError};
 
 /// Counts its starts, and goes on when it is let.
@@ -48,7 +48,7 @@ impl Handler for Mined {
     }
 }
 
-fn executor(registry: Registry, slots: &Arc<Slots>, settle: mpsc::Sender<Settlement>) -> Executor {
+fn executor(registry: Registry, slots: &Arc<Slots>, settle: mpsc::Sender<Delivery>) -> Executor {
     Executor {
         registry,
         running: Running::default(),
@@ -83,7 +83,7 @@ async fn a_handler_that_panics_when_it_is_dropped_spends_its_attempt() {
         let meter = Meters::default().of(&job.queue, &job.task);
         executor.take(job, meter, Instant::now(), Duration::ZERO, None);
         let ended = tokio::time::timeout(Duration::from_secs(10), settled.recv()).await;
-        let ending = ended.expect("it ends").expect("the executor is there").ending;
+        let ending = ended.expect("it ends").expect("the executor is there").settlement.ending;
         assert_eq!(ending.as_str(), end);
         let (Ending::Retry { failure, .. } | Ending::Failed(failure)) = ending else { return };
         assert_eq!(failure.code, "panicked");
@@ -144,11 +144,11 @@ async fn of_two_thousand_jobs_held_ahead_none_starts_after_a_pause_and_later_cla
     state.1.add_permits(2);
     let mut ends = Vec::new();
     while ends.len() <= HELD {
-        ends.push(settled.recv().await.map(|one| one.ending.as_str()));
+        ends.push(settled.recv().await.map(|one| one.settlement.ending.as_str()));
     }
     assert_eq!(ends.iter().filter(|end| **end == Some("completed")).count(), 1);
     assert_eq!(ends.iter().filter(|end| **end == Some("unbegun")).count(), HELD);
     assert_eq!(state.0.load(Ordering::SeqCst), 1, "only the one that ran before");
     take();
-    assert_eq!(settled.recv().await.map(|one| one.ending.as_str()), Some("completed"));
+    assert_eq!(settled.recv().await.map(|one| one.settlement.ending.as_str()), Some("completed"));
 }

@@ -9,12 +9,13 @@ use uuid::Uuid;
 
 pub use list::{JobFilter, JobPage};
 pub use prune::{Keep, Pruned, from_the_front};
-pub use submit::{DOUBLED, Kept, Outcome, Written, is_due_soon, lane_of, seconds_until};
+pub use submit::Kept;
 
 use super::row::Row;
 use super::session::sql;
-use super::value::{Failure, Jsonb};
+use super::value::Jsonb;
 use super::{Error, Result, Store};
+use crate::job::failure::Failure;
 use crate::job::json::Json;
 use crate::job::state::Status;
 use crate::job::{JobId, WorkerId};

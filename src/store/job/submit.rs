@@ -4,7 +4,7 @@
 //! trigger `wake`, which plain SQL and whatever goes back to wait rely on, would do the same for 30 µs more, a tenth of what one
 //! durable submission takes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -17,46 +17,11 @@ use crate::job::JobId;
 use crate::job::json::Json;
 use crate::job::state::Status;
 use crate::job::submission::{Start, Submission};
-use crate::queue::Lane;
+use crate::job::written::{Outcome, Written};
 use crate::store::row::Row;
 use crate::store::session::{Parameters, Sql, silence, sql};
 use crate::store::value::{Jsonb, unless_all};
-use crate::store::{Clock, Error, Result, Store};
-
-/// How long before its time a job is still announced: a poll interval is at most a minute, and later ones are found by the
-/// poll after next.
-const ANNOUNCED_WITHIN_SECONDS: f64 = 120.0;
-/// The state of a submission whose ids are there already: a try before it was kept.
-pub const DOUBLED: &str = "23505";
-/// In how many lanes a statement announces jobs one by one; beyond, one of each queue says that the queue is to be looked at.
-const LANES_MOST: usize = 16;
-
-/// What became of one submission.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Written {
-    pub job_id: JobId,
-    pub status: Status,
-    pub outcome: Outcome,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Outcome {
-    Created,
-    /// A job that has not ended holds the unique key, and was kept.
-    Existing,
-    /// A waiting job took the new content.
-    Replaced,
-}
-
-impl Outcome {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Existing => "existing",
-            Self::Replaced => "replaced",
-        }
-    }
-}
+use crate::store::{Error, Result, Store};
 
 /// Rows on their way into the database, column by column; what no row has is an empty column.
 struct Columns<'a> {
@@ -103,23 +68,23 @@ fn tags(job: &Submission) -> Option<Jsonb> {
 }
 
 impl Store {
-    /// Inserts jobs without unique keys in one statement, and answers by `deadline`. Repeating a call that was kept is refused
-    /// as [`DOUBLED`].
+    /// Inserts jobs without unique keys in one statement, which sends these notices, and answers by `deadline`. Repeating a call
+    /// that was kept is refused ([`Error::is_doubled`]).
     pub async fn job_submit(
         &self,
         jobs: &[(JobId, Submission)],
-        announce: bool,
+        notices: &[String],
         deadline: Instant,
     ) -> Result<()> {
         if let [(id, job)] = jobs {
-            return self.job_submit_one(*id, job, announce, deadline).await;
+            let notice = notices.first().map(String::as_str);
+            return self.job_submit_one(*id, job, notice, deadline).await;
         }
-        let notes = if announce { notes(jobs, &self.clock) } else { Vec::new() };
         let c = Columns::new(jobs);
         if jobs.iter().all(|(_, job)| job.is_plain()) {
             let statement = sql!("job/submit_plain": UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT2_ARRAY, JSONB_ARRAY, TEXT_ARRAY);
             let parameters: Parameters<'_> =
-                &[&c.ids, &c.queues, &c.tasks, &c.priorities, &c.payloads, &notes];
+                &[&c.ids, &c.queues, &c.tasks, &c.priorities, &c.payloads, &notices];
             return self.submissions.query_by(deadline, statement, parameters).await.map(drop);
         }
         let parameters: Parameters<'_> = &[
@@ -133,7 +98,7 @@ impl Store {
             &c.max_attempts,
             &c.timeouts,
             &c.tags,
-            &notes,
+            &notices,
         ];
         let statement = sql!("job/submit": UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT2_ARRAY, TIMESTAMPTZ_ARRAY, FLOAT8_ARRAY,
             JSONB_ARRAY, INT4_ARRAY, FLOAT8_ARRAY, JSONB_ARRAY, TEXT_ARRAY);
@@ -144,16 +109,15 @@ impl Store {
         &self,
         id: JobId,
         job: &Submission,
-        announce: bool,
+        notice: Option<&str>,
         deadline: Instant,
     ) -> Result<()> {
-        let note = (announce && is_due_soon(job, &self.clock)).then(|| note_of(lane_parts(job)));
         let (queue, task) = (job.queue.as_str(), job.task.as_str());
         let payload = Jsonb(job.payload.clone());
         if job.is_plain() {
             let statement = sql!("job/submit_plain_one": UUID, TEXT, TEXT, INT2, JSONB, TEXT);
             let parameters: Parameters<'_> =
-                &[&id.0, &queue, &task, &job.priority, &payload, &note];
+                &[&id.0, &queue, &task, &job.priority, &payload, &notice];
             return self.submissions.query_by(deadline, statement, parameters).await.map(drop);
         }
         let parameters: Parameters<'_> = &[
@@ -167,7 +131,7 @@ impl Store {
             &job.max_attempts,
             &job.timeout_seconds,
             &tags(job),
-            &note,
+            &notice,
         ];
         let statement = sql!("job/submit_one": UUID, TEXT, TEXT, INT2, TIMESTAMPTZ, FLOAT8, JSONB, INT4, FLOAT8, JSONB, TEXT);
         self.submissions.query_by(deadline, statement, parameters).await.map(drop)
@@ -328,50 +292,4 @@ fn written(row: &Row) -> Result<Kept> {
         other => return Err(Error::Unexpected(format!("the outcome {other}"))),
     };
     Ok(Ok(Written { job_id, status, outcome }))
-}
-
-/// What to notify of: each lane with a job that is due soon, or their queues if there are many lanes.
-fn notes(jobs: &[(JobId, Submission)], clock: &Clock) -> Vec<String> {
-    let soon = || jobs.iter().map(|(_, job)| job).filter(|job| is_due_soon(job, clock));
-    let mut lanes: Vec<(&str, &str, i16)> = Vec::new();
-    for job in soon() {
-        let lane = lane_parts(job);
-        if lanes.contains(&lane) {
-            continue;
-        }
-        if lanes.len() == LANES_MOST {
-            let queues: HashSet<&str> = soon().map(|job| job.queue.as_str()).collect();
-            return queues.into_iter().map(|queue| format!("queue {queue}")).collect();
-        }
-        lanes.push(lane);
-    }
-    lanes.into_iter().map(note_of).collect()
-}
-
-fn lane_parts(job: &Submission) -> (&str, &str, i16) {
-    (job.queue.as_str(), job.task.as_str(), job.priority)
-}
-
-fn note_of((queue, task, priority): (&str, &str, i16)) -> String {
-    format!("lane {queue} {task} {priority}")
-}
-
-/// How long until a job may start, in seconds; negative if it might have started already. Most jobs start now, and need no look
-/// at the clock.
-pub fn seconds_until(job: &Submission, clock: &Clock) -> f64 {
-    match job.start {
-        Start::Now => 0.0,
-        Start::After(seconds) => seconds,
-        Start::At(at) => (at - clock.now()).as_seconds_f64(),
-    }
-}
-
-/// Whether a job is announced when it is submitted; the poll finds the others.
-pub fn is_due_soon(job: &Submission, clock: &Clock) -> bool {
-    seconds_until(job, clock) < ANNOUNCED_WITHIN_SECONDS
-}
-
-/// The lane that a submission goes to.
-pub fn lane_of(job: &Submission) -> Lane {
-    Lane { queue: job.queue.clone(), task: job.task.clone(), priority: job.priority }
 }

@@ -8,4 +8,4 @@ mod unfenced;
 
 pub use claim::{CLAIM_MOST, Claim, ClaimRoom, Claimed, LaneClaim, Unreadable};
 pub use rescue::Rescued;
-pub use settle::{Ending, Settled, Settlement};
+pub use settle::{Settled, Settlement};

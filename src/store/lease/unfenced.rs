@@ -2,7 +2,8 @@
 
 use uuid::Uuid;
 
-use super::{Ending, Settlement};
+use super::Settlement;
+use crate::job::ending::Ending;
 use crate::store::Store;
 use crate::store::error::Result;
 use crate::store::session::sql;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use metrics::{Counter, Histogram, counter, histogram};
 
-use super::{QueueName, TaskName};
+use crate::queue::{QueueName, TaskName};
 
 /// Queues with a label of their own.
 pub const QUEUES_MOST: usize = 100;

@@ -1,0 +1,43 @@
+//! Outcomes on their way to the database, with what goes along.
+
+use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::Key;
+use super::meter::Meter;
+use crate::job::JobId;
+use crate::job::bounds::excerpt;
+use crate::job::failure::Failure;
+use crate::store::lease::Settlement;
+
+/// Bytes of an error's message in the log; the job has more of it.
+const LOGGED_BYTES_MOST: usize = 1 << 10;
+
+/// An outcome to be settled.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    pub settlement: Settlement,
+    /// Counts its end; `None` if its task is not known.
+    pub meter: Option<Arc<Meter>>,
+    /// The room that a large result takes until it is settled.
+    pub room: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+impl Delivery {
+    pub(super) fn key(&self) -> Key {
+        (self.settlement.lease, self.settlement.id)
+    }
+}
+
+impl AsRef<Settlement> for Delivery {
+    fn as_ref(&self) -> &Settlement {
+        &self.settlement
+    }
+}
+
+/// Logs that a job failed for good: somebody has to look at it.
+pub fn log_failed(job: JobId, failure: &Failure, task: Option<&str>, queue: Option<&str>) {
+    tracing::warn!(job.id = %job, task.name = task, queue.name = queue, error.code = failure.code,
+        error.message = excerpt(&failure.message, LOGGED_BYTES_MOST), "job failed; it is not tried again");
+}
