@@ -32,7 +32,7 @@ pub mod trust;
 mod value;
 pub mod worker;
 
-use std::future::ready;
+use std::future;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,7 +117,7 @@ impl Store {
         let (purpose, strays) = (Purpose::Submissions, Strays::new(target.clone()));
         let own = target_of(target, false, purpose);
         let shared = Connections::new(purpose, connections, own, false, strays.clone()).await?;
-        let store = Self::over(&strays, |_| ready(Ok(shared.clone()))).await?;
+        let store = Self::over(&strays, |_| future::ready(Ok(shared.clone()))).await?;
         store.clock_read(Instant::now() + Purpose::Submissions.patience()).await?;
         Ok(store)
     }

@@ -218,9 +218,9 @@ fn the_environment_is_read_by_the_configuration() {
 fn http_statuses_stay_at_the_edge() {
     // The command line's client reads statuses; it decides none.
     only_in(
-        &["api", "auth", "cli/remote"],
+        &["api", "cli/remote"],
         &["StatusCode"],
-        "an HTTP status is decided in src/api or src/auth; below, an error says what happened:",
+        "an HTTP status is decided in src/api; below, an error says what happened:",
     );
 }
 
