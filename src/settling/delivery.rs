@@ -21,6 +21,7 @@ pub struct Delivery {
     /// Counts its end; `None` if its task is not known.
     pub meter: Option<Arc<Meter>>,
     /// The room that a large result takes until it is settled.
+    #[expect(dead_code, reason = "it is held, and dropped with the outcome")]
     pub room: Option<Arc<OwnedSemaphorePermit>>,
 }
 

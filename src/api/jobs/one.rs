@@ -18,6 +18,7 @@ use super::answers::{CancelAnswer, DeleteAnswer, GetAnswer};
 use super::attempts::{Attempt, Attempts};
 use super::view::Job;
 use super::wait::Patience;
+use crate::events::Notice;
 use crate::job::JobId;
 use crate::job::state::Status;
 use crate::refusals;
@@ -203,7 +204,7 @@ impl Services {
     async fn tell_ended(&self, id: JobId) {
         self.events.ends.ended([id]);
         // Without it they look when their time is over.
-        if let Err(error) = self.store.news_notify(&crate::listener::news(&[id])).await {
+        if let Err(error) = self.store.news_notify(&Notice::of_ended(vec![id]).to_string()).await {
             tracing::debug!(%error, "the others were not told of the end of a job");
         }
     }

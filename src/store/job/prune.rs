@@ -17,7 +17,7 @@ pub struct Keep {
 }
 
 impl Keep {
-    pub(super) fn seconds(self) -> (f64, f64) {
+    pub(in crate::store) fn seconds(self) -> (f64, f64) {
         (self.completed.as_secs_f64(), self.failed_or_cancelled.as_secs_f64())
     }
 }
