@@ -1,5 +1,35 @@
-//! Makes Cargo notice new migrations, which are embedded by a macro.
+//! Makes Cargo notice new migrations, which are embedded by a macro, and lists the functions.
 
-fn main() {
+use std::error::Error;
+use std::path::Path;
+use std::{env, fs};
+
+const FUNCTIONS: &str = "sql/functions";
+
+fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=sql/migrations");
+    println!("cargo::rerun-if-changed={FUNCTIONS}");
+    let mut list = String::from("[\n");
+    for file in files(&Path::new(env!("CARGO_MANIFEST_DIR")).join(FUNCTIONS))? {
+        let name = file.trim_end_matches(".sql");
+        let path = format!("/{FUNCTIONS}/{file}");
+        list += &format!(
+            "({name:?}, include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {path:?}))),\n"
+        );
+    }
+    fs::write(Path::new(&env::var("OUT_DIR")?).join("functions.rs"), list + "]\n")?;
+    Ok(())
+}
+
+/// The names of the SQL files in a folder, in their order.
+fn files(folder: &Path) -> Result<Vec<String>, Box<dyn Error>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".sql") {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
 }

@@ -1,5 +1,6 @@
--- The schema, as all migrations together make it: for reading, and for reviewing what a migration changes. Weekly
--- partitions are left out. `make schema` writes this file, and a test compares it.
+-- The schema, as all migrations and the files of functions make it: for reviewing what a change
+-- of either does. Weekly partitions are left out. `make schema` writes this file, and a test
+-- compares it.
 
 create type reveille.end_state as enum ('completed', 'failed', 'cancelled');
 
@@ -20,6 +21,13 @@ create table reveille.attempt (
 
 create table reveille.compatibility (
   oldest_service integer not null
+);
+
+create table reveille.definition (
+  name text collate "C" not null,
+  release integer not null,
+  checksum text not null,
+  constraint definition_pkey PRIMARY KEY (name)
 );
 
 create table reveille.job (
@@ -247,9 +255,13 @@ CREATE OR REPLACE FUNCTION reveille.error_shown(error jsonb)
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
 AS $function$
-  select case when octet_length(error ->> 'message') > 8192 then error || jsonb_build_object('message',
-    left(error ->> 'message', 2000) || '… (' || octet_length(error ->> 'message') - octet_length(left(error ->> 'message', 2000))
-      || ' bytes cut)') else error end
+  select case
+    when octet_length(error ->> 'message') > 8192 then
+      error || jsonb_build_object('message', left(error ->> 'message', 2000) || '… ('
+        || octet_length(error ->> 'message') - octet_length(left(error ->> 'message', 2000))
+        || ' bytes cut)')
+    else error
+  end
 $function$;
 
 CREATE OR REPLACE FUNCTION reveille.gate(lane text)
@@ -267,7 +279,8 @@ CREATE OR REPLACE FUNCTION reveille.gate_key(lane text, at timestamp with time z
  LANGUAGE sql
  STABLE PARALLEL SAFE
 AS $function$
-  select hashtextextended(lane, ('reveille'::regnamespace::oid::bigint << 31) # (date_part('epoch', at) * 10)::bigint)
+  select hashtextextended(lane,
+    ('reveille'::regnamespace::oid::bigint << 31) # (date_part('epoch', at) * 10)::bigint)
 $function$;
 
 CREATE OR REPLACE FUNCTION reveille.has_ended(id uuid)
@@ -276,7 +289,8 @@ CREATE OR REPLACE FUNCTION reveille.has_ended(id uuid)
  STABLE
 AS $function$
 begin
-  return exists (select from reveille.outcome o where o.id = $1) or not exists (select from reveille.job j where j.id = $1);
+  return exists (select from reveille.outcome o where o.id = $1)
+    or not exists (select from reveille.job j where j.id = $1);
 end $function$;
 
 CREATE OR REPLACE FUNCTION reveille.insert_rows(ids uuid[], queues text[], tasks text[], priorities smallint[], run_ats timestamp with time zone[], payloads jsonb[], max_attemptss integer[], timeouts double precision[], tagss jsonb[], keys text[], wanteds boolean[])
@@ -285,16 +299,23 @@ CREATE OR REPLACE FUNCTION reveille.insert_rows(ids uuid[], queues text[], tasks
 AS $function$
 begin
   with u as materialized (
-    select *, row_number() over (partition by u.queue, u.task, u.priority order by u.run_at, u.id) as nth
-    from unnest(ids, queues, tasks, priorities, run_ats, payloads, max_attemptss, timeouts, tagss, keys, wanteds)
+    select *,
+      row_number() over (partition by u.queue, u.task, u.priority order by u.run_at, u.id) as nth
+    from unnest(ids, queues, tasks, priorities, run_ats, payloads, max_attemptss, timeouts, tagss,
+        keys, wanteds)
       u (id, queue, task, priority, run_at, payload, max_attempts, timeout, tags, key, wanted)
     where u.wanted
   ), j as (
-    insert into reveille.job (id, queue, task, priority, run_at, payload, max_attempts, timeout_seconds, tags, unique_key)
-    select u.id, u.queue, u.task, u.priority, u.run_at, u.payload, u.max_attempts, u.timeout, reveille.tag_array(u.tags), u.key from u
+    insert into reveille.job (id, queue, task, priority, run_at, payload, max_attempts,
+      timeout_seconds, tags, unique_key)
+    select u.id, u.queue, u.task, u.priority, u.run_at, u.payload, u.max_attempts, u.timeout,
+      reveille.tag_array(u.tags), u.key
+    from u
   )
   insert into reveille.ready (queue, task, priority, run_at, id, wakes)
-  select u.queue, u.task, u.priority, u.run_at, u.id, (u.run_at < clock_timestamp() + interval '2 minutes' and u.nth = 1)::integer from u;
+  select u.queue, u.task, u.priority, u.run_at, u.id,
+    (u.run_at < clock_timestamp() + interval '2 minutes' and u.nth = 1)::integer
+  from u;
 end $function$;
 
 CREATE OR REPLACE FUNCTION reveille.integer_is_sound(value jsonb, low numeric, high numeric)
@@ -317,23 +338,35 @@ AS $function$
   select '', 'wrong_type', 'a job is a JSON object' where jsonb_typeof(job) <> 'object'
   union all
   select f.* from (
-    select '/' || reveille.pointer_token(left(k, 64)), 'unknown_field',
-      'there is no such field; there are payload, task, queue, priority, run_at, delay_seconds, max_attempts, timeout_seconds, tags, unique_key and on_conflict'
-    from jsonb_object_keys(job) k
-    where k not in ('payload', 'task', 'queue', 'priority', 'run_at', 'delay_seconds', 'max_attempts', 'timeout_seconds',
-      'tags', 'unique_key', 'on_conflict')
+    select case when u.nth <= 50 then '/' || reveille.pointer_token(left(u.name, 64)) else '' end,
+      'unknown_field', case
+        when u.nth <= 50 then 'there is no such field; there are payload, task, queue, priority, '
+          'run_at, delay_seconds, max_attempts, timeout_seconds, tags, unique_key and on_conflict'
+        else u.many - 50 || ' more unknown fields'
+      end
+    from (
+      select k.name, row_number() over () as nth, count(*) over () as many
+      from jsonb_object_keys(job) k (name)
+      where k.name not in ('payload', 'task', 'queue', 'priority', 'run_at', 'delay_seconds',
+        'max_attempts', 'timeout_seconds', 'tags', 'unique_key', 'on_conflict')
+    ) u
+    where u.nth <= 51
     union all
     select '/payload', 'required', 'a job needs a payload; it may be null' where not job ? 'payload'
     union all
-    select '/payload' || p.pointer, p.code, p.message from reveille.payload_fault(job -> 'payload') p
+    select '/payload' || p.pointer, p.code, p.message
+      from reveille.payload_fault(job -> 'payload') p
     union all
     select '/' || t.name, 'wrong_type', t.name || ' must be ' || t.wanted
-      from (values ('task', 'string', 'a string'), ('queue', 'string', 'a string'), ('priority', 'number', 'an integer'),
-        ('run_at', 'string', 'a string'), ('delay_seconds', 'number', 'a number'), ('max_attempts', 'number', 'an integer'),
+      from (values ('task', 'string', 'a string'), ('queue', 'string', 'a string'),
+        ('priority', 'number', 'an integer'), ('run_at', 'string', 'a string'),
+        ('delay_seconds', 'number', 'a number'), ('max_attempts', 'number', 'an integer'),
         ('timeout_seconds', 'number', 'a number'), ('tags', 'array', 'an array of strings'),
-        ('unique_key', 'string', 'a string'), ('on_conflict', 'string', 'a string')) t (name, type, wanted)
+        ('unique_key', 'string', 'a string'), ('on_conflict', 'string', 'a string'))
+        t (name, type, wanted)
       where job ? t.name and jsonb_typeof(job -> t.name) not in (t.type, 'null')
-        or t.wanted = 'an integer' and jsonb_typeof(job -> t.name) = 'number' and (job ->> t.name)::numeric % 1 <> 0
+        or t.wanted = 'an integer' and jsonb_typeof(job -> t.name) = 'number'
+          and (job ->> t.name)::numeric % 1 <> 0
     union all
     select '/task', 'invalid_name', 'a task is 1 to 100 of a-z A-Z 0-9 _ - . :'
       where jsonb_typeof(job -> 'task') = 'string' and job ->> 'task' !~ '^[a-zA-Z0-9_.:-]{1,100}$'
@@ -345,37 +378,51 @@ AS $function$
       from (values ('priority', true, 0, 9, 'from 0 (first) to 9'),
         ('delay_seconds', false, 0, 315360000, 'from 0 to 315360000 (ten years)'),
         ('max_attempts', true, 1, 1000, 'from 1 to 1000'),
-        ('timeout_seconds', false, 0.001, 604800, 'from 0.001 to 604800 (seven days)')) r (name, whole, least, most, range)
-      where jsonb_typeof(job -> r.name) = 'number'
-        and case when r.whole then (job ->> r.name)::numeric % 1 = 0 and not (job ->> r.name)::numeric between r.least and r.most
-          else not reveille.number_is_sound(job -> r.name, r.least, r.most) end
+        ('timeout_seconds', false, 0.001, 604800, 'from 0.001 to 604800 (seven days)'))
+        r (name, whole, least, most, range)
+      where jsonb_typeof(job -> r.name) = 'number' and case
+        when r.whole then (job ->> r.name)::numeric % 1 = 0
+          and not (job ->> r.name)::numeric between r.least and r.most
+        else not reveille.number_is_sound(job -> r.name, r.least, r.most)
+      end
     union all
-    select '/run_at', 'invalid_timestamp', 'run_at must be a time by RFC 3339, such as 2026-11-24T08:00:00Z'
+    select '/run_at', 'invalid_timestamp',
+      'run_at must be a time by RFC 3339, such as 2026-11-24T08:00:00Z'
       where jsonb_typeof(job -> 'run_at') = 'string' and reveille.moment(job ->> 'run_at') is null
     union all
     select '/run_at', 'out_of_range', 'run_at must lie between the year 1970 and ten years from now'
       where jsonb_typeof(job -> 'run_at') = 'string'
-        and not reveille.moment(job ->> 'run_at') between '1970-01-01 00:00:00+00' and now() + interval '315360000 seconds'
+        and not reveille.moment(job ->> 'run_at') between '1970-01-01 00:00:00+00'
+          and now() + interval '315360000 seconds'
     union all
     select '/delay_seconds', 'conflicting_fields', 'give run_at or delay_seconds, not both'
-      where jsonb_typeof(job -> 'run_at') <> 'null' and jsonb_typeof(job -> 'delay_seconds') <> 'null'
+      where jsonb_typeof(job -> 'run_at') <> 'null'
+        and jsonb_typeof(job -> 'delay_seconds') <> 'null'
     union all
     select '/tags', 'too_many', 'a job has at most 20 tags'
       where jsonb_typeof(job -> 'tags') = 'array' and jsonb_array_length(job -> 'tags') > 20
     union all
-    select '/tags/' || t.nth - 1, case jsonb_typeof(t.tag) when 'string' then 'invalid_length' else 'wrong_type' end,
+    select '/tags/' || n,
+      case jsonb_typeof(job -> 'tags' -> n) when 'string' then 'invalid_length'
+        else 'wrong_type' end,
       'a tag is a string of 1 to 64 characters'
-      from jsonb_array_elements(case jsonb_typeof(job -> 'tags') when 'array' then job -> 'tags' else '[]' end) with ordinality t (tag, nth)
-      where jsonb_typeof(t.tag) <> 'string' or not length(t.tag #>> '{}') between 1 and 64
+      from generate_series(0, 19) n
+      where jsonb_typeof(job -> 'tags') = 'array'
+        and (jsonb_typeof(job -> 'tags' -> n) <> 'string'
+          or not length(job -> 'tags' ->> n) between 1 and 64)
     union all
     select '/unique_key', 'invalid_length', 'a unique key has 1 to 255 characters'
-      where jsonb_typeof(job -> 'unique_key') = 'string' and not length(job ->> 'unique_key') between 1 and 255
+      where jsonb_typeof(job -> 'unique_key') = 'string'
+        and not length(job ->> 'unique_key') between 1 and 255
     union all
     select '/on_conflict', 'invalid_value', 'on_conflict is keep, reject or replace'
-      where jsonb_typeof(job -> 'on_conflict') = 'string' and job ->> 'on_conflict' not in ('keep', 'reject', 'replace')
+      where jsonb_typeof(job -> 'on_conflict') = 'string'
+        and job ->> 'on_conflict' not in ('keep', 'reject', 'replace')
     union all
-    select '/on_conflict', 'requires_unique_key', 'on_conflict says what to do about a unique_key; give one, or leave it out'
-      where jsonb_typeof(job -> 'on_conflict') <> 'null' and coalesce(jsonb_typeof(job -> 'unique_key'), 'null') = 'null'
+    select '/on_conflict', 'requires_unique_key',
+      'on_conflict says what to do about a unique_key; give one, or leave it out'
+      where jsonb_typeof(job -> 'on_conflict') <> 'null'
+        and coalesce(jsonb_typeof(job -> 'unique_key'), 'null') = 'null'
   ) f
   where jsonb_typeof(job) = 'object'
 $function$;
@@ -386,26 +433,29 @@ CREATE OR REPLACE FUNCTION reveille.job_is_sound(job jsonb)
  STABLE
 AS $function$
   select case
-    when jsonb_typeof(job) <> 'object' or not job ? 'payload' or not reveille.payload_is_sound(job -> 'payload') then false
+    when jsonb_typeof(job) <> 'object' or not job ? 'payload'
+      or not reveille.payload_is_sound(job -> 'payload') then false
     when not reveille.text_is_sound(job -> 'task') or job ->> 'task' ~ '[^a-zA-Z0-9_.:-]'
       or not octet_length(job ->> 'task') between 1 and 100 then false
     when not reveille.text_is_sound(job -> 'queue') or job ->> 'queue' ~ '[^a-z0-9_.-]'
       or not octet_length(job ->> 'queue') between 1 and 64 then false
     when job - '{payload,task,queue}'::text[] = '{}' then true
-    when job - '{payload,task,queue,priority,run_at,delay_seconds,max_attempts,timeout_seconds,tags,unique_key,on_conflict}'::text[]
-      <> '{}' then false
+    when job - array['payload', 'task', 'queue', 'priority', 'run_at', 'delay_seconds',
+      'max_attempts', 'timeout_seconds', 'tags', 'unique_key', 'on_conflict'] <> '{}' then false
     when not reveille.integer_is_sound(job -> 'priority', 0, 9)
       or not reveille.integer_is_sound(job -> 'max_attempts', 1, 1000)
       or not reveille.number_is_sound(job -> 'delay_seconds', 0, 315360000)
       or not reveille.number_is_sound(job -> 'timeout_seconds', 0.001, 604800)
       or not reveille.tags_are_sound(job -> 'tags')
-      or not reveille.text_is_sound(job -> 'unique_key') or not length(job ->> 'unique_key') between 1 and 255
+      or not reveille.text_is_sound(job -> 'unique_key')
+      or not length(job ->> 'unique_key') between 1 and 255
       or not reveille.text_is_sound(job -> 'run_at')
       or job ->> 'run_at' is not null and job ->> 'delay_seconds' is not null then false
     when job ->> 'run_at' is not null and coalesce(not reveille.moment(job ->> 'run_at')
       between '1970-01-01 00:00:00+00' and now() + interval '315360000 seconds', true) then false
-    when job ->> 'on_conflict' is not null then job ->> 'unique_key' is not null and jsonb_typeof(job -> 'on_conflict') = 'string'
-      and job ->> 'on_conflict' in ('keep', 'reject', 'replace')
+    when job ->> 'on_conflict' is not null then
+      job ->> 'unique_key' is not null and jsonb_typeof(job -> 'on_conflict') = 'string'
+        and job ->> 'on_conflict' in ('keep', 'reject', 'replace')
     else true
   end
 $function$;
@@ -418,10 +468,14 @@ AS $function$
   select e.nth, reveille.uuid7(ticks, seed, e.nth),
     coalesce(e.job ->> 'queue', 'default'),
     coalesce(e.job ->> 'task',
-      case when jsonb_typeof(e.job -> 'payload' -> 'task') = 'string' then substring(e.job -> 'payload' ->> 'task' from '^[a-zA-Z0-9_.:-]{1,100}$') end,
+      case when jsonb_typeof(e.job -> 'payload' -> 'task') = 'string'
+        then substring(e.job -> 'payload' ->> 'task' from '^[a-zA-Z0-9_.:-]{1,100}$') end,
       'echo'),
     coalesce((e.job ->> 'priority')::numeric, 5)::smallint,
-    coalesce(reveille.moment(e.job ->> 'run_at'), moment + round((e.job ->> 'delay_seconds')::numeric, 6)::double precision * interval '1 second', moment),
+    coalesce(reveille.moment(e.job ->> 'run_at'),
+      moment + interval '1 second'
+        * round((e.job ->> 'delay_seconds')::numeric, 6)::double precision,
+      moment),
     e.job -> 'payload',
     (e.job ->> 'max_attempts')::numeric::integer,
     (e.job ->> 'timeout_seconds')::double precision,
@@ -436,7 +490,8 @@ CREATE OR REPLACE FUNCTION reveille.job_status(id uuid)
  LANGUAGE sql
 AS $function$
   select coalesce(
-    (select case when r.run_at > clock_timestamp() then 'scheduled' else 'queued' end from reveille.ready r where r.id = $1),
+    (select case when r.run_at > clock_timestamp() then 'scheduled' else 'queued' end
+      from reveille.ready r where r.id = $1),
     (select o.state::text from reveille.outcome o where o.id = $1),
     (select 'processing' from reveille.lease l where $1 = any (l.ids) limit 1))
 $function$;
@@ -448,9 +503,12 @@ CREATE OR REPLACE FUNCTION reveille.jobs_at(ids uuid[])
 AS $function$
 begin
   return query execute
-    'select u.place::integer, j.id, j.queue, j.task, j.priority, j.run_at, j.payload, j.max_attempts, j.timeout_seconds, j.unique_key
+    'select u.place::integer, j.id, j.queue, j.task, j.priority, j.run_at, j.payload,
+       j.max_attempts, j.timeout_seconds, j.unique_key
      from unnest($1) with ordinality u (id, place)
-     cross join lateral (select * from reveille.job x where x.id = u.id and x.id between $2 and $3 limit 1) j'
+     cross join lateral (
+       select * from reveille.job x where x.id = u.id and x.id between $2 and $3 limit 1
+     ) j'
     using ids, (select u.id from unnest(ids) u (id) order by u.id limit 1),
       (select u.id from unnest(ids) u (id) order by u.id desc limit 1);
 end $function$;
@@ -463,13 +521,16 @@ declare
   locked uuid[];
 begin
   select array_agg(l.id) into locked from (
-    select k.id from reveille.unique_key k where k.id = any (ids) order by k.queue, k.key for update skip locked
+    select k.id from reveille.unique_key k where k.id = any (ids) order by k.queue, k.key
+      for update skip locked
   ) l;
   delete from reveille.unique_key k where k.id = any (locked) and reveille.has_ended(k.id);
   delete from reveille.superseded s where s.id = any (array(
-    select x.id from reveille.superseded x where x.id = any (ids) and reveille.has_ended(x.id) for update skip locked));
+    select x.id from reveille.superseded x where x.id = any (ids) and reveille.has_ended(x.id)
+      for update skip locked));
   return query select k.id from reveille.unique_key k
-    where k.id = any (ids) and not coalesce(k.id = any (locked), false) and reveille.has_ended(k.id);
+    where k.id = any (ids) and not coalesce(k.id = any (locked), false)
+      and reveille.has_ended(k.id);
 end $function$;
 
 CREATE OR REPLACE FUNCTION reveille.key_leave(id uuid)
@@ -518,13 +579,16 @@ AS $function$
 declare
   item record;
 begin
-  -- The least that there is. It is that of this statement's transaction.
+  -- The least that there is, for the rest of this transaction.
   perform set_config('lock_timeout', '1ms', true);
   for item in
-    select u.queue, u.key, u.nth from unnest(queues, keys) with ordinality u (queue, key, nth) order by u.queue, u.key
+    select u.queue, u.key, u.nth
+    from unnest(queues, keys) with ordinality u (queue, key, nth)
+    order by u.queue, u.key
   loop
     begin
-      insert into reveille.unique_key as k (queue, key, id) values (item.queue, item.key, gen_random_uuid())
+      insert into reveille.unique_key as k (queue, key, id)
+        values (item.queue, item.key, gen_random_uuid())
         on conflict (queue, key) do update set id = k.id where false;
       raise exception using errcode = 'RV001';
     exception
@@ -541,7 +605,8 @@ CREATE OR REPLACE FUNCTION reveille.moment(value text)
 AS $function$
 declare
   part text[] := regexp_match(value,
-    '^([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]((?:[01][0-9]|2[0-3]):[0-5][0-9]):([0-5][0-9]|60)(?:([.][0-9]{1,6})[0-9]*)?(?:[Zz]|([+-])((?:[01][0-9]|2[0-3]):[0-5][0-9]))$');
+    '^([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]((?:[01][0-9]|2[0-3]):[0-5][0-9]):([0-5][0-9]|60)'
+    '(?:([.][0-9]{1,6})[0-9]*)?(?:[Zz]|([+-])((?:[01][0-9]|2[0-3]):[0-5][0-9]))$');
 begin
   return (part[1] || ' ' || part[2])::timestamp at time zone 'UTC'
     + make_interval(secs => (part[3] || coalesce(part[4], ''))::double precision)
@@ -556,8 +621,12 @@ CREATE OR REPLACE FUNCTION reveille.number_is_sound(value jsonb, low numeric, hi
  IMMUTABLE PARALLEL SAFE
 AS $function$
   select case jsonb_typeof(value)
-    when 'number' then case when value::numeric between 0 and 1e15
-      then round(value::numeric, 40)::double precision between low::double precision and high::double precision else false end
+    when 'number' then case
+      when value::numeric between 0 and 1e15 then
+        round(value::numeric, 40)::double precision
+          between low::double precision and high::double precision
+      else false
+    end
     when 'null' then true
     else value is null
   end
@@ -567,13 +636,14 @@ CREATE OR REPLACE FUNCTION reveille.old_lock_holders(class integer, id integer)
  RETURNS TABLE(pid integer, role text, counts boolean)
  LANGUAGE sql
 AS $function$
-  select l.pid, coalesce(r.rolname::text, 'unknown'), coalesce(r.rolname = current_user or r.rolsuper, false)
+  select l.pid, coalesce(r.rolname::text, 'unknown'),
+    coalesce(r.rolname = current_user or r.rolsuper, false)
   from pg_locks l
   join pg_database d on d.oid = l.database and d.datname = current_database()
   left join pg_stat_activity a on a.pid = l.pid
   left join pg_roles r on r.oid = a.usesysid
-  where l.locktype = 'advisory' and l.classid = class::oid and l.objid = id::oid and l.objsubid = 2 and l.granted
-    and l.pid <> pg_backend_pid()
+  where l.locktype = 'advisory' and l.classid = class::oid and l.objid = id::oid
+    and l.objsubid = 2 and l.granted and l.pid <> pg_backend_pid()
 $function$;
 
 CREATE OR REPLACE FUNCTION reveille.partition_ensure(weeks integer DEFAULT 3)
@@ -589,8 +659,10 @@ declare
   name text;
 begin
   if not exists (
-    select from generate_series(-1, weeks) n (nth) cross join unnest(array['job', 'outcome', 'attempt']) p (name)
-    where to_regclass('reveille.' || reveille.partition_name(p.name, monday + n.nth * interval '7 days')) is null
+    select from generate_series(-1, weeks) n (nth)
+    cross join unnest(array['job', 'outcome', 'attempt']) p (name)
+    where to_regclass('reveille.'
+      || reveille.partition_name(p.name, monday + n.nth * interval '7 days')) is null
   ) then
     return;
   end if;
@@ -602,8 +674,9 @@ begin
       if to_regclass('reveille.' || name) is null then
         execute format('create table reveille.%I (like reveille.%I including all)', name, parent);
         perform reveille.partition_tune(name);
-        execute format('alter table reveille.%I attach partition reveille.%I for values from (%L) to (%L)',
-          parent, name, reveille.uuid7_floor(week), reveille.uuid7_floor(week + interval '7 days'));
+        execute format('alter table reveille.%I attach partition reveille.%I '
+          'for values from (%L) to (%L)', parent, name,
+          reveille.uuid7_floor(week), reveille.uuid7_floor(week + interval '7 days'));
       end if;
     end loop;
   end loop;
@@ -631,13 +704,16 @@ begin
     least := reveille.week_floor(monday);
     beyond := reveille.week_floor(monday + 7);
     continue when exists (select from reveille.ready r where r.id >= least and r.id < beyond)
-      or exists (select from reveille.lease l cross join lateral unnest(l.ids) h (id) where h.id >= least and h.id < beyond);
-    select p.name into outcomes from reveille.partition p where p.parent = 'outcome' and p.week = monday;
+      or exists (select from reveille.lease l cross join lateral unnest(l.ids) h (id)
+        where h.id >= least and h.id < beyond);
+    select p.name into outcomes from reveille.partition p
+      where p.parent = 'outcome' and p.week = monday;
     if found then
-      execute format('select exists (select from reveille.%1$I where state = ''completed'' and ended_at >= $1)
-        or exists (select from reveille.%1$I where state = ''failed'' and ended_at >= $2)
-        or exists (select from reveille.%1$I where state = ''cancelled'' and ended_at >= $2)', outcomes)
-        into kept using completed_before, unwell_before;
+      execute format(
+        'select exists (select from reveille.%1$I where state = ''completed'' and ended_at >= $1)
+           or exists (select from reveille.%1$I where state = ''failed'' and ended_at >= $2)
+           or exists (select from reveille.%1$I where state = ''cancelled'' and ended_at >= $2)',
+        outcomes) into kept using completed_before, unwell_before;
       continue when kept;
     end if;
     return next monday;
@@ -657,8 +733,9 @@ CREATE OR REPLACE FUNCTION reveille.partition_tune(name text)
  LANGUAGE plpgsql
 AS $function$
 begin
-  execute format('alter table reveille.%I set (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000, '
-    'autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_vacuum_cost_limit = 2000, vacuum_truncate = off)', name);
+  execute format('alter table reveille.%I set (autovacuum_vacuum_scale_factor = 0.02, '
+    'autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_insert_scale_factor = 0.05, '
+    'autovacuum_vacuum_cost_limit = 2000, vacuum_truncate = off)', name);
 end $function$;
 
 CREATE OR REPLACE FUNCTION reveille.payload_fault(payload jsonb)
@@ -671,17 +748,22 @@ declare
 begin
   if octet_length(written) < 130 then return; end if;
   if reveille.written_bytes(written) > 1048576 then
-    return query select '', 'too_large', 'a payload may have 1 MiB, without blanks and with numbers written without exponents';
+    return query select '', 'too_large',
+      'a payload may have 1 MiB, without blanks and with numbers written without exponents';
     return;
   end if;
   if pg_column_size(payload) > 250
-    and jsonb_path_exists(payload, 'strict $.**{64 to last} ? (@.type() == "object" || @.type() == "array")')
+    and jsonb_path_exists(payload,
+      'strict $.**{64 to last} ? (@.type() == "object" || @.type() == "array")')
   then
     return query select w.pointer, 'too_deep', 'a payload may nest 64 levels'
-      from reveille.payload_walk(payload) w where w.depth = 65 and jsonb_typeof(w.value) <> 'number' limit 1;
+      from reveille.payload_walk(payload) w
+      where w.depth = 65 and jsonb_typeof(w.value) <> 'number' limit 1;
   elsif octet_length(written) > 1400 and written ~ '[0-9.]{250}' then
-    return query select w.pointer, 'number_out_of_range', 'a number may have 1400 digits; submit it as a string'
-      from reveille.payload_walk(payload) w where jsonb_typeof(w.value) = 'number' and length(w.value::text) > 1400 limit 1;
+    return query select w.pointer, 'number_out_of_range',
+      'a number may have 1400 digits; submit it as a string'
+      from reveille.payload_walk(payload) w
+      where jsonb_typeof(w.value) = 'number' and length(w.value::text) > 1400 limit 1;
   end if;
 end $function$;
 
@@ -691,9 +773,11 @@ CREATE OR REPLACE FUNCTION reveille.payload_is_sound(payload jsonb)
  STABLE PARALLEL SAFE
 AS $function$
   select octet_length(payload::text) < 130
-    or (octet_length(payload::text) <= 1400 or octet_length(payload::text) <= 1048576 and payload::text !~ '[0-9.]{250}')
+    or (octet_length(payload::text) <= 1400
+        or octet_length(payload::text) <= 1048576 and payload::text !~ '[0-9.]{250}')
       and (pg_column_size(payload) <= 250
-        or not jsonb_path_exists(payload, 'strict $.**{64 to last} ? (@.type() == "object" || @.type() == "array")'))
+        or not jsonb_path_exists(payload,
+          'strict $.**{64 to last} ? (@.type() == "object" || @.type() == "array")'))
 $function$;
 
 CREATE OR REPLACE FUNCTION reveille.payload_walk(payload jsonb)
@@ -710,7 +794,8 @@ AS $function$
       from jsonb_each(case jsonb_typeof(w.value) when 'object' then w.value else '{}' end) o
       union all
       select (a.nth - 1)::text, a.value
-      from jsonb_array_elements(case jsonb_typeof(w.value) when 'array' then w.value else '[]' end) with ordinality a (value, nth)
+      from jsonb_array_elements(case jsonb_typeof(w.value) when 'array' then w.value else '[]' end)
+        with ordinality a (value, nth)
     ) c
     where w.depth <= 64 and jsonb_typeof(c.value) in ('object', 'array', 'number')
   )
@@ -748,16 +833,19 @@ AS $function$
   ), most as materialized (
     select least(10000, greatest(50, 10000 / greatest(cardinality(names), 1))) as jobs
   ), lanes as materialized (
-    select l.queue, array_agg(l.task) as tasks, array_agg(l.priority) as priorities, min(l.run_at) filter (where l.run_at <= now()) as oldest
+    select l.queue, array_agg(l.task) as tasks, array_agg(l.priority) as priorities,
+      min(l.run_at) filter (where l.run_at <= now()) as oldest
     from lane l group by l.queue
   ), counted as materialized (
-    select l.queue, l.oldest, d.jobs as due, s.jobs as later, d.jobs > most.jobs as many_due, s.jobs > most.jobs as many_later
+    select l.queue, l.oldest, d.jobs as due, s.jobs as later, d.jobs > most.jobs as many_due,
+      s.jobs > most.jobs as many_later
     from lanes l cross join most
     cross join lateral (
       select count(*) as jobs from (
         select from unnest(l.tasks, l.priorities) u (task, priority) cross join lateral (
           select from reveille.ready r
-          where r.queue = l.queue and r.task = u.task and r.priority = u.priority and r.run_at <= now() limit most.jobs + 1
+          where r.queue = l.queue and r.task = u.task and r.priority = u.priority
+            and r.run_at <= now() limit most.jobs + 1
         ) r limit most.jobs + 1
       ) c
     ) d
@@ -765,12 +853,14 @@ AS $function$
       select count(*) as jobs from (
         select from unnest(l.tasks, l.priorities) u (task, priority) cross join lateral (
           select from reveille.ready r
-          where r.queue = l.queue and r.task = u.task and r.priority = u.priority and r.run_at > now() limit most.jobs + 1
+          where r.queue = l.queue and r.task = u.task and r.priority = u.priority
+            and r.run_at > now() limit most.jobs + 1
         ) r limit most.jobs + 1
       ) c
     ) s
   ), estimate as materialized (
-    select e.* from reveille.waiting_estimates(array(select c.queue from counted c where c.many_due or c.many_later)) e
+    select e.* from reveille.waiting_estimates(
+      array(select c.queue from counted c where c.many_due or c.many_later)) e
   ), ids as materialized (
     select unnest(l.ids) as id from reveille.lease l limit 10001
   ), held as materialized (
@@ -781,7 +871,8 @@ AS $function$
   select n.name, q.name is not null or c.queue is not null, q.paused_at,
     coalesce(case when c.many_later then greatest(c.later, e.later::bigint) else c.later end, 0),
     coalesce(case when c.many_due then greatest(c.due, e.due::bigint) else c.due end, 0),
-    coalesce(h.jobs, 0), c.oldest, coalesce(c.many_later, false), coalesce(c.many_due, false), coalesce(h.estimated, false)
+    coalesce(h.jobs, 0), c.oldest, coalesce(c.many_later, false), coalesce(c.many_due, false),
+    coalesce(h.estimated, false)
   from unnest(names) with ordinality n (name, nth)
   left join reveille.queue q on q.name = n.name
   left join counted c on c.queue = n.name
@@ -799,8 +890,9 @@ CREATE OR REPLACE FUNCTION reveille.submit(task text DEFAULT NULL::text, payload
 AS $function$
   select s.job_id, s.status, s.outcome
   from reveille.submit_checked(jsonb_build_array(
-    jsonb_build_object('task', $1, 'queue', $3, 'priority', $4, 'run_at', $5, 'delay_seconds', $6, 'max_attempts', $7,
-      'timeout_seconds', $8, 'tags', $9, 'unique_key', $10, 'on_conflict', $11)
+    jsonb_build_object('task', $1, 'queue', $3, 'priority', $4, 'run_at', $5, 'delay_seconds', $6,
+      'max_attempts', $7, 'timeout_seconds', $8, 'tags', $9, 'unique_key', $10,
+      'on_conflict', $11)
     || case when $2 is null then '{}' else jsonb_build_object('payload', $2) end), false) s
 $function$;
 
@@ -818,23 +910,33 @@ declare
   a record;
   answers jsonb;
 begin
-  if exists (select from jsonb_array_elements(jobs) e (job) where not reveille.job_is_sound(e.job)) then
-    select jsonb_agg(jsonb_build_object('pointer', f.pointer, 'code', f.code, 'message', f.message) order by f.nth, f.pointer),
-           string_agg(f.pointer || ' ' || f.message, '; ' order by f.nth, f.pointer) filter (where f.rank <= 10)
+  if exists (
+    select from jsonb_array_elements(jobs) e (job) where not reveille.job_is_sound(e.job)
+  ) then
+    select
+      jsonb_agg(jsonb_build_object('pointer', f.pointer, 'code', f.code, 'message', f.message)
+        order by f.nth, f.pointer),
+      string_agg(f.pointer || ' ' || f.message, '; ' order by f.nth, f.pointer)
+        filter (where f.rank <= 10)
     into faults, summary
     from (
-      select e.nth, case when listed then '/' || e.nth - 1 else '' end || f.pointer as pointer, f.code, f.message, row_number() over () as rank
-      from jsonb_array_elements(jobs) with ordinality e (job, nth) cross join lateral reveille.job_faults(e.job) f
+      select e.nth, case when listed then '/' || e.nth - 1 else '' end || f.pointer as pointer,
+        f.code, f.message, row_number() over () as rank
+      from jsonb_array_elements(jobs) with ordinality e (job, nth)
+      cross join lateral reveille.job_faults(e.job) f
       where not reveille.job_is_sound(e.job)
     ) f;
     if faults is not null then
-      raise exception using errcode = 'invalid_parameter_value', message = 'nothing was submitted: ' || summary,
-        detail = faults::text, hint = 'Mend the fields that the message names, and submit again.';
+      raise exception using errcode = 'invalid_parameter_value',
+        message = 'nothing was submitted: ' || summary,
+        detail = faults::text, hint = 'Fix the fields listed in DETAIL, and submit again.';
     end if;
   end if;
 
   -- Without keys nothing can be in the way, and one statement writes it all.
-  if not exists (select from jsonb_array_elements(jobs) e (job) where e.job ->> 'unique_key' is not null) then
+  if not exists (
+    select from jsonb_array_elements(jobs) e (job) where e.job ->> 'unique_key' is not null
+  ) then
     if to_regclass('reveille.' || reveille.partition_name('job', moment)) is null then
       perform reveille.partition_ensure();
     end if;
@@ -842,33 +944,49 @@ begin
       with e as materialized (
         select * from reveille.job_rows(jobs, moment, ticks, seed)
       ), first as materialized (
-        select min(e.nth) as nth from e where e.run_at < moment + interval '2 minutes' group by e.queue, e.task, e.priority
+        select min(e.nth) as nth from e
+        where e.run_at < moment + interval '2 minutes'
+        group by e.queue, e.task, e.priority
       ), j as (
-        insert into reveille.job (id, queue, task, priority, run_at, payload, max_attempts, timeout_seconds, tags)
-        select e.id, e.queue, e.task, e.priority, e.run_at, e.payload, e.max_attempts, e.timeout, reveille.tag_array(e.tags) from e
+        insert into reveille.job (id, queue, task, priority, run_at, payload, max_attempts,
+          timeout_seconds, tags)
+        select e.id, e.queue, e.task, e.priority, e.run_at, e.payload, e.max_attempts, e.timeout,
+          reveille.tag_array(e.tags)
+        from e
       ), r as (
         insert into reveille.ready (queue, task, priority, run_at, id, wakes)
-        select e.queue, e.task, e.priority, e.run_at, e.id, (e.nth in (select f.nth from first f))::integer from e
+        select e.queue, e.task, e.priority, e.run_at, e.id,
+          (e.nth in (select f.nth from first f))::integer
+        from e
       )
-      select e.nth, e.id, case when e.run_at > clock_timestamp() then 'scheduled' else 'queued' end, 'created' from e;
+      select e.nth, e.id,
+        case when e.run_at > clock_timestamp() then 'scheduled' else 'queued' end, 'created'
+      from e;
     return;
   end if;
 
-  select array_agg(e.id) as ids, array_agg(e.queue) as queues, array_agg(e.task) as tasks, array_agg(e.priority) as priorities,
-    array_agg(e.run_at) as run_ats, array_agg(e.payload) as payloads, array_agg(e.max_attempts) as max_attemptss,
-    array_agg(e.timeout) as timeouts, array_agg(e.tags) as tagss, array_agg(e.key) as keys, array_agg(e.policy) as policies
+  select array_agg(e.id) as ids, array_agg(e.queue) as queues, array_agg(e.task) as tasks,
+    array_agg(e.priority) as priorities, array_agg(e.run_at) as run_ats,
+    array_agg(e.payload) as payloads, array_agg(e.max_attempts) as max_attemptss,
+    array_agg(e.timeout) as timeouts, array_agg(e.tags) as tagss, array_agg(e.key) as keys,
+    array_agg(e.policy) as policies
   into a
   from reveille.job_rows(jobs, moment, ticks, seed) e;
   select jsonb_agg(to_jsonb(r) order by r.nth) into answers
-  from reveille.submit_rows(a.ids, a.queues, a.tasks, a.priorities, a.run_ats, a.payloads, a.max_attemptss,
-    a.timeouts, a.tagss, a.keys, a.policies) r;
-  select jsonb_agg(jsonb_build_object('pointer', case when listed then '/' || r.nth - 1 else '' end || '/unique_key',
-           'code', 'unique_key_conflict', 'message', 'job ' || r.job_id || ' holds this key', 'job_id', r.job_id) order by r.nth)
+  from reveille.submit_rows(a.ids, a.queues, a.tasks, a.priorities, a.run_ats, a.payloads,
+    a.max_attemptss, a.timeouts, a.tagss, a.keys, a.policies) r;
+  select jsonb_agg(jsonb_build_object(
+      'pointer', case when listed then '/' || r.nth - 1 else '' end || '/unique_key',
+      'code', 'unique_key_conflict', 'message', 'job ' || r.job_id || ' holds this key',
+      'job_id', r.job_id) order by r.nth)
   into faults
-  from jsonb_to_recordset(answers) r (nth bigint, job_id uuid, outcome text) where r.outcome = 'rejected';
+  from jsonb_to_recordset(answers) r (nth bigint, job_id uuid, outcome text)
+  where r.outcome = 'rejected';
   if faults is not null then
-    raise exception using errcode = 'unique_violation', message = 'nothing was submitted: a job that has not ended holds the unique key',
-      detail = faults::text, hint = 'Wait for that job to end, use another key, or submit with on_conflict keep or replace.';
+    raise exception using errcode = 'unique_violation',
+      message = 'nothing was submitted: a job that has not ended holds the unique key',
+      detail = faults::text, hint = 'Wait for that job to end, use another key, or submit with '
+        'on_conflict keep or replace.';
   end if;
   return query select r.nth, r.job_id, r.status, r.outcome
     from jsonb_to_recordset(answers) r (nth bigint, job_id uuid, status text, outcome text);
@@ -883,16 +1001,20 @@ CREATE OR REPLACE FUNCTION reveille.submit_many(jobs jsonb)
 AS $function$
 begin
   if jsonb_typeof(jobs) is distinct from 'array' then
-    raise exception using errcode = 'invalid_parameter_value', message = 'submit_many takes a JSON array of jobs',
+    raise exception using errcode = 'invalid_parameter_value',
+      message = 'submit_many takes a JSON array of jobs',
       detail = '[{"pointer": "", "code": "wrong_type", "message": "expected an array of jobs"}]',
       hint = 'Put the jobs into an array, also a single one.';
   end if;
   if jsonb_array_length(jobs) not between 1 and 10000 then
-    raise exception using errcode = 'invalid_parameter_value', message = 'submit_many takes a JSON array of 1 to 10000 jobs',
-      detail = '[{"pointer": "", "code": "batch_size", "message": "a batch is a JSON array of 1 to 10000 jobs"}]',
+    raise exception using errcode = 'invalid_parameter_value',
+      message = 'submit_many takes a JSON array of 1 to 10000 jobs',
+      detail = '[{"pointer": "", "code": "batch_size", '
+        '"message": "a batch is a JSON array of 1 to 10000 jobs"}]',
       hint = 'Split a longer list into several calls.';
   end if;
-  return query select s.job_id, s.status, s.outcome from reveille.submit_checked(jobs, true) s order by s.nth;
+  return query select s.job_id, s.status, s.outcome from reveille.submit_checked(jobs, true) s
+    order by s.nth;
 end $function$;
 
 CREATE OR REPLACE FUNCTION reveille.submit_rows(ids uuid[], queues text[], tasks text[], priorities smallint[], run_ats timestamp with time zone[], payloads jsonb[], max_attemptss integer[], timeouts double precision[], tagss jsonb[], keys text[], policies text[])
@@ -909,14 +1031,16 @@ begin
   end if;
 
   if num_nonnulls(variadic keys) = 0 then
-    perform reveille.insert_rows(ids, queues, tasks, priorities, run_ats, payloads, max_attemptss, timeouts, tagss, keys,
-      array_fill(true, array[cardinality(ids)]));
-    return query select u.nth, u.id, case when u.run_at > clock_timestamp() then 'scheduled' else 'queued' end, 'created'
+    perform reveille.insert_rows(ids, queues, tasks, priorities, run_ats, payloads, max_attemptss,
+      timeouts, tagss, keys, array_fill(true, array[cardinality(ids)]));
+    return query select u.nth, u.id,
+        case when u.run_at > clock_timestamp() then 'scheduled' else 'queued' end, 'created'
       from unnest(ids, run_ats) with ordinality u (id, run_at, nth);
     return;
   end if;
 
-  -- Every key that has no row is taken by the first job of this call that names it; the rows of the others are locked.
+  -- The first job of this call that names a key takes it, if it has no row. The rows of the other
+  -- keys are locked.
   with taken as (
     insert into reveille.unique_key as k (queue, key, id)
     select distinct on (u.queue, u.key) u.queue, u.key, u.id
@@ -942,29 +1066,34 @@ begin
   )
   select created || array_agg(freed.id) into created from freed;
 
-  perform reveille.insert_rows(ids, queues, tasks, priorities, run_ats, payloads, max_attemptss, timeouts, tagss, keys,
-    array(select u.key is null or u.id = any (created) from unnest(keys, ids) with ordinality u (key, id, nth) order by u.nth));
+  perform reveille.insert_rows(ids, queues, tasks, priorities, run_ats, payloads, max_attemptss,
+    timeouts, tagss, keys, array(
+      select u.key is null or u.id = any (created)
+      from unnest(keys, ids) with ordinality u (key, id, nth) order by u.nth));
 
   for item in
-    select u.* from unnest(ids, queues, tasks, priorities, run_ats, payloads, max_attemptss, timeouts, tagss, keys, policies)
-      with ordinality u (id, queue, task, priority, run_at, payload, max_attempts, timeout, tags, key, policy, nth)
+    select u.*
+    from unnest(ids, queues, tasks, priorities, run_ats, payloads, max_attemptss, timeouts, tagss,
+        keys, policies) with ordinality
+      u (id, queue, task, priority, run_at, payload, max_attempts, timeout, tags, key, policy, nth)
     order by u.nth
   loop
     nth := item.nth;
     job_id := item.id;
     outcome := 'created';
     if item.key is not null and not coalesce(item.id = any (created), false) then
-      select k.id into holder from reveille.unique_key k where k.queue = item.queue and k.key = item.key;
+      select k.id into holder from reveille.unique_key k
+        where k.queue = item.queue and k.key = item.key;
       outcome := case item.policy when 'reject' then 'rejected' else 'existing' end;
       job_id := holder;
       if item.policy = 'replace' then
-        -- Whoever cancels or deletes a waiting job has locked its key first, so this waits for a claim at most.
+        -- Cancelling and deleting lock the key first, so this waits for a claim at most.
         perform from reveille.ready r where r.id = holder for update;
         if found then
           outcome := 'replaced';
-          update reveille.job j set task = item.task, priority = item.priority, run_at = item.run_at,
-            payload = item.payload, max_attempts = item.max_attempts, timeout_seconds = item.timeout,
-            tags = reveille.tag_array(item.tags)
+          update reveille.job j set task = item.task, priority = item.priority,
+            run_at = item.run_at, payload = item.payload, max_attempts = item.max_attempts,
+            timeout_seconds = item.timeout, tags = reveille.tag_array(item.tags)
             where j.id = holder;
           delete from reveille.ready r where r.id = holder;
           insert into reveille.ready (queue, task, priority, run_at, id, wakes)
@@ -975,15 +1104,18 @@ begin
           job_id := item.id;
           insert into reveille.superseded as s (id, replacement) values (holder, item.id)
             on conflict (id) do update set replacement = excluded.replacement;
-          update reveille.unique_key k set id = item.id where k.queue = item.queue and k.key = item.key;
-          perform reveille.insert_rows(array[item.id], array[item.queue], array[item.task], array[item.priority],
-            array[item.run_at], array[item.payload], array[item.max_attempts], array[item.timeout], array[item.tags],
-            array[item.key], array[true]);
+          update reveille.unique_key k set id = item.id
+            where k.queue = item.queue and k.key = item.key;
+          perform reveille.insert_rows(array[item.id], array[item.queue], array[item.task],
+            array[item.priority], array[item.run_at], array[item.payload],
+            array[item.max_attempts], array[item.timeout], array[item.tags], array[item.key],
+            array[true]);
         end if;
       end if;
     end if;
     status := case outcome
-      when 'created' then case when item.run_at > clock_timestamp() then 'scheduled' else 'queued' end
+      when 'created' then
+        case when item.run_at > clock_timestamp() then 'scheduled' else 'queued' end
       else reveille.job_status(job_id) end;
     return next;
   end loop;
@@ -1006,7 +1138,8 @@ AS $function$
   select case jsonb_typeof(value)
     when 'array' then jsonb_array_length(value) <= 20 and not value ? ''
       and not jsonb_path_exists(value, 'strict $[*] ? (@.type() <> "string")')
-      and (octet_length(value::text) <= 66 or not jsonb_path_exists(value, 'strict $[*] ? (@ like_regex ".{65}" flag "s")'))
+      and (octet_length(value::text) <= 66
+        or not jsonb_path_exists(value, 'strict $[*] ? (@ like_regex ".{65}" flag "s")'))
     when 'null' then true
     else value is null
   end
@@ -1017,7 +1150,11 @@ CREATE OR REPLACE FUNCTION reveille.text_is_sound(value jsonb)
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
 AS $function$
-  select case jsonb_typeof(value) when 'string' then true when 'null' then true else value is null end
+  select case jsonb_typeof(value)
+    when 'string' then true
+    when 'null' then true
+    else value is null
+  end
 $function$;
 
 CREATE OR REPLACE FUNCTION reveille.uuid7(ticks bigint, seed bigint, nth bigint)
@@ -1026,7 +1163,8 @@ CREATE OR REPLACE FUNCTION reveille.uuid7(ticks bigint, seed bigint, nth bigint)
  IMMUTABLE PARALLEL SAFE
 AS $function$
   select encode(int8send(((ticks + nth) >> 12 << 16) | (7 << 12) | ((ticks + nth) & 4095))
-    || int8send((hashint8extended(nth, seed) & 4611686018427387903) | (-9223372036854775808)), 'hex')::uuid
+    || int8send((hashint8extended(nth, seed) & 4611686018427387903) | (-9223372036854775808)),
+    'hex')::uuid
 $function$;
 
 CREATE OR REPLACE FUNCTION reveille.uuid7_floor(at timestamp with time zone)
@@ -1034,7 +1172,8 @@ CREATE OR REPLACE FUNCTION reveille.uuid7_floor(at timestamp with time zone)
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
 AS $function$
-  select (lpad(to_hex(floor(extract(epoch from at) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
+  select (lpad(to_hex(floor(extract(epoch from at) * 1000)::bigint), 12, '0')
+    || repeat('0', 20))::uuid
 $function$;
 
 CREATE OR REPLACE FUNCTION reveille.uuid7_seed()
@@ -1065,24 +1204,35 @@ CREATE OR REPLACE FUNCTION reveille.waiting_estimates(queues text[])
  STABLE
 AS $function$
   with waiting as (
-    select greatest(c.reltuples, 0) * pg_relation_size(c.oid) / current_setting('block_size')::integer / greatest(c.relpages, 1) as jobs
+    select greatest(c.reltuples, 0) * pg_relation_size(c.oid)
+      / current_setting('block_size')::integer / greatest(c.relpages, 1) as jobs
     from pg_class c where c.oid = 'reveille.ready'::regclass
   ), stats as materialized (
-    select s.attname, s.most_common_vals::text::text[] as common, s.most_common_freqs as shares, s.histogram_bounds::text::text[] as bounds,
+    select s.attname, s.most_common_vals::text::text[] as common, s.most_common_freqs as shares,
+      s.histogram_bounds::text::text[] as bounds,
       case when s.n_distinct < 0 then -s.n_distinct * waiting.jobs else s.n_distinct end as kinds,
       1 - coalesce((select sum(f) from unnest(s.most_common_freqs) f), 0) as rest
     from pg_stats s cross join waiting
     where s.schemaname = 'reveille' and s.tablename = 'ready' and s.attname in ('queue', 'run_at')
   ), past as (
-    select least(1, coalesce((select sum(c.share) from unnest(s.common, s.shares) c (at, share) where c.at::timestamptz <= now()), 0)
-      + coalesce((select avg((b::timestamptz <= now())::integer) from unnest(s.bounds) b), 0) * s.rest) as share
+    select least(1,
+      coalesce((
+        select sum(c.share) from unnest(s.common, s.shares) c (at, share)
+        where c.at::timestamptz <= now()
+      ), 0)
+      + s.rest * coalesce((
+        select avg((b::timestamptz <= now())::integer) from unnest(s.bounds) b
+      ), 0)) as share
     from stats s where s.attname = 'run_at'
   ), each as (
-    select n.name, waiting.jobs * coalesce(c.share, s.rest / greatest(s.kinds - coalesce(cardinality(s.common), 0), 1)) as jobs
-    from stats s cross join waiting cross join unnest(queues) n (name) left join unnest(s.common, s.shares) c (name, share) on c.name = n.name
+    select n.name, waiting.jobs * coalesce(c.share,
+      s.rest / greatest(s.kinds - coalesce(cardinality(s.common), 0), 1)) as jobs
+    from stats s cross join waiting cross join unnest(queues) n (name)
+    left join unnest(s.common, s.shares) c (name, share) on c.name = n.name
     where s.attname = 'queue'
   )
-  select e.name, round(e.jobs * past.share), round(e.jobs * (1 - past.share)) from each e cross join past
+  select e.name, round(e.jobs * past.share), round(e.jobs * (1 - past.share))
+  from each e cross join past
 $function$;
 
 CREATE OR REPLACE FUNCTION reveille.wake()
@@ -1130,7 +1280,8 @@ CREATE OR REPLACE FUNCTION reveille.written_bytes(written text)
 AS $function$
   select octet_length(written) - case when octet_length(written) between 1048577 and 1572864 then (
     select sum(length(p.piece) - length(replace(p.piece, ' ', '')))::integer
-    from unnest(string_to_array(replace(replace(written, E'\\\\', ''), E'\\"', ''), '"')) with ordinality p (piece, nth)
+    from unnest(string_to_array(replace(replace(written, E'\\\\', ''), E'\\"', ''), '"'))
+      with ordinality p (piece, nth)
     where p.nth % 2 = 1
   ) else 0 end
 $function$;
@@ -1140,6 +1291,12 @@ CREATE CONSTRAINT TRIGGER wake AFTER INSERT ON reveille.ready DEFERRABLE INITIAL
 alter table reveille.ready enable always trigger wake;
 
 comment on column reveille.attempt.worker_name is 'The name of a worker that was lost; of any other null, and in the table worker while that is known.';
+
+comment on table reveille.definition is 'The files of functions and views that were applied.';
+
+comment on column reveille.definition.checksum is 'The SHA-256 of its text.';
+
+comment on column reveille.definition.release is 'The number of the release that applied it. A release with a lower number changes nothing.';
 
 comment on table reveille.job is 'What was submitted. max_attempts and timeout_seconds are null where the task''s own default holds.';
 
@@ -1160,6 +1317,94 @@ comment on column reveille.ready.crashes is 'How often its worker was lost. From
 comment on column reveille.ready.payload is 'That of the job, if it is small and the claim needs nothing else of the job: no max_attempts, timeout_seconds or unique_key of its own. Null: look there. Only a first wait has it. Whoever changes any of these of a waiting job sets this to null.';
 
 comment on column reveille.ready.wakes is 'Whether this row announces its statement: 0 no, 1 its own lane, 2 its whole queue.';
+
+comment on function reveille.error_shown(jsonb) is 'The error with its message cut to 8 KiB.';
+
+comment on function reveille.gate(text) is 'Whether this transaction notifies of a lane: it took the lane''s gate, or the spare one.';
+
+comment on function reveille.gate_key(text,timestamp with time zone) is 'The key of a lane''s gate at a moment: an advisory lock for each lane and 100 ms.';
+
+comment on function reveille.has_ended(uuid) is 'Whether a job has ended or is gone.';
+
+comment on function reveille.insert_rows(uuid[],text[],text[],smallint[],timestamp with time zone[],jsonb[],integer[],double precision[],jsonb[],text[],boolean[]) is 'Writes the checked jobs whose `wanted` is true.';
+
+comment on function reveille.integer_is_sound(jsonb,numeric,numeric) is 'Whether a value is absent, null, or an integer between two others.';
+
+comment on function reveille.job_faults(jsonb) is 'The rule book of a submission: one row for each fault of a job.';
+
+comment on function reveille.job_is_sound(jsonb) is 'Whether job_faults finds nothing for certain. A job that is not sound may still have no fault.';
+
+comment on function reveille.job_rows(jsonb,timestamp with time zone,bigint,bigint) is 'The columns of jobs that were checked.';
+
+comment on function reveille.job_status(uuid) is 'The status of a job by the table that holds it; null if none does.';
+
+comment on function reveille.jobs_at(uuid[]) is 'The rows of these jobs, each with its place among the ids, from 1. A lost job has no row.';
+
+comment on function reveille.key_free(uuid[]) is 'Frees the unique keys of jobs that have ended, without waiting. Returns those that are locked.';
+
+comment on function reveille.key_leave(uuid) is 'Makes a job that waited let go of its unique key.';
+
+comment on function reveille.key_take(text,text,uuid) is 'Takes a unique key for a job unless a job that has not ended holds it. Returns the holder.';
+
+comment on function reveille.keys_held(text[],text[]) is 'The places, from 1, of the unique keys that others have locked.';
+
+comment on function reveille.moment(text) is 'A time by RFC 3339; null if the text is not one.';
+
+comment on function reveille.number_is_sound(jsonb,numeric,numeric) is 'Whether a value is absent, null, or a number between two others.';
+
+comment on function reveille.old_lock_holders(integer,integer) is 'The other sessions that hold an advisory lock, and whether each may be a service.';
+
+comment on function reveille.partition_ensure(integer) is 'Makes the weekly partitions from last week to so many weeks ahead.';
+
+comment on function reveille.partition_expired(timestamp with time zone,timestamp with time zone) is 'The weeks of which nothing waits, runs or is kept any longer, the oldest first.';
+
+comment on function reveille.partition_name(text,timestamp with time zone) is 'The name of the partition of a moment, such as job_2026w48.';
+
+comment on function reveille.partition_tune(text) is 'Sets how a partition is vacuumed.';
+
+comment on function reveille.payload_fault(jsonb) is 'The fault of a payload that jsonb takes and Reveille does not, if there is one.';
+
+comment on function reveille.payload_is_sound(jsonb) is 'Whether payload_fault finds nothing for certain.';
+
+comment on function reveille.payload_walk(jsonb) is 'The numbers and containers of a payload, down to 65 levels, each with its JSON pointer.';
+
+comment on function reveille.pointer_token(text) is 'A name as a token of a JSON pointer (RFC 6901).';
+
+comment on function reveille.queue_state(text[]) is 'How these queues stand: one row for each name, known or not.';
+
+comment on function reveille.submit(text,jsonb,text,integer,timestamp with time zone,double precision,integer,double precision,text[],text,text) is 'Submits a job in the caller''s transaction. Only payload is required; DETAIL lists all faults.';
+
+comment on function reveille.submit_checked(jsonb,boolean) is 'Checks jobs and submits them, all or none.';
+
+comment on function reveille.submit_many(jsonb) is 'Submits 1 to 10000 jobs in the caller''s transaction, all or none, and answers in their order, as submit does. The jobs are a JSON array of objects, with the fields that they have over HTTP.';
+
+comment on function reveille.submit_rows(uuid[],text[],text[],smallint[],timestamp with time zone[],jsonb[],integer[],double precision[],jsonb[],text[],text[]) is 'Submits jobs that were checked. The outcome of each is created, existing, replaced or rejected.';
+
+comment on function reveille.tag_array(jsonb) is 'The strings of an array; null for an empty one.';
+
+comment on function reveille.tags_are_sound(jsonb) is 'Whether a value is absent, null, or an array of tags.';
+
+comment on function reveille.text_is_sound(jsonb) is 'Whether a value is absent, null, or a string.';
+
+comment on function reveille.uuid7(bigint,bigint,bigint) is 'A UUIDv7 (RFC 9562). `ticks` are 1/4096 ms since 1970, `seed` has the random bits.';
+
+comment on function reveille.uuid7_floor(timestamp with time zone) is 'The least UUIDv7 of a moment: where a partition begins, and where a search by time starts.';
+
+comment on function reveille.uuid7_seed() is 'Random bits for the ids of one call.';
+
+comment on function reveille.uuid7_ticks(timestamp with time zone) is 'A moment in units of 1/4096 ms since 1970.';
+
+comment on function reveille.uuid7_time(uuid) is 'The moment in a UUIDv7, to the millisecond.';
+
+comment on function reveille.waiting_estimates(text[]) is 'How many jobs wait in these queues, due and to come, by the statistics alone.';
+
+comment on function reveille.wake() is 'Announces the lane or the queue of a waiting job when its transaction commits.';
+
+comment on function reveille.week_floor(date) is 'The least id of a week.';
+
+comment on function reveille.week_number(timestamp with time zone) is 'The number of a week, counted from the week of 1970-01-01.';
+
+comment on function reveille.written_bytes(text) is 'The bytes of a jsonb, given as its text, without the blanks after commas and colons.';
 
 comment on table reveille.superseded is 'Jobs whose unique key went to a replacement while a worker held them. Such a job does not wait again.';
 

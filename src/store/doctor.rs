@@ -79,9 +79,10 @@ pub async fn connections(client: &Client) -> Result<Connections> {
 }
 
 /// The tables of the schema.
-pub const TABLES: [&str; 15] = [
+pub const TABLES: [&str; 16] = [
     "attempt",
     "compatibility",
+    "definition",
     "job",
     "leader",
     "lease",

@@ -1,13 +1,17 @@
-//! The schema: numbered migrations, forward only, applied by one instance at a time.
+//! The schema: numbered migrations, forward only, and then the files of functions. One instance at
+//! a time applies them.
 //!
-//! Releases roll. A migration expands first and contracts in a later release, so a service runs on any schema that is newer
-//! than itself as long as the schema allows it: `reveille.compatibility` records how many migrations a service must know.
+//! Releases roll. A migration expands first and contracts in a later release. So a service runs on
+//! any schema that is newer than itself as long as the schema allows it: `reveille.compatibility`
+//! records how many migrations a service must know.
 //!
-//! Services of the release before take an advisory lock instead, which is therefore taken too. It belongs to a session, so none
-//! of this may go through a PgBouncer in transaction mode, where another session would inherit it and keep it for ever. The
-//! connection carries a setting in its startup packet, which a PgBouncer refuses, and which is asked for again before the lock
-//! is taken, in case it was told to ignore such settings. Any role can hold such a lock: only one of this role, or of a
-//! superuser, is waited for, and not for ever. Migrations are transactions, so that two who apply one do no harm.
+//! Services of the release before take an advisory lock instead, which is therefore taken too. It
+//! belongs to a session. So none of this may go through a PgBouncer in transaction mode, where
+//! another session would inherit the lock and keep it for ever. The connection carries a setting in
+//! its startup packet, which a PgBouncer refuses. The setting is asked for again before the lock is
+//! taken, in case the PgBouncer was told to ignore such settings. Any role can hold such a lock:
+//! only a lock of this role, or of a superuser, is waited for, and not for ever. Migrations are
+//! transactions, so that two instances that apply one do no harm.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -18,6 +22,7 @@ use tokio_postgres::error::SqlState;
 use super::connect::Target;
 use super::doctor;
 use super::error::Error;
+use super::functions::{self, Standing};
 use super::migrations;
 use super::session::{SHORT, in_time, one, sql, unprepared};
 use super::trust::{self, Untrusted};
@@ -48,6 +53,10 @@ pub enum MigrateError {
         "the schema is not up to date: it has {applied} of {known} migrations. Run `reveille migrate`, or set migrate = true"
     )]
     Behind { applied: u32, known: u32 },
+    #[error(
+        "the functions of the schema are not those of this release. Run `reveille migrate`, or set migrate = true"
+    )]
+    OldFunctions,
     #[error(
         "the schema lacks the migrations {0:?}, which are older than its newest one and are not applied any more. It was made by a build between two releases: make it anew, or restore it from before that build"
     )]
@@ -106,6 +115,7 @@ pub async fn migrate(target: &Target) -> Result<Version, MigrateError> {
     let before = applied(&client).await?;
     check_age(&client, before).await?;
     apply(&mut client).await?;
+    apply_functions(&mut client).await?;
     tell_of_keys(&client).await?;
     check_complete(&client).await?;
     let now = applied(&client).await?;
@@ -125,7 +135,11 @@ pub async fn check(target: &Target) -> Result<(), MigrateError> {
     if applied < known() {
         return Err(MigrateError::Behind { applied, known: known() });
     }
-    check_complete(&client).await
+    check_complete(&client).await?;
+    match functions::standing(&client).await? {
+        Standing::Behind => Err(MigrateError::OldFunctions),
+        Standing::Same | Standing::Newer(_) => Ok(()),
+    }
 }
 
 /// Fails unless the sessions of this target look for names in `pg_catalog` alone.
@@ -179,19 +193,64 @@ async fn apply(client: &mut Client) -> Result<(), MigrateError> {
     }
     missing(client).await?;
     let newest = applied(client).await?;
-    let (mut pause, mut tries) = (PAUSE_LEAST, 0_u32);
     for migration in migrations::all().into_iter().filter(|it| it.version > newest) {
+        let mut tries = Tries::of(format!("migration {}", migration.version));
         while let Err(error) = migration.apply(client).await {
-            if !gave_way(&error) {
-                return Err(failed(error));
-            }
-            tries += 1;
-            tracing::warn!(%error, tries, migration = migration.version, again_in_seconds = pause.as_secs_f64(), "a migration gave way to an open transaction; it tries again");
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(PAUSE_MOST);
+            tries.give_way(error).await?;
         }
     }
     Ok(())
+}
+
+/// Applies the functions and views that changed. A start that finds them as they are locks and writes nothing.
+async fn apply_functions(client: &mut Client) -> Result<(), MigrateError> {
+    match functions::standing(client).await? {
+        Standing::Same => return Ok(()),
+        Standing::Newer(release) => {
+            tracing::info!(release, "the functions of the schema are of a newer release, and stay");
+            return Ok(());
+        }
+        Standing::Behind => {}
+    }
+    let mut tries = Tries::of("replacing functions and views".to_owned());
+    let applied = loop {
+        match functions::apply(client).await {
+            Ok(applied) => break applied,
+            Err(error) => tries.give_way(error).await?,
+        }
+    };
+    if let Some(functions::Applied { release, changed }) = applied {
+        let (count, names) = (changed.len(), changed.join(", "));
+        tracing::info!(release, count, "the functions of the schema were brought up to date");
+        tracing::debug!(names, "replaced functions and views");
+    }
+    Ok(())
+}
+
+/// The tries of a step that gives way to open transactions, ever more rarely.
+struct Tries {
+    what: String,
+    count: u32,
+    pause: Duration,
+}
+
+impl Tries {
+    fn of(what: String) -> Self {
+        Self { what, count: 0, pause: PAUSE_LEAST }
+    }
+
+    /// Waits before the next try; fails if the step failed for another reason than a lock.
+    async fn give_way(&mut self, error: Error) -> Result<(), MigrateError> {
+        if !gave_way(&error) {
+            return Err(failed(error));
+        }
+        self.count += 1;
+        let (what, tries, again_in_seconds) = (&self.what, self.count, self.pause.as_secs_f64());
+        tracing::warn!(%error, tries, again_in_seconds, "{what} gave way to an open transaction; it tries again");
+        tokio::time::sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(PAUSE_MOST);
+        Ok(())
+    }
 }
 
 /// Says how many unique keys were held more than once, if the migration that finds them was applied just now.

@@ -10,6 +10,7 @@ pub(crate) mod connect;
 mod disk;
 pub mod doctor;
 mod error;
+pub(crate) mod functions;
 mod health;
 pub mod job;
 pub mod key;

@@ -11,6 +11,7 @@ use super::link::Link;
 use super::report::Check;
 use super::settings;
 use crate::config::{Config, DatabaseUrl};
+use crate::store::functions::{self, Standing};
 use crate::store::{BESIDE_PEOPLE, Error, Result, doctor as store, trust};
 
 /// The finding for a question that the database did not answer.
@@ -121,10 +122,25 @@ pub(super) async fn schema(client: &Client) -> Result<Vec<Check>> {
     );
     let complete = missing.is_empty();
     let mut checks = vec![schema.unless(complete), privileges(role)];
+    if complete && role.may_use {
+        checks.push(standing(functions::standing(client).await?));
+    }
     if complete {
         checks.push(one_place(client).await);
     }
     Ok(checks)
+}
+
+/// Whether the functions of the schema are those of this release.
+fn standing(standing: Standing) -> Check {
+    const NAME: &str = "functions";
+    match standing {
+        Standing::Same => Check::ok(NAME, "those of this release"),
+        Standing::Newer(_) => Check::ok(NAME, "those of a newer release, which this one can call"),
+        Standing::Behind => {
+            Check::fail(NAME, "not those of this release", "run `reveille migrate`")
+        }
+    }
 }
 
 fn privileges(role: store::Privileges) -> Check {

@@ -55,7 +55,10 @@ with object as (
   join pg_description d on d.objoid = o.oid and d.classoid = 'pg_class'::regclass
   left join pg_attribute a on a.attrelid = o.oid and a.attnum = d.objsubid and d.objsubid > 0
   union all
-  -- What everybody may do. Nothing, unless a migration forgot to take it away.
+  select 7, r.name, format('comment on function %s is %L;', r.name, obj_description(r.oid, 'pg_proc'))
+  from routine r where obj_description(r.oid, 'pg_proc') is not null
+  union all
+  -- What everybody may do. Nothing, unless a file forgot to take it away.
   select 8, r.name, format('grant %s on function %s to public;', lower(a.privilege_type), r.name)
   from routine r cross join lateral aclexplode(coalesce(r.proacl, acldefault('f', r.proowner))) a where a.grantee = 0
   union all

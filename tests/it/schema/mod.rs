@@ -1,15 +1,17 @@
 //! The schema is what was committed, and every statement fits it.
 
+mod functions;
 mod migrating;
 mod statements;
 
 use std::path::{Path, PathBuf};
 
-use crate::harness;
+use crate::harness::{self, TestDatabase};
 
 const HEAD: &str = "\
--- The schema, as all migrations together make it: for reading, and for reviewing what a migration changes. Weekly
--- partitions are left out. `make schema` writes this file, and a test compares it.
+-- The schema, as all migrations and the files of functions make it: for reviewing what a change
+-- of either does. Weekly partitions are left out. `make schema` writes this file, and a test
+-- compares it.
 ";
 
 fn root() -> &'static Path {
@@ -17,8 +19,7 @@ fn root() -> &'static Path {
 }
 
 /// The schema of a migrated database, the same on every PostgreSQL.
-async fn dump() -> String {
-    let database = harness::database().await;
+async fn dump(database: &TestDatabase) -> String {
     let client = database.client().await;
     client.batch_execute("set search_path = pg_catalog").await.unwrap();
     let rows = client.query(include_str!("dump.sql"), &[]).await.unwrap();
@@ -39,9 +40,9 @@ fn first_difference<'a>(left: &'a str, right: &'a str) -> (usize, &'a str, &'a s
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_committed_schema_is_what_the_migrations_make() {
+async fn the_committed_schema_is_what_is_made() {
     let path: PathBuf = root().join("sql/schema.sql");
-    let made = dump().await;
+    let made = dump(&harness::database().await).await;
     if std::env::var_os("WRITE_SCHEMA").is_some() {
         return std::fs::write(&path, made).unwrap();
     }
@@ -50,6 +51,6 @@ async fn the_committed_schema_is_what_the_migrations_make() {
     assert!(
         committed == made,
         "sql/schema.sql is old: run `make schema`, look at what changed, and commit it.\n\
-         line {line} of it: {was}\nthe migrations make: {is}"
+         line {line} of it: {was}\nwhat is made: {is}"
     );
 }

@@ -13,7 +13,8 @@ fn statements() -> BTreeMap<String, String> {
     let named = files.filter_map(|path| {
         let name = path.strip_prefix(root().join("sql")).ok()?.with_extension("");
         let name = name.to_str()?.to_owned();
-        let statement = name.contains('/') && !name.starts_with("migrations/");
+        let made = name.starts_with("migrations/") || name.starts_with("functions/");
+        let statement = name.contains('/') && !made;
         statement.then(|| (name, fs::read_to_string(&path).expect("a file that was listed")))
     });
     named.collect()

@@ -1,0 +1,112 @@
+-- Jobs without a key are one statement. All keys are taken or locked in one pass and in their
+-- order, whether they are free or not, so that two callers cannot deadlock. New content starts
+-- afresh. A job that is being processed is noted as superseded when its key goes to another one.
+create or replace function reveille.submit_rows(
+  ids uuid[], queues text[], tasks text[], priorities smallint[], run_ats timestamptz[],
+  payloads jsonb[], max_attemptss integer[], timeouts double precision[], tagss jsonb[],
+  keys text[], policies text[]
+) returns table (nth bigint, job_id uuid, status text, outcome text)
+language plpgsql as $$
+declare
+  item record;
+  created uuid[];
+  holder uuid;
+begin
+  if to_regclass('reveille.' || reveille.partition_name('job', clock_timestamp())) is null then
+    perform reveille.partition_ensure();
+  end if;
+
+  if num_nonnulls(variadic keys) = 0 then
+    perform reveille.insert_rows(ids, queues, tasks, priorities, run_ats, payloads, max_attemptss,
+      timeouts, tagss, keys, array_fill(true, array[cardinality(ids)]));
+    return query select u.nth, u.id,
+        case when u.run_at > clock_timestamp() then 'scheduled' else 'queued' end, 'created'
+      from unnest(ids, run_ats) with ordinality u (id, run_at, nth);
+    return;
+  end if;
+
+  -- The first job of this call that names a key takes it, if it has no row. The rows of the other
+  -- keys are locked.
+  with taken as (
+    insert into reveille.unique_key as k (queue, key, id)
+    select distinct on (u.queue, u.key) u.queue, u.key, u.id
+    from unnest(queues, keys, ids) with ordinality u (queue, key, id, nth)
+    where u.key is not null
+    order by u.queue, u.key, u.nth
+    on conflict (queue, key) do update set id = k.id where false
+    returning k.id
+  )
+  select array_agg(taken.id) into created from taken;
+
+  -- The lock may have been waited for: whether a holder has ended is asked in a fresh statement.
+  with freed as (
+    update reveille.unique_key k set id = u.id
+    from (
+      select distinct on (n.queue, n.key) n.queue, n.key, n.id
+      from unnest(queues, keys, ids) with ordinality n (queue, key, id, nth)
+      where n.key is not null
+      order by n.queue, n.key, n.nth
+    ) u
+    where k.queue = u.queue and k.key = u.key and k.id <> u.id and reveille.has_ended(k.id)
+    returning k.id
+  )
+  select created || array_agg(freed.id) into created from freed;
+
+  perform reveille.insert_rows(ids, queues, tasks, priorities, run_ats, payloads, max_attemptss,
+    timeouts, tagss, keys, array(
+      select u.key is null or u.id = any (created)
+      from unnest(keys, ids) with ordinality u (key, id, nth) order by u.nth));
+
+  for item in
+    select u.*
+    from unnest(ids, queues, tasks, priorities, run_ats, payloads, max_attemptss, timeouts, tagss,
+        keys, policies) with ordinality
+      u (id, queue, task, priority, run_at, payload, max_attempts, timeout, tags, key, policy, nth)
+    order by u.nth
+  loop
+    nth := item.nth;
+    job_id := item.id;
+    outcome := 'created';
+    if item.key is not null and not coalesce(item.id = any (created), false) then
+      select k.id into holder from reveille.unique_key k
+        where k.queue = item.queue and k.key = item.key;
+      outcome := case item.policy when 'reject' then 'rejected' else 'existing' end;
+      job_id := holder;
+      if item.policy = 'replace' then
+        -- Cancelling and deleting lock the key first, so this waits for a claim at most.
+        perform from reveille.ready r where r.id = holder for update;
+        if found then
+          outcome := 'replaced';
+          update reveille.job j set task = item.task, priority = item.priority,
+            run_at = item.run_at, payload = item.payload, max_attempts = item.max_attempts,
+            timeout_seconds = item.timeout, tags = reveille.tag_array(item.tags)
+            where j.id = holder;
+          delete from reveille.ready r where r.id = holder;
+          insert into reveille.ready (queue, task, priority, run_at, id, wakes)
+            values (item.queue, item.task, item.priority, item.run_at, holder,
+              (item.run_at < now() + interval '2 minutes')::integer);
+        else
+          outcome := 'created';
+          job_id := item.id;
+          insert into reveille.superseded as s (id, replacement) values (holder, item.id)
+            on conflict (id) do update set replacement = excluded.replacement;
+          update reveille.unique_key k set id = item.id
+            where k.queue = item.queue and k.key = item.key;
+          perform reveille.insert_rows(array[item.id], array[item.queue], array[item.task],
+            array[item.priority], array[item.run_at], array[item.payload],
+            array[item.max_attempts], array[item.timeout], array[item.tags], array[item.key],
+            array[true]);
+        end if;
+      end if;
+    end if;
+    status := case outcome
+      when 'created' then
+        case when item.run_at > clock_timestamp() then 'scheduled' else 'queued' end
+      else reveille.job_status(job_id) end;
+    return next;
+  end loop;
+end $$;
+
+comment on function reveille.submit_rows is
+  'Submits jobs that were checked. The outcome of each is created, existing, replaced or rejected.';
+revoke all on function reveille.submit_rows from public;

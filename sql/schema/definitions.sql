@@ -1,0 +1,2 @@
+-- The files of sql/functions that were applied.
+select name, release, checksum from reveille.definition
