@@ -14,6 +14,7 @@ use poem::error::ParsePathError;
 use poem::{Endpoint, IntoResponse, Middleware, PathPattern, Request, Response};
 use poem_openapi::error as openapi;
 
+use super::body::BodyTerms;
 use super::edge::Crowded;
 use super::guard::is_open;
 use super::problem::Problem;
@@ -159,6 +160,9 @@ impl<E: Endpoint> Endpoint for Observed<E> {
         let start = Instant::now();
         let info = RequestInfo { id: request_id(&request), path: request.uri().path().into() };
         let method = request.method().clone();
+        // What was changed is told in any case.
+        let terms = request.extensions().get::<BodyTerms>().filter(|_| method == Method::GET);
+        let room = terms.map(|terms| terms.room.clone());
         let refused = request.extensions().get::<Crowded>().is_some() && !is_open(&info.path);
         // In a box, because whatever holds a future holds room for all of it.
         let inner =
@@ -168,7 +172,10 @@ impl<E: Endpoint> Endpoint for Observed<E> {
                 return too_many().into_response();
             }
             match inner.await {
-                Ok(Ok(output)) => output.into_response(),
+                Ok(Ok(output)) => match room {
+                    Some(room) => room.hold(output.into_response()),
+                    None => output.into_response(),
+                },
                 Ok(Err(error)) => self.explain(error, &info.path),
                 Err(panic) => {
                     tracing::error!(request.id = %info.id, panic = words_of(&*panic), "a request's handler panicked");

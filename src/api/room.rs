@@ -1,19 +1,29 @@
-//! Room for the bodies of requests, so that together they do not fill the memory.
+//! Room for the bodies of requests and of answers, so that together they do not fill the memory.
 //!
-//! A body of the usual size takes none: [`FREE`] bytes for each connection are little. A larger one
+//! The body of a request of the usual size takes none: [`FREE`] bytes for each connection are little. A larger one
 //! takes room for all that it may have before more of it is read. A body that waited for more while
 //! it holds some would wait for another that does the same. Medium and large bodies have rooms of
 //! their own, so that a few large ones do not keep the others waiting.
+//!
+//! The answer to a read is whole before it is sent, and a slow reader keeps it for as long as it
+//! likes. So a large one takes room until it has left, and without room it is dropped: to wait for
+//! room would keep it in memory as well.
 
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use http_body_util::combinators::BoxBody;
+use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
+use poem::{IntoResponse as _, Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::problem::Problem;
 
-/// Bytes of a body that takes no room.
+/// Bytes of a body that takes no room, of a request or of an answer.
 const FREE: usize = 64 * 1024;
 /// Bytes of a body that takes room among the medium ones.
 const MEDIUM: usize = 512 * 1024;
@@ -27,14 +37,39 @@ struct Rooms {
     bytes: usize,
     medium: Arc<Semaphore>,
     large: Arc<Semaphore>,
+    answers: Arc<Semaphore>,
 }
 
 impl Room {
-    /// So many bytes for medium bodies, and as many for large ones.
+    /// So many bytes for medium bodies, as many for large ones, and as many for answers.
     pub fn new(bytes: usize) -> Self {
         let bytes = bytes.clamp(MEDIUM, u32::MAX as usize);
         let room = || Arc::new(Semaphore::new(bytes));
-        Self(Arc::new(Rooms { bytes, medium: room(), large: room() }))
+        Self(Arc::new(Rooms { bytes, medium: room(), large: room(), answers: room() }))
+    }
+
+    /// The answer to a read, which keeps its room until it has been sent; 503 if there is none.
+    pub fn hold(&self, answer: Response) -> Response {
+        let (parts, body) = answer.into_parts();
+        let body: BoxBody<Bytes, io::Error> = body.into();
+        let bytes = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
+        let Some(bytes) = bytes.filter(|bytes| *bytes > FREE) else {
+            return Response::from_parts(parts, body.into());
+        };
+        let Rooms { bytes: most, answers, .. } = &*self.0;
+        let permits = u32::try_from(bytes.min(*most)).unwrap_or(u32::MAX);
+        match answers.clone().try_acquire_many_owned(permits) {
+            Ok(permit) => {
+                let held = HeldBody { body, permit: Arc::new(permit) };
+                Response::from_parts(parts, BoxBody::new(held).into())
+            }
+            Err(_) => {
+                let mut refused = no_room_for_answers().into_response();
+                // Which route it was, for the metrics.
+                *refused.extensions_mut() = parts.extensions;
+                refused
+            }
+        }
     }
 
     /// Room for a body of which `arrived` bytes are there and which may have `most`. Waits for it.
@@ -42,7 +77,7 @@ impl Room {
     /// # Errors
     /// 503 if others hold the room for as long as `within`.
     async fn take(&self, arrived: usize, most: usize, within: Duration) -> Result<Held, Problem> {
-        let Rooms { bytes, medium, large } = &*self.0;
+        let Rooms { bytes, medium, large, .. } = &*self.0;
         let (room, most) =
             if arrived <= MEDIUM { (medium, most.min(MEDIUM)) } else { (large, most) };
         // A body larger than the whole room is read alone.
@@ -51,6 +86,47 @@ impl Room {
             Ok(Ok(permit)) => Ok(Held { most, _permit: Some(permit) }),
             _ => Err(no_room()),
         }
+    }
+}
+
+/// The body of an answer that has its room.
+struct HeldBody {
+    body: BoxBody<Bytes, io::Error>,
+    permit: Arc<OwnedSemaphorePermit>,
+}
+
+impl HttpBody for HeldBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        // The server may be done with the body long before its bytes have left.
+        let sent = |bytes| Bytes::from_owner(Sent { bytes, _permit: self.permit.clone() });
+        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(sent))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A piece of such a body on its way.
+struct Sent {
+    bytes: Bytes,
+    _permit: Arc<OwnedSemaphorePermit>,
+}
+
+impl AsRef<[u8]> for Sent {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -87,6 +163,12 @@ impl Held {
         }
         Ok(self.most)
     }
+}
+
+fn no_room_for_answers() -> Problem {
+    let detail = "Answers that their readers have not taken yet take all the room that the service \
+                  has for them. Try again, or ask for less at once.";
+    Problem::unavailable("too_many_bodies", detail, 1)
 }
 
 fn no_room() -> Problem {

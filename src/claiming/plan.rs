@@ -8,6 +8,7 @@
 //! many queues took eighteen times as long as those of one.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Bound;
 
 use crate::events::Source;
@@ -15,6 +16,8 @@ use crate::queue::{Lane, QueueName, TaskName};
 
 /// The most lanes that one claim names: one index probe each.
 const LANES_MOST: usize = 250;
+/// Where so many lanes are known, one more is not believed to have jobs because a notice says so.
+const NOTICED_MOST: usize = 10_000;
 /// So many queues share one claim, and more only if each of them can get as many jobs: an index probe that gives one job costs
 /// several times what the job does.
 const QUEUES_SHARING: usize = 16;
@@ -33,6 +36,8 @@ struct Queue {
 #[derive(Default)]
 pub struct Lanes {
     queues: BTreeMap<QueueName, Queue>,
+    /// How many lanes they have.
+    count: usize,
     /// The next claim begins with the queue behind this one.
     last: Option<QueueName>,
 }
@@ -42,10 +47,18 @@ impl Lanes {
         self.queues.is_empty()
     }
 
+    /// Whether a notice may add this lane: any role can notify of as many as it likes, and each costs a probe of the index.
+    pub fn takes_notice_of(&mut self, lane: &Lane) -> bool {
+        self.count < NOTICED_MOST || self.source(lane).is_some()
+    }
+
     /// Adds a lane. One that is known stays as it is.
     pub fn know(&mut self, lane: Lane, source: Source) {
         let queue = self.queues.entry(lane.queue).or_default();
-        queue.lanes.entry((lane.priority, lane.task)).or_insert(source);
+        if let Entry::Vacant(place) = queue.lanes.entry((lane.priority, lane.task)) {
+            place.insert(source);
+            self.count += 1;
+        }
     }
 
     /// How it was heard of a lane, if it is known.
@@ -56,7 +69,8 @@ impl Lanes {
 
     pub fn forget(&mut self, lane: &Lane) {
         let Some(queue) = self.queues.get_mut(&lane.queue) else { return };
-        queue.lanes.remove(&(lane.priority, lane.task.clone()));
+        let known = queue.lanes.remove(&(lane.priority, lane.task.clone()));
+        self.count -= usize::from(known.is_some());
         if queue.lanes.is_empty() {
             self.queues.remove(&lane.queue);
         }
@@ -215,6 +229,21 @@ mod tests {
                 assert_eq!(first.len(), lanes.len(), "{queues} queues, {free} slots");
             }
         }
+    }
+
+    #[test]
+    fn a_notice_adds_no_lane_where_many_are_known() {
+        let nth = |nth: usize| lane(0, 0, i16::try_from(nth).expect("a priority"));
+        let mut known = Lanes::default();
+        for n in 0..NOTICED_MOST {
+            assert!(known.takes_notice_of(&nth(n)));
+            known.know(nth(n), Source::Notify);
+            known.know(nth(0), Source::Notify);
+        }
+        assert!(known.takes_notice_of(&nth(0)) && !known.takes_notice_of(&nth(NOTICED_MOST)));
+        known.forget(&nth(0));
+        known.forget(&nth(0));
+        assert!(known.takes_notice_of(&nth(NOTICED_MOST)));
     }
 
     #[test]

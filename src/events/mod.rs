@@ -41,7 +41,9 @@ impl Events {
     /// Hands on what another instance or the database says.
     pub fn hear(&self, notice: Notice) {
         match notice {
-            Notice::Lane(lane) => self.wakes.lane(lane, Source::Notify),
+            Notice::Lane(lane) => {
+                self.wakes.wake(|pending| pending.lane(lane, Source::Notify));
+            }
             Notice::Queue(queue) => self.wakes.wake(|pending| pending.queue(queue)),
             Notice::Pause(_) => self.pauses.ask(),
             Notice::Suspects => self.wakes.wake(|pending| pending.suspects = true),

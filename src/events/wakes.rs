@@ -52,8 +52,9 @@ pub struct Pending {
     pub paused: bool,
 }
 
-/// The most queues that are remembered one by one: any role can notify of as many as it likes.
+/// The most queues and lanes that are remembered one by one: any role can notify of as many as it likes.
 const QUEUES_MOST: usize = 100;
+const LANES_MOST: usize = 10_000;
 
 impl Pending {
     pub fn is_empty(&self) -> bool {
@@ -66,6 +67,15 @@ impl Pending {
         if self.queues.len() < QUEUES_MOST {
             self.queues.insert(queue);
         } else if !self.queues.contains(&queue) {
+            self.all_queues = true;
+        }
+    }
+
+    /// This lane has jobs that are due, or will be soon.
+    pub fn lane(&mut self, lane: Lane, source: Source) {
+        if self.lanes.len() < LANES_MOST {
+            self.lanes.entry(lane).or_insert(source);
+        } else if !self.lanes.contains_key(&lane) {
             self.all_queues = true;
         }
     }
@@ -82,13 +92,6 @@ impl Wakes {
         self.0.1.notify_one();
     }
 
-    /// A lane has jobs that are due, or will be soon.
-    pub fn lane(&self, lane: Lane, source: Source) {
-        self.wake(|pending| {
-            pending.lanes.entry(lane).or_insert(source);
-        });
-    }
-
     /// Everything that came since the last call.
     pub fn take(&self) -> Pending {
         std::mem::take(&mut lock(&self.0.0))
@@ -103,9 +106,27 @@ impl Wakes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queue::TaskName;
 
     fn queue(name: &str) -> QueueName {
         QueueName::new(name).expect("a name")
+    }
+
+    #[test]
+    fn of_lanes_without_number_everything_is_looked_at() {
+        let lane = |nth: usize| Lane {
+            queue: queue(&format!("q{nth}")),
+            task: TaskName::trusted("noop"),
+            priority: 5,
+        };
+        let mut pending = Pending::default();
+        for nth in 0..LANES_MOST {
+            pending.lane(lane(nth), Source::Notify);
+            pending.lane(lane(0), Source::Notify);
+        }
+        assert!(!pending.all_queues);
+        pending.lane(lane(LANES_MOST), Source::Notify);
+        assert_eq!((pending.lanes.len(), pending.all_queues), (LANES_MOST, true));
     }
 
     #[test]

@@ -2,6 +2,10 @@
 
 use tokio_postgres::error::SqlState;
 
+/// Ends of a session that the driver has no names for.
+const TRANSACTION_TIMEOUT: &str = "25P04";
+const IDLE_SESSION_TIMEOUT: &str = "57P05";
+
 /// Why a statement did not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -130,22 +134,36 @@ impl Error {
                 Self::Unexpected(text)
             };
         };
-        let message = db.message().to_owned();
-        let state = db.code().code().to_owned();
-        match db.code() {
-            // The server is going down: an autocommit statement may have committed before it said so.
-            &SqlState::ADMIN_SHUTDOWN | &SqlState::CRASH_SHUTDOWN => Self::Unknown(message),
+        Self::of_state(db.code(), db.message().to_owned(), db.detail())
+    }
+
+    /// What an error of the database means. Only a state that may pass by itself is not a refusal; whether one that is
+    /// refused is the fault of a value, [`Error::is_limit`] and [`Error::is_of_value`] say.
+    fn of_state(state: &SqlState, message: String, detail: Option<&str>) -> Self {
+        let code = state.code();
+        match state {
+            // The server ends the session: an autocommit statement may have committed before it said so.
+            &SqlState::ADMIN_SHUTDOWN
+            | &SqlState::CRASH_SHUTDOWN
+            | &SqlState::DATABASE_DROPPED
+            | &SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
+            | &SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN => Self::Unknown(message),
+            _ if [TRANSACTION_TIMEOUT, IDLE_SESSION_TIMEOUT].contains(&code) => {
+                Self::Unknown(message)
+            }
             &SqlState::CANNOT_CONNECT_NOW
             | &SqlState::TOO_MANY_CONNECTIONS
             | &SqlState::READ_ONLY_SQL_TRANSACTION => Self::Unavailable(message),
-            &SqlState::T_R_SERIALIZATION_FAILURE
-            | &SqlState::T_R_DEADLOCK_DETECTED
-            | &SqlState::LOCK_NOT_AVAILABLE
+            &SqlState::LOCK_NOT_AVAILABLE
             | &SqlState::QUERY_CANCELED
             | &SqlState::DISK_FULL
-            | &SqlState::OUT_OF_MEMORY => Self::Busy { state, message },
-            _ if state.starts_with("08") => Self::Unknown(message),
-            _ => Self::Refused { state, message, detail: db.detail().map(str::to_owned) },
+            | &SqlState::OUT_OF_MEMORY => Self::Busy { state: code.to_owned(), message },
+            // A transaction that was rolled back, such as the victim of a deadlock.
+            _ if code.starts_with("40") => Self::Busy { state: code.to_owned(), message },
+            _ if code.starts_with("08") => Self::Unknown(message),
+            _ => {
+                Self::Refused { state: code.to_owned(), message, detail: detail.map(str::to_owned) }
+            }
         }
     }
 }
@@ -162,4 +180,46 @@ pub(crate) fn with_sources(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The codes of PostgreSQL's own that can come in answer to a statement of ours.
+    #[test]
+    fn what_ends_a_session_leaves_doubt_what_may_pass_is_repeated_and_all_else_is_refused() {
+        let kind =
+            |code: &str| match Error::of_state(&SqlState::from_code(code), String::new(), None) {
+                Error::Unknown(_) => "unknown",
+                Error::Unavailable(_) => "unavailable",
+                Error::Busy { state, .. } if state == code => "busy",
+                Error::Refused { state, .. } if state == code => "refused",
+                other => panic!("{code}: {other:?}"),
+            };
+        for (codes, meaning) in [
+            ("08000 08006 08P01 25P03 25P04 40003 57P01 57P02 57P04 57P05", "unknown"),
+            ("25006 53300 57P03", "unavailable"),
+            ("40000 40001 40002 40P01 53100 53200 55P03 57014", "busy"),
+            ("0A000 21000 22P05 23505 23514 25P01 25P02 26000 28000 42501 42P01", "refused"),
+            ("53000 53400 54000 54001 55000 58000 58030 58P01 P0001 XX000 XX001", "refused"),
+        ] {
+            for code in codes.split(' ') {
+                assert_eq!(kind(code), meaning, "{code}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_class_22_and_a_passed_limit_say_that_a_value_is_at_fault() {
+        let blames = |code: &str| {
+            let error = Error::of_state(&SqlState::from_code(code), String::new(), None);
+            error.is_of_value() || error.is_limit()
+        };
+        let blamed = ["22000", "22003", "22021", "22P02", "22P05", "54000"];
+        assert!(blamed.iter().all(|code| blames(code)));
+        let others =
+            "0A000 21000 23502 25P03 25P04 40001 53100 54001 54011 55P03 57P05 P0001 XX000";
+        assert_eq!(others.split(' ').find(|code| blames(code)), None);
+    }
 }

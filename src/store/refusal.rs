@@ -7,6 +7,16 @@ use tokio_postgres::error::SqlState;
 
 use super::error::{Error, with_sources};
 
+/// PgBouncer's words for what passes: PostgreSQL behind it is away, or no place is free. It gives them the same state as its
+/// complaints about the client.
+const PASSING: [&str; 5] = [
+    "login has been failing",
+    "cannot connect to server",
+    "query_wait_timeout",
+    "no more connections allowed",
+    "shutting down",
+];
+
 /// What came of trying the hosts of an address, one after the other.
 pub(super) struct Refusals {
     /// Whether the address asks for a certificate that is checked.
@@ -77,6 +87,7 @@ fn advice_of_state(state: &SqlState, text: &str) -> Option<&'static str> {
         "22023" | "42601" | "42704" => Some(
             "The server does not know a setting that is sent to it, or its value: look at options in database_url",
         ),
+        "08P01" if PASSING.iter().any(|words| text.contains(words)) => None,
         "08P01" => Some("Something that is not a PostgreSQL, or a pooler, refuses the session"),
         state if state.starts_with("28") => {
             Some("Correct user or password in database_url, or the server's pg_hba.conf")
@@ -143,4 +154,30 @@ fn is_of_network(error: &tokio_postgres::Error) -> bool {
     cause.is_some_and(|cause| {
         cause.kind() != io::ErrorKind::InvalidData && cause.kind() != io::ErrorKind::InvalidInput
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pooler_whose_database_is_away_is_waited_for_and_one_that_dislikes_the_client_is_not() {
+        let violation = SqlState::PROTOCOL_VIOLATION;
+        for text in [
+            "db error: FATAL: server login has been failing, cached error: connect failed (server_login_retry)",
+            "db error: FATAL: server login has been failing, try again later (server_login_retry)",
+            "db error: FATAL: pgbouncer cannot connect to server",
+            "db error: FATAL: query_wait_timeout",
+            "db error: FATAL: no more connections allowed (max_client_conn)",
+        ] {
+            assert_eq!(advice_of_state(&violation, text), None, "{text}");
+        }
+        for (text, advice) in [
+            ("db error: FATAL: unsupported startup parameter: options", "pooler = true"),
+            ("db error: FATAL: server login failed: wrong password type", "refuses the session"),
+        ] {
+            let said = advice_of_state(&violation, text);
+            assert!(said.is_some_and(|said| said.contains(advice)), "{text}: {said:?}");
+        }
+    }
 }

@@ -49,7 +49,7 @@ pub(super) fn wake(pending: &mut Pending, jobs: &[(JobId, Submission)], clock: &
         if last.as_ref() == Some(&lane) || !is_due_soon(job, clock) {
             continue;
         }
-        pending.lanes.entry(lane.clone()).or_insert(Source::Local);
+        pending.lane(lane.clone(), Source::Local);
         last = Some(lane);
     }
 }

@@ -249,12 +249,7 @@ impl Keyed {
                 answer => break answer,
             }
         };
-        match answer {
-            Err(SubmitError::KeyBusy) if request.sent => {
-                Err(SubmitError::Unknown("an open transaction holds the unique key".into()))
-            }
-            answer => answer,
-        }
+        if request.sent { in_doubt(answer) } else { answer }
     }
 
     /// How long a key is waited for in a turn: the more take turns, the shorter.
@@ -276,6 +271,17 @@ impl Keyed {
     fn busy(&self) -> std::sync::MutexGuard<'_, HashMap<Key, usize>> {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The answer to a submission that may have been kept by an earlier try: nobody may be told that nothing was submitted.
+fn in_doubt(answer: Answer) -> Answer {
+    answer.map_err(|error| match error {
+        SubmitError::KeyBusy => {
+            SubmitError::Unknown("an open transaction holds the unique key".into())
+        }
+        SubmitError::Unavailable(why) => SubmitError::Unknown(why),
+        error => error,
+    })
 }
 
 /// A wait that so many share.
@@ -306,4 +312,19 @@ fn key(job: &Submission) -> Key {
 fn take_round(requests: &mut Vec<Request>) -> Vec<Request> {
     let mut taken = HashSet::new();
     requests.extract_if(.., |request| taken.insert(key(&request.job))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_have_been_kept_by_an_earlier_try_is_never_told_that_nothing_was_submitted() {
+        for error in [SubmitError::KeyBusy, SubmitError::Unavailable("no connection".into())] {
+            let answer = in_doubt(Err(error));
+            assert!(matches!(answer, Err(SubmitError::Unknown(_))), "{answer:?}");
+        }
+        let conflict = in_doubt(Err(SubmitError::Conflict(Vec::new())));
+        assert!(matches!(conflict, Err(SubmitError::Conflict(_))), "{conflict:?}");
+    }
 }

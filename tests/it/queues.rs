@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use crate::harness::http::Http;
-use crate::harness::look::{all_end, becomes, submit, value};
+use crate::harness::look::{all_end, becomes, listens, submit, value};
 use crate::harness::proxy::Mode;
 use crate::harness::service::ServiceBuilder;
 use crate::harness::{self, Cluster, Service, TestDatabase, eventually};
@@ -39,13 +39,18 @@ async fn ended(service: &Service, job: &Value) -> Value {
     service.http().get(&format!("/jobs/{}?wait=10", job["job_id"].as_str().unwrap())).await.body
 }
 
-/// The claim is full with a job that does not run, and names a lane behind it.
+/// The claim is full with a job that does not run, and names a lane behind it. Both are due at one moment, which nobody but a
+/// timer tells: whoever takes the claim for one that is not full forgets the other lane until the next poll.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_cannot_be_read_fails_and_holds_up_no_other_lane() {
     let database = harness::database().await;
     let client = database.client().await;
-    let unreadable = submit(&client, "task => 'noop', payload => '1', queue => 'a'").await;
-    let other = submit(&client, "task => 'noop', payload => '1', queue => 'b'").await;
+    // Long after the service has begun to listen, and has looked at everything.
+    let due: String = value(&client, "select (now() + interval '8 seconds')::text").await;
+    let job =
+        |queue| format!("task => 'noop', payload => '1', queue => '{queue}', run_at => '{due}'");
+    let unreadable = submit(&client, &job("a")).await;
+    let other = submit(&client, &job("b")).await;
     let damage = format!(
         "alter table reveille.job alter payload drop not null;
          update reveille.job set payload = null where id = '{unreadable}';
@@ -53,13 +58,32 @@ async fn a_job_that_cannot_be_read_fails_and_holds_up_no_other_lane() {
     );
     client.batch_execute(&damage).await.unwrap();
     let service = slow_poll(&database).env("REVEILLE_WORKERS", "1").start().await;
+    listens(&service).await;
+    becomes(&client, &unreadable, "failed", 2 * SOON).await;
     becomes(&client, &other, "completed", SOON).await;
-    becomes(&client, &unreadable, "failed", SOON).await;
     let code = "select error ->> 'code' from reveille.outcome where attempt = 10";
     assert_eq!(value::<String>(&client, code).await, "unreadable");
     let tried = "select count(*) from reveille.attempt";
     assert_eq!(value::<i64>(&client, tried).await, 0, "it was given back");
     service.logged("a claimed job cannot be read", SOON).await;
+}
+
+/// The job is found by a look at everything, which then fails to remember the name of its queue for those who list queues.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_cannot_be_listed_keeps_no_job_waiting() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let refusal = "create function public.refuse() returns trigger language plpgsql as
+          $$ begin raise exception 'no more names'; end $$;
+        create trigger refuse before insert on reveille.queue for each row execute function public.refuse()";
+    client.batch_execute(refusal).await.unwrap();
+    let found = submit(&client, "task => 'noop', payload => '1'").await;
+    let service = slow_poll(&database).start().await;
+    becomes(&client, &found, "completed", SOON).await;
+    let heard = submit(&client, "task => 'noop', payload => '1', queue => 'other'").await;
+    becomes(&client, &heard, "completed", SOON).await;
+    let said = service.stderr().matches("jobs cannot be claimed").count();
+    assert!((1..=3).contains(&said), "{}", service.stderr());
 }
 
 #[tokio::test(flavor = "multi_thread")]

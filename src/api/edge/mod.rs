@@ -47,7 +47,7 @@ pub struct EdgeLimits {
     pub head: Duration,
     /// The whole body of a request.
     pub body: Duration,
-    /// Bytes of the medium bodies that are there at a time, and of the large ones; see
+    /// Bytes of the medium bodies that are there at a time, of the large ones, and of answers; see
     /// [`Room`](super::room::Room).
     pub bodies: usize,
     /// Between two requests.

@@ -36,6 +36,9 @@ use crate::tasks::Registry;
 const LOOKS: [Duration; 3] =
     [Duration::from_millis(5), Duration::from_millis(50), Duration::from_millis(250)];
 
+/// How long nothing is read after that has failed: longer than the loop pauses, or lanes that are known would have no turn.
+const SCANS_REST: Duration = Duration::from_secs(2);
+
 pub(super) struct Dispatcher {
     config: EngineConfig,
     tasks: HashSet<String>,
@@ -58,6 +61,8 @@ pub(super) struct Dispatcher {
     queues_seen: HashSet<QueueName>,
     /// What is to be read, in turns.
     to_scan: VecDeque<Scan>,
+    /// Reading failed: before this time nothing is read.
+    scans_rest: Option<Instant>,
     suspects: bool,
     /// No suspect was found: before this time none is looked for.
     suspects_rest: Option<Instant>,
@@ -101,6 +106,7 @@ impl Dispatcher {
             looked: HashMap::new(),
             queues_seen: HashSet::new(),
             to_scan: VecDeque::new(),
+            scans_rest: None,
             suspects: false,
             suspects_rest: None,
             meters: Meters::of_tasks(registry.iter().map(|(name, _)| name)),
@@ -114,15 +120,18 @@ impl Dispatcher {
         }
         // Everything is looked at when it begins, and from then on so long after that has ended.
         let mut poll_at = Some(Instant::now());
-        let mut pause = Duration::ZERO;
+        let (mut pause, mut said) = (Duration::ZERO, false);
         while !shutdown.draining.is_cancelled() {
             self.take_wakes().await;
             self.executor.give_back(self.slots.overdue()).await;
             let result = self.work(&mut poll_at).await;
             match &result {
-                Ok(()) => pause = Duration::ZERO,
+                Ok(()) => {
+                    pause = Duration::ZERO;
+                    said &= self.scans_rest.is_some();
+                }
                 Err(error) => {
-                    if pause.is_zero() {
+                    if !std::mem::replace(&mut said, true) {
                         tracing::warn!(%error, "jobs cannot be claimed; it goes on trying");
                     }
                     pause = (pause * 2).clamp(Duration::from_millis(100), Duration::from_secs(1));
@@ -140,7 +149,8 @@ impl Dispatcher {
             self.due_before = std::mem::take(&mut self.due);
             self.to_scan.push_back(Scan { queue: None, source: Source::Poll, after: None });
         }
-        if let Some(scan) = self.to_scan.pop_front() {
+        self.scans_rest = self.scans_rest.filter(|until| Instant::now() < *until);
+        if let Some(scan) = self.to_scan.pop_front_if(|_| self.scans_rest.is_none()) {
             let polls = scan.source == Source::Poll;
             match self.read_page(&scan).await {
                 Ok(Some(next)) => self.to_scan.push_back(next),
@@ -151,8 +161,10 @@ impl Dispatcher {
                     *poll_at = Some(Instant::now() + self.config.poll_interval.mul_f64(jittered));
                 }
                 Ok(None) => {}
+                // Meanwhile lanes that are known are claimed from.
                 Err(error) => {
                     self.to_scan.push_front(scan);
+                    self.scans_rest = Some(Instant::now() + SCANS_REST);
                     return Err(error);
                 }
             }
@@ -174,13 +186,14 @@ impl Dispatcher {
         let due = [self.due.next(), self.due_before.next()].into_iter().flatten().min();
         let timer = due.map(|at| now + self.store.clock.until(at));
         let suspects = self.suspects_rest.filter(|_| self.suspects);
-        let times = [poll_at, timer, self.looks.next(), self.fronts.next(), suspects];
+        let scan = (!self.to_scan.is_empty()).then(|| self.scans_rest.unwrap_or(now));
+        let times = [poll_at, timer, self.looks.next(), self.fronts.next(), suspects, scan];
         let mut next = times.into_iter().flatten().min().unwrap_or(now);
         if let Some(at) = self.slots.give_back_at() {
             next = next.min(at);
         }
         let claimable = !self.known.is_empty() && self.slots.room() > 0;
-        if pause.is_zero() && (claimable || next <= now || !self.to_scan.is_empty()) {
+        if pause.is_zero() && (claimable || next <= now) {
             return;
         }
         // After a failure only time helps, and what comes meanwhile is looked at then.
@@ -214,16 +227,21 @@ impl Dispatcher {
             self.executor.give_back(held).await;
         }
         for (lane, source) in lanes {
-            if self.serves(&lane) {
-                if source == Source::Notify {
-                    self.look_again(&lane, 0);
-                }
-                self.known.know(lane, source);
+            if !self.serves(&lane) {
+                continue;
             }
+            if source == Source::Notify {
+                if !self.known.takes_notice_of(&lane) {
+                    self.scan(None);
+                    continue;
+                }
+                self.look_again(&lane, 0);
+            }
+            self.known.know(lane, source);
         }
         self.suspects |= suspects;
         if everything {
-            self.fronts = Fronts::default();
+            (self.fronts, self.scans_rest) = (Fronts::default(), None);
         }
         for queue in queues {
             self.scan(Some(queue));
@@ -266,7 +284,7 @@ impl Dispatcher {
     async fn read_page(&mut self, scan: &Scan) -> Result<Option<Scan>> {
         let lanes = self.store.ready_lanes(scan.queue.as_ref(), scan.after.as_ref()).await?;
         let now = self.store.clock.now();
-        self.register(lanes.iter().map(|(lane, _)| &lane.queue)).await?;
+        let unseen = self.unseen(lanes.iter().map(|(lane, _)| &lane.queue));
         let last = lanes.last().map(|(lane, _)| lane.clone()).filter(|_| lanes.len() == LANES_PAGE);
         for (lane, at) in lanes {
             if !self.serves(&lane) {
@@ -278,23 +296,12 @@ impl Dispatcher {
                 self.due.set(lane, at);
             }
         }
+        self.register(unseen).await?;
         Ok(last.map(|last| Scan {
             queue: scan.queue.clone(),
             source: scan.source,
             after: Some(last),
         }))
-    }
-
-    /// Makes queues known, once each, so that they are listed when they are empty again.
-    async fn register(&mut self, queues: impl Iterator<Item = &QueueName>) -> Result<()> {
-        let unseen: HashSet<QueueName> =
-            queues.filter(|queue| !self.queues_seen.contains(*queue)).cloned().collect();
-        if !unseen.is_empty() {
-            let names: Vec<&str> = unseen.iter().map(QueueName::as_str).collect();
-            self.store.queue_register(&names).await?;
-            self.queues_seen.extend(unseen);
-        }
-        Ok(())
     }
 
     async fn claim(&mut self, limit: usize) -> Result<()> {
@@ -339,7 +346,8 @@ impl Dispatcher {
             self.executor.refuse(job, task, self.meters.of(queue, task)).await;
         }
         let queues = found.into_iter().filter_map(|nth| asked.get(nth));
-        self.register(queues.map(|claim| &claim.lane.queue)).await
+        let unseen = self.unseen(queues.map(|claim| &claim.lane.queue));
+        self.register(unseen).await
     }
 
     /// What a claim says of its lanes: which are empty, where the next claim begins, and when more is due.

@@ -1,8 +1,11 @@
 //! Which lanes are to be read.
 
+use std::collections::HashSet;
+
 use super::{Dispatcher, Scan};
 use crate::events::Source;
 use crate::queue::QueueName;
+use crate::store::Result;
 
 /// The most queues that wait to be looked at one by one.
 const SCANS_MOST: usize = 100;
@@ -21,5 +24,23 @@ impl Dispatcher {
             self.to_scan.retain(|scan| scan.queue.is_none());
         }
         self.to_scan.push_back(Scan { queue, source: Source::Notify, after: None });
+    }
+
+    /// Those of these queues that are not known to be listed.
+    pub(super) fn unseen<'a>(
+        &self,
+        queues: impl Iterator<Item = &'a QueueName>,
+    ) -> HashSet<QueueName> {
+        queues.filter(|queue| !self.queues_seen.contains(*queue)).cloned().collect()
+    }
+
+    /// Makes queues known, once each, so that they are listed when they are empty again.
+    pub(super) async fn register(&mut self, unseen: HashSet<QueueName>) -> Result<()> {
+        if !unseen.is_empty() {
+            let names: Vec<&str> = unseen.iter().map(QueueName::as_str).collect();
+            self.store.queue_register(&names).await?;
+            self.queues_seen.extend(unseen);
+        }
+        Ok(())
     }
 }

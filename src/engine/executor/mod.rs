@@ -100,6 +100,8 @@ impl Executor {
     pub(super) async fn decline(&self, jobs: Vec<(Claimed, Arc<Meter>)>) {
         for (job, meter) in jobs {
             self.figures.given_back.increment(1);
+            // Until that is settled it is held here: the heartbeat would give it back once more.
+            self.running.begin((job.lease, job.id));
             let ending = Ending::NotStarted { run_at: job.run_at };
             self.end(&job, Some(ending), meter, None).await;
         }

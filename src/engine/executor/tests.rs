@@ -91,6 +91,17 @@ async fn a_handler_that_panics_when_it_is_dropped_spends_its_attempt() {
     }
 }
 
+#[tokio::test]
+async fn a_job_that_there_is_no_room_for_is_held_here_until_that_is_settled() {
+    let (settle, mut settled) = mpsc::channel(1);
+    let executor = executor(Registry::default(), &Arc::new(Slots::new(1)), settle);
+    let job = claimed();
+    let (key, meter) = ((job.lease, job.id), Meters::default().of(&job.queue, &job.task));
+    executor.decline(vec![(job, meter)]).await;
+    assert!(executor.running.keys().contains(&key));
+    assert_eq!(settled.recv().await.map(|one| one.settlement.ending.as_str()), Some("unbegun"));
+}
+
 fn claimed() -> Claimed {
     Claimed {
         lease: LeaseId(Uuid::nil()),

@@ -106,6 +106,32 @@ async fn large_bodies_wait_for_room_and_no_others_do() {
 }
 
 #[tokio::test]
+async fn large_answers_that_nobody_takes_have_bounded_room_and_hold_up_no_others() {
+    const MIB: usize = 1 << 20;
+    let service = Service::start(EdgeLimits { bodies: 40 * MIB, ..EdgeLimits::default() }).await;
+    // Each has 16 MiB, of which the kernel keeps a part. A third has no room.
+    let (mut slow, mut gone) = (service.client().await, service.client().await);
+    for client in [&mut slow, &mut gone] {
+        client.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        client.stream.readable().await.unwrap();
+    }
+    let mut another = service.client().await;
+    let refused = another.get("/large").await;
+    assert_eq!(refused.problem(503), "too_many_bodies");
+    assert_eq!(refused.headers["retry-after"], "1");
+    assert_eq!(another.get("/items/2").await.status, 200);
+    let large = format!(r#"{{"payload":"{}"}}"#, "x".repeat(100_000));
+    assert_eq!(another.post("/echo", large).await.status, 200, "no read");
+    drop(gone);
+    eventually("its room is free", PATIENCE, async || {
+        service.client().await.get("/large").await.status == 200
+    })
+    .await;
+    let whole = slow.reply().await;
+    assert_eq!((whole.status, whole.body.len()), (200, 16 * MIB + 2));
+}
+
+#[tokio::test]
 async fn keeps_json_as_it_was_written() {
     let service = Service::start(EdgeLimits::default()).await;
     let body = r#"{"payload":{"b":123456789012345678901234567890,"a":[1.10,1e2,"🎉\ud83c\udf89"],"a":-0}}"#;

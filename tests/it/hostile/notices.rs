@@ -10,7 +10,7 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::House;
-use crate::harness::look::{all_end, listens, metric, submit, value};
+use crate::harness::look::{all_end, becomes, listens, metric, submit, value};
 use crate::harness::{self, Service, eventually};
 
 const JOBS: i64 = 2_000;
@@ -77,6 +77,23 @@ async fn lanes_queues_and_suspects_that_are_not_there_stop_nothing_and_become_kn
         service.http().get_job(&job).await.body["status"] == "completed"
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lanes_without_number_take_neither_memory_nor_turns() {
+    const LANES: i64 = 200_000;
+    let house = House::open().await;
+    let service = house.served().await;
+    listens(&service).await;
+    let (admin, app) = (house.database.client().await, house.app().await);
+    let before = service.most_memory();
+    let burst = "select count(pg_notify('reveille', 'lane l' || nth || ' noop 5')) from generate_series(1, $1::bigint) nth";
+    assert_eq!(app.query_one(burst, &[&LANES]).await.unwrap().get::<_, i64>(0), LANES);
+    // Announced behind all of them, and the last of its priority in their order.
+    let job = submit(&admin, "task => 'noop', payload => '1', queue => 'zzz'").await;
+    becomes(&admin, &job, "completed", SOON).await;
+    let grown = service.most_memory() - before;
+    assert!(grown < 60 << 20, "{} MiB", grown >> 20);
 }
 
 #[tokio::test(flavor = "multi_thread")]
