@@ -1,7 +1,8 @@
 //! The error answers of each operation, for the specification.
 //!
-//! An operation returns `Result<T, Refused<Op>>`; `Op` lists the statuses that it may refuse with, beside those that any
-//! operation may. There is no `default` answer, because it sits badly beside a typed success in generated clients.
+//! An operation returns `Result<T, Refused<Op>>`; `Op` lists the statuses that it may refuse with,
+//! beside those that any operation may. There is no `default` answer, because it sits badly beside
+//! a typed success in generated clients.
 
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
@@ -9,12 +10,14 @@ use std::marker::PhantomData;
 use poem::IntoResponse;
 use poem_openapi::ApiResponse;
 use poem_openapi::payload::Payload;
-use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry};
-use poem_openapi::types::Type;
+use poem_openapi::registry::{
+    MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry,
+};
 
 use super::problem::Problem;
 
-/// Statuses of every operation: no token, a name that is not allowed, a mistake of ours, the database gone.
+/// Statuses of every operation: no token, a name that is not allowed, a mistake of ours, the
+/// database gone.
 const ALWAYS: &[u16] = &[401, 421, 500, 503];
 /// Statuses of an operation that changes something: a web page of another origin asks for it.
 pub const CHANGE: &[u16] = &[403];
@@ -41,7 +44,8 @@ macro_rules! refusals {
     )*};
 }
 
-/// The problem that an operation refuses with. Made by `?` from a [`Problem`] or anything that becomes one.
+/// The problem that an operation refuses with. Made by `?` from a [`Problem`] or anything that
+/// becomes one.
 #[derive(Debug)]
 pub struct Refused<Op>(Problem, PhantomData<fn() -> Op>);
 
@@ -88,8 +92,11 @@ fn answer(status: u16) -> MetaResponse {
         schema: <Problem as Payload>::schema_ref(),
     };
     let headers = match status {
-        401 => vec![header::<String>("WWW-AUTHENTICATE", "How to authenticate (RFC 6750).")],
-        429 | 503 => vec![header::<u32>("RETRY-AFTER", "Seconds after which to try again.")],
+        401 => {
+            let about = "How to authenticate (RFC 6750).";
+            vec![header("WWW-AUTHENTICATE", about, MetaSchema::new("string"))]
+        }
+        429 | 503 => vec![header("RETRY-AFTER", "Seconds after which to try again.", seconds())],
         _ => Vec::new(),
     };
     MetaResponse {
@@ -101,39 +108,48 @@ fn answer(status: u16) -> MetaResponse {
     }
 }
 
-fn header<T: Type>(name: &str, description: &str) -> MetaHeader {
+fn seconds() -> MetaSchema {
+    MetaSchema { minimum: Some(0.0), ..MetaSchema::new_with_format("integer", "uint32") }
+}
+
+fn header(name: &str, description: &str, schema: MetaSchema) -> MetaHeader {
     MetaHeader {
         name: name.into(),
         description: Some(description.into()),
         required: true,
         deprecated: false,
-        schema: T::schema_ref(),
+        schema: MetaSchemaRef::Inline(Box::new(schema)),
     }
 }
 
 fn description(status: u16) -> &'static str {
     match status {
         400 => {
-            "The request cannot be read: a parameter has the wrong form, the body is empty or not JSON, or there is not exactly one Host header."
+            "The request cannot be read. A parameter has the wrong form, the body is empty or \
+             not JSON, or there is not exactly one Host header."
         }
         401 => "No bearer token, or an unknown one, although the service asks for one.",
         403 => {
-            "A web page of another origin sent this (`cross_origin`): only the service's own pages may change something."
+            "A web page of another origin sent this (`cross_origin`). Only the service's own \
+             pages may change something."
         }
-        404 => "There is no such thing.",
+        404 => "Nothing has this id or name.",
         408 => "The body did not arrive in time.",
         409 => {
-            "It conflicts with the state of things; `code` says how, and `job_id` names the job in the way."
+            "The request conflicts with the current state of the job or queue. `code` says how, \
+             and `job_id` names the job in the way."
         }
         413 => "The body is too large.",
-        415 => "The body has a content type that is not read here; send `application/json`.",
-        422 => "The body is JSON, but something in it is wrong; `errors` lists every wrong place.",
+        415 => "The service does not read this content type. Send `application/json`.",
+        422 => "The body is JSON, but something in it is wrong. `errors` lists every wrong place.",
         421 => {
-            "The service has no tokens, and the request's Host is not one of its names (`host_not_allowed`)."
+            "The service has no tokens, and the request's Host is not one of its names \
+             (`host_not_allowed`)."
         }
-        500 => "A mistake of the service; its log has the `request_id`.",
+        500 => "The service failed. Its log has the `request_id`.",
         503 => {
-            "The database cannot be reached, or whether it kept the change is not known (`outcome_unknown`)."
+            "The database cannot be reached, or whether it kept the change is not known \
+             (`outcome_unknown`)."
         }
         _ => http::StatusCode::from_u16(status)
             .ok()

@@ -1,10 +1,12 @@
-//! Keeps web pages of strangers out. A browser lets any page send requests to any address, this machine's own included.
+//! Keeps web pages of strangers out. A browser lets any page send requests to any address, this
+//! machine's own included.
 //!
-//! - The Host rule, where there is no token: a page whose name is made to lead here (DNS rebinding) may read what is
-//!   answered, but it cannot change the `Host` that its browser sends. So only `localhost`, `*.localhost`, IP addresses
-//!   and the names in the settings are answered.
-//! - The Origin rule, always: a page may send what changes something without reading the answer. Its browser says whose
-//!   page it is in `Sec-Fetch-Site`, and an older one in `Origin`. Programs send neither.
+//! - The Host rule, where there is no token: a page whose name is made to lead here (DNS rebinding)
+//!   may read what is answered, but it cannot change the `Host` that its browser sends. So only
+//!   `localhost`, `*.localhost`, IP addresses and the names in the settings are answered.
+//! - The Origin rule, always: a page may send what changes something without reading the answer.
+//!   Its browser says whose page it is in `Sec-Fetch-Site`, and an older one in `Origin`. Programs
+//!   send neither.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -60,8 +62,7 @@ impl Browsers {
         let authority = request.uri().authority().map(http::uri::Authority::as_str);
         if second.is_some() || host.is_none() && authority.is_none() && has_host(request.version())
         {
-            let detail = "An HTTP/1.1 request has exactly one Host header. Send it once.";
-            return Err(Problem::bad_request("invalid_host", detail));
+            return Err(no_host());
         }
         let host = host.map(HeaderValue::as_bytes);
         if let Some(known) = &self.hosts
@@ -78,8 +79,7 @@ impl Browsers {
         if request.method().is_safe() || self.is_own_page(request.headers(), host) {
             Ok(())
         } else {
-            let detail = "A web page of another origin sent this request, and only pages of this service may change something. Use /docs, or a program; if the page is this service's own behind a proxy, set public_url.";
-            Err(Problem::new(StatusCode::FORBIDDEN, "cross_origin", detail))
+            Err(cross_origin())
         }
     }
 
@@ -129,10 +129,27 @@ fn is_origin_of(origin: &str, host: &str) -> bool {
     usual.is_some() && page.0.eq_ignore_ascii_case(asked.0) && page.1.or(usual) == asked.1.or(usual)
 }
 
-fn not_allowed(name: &str) -> Problem {
+/// 400 for a request that does not say whom it asks, or says it twice.
+pub(super) fn no_host() -> Problem {
+    let detail = "An HTTP/1.1 request has exactly one Host header. Send it once.";
+    Problem::bad_request("invalid_host", detail)
+}
+
+/// 403 for a change that a stranger's page asks for.
+pub(super) fn cross_origin() -> Problem {
+    let detail = "A web page of another origin sent this request, and only pages of this service \
+                  may change something. Use /docs, or a program; if the page is this service's own \
+                  behind a proxy, set public_url.";
+    Problem::new(StatusCode::FORBIDDEN, "cross_origin", detail)
+}
+
+/// 421 for a name that a stranger may have chosen.
+pub(super) fn not_allowed(name: &str) -> Problem {
     let name: String = name.chars().filter(|it| !it.is_control()).take(100).collect();
     let detail = format!(
-        "This service has no tokens, so it answers only if it is asked by an IP address, localhost or one of its allowed_hosts, and `{name}` is none of them. Add it to allowed_hosts, or set auth_tokens."
+        "This service has no tokens, so it answers only if it is asked by an IP address, \
+         localhost or one of its allowed_hosts, and `{name}` is none of them. Add it to \
+         allowed_hosts, or set auth_tokens."
     );
     Problem::new(StatusCode::MISDIRECTED_REQUEST, "host_not_allowed", detail)
 }

@@ -13,22 +13,21 @@ impl From<Error> for Problem {
         match &error {
             Error::Unavailable(_) | Error::Misconfigured { .. } => {
                 tracing::debug!(%error, "a request could not reach the database");
-                Self::unavailable(
-                    "database_unavailable",
-                    "The database cannot be reached at the moment. Nothing was changed. Try again.",
-                    1,
-                )
+                database_unavailable()
             }
             Error::Unknown(_) => {
                 tracing::debug!(%error, "a request lost the database");
-                let detail = "The database gave no answer, or the connection was lost while it worked. A read can be repeated; after a change, look whether it was made.";
+                let detail = "The database gave no answer, or the connection was lost while it \
+                              worked. A read can be repeated; after a change, look whether it \
+                              was made.";
                 Self::unavailable("outcome_unknown", detail, 1)
             }
             Error::Busy { .. } => {
                 tracing::debug!(%error, "the database gave up on a request");
                 Self::unavailable(
                     "database_busy",
-                    "The database was too busy to answer in time. Nothing was changed. Try again, or ask for less.",
+                    "The database was too busy to answer in time. Nothing was changed. Try \
+                     again, or ask for less.",
                     1,
                 )
             }
@@ -40,13 +39,20 @@ impl From<Error> for Problem {
     }
 }
 
-/// Of a change that was made, and of which the answer could not be read after it: to be told that nothing was changed would
-/// have it made twice.
+/// 503 while the database is away.
+pub fn database_unavailable() -> Problem {
+    let detail = "The database cannot be reached at the moment. Nothing was changed. Try again.";
+    Problem::unavailable("database_unavailable", detail, 1)
+}
+
+/// Of a change that was made, and of which the answer could not be read after it: to be told that
+/// nothing was changed would have it made twice.
 pub fn after_change(problem: Problem) -> Problem {
     if problem.status() != StatusCode::SERVICE_UNAVAILABLE {
         return problem;
     }
-    let detail = "This was carried out, but the database could not be asked how things stand now. Look before you repeat it.";
+    let detail = "This was carried out, but the database could not be asked how things stand \
+                  now. Look before you repeat it.";
     Problem::unavailable("outcome_unknown", detail, 1)
 }
 
@@ -60,17 +66,21 @@ impl From<SubmitError> for Problem {
                 tracing::debug!(%cause, "a submission could not reach the database");
                 Self::unavailable(
                     "database_unavailable",
-                    "The database cannot be reached at the moment. Nothing was submitted. Try again.",
+                    "The database cannot be reached at the moment. Nothing was submitted. Try \
+                     again.",
                     1,
                 )
             }
             SubmitError::Unknown(cause) => {
                 tracing::debug!(%cause, "a submission was not confirmed");
-                let detail = "The database did not confirm the submission in time: it may have been kept. Submit it again with a unique_key, or look for it in GET /jobs first.";
+                let detail = "The database did not confirm the submission in time: it may have \
+                              been kept. Submit it again with a unique_key, or look for it in \
+                              GET /jobs first.";
                 Self::unavailable("outcome_unknown", detail, 1)
             }
             SubmitError::KeyBusy => {
-                let detail = "An open database transaction holds this unique_key, or locks a table of jobs. Nothing was submitted. Try again when it has ended.";
+                let detail = "An open database transaction holds this unique_key, or locks a \
+                              table of jobs. Nothing was submitted. Try again when it has ended.";
                 Self::unavailable("unique_key_busy", detail, 1)
             }
             SubmitError::Refused(cause) => {
@@ -94,7 +104,8 @@ fn conflict(held: &[(usize, JobId)], pointer: impl Fn(usize) -> String) -> Probl
         let message = format!("Job {id}, which has not ended, holds this key.");
         FieldError::new(pointer(*nth), "unique_key_conflict", message)
     });
-    let detail = "A job that has not ended holds this unique_key; nothing was submitted. Wait for it, use another key, or submit with on_conflict keep or replace.";
+    let detail = "A job that has not ended holds this unique_key; nothing was submitted. Wait \
+                  for it, use another key, or submit with on_conflict keep or replace.";
     let problem = Problem::conflict("unique_key_conflict", detail).errors(errors.collect());
     match held.first() {
         Some((_, id)) => problem.job(id.0),

@@ -10,12 +10,13 @@ use serde::Serialize;
 
 use super::Services;
 use super::body::Body;
+use super::params::SwitchText;
 use super::problem::Problem;
 use crate::store::Database;
 use readiness::CheckState;
 pub use readiness::{Readiness, ReadyAnswer};
 
-/// `healthy`: a job would be accepted. `unhealthy`: none would.
+/// `healthy`: the service would accept a job. `unhealthy`: it would not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
 #[oai(rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
@@ -24,11 +25,11 @@ pub enum HealthStatus {
     Unhealthy,
 }
 
-/// How the service is.
+/// Whether the service accepts jobs.
 #[derive(Debug, Clone, Object, Serialize)]
-#[oai(example)]
+#[oai(rename = "HealthReport", example)]
 pub struct Health {
-    // How the service is.
+    // Whether the service accepts jobs.
     pub status: HealthStatus,
 }
 
@@ -58,8 +59,8 @@ pub struct HealthApi;
 impl HealthApi {
     /// Check the health
     ///
-    /// 200 if a job would be accepted now: the database answers and takes writes. No submission of
-    /// the last 5 seconds found its disk full.
+    /// 200 if the service would accept a job now: the database answers and takes writes. No
+    /// submission of the last 5 seconds found its disk full.
     #[oai(path = "/health", method = "get", operation_id = "get_health")]
     async fn get_health(&self, services: Data<&Services>) -> HealthAnswer {
         answer(accepts(&services).await)
@@ -67,7 +68,8 @@ impl HealthApi {
 
     /// Check that the process lives
     ///
-    /// 200 while it answers and its loops live; asks no database, whose outage restarts nobody.
+    /// 200 while it answers and its loops live. It asks no database, because an outage of that is
+    /// no reason for a restart.
     #[oai(path = "/livez", method = "get", operation_id = "get_livez")]
     async fn get_livez(&self, services: Data<&Services>) -> HealthAnswer {
         answer(services.supervisor.is_well())
@@ -75,16 +77,16 @@ impl HealthApi {
 
     /// Check that it is ready
     ///
-    /// 200 if the database takes jobs, its schema is one that this release can run on, and the service is not leaving. Else
-    /// 503 with the checks that fail.
+    /// 200 if the database takes jobs, this release can run on its schema, and the service is not
+    /// leaving. Else 503 with the checks that fail.
     #[oai(path = "/readyz", method = "get", operation_id = "get_readyz")]
     async fn get_readyz(
         &self,
         services: Data<&Services>,
-        /// Tell every check, and not only those that fail: `?verbose`.
-        verbose: Query<Option<String>>,
+        /// Whether to list every check, and not only those that fail: `?verbose`.
+        verbose: Query<Option<SwitchText>>,
     ) -> ReadyAnswer {
-        let verbose = verbose.0.is_some_and(|text| text != "false" && text != "0");
+        let verbose = verbose.0.is_some_and(|switch| switch.is_on());
         let mut checks = readiness::checks(&services).await;
         let ready = checks.iter().all(|check| check.state != CheckState::Failing);
         if !verbose {

@@ -18,9 +18,9 @@ refusals! {
     pub ListInstances: &[400];
 }
 
-/// A process of the service, as its last heartbeat told it.
+/// A process of the service, as of its last heartbeat.
 #[derive(Debug, Clone, Object, Serialize)]
-#[oai(skip_serializing_if_is_none, example)]
+#[oai(rename = "InstanceDetails", skip_serializing_if_is_none, example)]
 pub struct Instance {
     /// Its id, made anew at each start. Jobs name it as their worker.
     pub id: Uuid,
@@ -28,28 +28,32 @@ pub struct Instance {
     pub name: String,
     /// The host it runs on.
     pub host: String,
-    /// Its process there.
+    /// The number of its process there.
+    #[oai(validator(minimum(value = "1")))]
     pub pid: i32,
     /// Its release.
     pub version: String,
-    /// When it started.
+    /// The time of its start.
     pub started_at: DateTime<Utc>,
-    /// When it was last heard of.
+    /// The time of its last heartbeat.
     pub heartbeat_at: DateTime<Utc>,
-    /// Whether it has been heard of lately. One that has not is taken for lost, and its jobs are run by others.
+    /// Whether its last heartbeat is recent. Without one it counts as lost, and others run its
+    /// jobs.
     pub alive: bool,
-    /// How many jobs it can run at a time.
+    /// The number of jobs that it can run at a time.
+    #[oai(validator(minimum(value = "0")))]
     pub slots: i32,
-    /// How many it ran at its last heartbeat.
+    /// The number of jobs that it ran at its last heartbeat.
+    #[oai(validator(minimum(value = "0")))]
     pub running: i32,
-    /// Whether it is leaving, and takes no more jobs.
+    /// Whether it is leaving. It takes no more jobs then.
     pub draining: bool,
-    /// Whether it does what only one of them may do, such as maintenance.
+    /// Whether it is the leader, which alone does the maintenance.
     pub leader: bool,
-    /// The queues it serves; absent: all of them.
+    /// The queues that it serves. Absent: all queues.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queues: Option<Vec<String>>,
-    /// The tasks it serves.
+    /// The tasks that it serves.
     pub tasks: Vec<String>,
 }
 
@@ -98,9 +102,9 @@ impl Example for Instance {
 
 /// The processes of the service.
 #[derive(Debug, Clone, Object, Serialize)]
-#[oai(example)]
+#[oai(rename = "InstanceList", example)]
 pub struct Instances {
-    /// The oldest first.
+    /// The processes, the oldest first.
     pub data: Vec<Instance>,
 }
 
@@ -117,8 +121,8 @@ pub struct InstancesApi;
 impl InstancesApi {
     /// List instances
     ///
-    /// The processes of the service: what each serves, what it runs, and when it was last heard of. One that left in order is
-    /// gone; one that was lost stays until its jobs are taken back.
+    /// The processes of the service: the tasks of each, its jobs, and its last heartbeat. A process
+    /// that left in order is gone. A lost process stays until its jobs are taken back.
     #[oai(path = "/instances", method = "get", operation_id = "list_instances")]
     async fn list_instances(
         &self,

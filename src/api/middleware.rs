@@ -1,6 +1,7 @@
 //! Around every request: an id, one log line, two metrics, and a problem for whatever went wrong.
 //!
-//! The guard against panics is here too: a handler that panics costs its own request a 500 and nothing else.
+//! The guard against panics is here too: a handler that panics costs its own request a 500 and
+//! nothing else.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -24,8 +25,8 @@ use crate::supervise::words_of;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID_BYTES: usize = 128;
 
-/// The paths that there are and their methods, for `Allow` and for the labels of metrics: poem knows that a method is
-/// missing but not which are there, and calls every parameter `param0`.
+/// The paths that there are and their methods, for `Allow` and for the labels of metrics: poem
+/// knows that a method is missing but not which are there, and calls every parameter `param0`.
 #[derive(Debug, Clone, Default)]
 pub struct Routes(HashMap<String, Route>);
 
@@ -193,7 +194,8 @@ impl<E: Endpoint> Endpoint for Observed<E> {
 }
 
 impl<E> Observed<E> {
-    /// Errors that are an answer already stay as they are; the others are poem's own, and become problems.
+    /// Errors that are an answer already stay as they are; the others are poem's own, and become
+    /// problems.
     fn explain(&self, error: poem::Error, path: &str) -> Response {
         if error.is_from_response() {
             return error.into_response();
@@ -223,8 +225,9 @@ impl<E> Observed<E> {
         figures.seconds.record(duration.as_secs_f64());
     }
 
-    /// Labels are bounded: the route rather than the path, and no methods that a client invents. Looking a metric up by its
-    /// labels costs several allocations, so that is done once for each combination.
+    /// Labels are bounded: the route rather than the path, and no methods that a client invents.
+    /// Looking a metric up by its labels costs several allocations, so that is done once for each
+    /// combination.
     fn figures(
         &self,
         method: &'static str,
@@ -254,7 +257,8 @@ impl<E> Observed<E> {
 
 /// Places beyond `max_connections` are for probes.
 fn too_many() -> Problem {
-    let detail = "All connections of this service are in use. Try again; its operator may raise max_connections.";
+    let detail = "All connections of this service are in use. Try again; its operator may raise \
+                  max_connections.";
     Problem::unavailable("too_many_connections", detail, 1)
 }
 
@@ -282,13 +286,8 @@ fn problem(error: &poem::Error, route: Option<&Route>) -> Problem {
         ),
         405 => Problem::method_not_allowed(route.map_or("", |route| &route.allow)),
         415 => Problem::unsupported_media_type("Send `Content-Type: application/json`."),
-        status @ 400..500 => {
-            let title = error.status().canonical_reason().unwrap_or("Refused");
-            let code = title.to_ascii_lowercase().replace([' ', '-'], "_").replace('\'', "");
-            let detail =
-                if status == 400 { error.to_string() } else { format!("{title}. See /docs.") };
-            Problem::new(error.status(), &code, detail)
-        }
+        400 => Problem::bad_request("bad_request", error.to_string()),
+        401..500 => Problem::unlisted(error.status()),
         _ => {
             tracing::error!(%error, "a request failed in a way that nothing here explains");
             Problem::internal()

@@ -1,12 +1,16 @@
 //! HTTP: the edge, and one file for each resource behind it.
 //!
-//! A request comes in through [`edge`], which owns the sockets and their deadlines; passes [`middleware`], which gives it
-//! an id and turns everything that goes wrong into a [`problem`], and [`browsers`], which keeps strangers' pages out; is read by [`body`] and [`fields`]; and is answered by
-//! the operation of a resource, whose error answers [`answers`] puts into the specification that [`docs`] serves.
+//! A request comes in through [`edge`], which owns the sockets and their deadlines; passes
+//! [`middleware`], which gives it an id and turns everything that goes wrong into a [`problem`];
+//! passes [`browsers`], which keeps strangers' pages out; is read by [`body`] and [`fields`]; and
+//! is answered by the operation of a resource. [`answers`] puts its error answers into the
+//! specification. `contract` finishes that, with the [`codes`] of errors, and [`docs`] serves it.
 
 pub mod answers;
 pub mod body;
 pub mod browsers;
+pub mod codes;
+mod contract;
 pub mod docs;
 pub mod edge;
 mod etag;
@@ -31,17 +35,19 @@ mod starting;
 mod submission;
 mod tasks;
 mod types;
+mod welcome;
 
 use std::ops::Deref;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use poem::endpoint::{BoxEndpoint, make};
-use poem::{EndpointExt, IntoEndpoint, Response, Route, get};
-use poem_openapi::{OpenApiService, Tags};
+use poem::{Endpoint, EndpointExt, IntoEndpoint, Response, Route, get};
+use poem_openapi::{LicenseObject, OpenApiService, Tags};
 
 use self::browsers::Browsers;
 use self::guard::Guard;
+use self::welcome::Welcome;
 use crate::auth::Tokens;
 use crate::events::Events;
 use crate::explain::Hints;
@@ -62,8 +68,8 @@ impl Services {
 }
 
 impl Services {
-    /// Where a job can be read: relative to `POST /jobs` unless the public URL is known, so that it stays behind a proxy's
-    /// prefix.
+    /// Where a job can be read: relative to `POST /jobs` unless the public URL is known, so that it
+    /// stays behind a proxy's prefix.
     fn location(&self, id: JobId) -> String {
         match &self.public_url {
             Some(url) => format!("{url}/jobs/{id}"),
@@ -99,13 +105,13 @@ pub struct Parts {
 enum Tag {
     /// Submitting jobs and reading them.
     Jobs,
-    /// What jobs can be asked to do.
+    /// The tasks that jobs can ask for.
     Tasks,
-    /// Seeing how queues stand, and stopping and starting them.
+    /// Looking at queues, pausing and resuming them.
     Queues,
     /// The running processes of the service.
     Instances,
-    /// How the service is.
+    /// Whether the service is well.
     Health,
 }
 
@@ -132,10 +138,15 @@ fn service(server: &str) -> OpenApiService<Apis, ()> {
         instances::InstancesApi,
         health::HealthApi,
     );
-    OpenApiService::new(apis, "Reveille", env!("CARGO_PKG_VERSION")).server(server).description(
-        "A push-driven PostgreSQL job queue. Submit a job with `POST /jobs`, and read what became of it with `GET /jobs/{job_id}`. \
-         Errors are `application/problem+json` (RFC 9457) with a stable `code`; `detail` says what to do.",
-    )
+    let license = LicenseObject::new("MIT").url("https://opensource.org/license/mit");
+    OpenApiService::new(apis, "Reveille", env!("CARGO_PKG_VERSION"))
+        .server(server)
+        .license(license)
+        .description(
+            "A push-driven PostgreSQL job queue. Submit a job with `POST /jobs`, and read it with \
+             `GET /jobs/{job_id}`. Errors are `application/problem+json` (RFC 9457) with a stable \
+             `code`; `detail` says what to do.",
+        )
 }
 
 /// The specification as JSON, as it is served and committed.
@@ -195,14 +206,15 @@ impl Behind {
     }
 }
 
-/// Routes with everything around them that no request may miss: the guards, and outside of them the middleware that turns
-/// everything that goes wrong into a problem. This is what [`edge::serve`] takes.
+/// Routes with everything around them that no request may miss: the guards, and outside of them the
+/// middleware that turns everything that goes wrong into a problem. This is what [`edge::serve`]
+/// takes.
 pub fn guarded(
-    routes: impl IntoEndpoint<Endpoint: 'static>,
+    routes: impl IntoEndpoint<Endpoint: Endpoint<Output = Response> + 'static>,
     tokens: Tokens,
     browsers: Browsers,
     known: middleware::Routes,
 ) -> BoxEndpoint<'static, Response> {
-    let guarded = routes.with(Guard(tokens)).with(browsers);
+    let guarded = routes.with(Guard(tokens)).with(Welcome).with(browsers);
     guarded.with(middleware::Observe::new(known)).map_to_response().boxed()
 }

@@ -15,15 +15,22 @@ use crate::queue::QueueName;
 
 /// The most items that a page may have.
 const LIMIT_MOST: u32 = 200;
+/// The most jobs of a page whose caller does not say.
+pub const JOBS_A_PAGE: u32 = 50;
+/// The most queues of a page whose caller does not say.
+pub const QUEUES_A_PAGE: u32 = 100;
+/// The longest unique key, in characters.
+const KEY_CHARS_MOST: usize = 255;
 /// The longest that a call may wait for the end of a job.
 const WAIT_MOST_SECONDS: u32 = 60;
 
-/// A parameter that is taken as text, and read by the operation, so that the answer to a bad one has a code of its own.
+/// A parameter that is taken as text, and read by the operation, so that the answer to a bad one
+/// has a code of its own.
 macro_rules! text {
     ($(#[$doc:meta])* $type:ident, $name:literal, $schema:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone)]
-        pub struct $type(String);
+        pub struct $type(pub(super) String);
 
         described!($type, $name, $schema);
 
@@ -55,9 +62,38 @@ text!(
     }
 );
 text!(
-    /// How many items a page is to have.
-    LimitText, "integer_limit", MetaSchema {
-        minimum: Some(1.0), maximum: Some(LIMIT_MOST.into()), ..MetaSchema::new_with_format("integer", "uint32")
+    /// A task's name as it stands in a path.
+    TaskText, "string_task", MetaSchema {
+        pattern: Some("^[a-zA-Z0-9_.:-]{1,100}$".into()),
+        ..MetaSchema::new("string")
+    }
+);
+text!(
+    /// A JSON value.
+    JsonText, "string_json", MetaSchema { min_length: Some(1), ..MetaSchema::new("string") }
+);
+text!(
+    /// The length of a page of jobs.
+    JobsLimit, "integer_limit_jobs", limit(JOBS_A_PAGE)
+);
+text!(
+    /// The length of a page of queues.
+    QueuesLimit, "integer_limit_queues", limit(QUEUES_A_PAGE)
+);
+text!(
+    /// `next_cursor` of another page. It means something to the service only.
+    CursorText, "string_cursor", MetaSchema { min_length: Some(1), ..MetaSchema::new("string") }
+);
+text!(
+    /// A switch, which `?name` alone switches on.
+    SwitchText, "string_switch", MetaSchema {
+        default: Some("false".into()), ..MetaSchema::new("string")
+    }
+);
+text!(
+    /// A unique key.
+    KeyText, "string_key", MetaSchema {
+        min_length: Some(1), max_length: Some(KEY_CHARS_MOST), ..MetaSchema::new("string")
     }
 );
 text!(
@@ -79,9 +115,27 @@ text!(
     TagsText, "string_tags", MetaSchema::new("string")
 );
 
-impl TagsText {
-    pub fn as_str(&self) -> &str {
-        &self.0
+fn limit(usual: u32) -> MetaSchema {
+    MetaSchema {
+        default: Some(usual.into()),
+        minimum: Some(1.0),
+        maximum: Some(LIMIT_MOST.into()),
+        ..MetaSchema::new_with_format("integer", "uint32")
+    }
+}
+
+impl SwitchText {
+    pub fn is_on(&self) -> bool {
+        self.0 != "false" && self.0 != "0"
+    }
+}
+
+impl KeyText {
+    pub fn key(self) -> Result<String, Problem> {
+        if (1..=KEY_CHARS_MOST).contains(&self.0.chars().count()) {
+            return Ok(self.0);
+        }
+        Err(invalid_name("unique_key", "invalid_parameter", "1 to 255 characters"))
     }
 }
 
@@ -103,30 +157,36 @@ impl PreferText {
 
 impl IdText {
     pub fn job(&self) -> Result<JobId, Problem> {
-        Uuid::parse_str(&self.0).map(JobId).map_err(|_| {
-            let detail = "A job's id is a UUID, such as 0199a3c0-b5d2-7c3f-8a51-f0e2d4c6b8a0. Take it from the answer to the submission.";
-            Problem::parameter("job_id", "invalid_job_id", detail)
-        })
+        Uuid::parse_str(&self.0).map(JobId).map_err(|_| invalid_job_id())
     }
+}
+
+/// 400 for a job's id that is not a UUID.
+pub fn invalid_job_id() -> Problem {
+    let detail = "A job's id is a UUID, such as 0199a3c0-b5d2-7c3f-8a51-f0e2d4c6b8a0. Take it \
+                  from the answer to the submission.";
+    Problem::parameter("job_id", "invalid_job_id", detail)
 }
 
 impl QueueText {
     pub fn queue(&self) -> Result<QueueName, Problem> {
-        QueueName::new(&self.0).ok_or_else(|| {
-            let detail = format!(
-                "A queue's name is {}. GET /queues lists those that there are.",
-                QueueName::RULE
-            );
-            Problem::parameter("queue", "invalid_queue_name", detail)
-        })
+        QueueName::new(&self.0).ok_or_else(invalid_queue)
     }
+}
+
+/// 400 for a queue's name in a path.
+pub fn invalid_queue() -> Problem {
+    let detail =
+        format!("A queue's name is {}. GET /queues lists those that there are.", QueueName::RULE);
+    Problem::parameter("queue", "invalid_queue_name", detail)
 }
 
 impl WaitText {
     pub fn seconds(&self) -> Result<u32, Problem> {
         wait_seconds(&self.0).ok_or_else(|| {
             let detail = format!(
-                "wait must be a whole number of seconds from 0 to {WAIT_MOST_SECONDS}. Ask again after that."
+                "wait must be a whole number of seconds from 0 to {WAIT_MOST_SECONDS}. Ask again \
+                 after that."
             );
             Problem::parameter("wait", "invalid_wait", detail)
         })
@@ -138,7 +198,8 @@ fn wait_seconds(text: &str) -> Option<u32> {
 }
 
 impl TimeText {
-    /// The time by RFC 3339. In a query a `+` that is not written `%2B` is a blank, so a blank before an offset is a `+`.
+    /// The time by RFC 3339. In a query a `+` that is not written `%2B` is a blank, so a blank
+    /// before an offset is a `+`.
     pub fn time(&self, name: &str) -> Result<DateTime<Utc>, Problem> {
         let offset = |text: &str| text.len() == 5 && text.as_bytes()[2] == b':';
         let with_plus = match self.0.rsplit_once(' ') {
@@ -159,9 +220,9 @@ pub fn invalid_name(name: &str, code: &str, rule: &str) -> Problem {
     Problem::parameter(name, code, detail)
 }
 
-/// How many items a page is to have: 1 to 200, or what is usual for such a list.
-pub fn page_limit(limit: Option<LimitText>, usual: u32) -> Result<u32, Problem> {
-    let Some(LimitText(text)) = limit else { return Ok(usual) };
+/// The most items of a page: as the caller says, from 1 to 200, else `usual`.
+pub fn page_limit(limit: Option<String>, usual: u32) -> Result<u32, Problem> {
+    let Some(text) = limit else { return Ok(usual) };
     let limit = text.parse().ok().filter(|limit| (1..=LIMIT_MOST).contains(limit));
     limit.ok_or_else(|| {
         let detail = format!(
@@ -171,8 +232,8 @@ pub fn page_limit(limit: Option<LimitText>, usual: u32) -> Result<u32, Problem> 
     })
 }
 
-/// The `Link` to the next page of the list that `request` asks for (RFC 8288). Relative to that request unless the public
-/// URL is known, so that it stays behind a proxy's prefix.
+/// The `Link` to the next page of the list that `request` asks for (RFC 8288). Relative to that
+/// request unless the public URL is known, so that it stays behind a proxy's prefix.
 pub fn next_link(request: &Request, public: Option<&str>, cursor: Option<&str>) -> Option<String> {
     let cursor = cursor?;
     let query = request.uri().query().unwrap_or_default();
@@ -190,14 +251,16 @@ pub fn next_link(request: &Request, public: Option<&str>, cursor: Option<&str>) 
 
 /// 400 for a cursor that no list has given.
 pub fn invalid_cursor() -> Problem {
-    let detail = "cursor is not one that a list has given. Pass next_cursor of the page before as it is, or leave it out.";
+    let detail = "cursor is not one that a list has given. Pass next_cursor of the page before \
+                  as it is, or leave it out.";
     Problem::parameter("cursor", "invalid_cursor", detail)
 }
 
 /// 404 for a job.
 pub fn no_job(id: JobId) -> Problem {
     let detail = format!(
-        "There is no job {id}. Its retention may be over, or it was deleted, or never submitted here."
+        "There is no job {id}. Its retention may be over, or it was deleted, or never submitted \
+         here."
     );
     Problem::not_found("job_not_found", detail)
 }

@@ -1,7 +1,8 @@
 //! Errors as RFC 9457 problems: one shape for all of them, whoever found them.
 //!
-//! `code` is what a program decides by and never changes; `detail` is what a person reads and says what to do next. The
-//! type is `about:blank` throughout, so that `title` is the status in words and nothing has to be looked up elsewhere.
+//! `code` is what a program decides by and never changes; `detail` is what a person reads and says
+//! what to do next. The type is `about:blank` throughout, so that `title` is the status in words
+//! and nothing has to be looked up elsewhere.
 
 use http::{HeaderValue, StatusCode, header};
 use poem::{IntoResponse, Response};
@@ -12,12 +13,15 @@ use poem_openapi::types::{Example, Type};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::request;
+use super::{codes, request};
 use crate::job::json::JsonFault;
 use crate::job::submission::FieldError;
 
-/// More than this nobody reads, and a hostile body could ask for millions. Who collects errors stops there.
+/// More than this nobody reads, and a hostile body could ask for millions. Who collects errors
+/// stops there.
 pub(super) const MAX_ERRORS: usize = 10_000;
+
+const EXAMPLE_REQUEST_ID: &str = "0199a3c0b5d27c3f8a51f0e2d4c6b8a0";
 
 /// An answer that is an error. One pointer wide, so that a `Result` with it stays small.
 #[derive(Debug, Clone)]
@@ -31,21 +35,22 @@ struct Inner {
 
 /// What went wrong and what to do about it (RFC 9457).
 #[derive(Debug, Clone, Object, Serialize)]
-#[oai(rename = "Problem", example)]
+#[oai(rename = "ProblemDetails", example)]
 struct Details {
-    /// Always `about:blank`: the kind of problem is told by `code`.
+    /// Always `about:blank`: `code` tells the kind of problem.
     #[oai(rename = "type")]
     #[serde(rename = "type")]
     kind: String,
     /// The HTTP status in words.
     title: String,
     /// The HTTP status.
+    #[oai(validator(minimum(value = "400"), maximum(value = "599")))]
     status: u16,
-    /// Stable name of what went wrong, for programs.
+    /// A stable name of what went wrong, for programs.
     code: String,
     /// What went wrong and what to do next, for people.
     detail: String,
-    /// Path of the request.
+    /// The path of the request.
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
     instance: Option<String>,
@@ -65,21 +70,38 @@ struct Details {
 
 /// One wrong place in a request.
 #[derive(Debug, Clone, PartialEq, Object, Serialize)]
-#[oai(rename = "FieldError", example, skip_serializing_if_is_none)]
+#[oai(rename = "ProblemPlace", example, skip_serializing_if_is_none)]
 pub struct ProblemError {
-    /// JSON pointer (RFC 6901) into the request body; empty for the body as a whole, and for a parameter.
+    /// JSON pointer (RFC 6901) into the request body; empty for the body as a whole, and for a
+    /// parameter.
     pub pointer: String,
     /// The parameter that is wrong, if it is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameter: Option<String>,
-    /// Stable name of what is wrong there.
+    /// A stable name of what is wrong there.
     pub code: String,
     /// What is wrong and what to do.
     pub message: String,
 }
 
 impl Problem {
+    /// A problem with one of the [known codes](codes::PROBLEMS).
     pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
+        debug_assert!(
+            codes::is_known(status.as_u16(), code),
+            "{status} {code} is missing from src/api/codes.rs"
+        );
+        Self::of(status, code, detail)
+    }
+
+    /// A refusal of poem's own that nothing here knows better: its code is its title.
+    pub fn unlisted(status: StatusCode) -> Self {
+        let title = status.canonical_reason().unwrap_or("Refused");
+        let code = title.to_ascii_lowercase().replace([' ', '-'], "_").replace('\'', "");
+        Self::of(status, &code, format!("{title}. See /docs."))
+    }
+
+    fn of(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
         let details = Details {
             kind: "about:blank".into(),
             title: status.canonical_reason().unwrap_or("Error").into(),
@@ -151,7 +173,8 @@ impl Problem {
     /// 413; `limit` in bytes.
     pub fn too_large(limit: usize) -> Self {
         let detail = format!(
-            "The body is larger than {limit} bytes. Send less, or put the data elsewhere and send where."
+            "The body is larger than {limit} bytes. Send less, or put the data elsewhere and \
+             send where."
         );
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
     }
@@ -220,9 +243,20 @@ impl Problem {
     }
 }
 
+impl Problem {
+    /// The body of an answer to a request for this path, for the specification.
+    pub(super) fn shown(self, path: &str) -> impl Serialize {
+        let mut details = self.0.details;
+        details.instance = Some(path.to_owned());
+        details.request_id = Some(EXAMPLE_REQUEST_ID.to_owned());
+        details
+    }
+}
+
 impl From<FieldError> for ProblemError {
     fn from(error: FieldError) -> Self {
         let FieldError { pointer, code, message } = error;
+        debug_assert!(codes::is_known_place(code), "{code} is missing from src/api/codes.rs");
         Self { pointer, parameter: None, code: code.into(), message }
     }
 }
@@ -267,7 +301,8 @@ impl From<Problem> for poem::Error {
     }
 }
 
-/// A variant of a derived `ApiResponse` can hold a `Problem` as it is; the specification gets the right media type.
+/// A variant of a derived `ApiResponse` can hold a `Problem` as it is; the specification gets the
+/// right media type.
 impl Payload for Problem {
     const CONTENT_TYPE: &'static str = "application/problem+json";
 
@@ -290,7 +325,7 @@ impl Example for Details {
         .0
         .details;
         details.instance = Some("/jobs".into());
-        details.request_id = Some("0199a3c0b5d27c3f8a51f0e2d4c6b8a0".into());
+        details.request_id = Some(EXAMPLE_REQUEST_ID.into());
         details
     }
 }

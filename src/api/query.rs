@@ -1,5 +1,6 @@
-//! Query parameters that no operation has are refused: a filter that is misspelt would else be no filter at all. So is one that
-//! has a single value and stands there twice, and U+0000, in the path too, which PostgreSQL knows no text with.
+//! Query parameters that no operation has are refused: a filter that is misspelt would else be no
+//! filter at all. So is one that has a single value and stands there twice, and U+0000, in the path
+//! too, which PostgreSQL knows no text with.
 //!
 //! The parameters of an operation are read from the specification. One that needs no token takes
 //! whatever comes: health checks are asked by machines that add parameters of their own.
@@ -38,7 +39,8 @@ impl KnownQuery {
         let mut known: HashMap<String, Vec<Operation>> = HashMap::new();
         for (path, operations) in spec["paths"].as_object().into_iter().flatten() {
             for (method, operation) in operations.as_object().into_iter().flatten() {
-                if operation.get("security").is_none() {
+                let is_open = operation["security"].as_array().is_none_or(Vec::is_empty);
+                if is_open {
                     continue;
                 }
                 let parameters = operation["parameters"].as_array().into_iter().flatten();
@@ -84,7 +86,8 @@ impl KnownQuery {
                 seen.push(name);
             } else if !operation.lists.iter().any(|list| *list == name) {
                 let detail = format!(
-                    "`{name}` stands in the query more than once, and only one value can count. Send it once."
+                    "`{name}` stands in the query more than once, and only one value can count. \
+                     Send it once."
                 );
                 return Err(Problem::parameter(&name, "repeated_parameter", detail));
             }

@@ -1,4 +1,4 @@
-//! Tasks: what jobs can be asked to do here.
+//! Tasks: what jobs can ask for.
 
 use poem::web::Data;
 use poem_openapi::param::Path;
@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::Services;
 use super::answers::Refused;
 use super::body::Body;
+use super::params::TaskText;
 use super::problem::Problem;
 use super::security::Bearer;
 use crate::job::backoff::Backoff;
@@ -22,18 +23,22 @@ refusals! {
     pub GetTask: &[400, 404];
 }
 
-/// How long a failed job waits for its next attempt: the `n`-th wait is `base_seconds` times the `n - 1`-th power of
+/// The back-off of a failed job. The `n`-th wait is `base_seconds` times the `n - 1`-th power of
 /// `factor`, at most `max_seconds`, and up to the share `jitter` of that more or less.
 #[derive(Debug, Clone, Object, Serialize)]
 #[oai(example)]
 pub struct TaskRetry {
     /// The first wait.
+    #[oai(validator(minimum(value = "0")))]
     pub base_seconds: f64,
-    /// By what each wait is longer than the one before.
+    /// The ratio of each wait to the wait before.
+    #[oai(validator(minimum(value = "0")))]
     pub factor: f64,
     /// The longest wait.
+    #[oai(validator(minimum(value = "0")))]
     pub max_seconds: f64,
-    /// 0 to 1.
+    /// The random share of each wait.
+    #[oai(validator(minimum(value = "0"), maximum(value = "1")))]
     pub jitter: f64,
 }
 
@@ -54,33 +59,38 @@ impl Example for TaskRetry {
     }
 }
 
-/// Something that jobs can be asked to do.
+/// A task that jobs can ask for.
 #[derive(Debug, Clone, Object, Serialize)]
-#[oai(example, skip_serializing_if_is_none)]
+#[oai(rename = "TaskDetails", example, skip_serializing_if_is_none)]
 pub struct Task {
     /// Its name, for the `task` of a job.
+    #[oai(validator(min_length = 1, max_length = 100))]
     pub name: String,
     /// What it does.
     pub description: String,
-    /// Whether a running worker does it. If none does, its jobs wait.
+    /// Whether a running worker serves it. Without one its jobs wait.
     pub served: bool,
-    /// How many running workers do it.
+    /// The number of running workers that serve it.
+    #[oai(validator(minimum(value = "0")))]
     pub workers: u32,
-    /// Attempts of a job that does not say how many.
+    /// The attempts of a job that does not say how many.
+    #[oai(validator(minimum(value = "1")))]
     pub max_attempts: u32,
-    /// How long one attempt may take, if the job does not say. Absent: as its service is configured.
+    /// The time limit of an attempt, if the job does not name one. Absent: the setting
+    /// `default_timeout_seconds` of its service.
+    #[oai(validator(minimum(value = "0")))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout_seconds: Option<f64>,
-    // How long a failed job waits for its next attempt.
+    // The back-off of a failed job.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<TaskRetry>,
-    /// What the payload must be, as JSON Schema (draft 2020-12).
+    /// The form of the payload, as JSON Schema (draft 2020-12).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payload_schema: Option<Json>,
-    /// What the result will be, as JSON Schema (draft 2020-12).
+    /// The form of the result, as JSON Schema (draft 2020-12).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result_schema: Option<Json>,
-    /// A payload that it takes.
+    /// A payload that fits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub example: Option<Json>,
 }
@@ -115,7 +125,8 @@ impl Example for Task {
             timeout_seconds: None,
             retry: Some(TaskRetry::example()),
             payload_schema: json(serde_json::json!({
-                "type": "object", "required": ["seconds"], "properties": {"seconds": {"type": "number"}},
+                "type": "object", "required": ["seconds"],
+                "properties": {"seconds": {"type": "number", "minimum": 0}},
             })),
             result_schema: json(serde_json::json!({"type": "null"})),
             example: json(serde_json::json!({"seconds": 2.5})),
@@ -127,7 +138,7 @@ impl Example for Task {
 #[derive(Debug, Clone, Object, Serialize)]
 #[oai(example)]
 pub struct TaskList {
-    /// By name.
+    /// The tasks, by name.
     pub data: Vec<Task>,
 }
 
@@ -137,7 +148,8 @@ impl Example for TaskList {
     }
 }
 
-/// Not in pages: programs register their tasks, each with what its code says, and no caller adds any.
+/// Not in pages: programs register their tasks, each with what its code says, and no caller adds
+/// any.
 pub struct TasksApi;
 
 /// Tasks.
@@ -145,8 +157,8 @@ pub struct TasksApi;
 impl TasksApi {
     /// List tasks
     ///
-    /// What jobs can be asked to do: every task that a worker of this database serves or has served, with the form of its
-    /// payload and of its result.
+    /// Every task that a worker of this database serves or has served, with the form of its payload
+    /// and of its result.
     #[oai(path = "/tasks", method = "get", operation_id = "list_tasks")]
     async fn list_tasks(
         &self,
@@ -165,25 +177,30 @@ impl TasksApi {
         &self,
         services: Data<&Services>,
         /// The task's name.
-        name: Path<String>,
+        name: Path<TaskText>,
         _token: Bearer,
     ) -> Result<Body<Task>, Refused<GetTask>> {
-        match services.store.task_list(Some(&name.0)).await?.pop() {
+        let TaskText(name) = name.0;
+        match services.store.task_list(Some(&name)).await?.pop() {
             Some(task) => Ok(Body(task.into())),
-            None => Err(services.no_task(&name.0).await.into()),
+            None => Err(services.no_task(&name).await.into()),
         }
     }
 }
 
+/// 404 for a task, with a hint at the name that was meant.
+pub(super) fn no_task(name: &str, known: &[&str]) -> Problem {
+    let hint = did_you_mean(name, known);
+    let detail =
+        format!("No worker has registered this task. GET /tasks lists those that are known.{hint}");
+    Problem::not_found("task_not_found", detail)
+}
+
 impl Services {
-    /// With a hint, which may be missing: that it cannot be had is no reason to answer anything else.
+    /// The hint may be missing: without it the answer is the same.
     async fn no_task(&self, name: &str) -> Problem {
         let known = self.store.task_list(None).await.unwrap_or_default();
         let names: Vec<&str> = known.iter().map(|known| known.task.name.as_str()).collect();
-        let hint = did_you_mean(name, &names);
-        let detail = format!(
-            "No worker has registered this task. GET /tasks lists those that are known.{hint}"
-        );
-        Problem::not_found("task_not_found", detail)
+        no_task(name, &names)
     }
 }

@@ -23,7 +23,7 @@ pub(super) struct Args {
     default: bool,
     /// Print them as an object: name → value, source.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
     #[command(flatten)]
     settings: settings::Args,
 }
@@ -60,7 +60,7 @@ fn print_table(loaded: &Loaded) -> anyhow::Result<()> {
             vec![setting.name.to_owned(), value, loaded.sources.of(setting.name).to_string()]
         })
         .collect();
-    for line in Table::new(["SETTING", "VALUE", "FROM"]).lines(&rows) {
+    for line in Table::new(&["SETTING", "VALUE", "FROM"]).lines(&rows) {
         output::line(line)?;
     }
     Ok(())

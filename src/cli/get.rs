@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::object::Object;
 use super::output;
 use super::remote::{self, Request};
-use super::table::{Table, clean};
+use super::table::{Column, Table, clean};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,22 +25,29 @@ pub(super) struct Args {
     /// Show its attempts instead.
     #[arg(long)]
     attempts: bool,
-    /// Print the service's answer as it is.
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    service: remote::Args,
+    pub(super) service: remote::Args,
 }
+
+const ATTEMPTS: &[Column] = &[
+    Column("ATTEMPT", "attempt", 7),
+    Column("OUTCOME", "outcome", 9),
+    Column("STARTED", "started_at", 20),
+    Column("RUN SECONDS", "run_seconds", 11),
+    Column("WORKER", "worker.name", 12),
+    Column("ERROR", "error.code", 13),
+    Column("MESSAGE", "error.message", 7),
+];
 
 pub(super) async fn execute(args: &Args) -> anyhow::Result<ExitCode> {
     let remote = args.service.connect()?;
     let id = args.id.to_string();
     let path: &[&str] = if args.attempts { &["jobs", &id, "attempts"] } else { &["jobs", &id] };
     let answer = remote.send(Request::get(path)).await?;
-    if args.json {
+    if args.service.json {
         output::line(&answer.body)?;
     } else if args.attempts {
-        rows(&answer.page()?.objects()?)?;
+        output::lines(Table::of(ATTEMPTS).rows(&answer.page()?.objects()?))?;
     } else {
         show(&answer.object()?)?;
     }
@@ -49,31 +56,10 @@ pub(super) async fn execute(args: &Args) -> anyhow::Result<ExitCode> {
 
 /// Prints an object, a field a line.
 pub(super) fn show(object: &Object) -> anyhow::Result<()> {
-    let fields = object.fields(false);
+    let fields = object.fields();
     let widest = fields.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
     for (name, text) in fields {
         output::line(format!("{name:widest$}  {}", clean(&text, usize::MAX)))?;
-    }
-    Ok(())
-}
-
-/// Prints objects as a table of whatever fields they have.
-pub(super) fn rows(objects: &[Object]) -> anyhow::Result<()> {
-    let fields: Vec<_> = objects.iter().map(|object| object.fields(true)).collect();
-    let mut heads: Vec<&str> = Vec::new();
-    for (name, _) in fields.iter().flatten() {
-        if !heads.contains(&name.as_str()) {
-            heads.push(name);
-        }
-    }
-    let cell = |row: &[(String, String)], head: &str| {
-        let field = row.iter().find(|(name, _)| name == head);
-        field.map_or_else(|| "-".to_owned(), |(_, text)| text.clone())
-    };
-    let body: Vec<Vec<String>> =
-        fields.iter().map(|row| heads.iter().map(|head| cell(row, head)).collect()).collect();
-    for line in Table::new(heads.iter().map(|head| head.to_uppercase())).lines(&body) {
-        output::line(line)?;
     }
     Ok(())
 }

@@ -12,9 +12,7 @@ use crate::config::Config;
 const EXAMPLES: &str = "\
 Examples:
   reveille health && echo ready
-  HEALTHCHECK CMD [\"reveille\", \"health\"]
-
-Exit status: 0 ready, 1 not ready or not there.";
+  HEALTHCHECK CMD [\"reveille\", \"health\"]";
 
 const URL: &str =
     "The service's URL [default: REVEILLE_URL, else this machine at the port of the settings]";
@@ -23,12 +21,12 @@ const URL: &str =
 /// on this machine, at the port that the settings name.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-#[command(mut_args(settings::only(&["listen"])), mut_arg("url", |url| url.help(URL).long_help(URL)))]
+#[command(mut_args(settings::only(&["listen"])), mut_arg("url", |url| url.help(URL)))]
 pub(super) struct Args {
     #[command(flatten)]
     settings: settings::Args,
     #[command(flatten)]
-    service: remote::Args,
+    pub(super) service: remote::Args,
 }
 
 pub(super) async fn execute(args: &Args) -> anyhow::Result<ExitCode> {
@@ -37,8 +35,8 @@ pub(super) async fn execute(args: &Args) -> anyhow::Result<ExitCode> {
         None => Remote::at(&local(&args.settings.load()?.config)?)?,
     };
     let patience = Duration::from_secs(5);
-    remote.send(Request { patience, ..Request::get(&["readyz"]) }).await?;
-    output::line("ready")?;
+    let answer = remote.send(Request { patience, ..Request::get(&["readyz"]) }).await?;
+    output::line(if args.service.json { &answer.body } else { "ready" })?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,15 +1,16 @@
 //! The command line: one file per command, and this list of them.
 //!
 //! Two kinds of commands live here. Those that run the service (`serve`, `migrate`, `config`,
-//! `doctor`) read the configuration; those that use it (`submit`, `list`, …) speak HTTP to a running
-//! one, and need nothing but its URL and a token. What a script reads goes to standard output, and
-//! everything else to standard error.
+//! `doctor`) read the configuration; those that use it (`submit`, `list`, …) speak HTTP to a
+//! running one, and need nothing but its URL and a token. What a script reads goes to standard
+//! output, and everything else to standard error.
 
 mod completions;
 mod config;
 mod doctor;
 mod get;
 mod health;
+mod instances;
 mod list;
 mod migrate;
 mod object;
@@ -19,6 +20,7 @@ mod queues;
 mod remote;
 mod serve;
 mod settings;
+mod spoken;
 mod steer;
 mod stop;
 mod submit;
@@ -32,20 +34,20 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
+use self::steer::Verb;
+use self::stop::with_statuses;
+
 const EXAMPLES: &str = "\
 Examples:
   reveille serve                                    a service with a PostgreSQL of its own
   DATABASE_URL=postgres://… reveille serve          a service on yours
   reveille submit hello_world --payload '{\"name\":\"you\"}' --wait
   reveille list --status failed
-  reveille doctor                                   is the database fit for it?
-
-Exit status: 0 all is well, 1 it failed, 2 wrong usage or configuration, 70 a mistake of this program.
-`wait` and `submit --wait`: 3 the job failed or was cancelled, 4 it has not ended in time.";
+  reveille doctor                                   is the database fit for it?";
 
 /// A push-driven PostgreSQL job queue with a REST API.
 #[derive(Debug, Parser)]
-#[command(name = "reveille", version, after_help = EXAMPLES)]
+#[command(name = "reveille", version, after_help = with_statuses(EXAMPLES))]
 #[command(arg_required_else_help = true, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
@@ -80,20 +82,46 @@ enum Command {
     /// Run jobs that have ended once more.
     #[command(after_help = steer::RETRY_EXAMPLES)]
     Retry(steer::Args),
+    /// Delete jobs, waiting or ended.
+    #[command(after_help = steer::DELETE_EXAMPLES)]
+    Delete(steer::Args),
     /// List, pause and resume queues.
     Queues(queues::Args),
-    /// List the tasks that jobs can be asked to do.
+    /// List the tasks that jobs can ask for.
     Tasks(tasks::Args),
+    /// List the running processes of the service.
+    Instances(instances::Args),
     /// Print a completion script for a shell.
     Completions(completions::Args),
+}
+
+impl Command {
+    /// Whether it prints JSON, and says what went wrong as JSON too.
+    fn as_json(&self) -> bool {
+        match self {
+            Self::Serve(_) | Self::Migrate(_) | Self::Openapi(_) | Self::Completions(_) => false,
+            Self::Config(args) => args.json,
+            Self::Doctor(args) => args.json,
+            Self::Health(args) => args.service.json,
+            Self::Submit(args) => args.service.json,
+            Self::Get(args) => args.service.json,
+            Self::List(args) => args.service.json,
+            Self::Wait(args) => args.service.json,
+            Self::Cancel(args) | Self::Retry(args) | Self::Delete(args) => args.service.json,
+            Self::Queues(args) => args.service.json,
+            Self::Tasks(args) => args.service.json,
+            Self::Instances(args) => args.service.json,
+        }
+    }
 }
 
 /// Runs the command that the process's arguments name.
 pub fn run() -> ExitCode {
     // The HTTP client is built without a TLS provider. An error means that one is installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let cli = Cli::parse();
-    execute(cli.command).unwrap_or_else(|error| stop::explain(&error))
+    let command = Cli::parse().command;
+    let as_json = command.as_json();
+    execute(command).unwrap_or_else(|error| stop::explain(&error, as_json))
 }
 
 fn execute(command: Command) -> anyhow::Result<ExitCode> {
@@ -108,10 +136,12 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Get(args) => block_on(get::execute(&args)),
         Command::List(args) => block_on(list::execute(&args)),
         Command::Wait(args) => block_on(wait::execute(&args)),
-        Command::Cancel(args) => block_on(steer::execute("cancel", &args)),
-        Command::Retry(args) => block_on(steer::execute("retry", &args)),
+        Command::Cancel(args) => block_on(steer::execute(Verb::Cancel, &args)),
+        Command::Retry(args) => block_on(steer::execute(Verb::Retry, &args)),
+        Command::Delete(args) => block_on(steer::execute(Verb::Delete, &args)),
         Command::Queues(args) => block_on(queues::execute(&args)),
         Command::Tasks(args) => block_on(tasks::execute(&args)),
+        Command::Instances(args) => block_on(instances::execute(&args)),
         Command::Completions(args) => completions::execute(&args),
     }
 }

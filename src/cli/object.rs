@@ -1,4 +1,5 @@
-//! JSON objects from the service, with the order of their fields and the exact text of their values.
+//! JSON objects from the service, with the order of their fields and the exact text of their
+//! values.
 //!
 //! Whatever field a newer service adds is shown too, and a number with 30 digits stays one.
 
@@ -31,18 +32,17 @@ impl Object {
         texts.unwrap_or_default().iter().map(|text| plain(text)).collect()
     }
 
-    /// Names and texts of all fields that have a value; those of objects within under their own
-    /// names, if `flat`.
-    pub(super) fn fields(&self, flat: bool) -> Vec<(String, String)> {
-        let mut fields = Vec::new();
-        for (name, value) in &self.0 {
-            match serde_json::from_str::<Self>(value.get()) {
-                Ok(inner) if flat => fields.extend(inner.fields(false)),
-                _ if value.get() == "null" => {}
-                _ => fields.push((name.clone(), plain(value))),
-            }
-        }
-        fields
+    /// The text of a field by its place: `counts.queued` lies in an object.
+    pub(super) fn at(&self, place: &str) -> Option<String> {
+        let Some((name, rest)) = place.split_once('.') else { return self.text(place) };
+        let (_, inner) = self.0.iter().find(|(field, _)| field == name)?;
+        serde_json::from_str::<Self>(inner.get()).ok()?.at(rest)
+    }
+
+    /// Names and texts of all fields that have a value.
+    pub(super) fn fields(&self) -> Vec<(String, String)> {
+        let given = self.0.iter().filter(|(_, value)| value.get() != "null");
+        given.map(|(name, value)| (name.clone(), plain(value))).collect()
     }
 }
 
@@ -105,12 +105,11 @@ mod tests {
     fn order_and_numbers_are_kept() {
         let text = r#"{"b": 12345678901234567890123, "a": "x\ny", "n": null, "o": {"c": 1.10}}"#;
         let object: Object = serde_json::from_str(text).unwrap();
-        let pairs = |flat| {
-            let fields = object.fields(flat).into_iter();
-            fields.map(|(name, text)| format!("{name}={text}")).collect::<Vec<_>>()
-        };
-        assert_eq!(pairs(false), ["b=12345678901234567890123", "a=x\ny", r#"o={"c": 1.10}"#]);
-        assert_eq!(pairs(true), ["b=12345678901234567890123", "a=x\ny", "c=1.10"]);
+        let fields = object.fields().into_iter();
+        let pairs: Vec<_> = fields.map(|(name, text)| format!("{name}={text}")).collect();
+        assert_eq!(pairs, ["b=12345678901234567890123", "a=x\ny", r#"o={"c": 1.10}"#]);
+        assert_eq!(object.at("o.c").as_deref(), Some("1.10"));
+        assert_eq!((object.at("n"), object.at("a.c"), object.at("z.c")), (None, None, None));
         assert_eq!((object.cell("n").as_str(), object.cell("z").as_str()), ("-", "-"));
     }
 

@@ -13,6 +13,11 @@ pub(super) fn line(text: impl AsRef<str>) -> io::Result<()> {
     out.flush()
 }
 
+/// Writes lines to standard output.
+pub(super) fn lines(lines: Vec<String>) -> io::Result<()> {
+    lines.into_iter().try_for_each(line)
+}
+
 /// Writes text to standard output as it is.
 pub(super) fn text(text: impl AsRef<[u8]>) -> io::Result<()> {
     let mut out = io::stdout().lock();

@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+use super::output;
 use super::remote::{self, Remote, Request};
-use super::{get, output};
+use super::table::{Column, Table};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -19,18 +20,15 @@ Examples:
 pub(super) struct Args {
     #[command(subcommand)]
     action: Option<Action>,
-    /// Print the service's answers as they are, one a line.
-    #[arg(long, global = true)]
-    json: bool,
     #[command(flatten)]
-    service: remote::Args,
+    pub(super) service: remote::Args,
 }
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// List the queues and how many jobs they hold; also without a word.
+    /// List the queues and the numbers of their jobs; the default.
     List,
-    /// Start no more jobs of these queues. Jobs are still taken in, and running ones go on.
+    /// Start no more jobs of these queues. New jobs are accepted, and running jobs go on.
     Pause(Names),
     /// Start jobs of these queues again.
     Resume(Names),
@@ -44,16 +42,25 @@ struct Names {
 }
 
 pub(super) async fn execute(args: &Args) -> anyhow::Result<ExitCode> {
-    let remote = args.service.connect()?;
+    let (remote, as_json) = (args.service.connect()?, args.service.json);
     match &args.action {
-        None | Some(Action::List) => list(&remote, args.json).await,
-        Some(Action::Pause(names)) => steer(&remote, "pause", &names.names, args.json).await,
-        Some(Action::Resume(names)) => steer(&remote, "resume", &names.names, args.json).await,
+        None | Some(Action::List) => list(&remote, as_json).await,
+        Some(Action::Pause(names)) => steer(&remote, "pause", &names.names, as_json).await,
+        Some(Action::Resume(names)) => steer(&remote, "resume", &names.names, as_json).await,
     }
 }
 
+const COLUMNS: &[Column] = &[
+    Column("QUEUE", "name", 16),
+    Column("PAUSED", "paused", 6),
+    Column("SCHEDULED", "counts.scheduled", 9),
+    Column("QUEUED", "counts.queued", 9),
+    Column("PROCESSING", "counts.processing", 10),
+    Column("WAITING SINCE", "oldest_waiting_at", 20),
+];
+
 async fn list(remote: &Remote, json: bool) -> anyhow::Result<ExitCode> {
-    let mut queues = Vec::new();
+    let mut table = Table::of(COLUMNS);
     let mut query = Vec::new();
     loop {
         let request = Request { query, ..Request::get(&["queues"]) };
@@ -62,15 +69,12 @@ async fn list(remote: &Remote, json: bool) -> anyhow::Result<ExitCode> {
         if json {
             output::line(&answer.body)?;
         } else {
-            queues.extend(page.objects()?);
+            output::lines(table.rows(&page.objects()?))?;
         }
         match page.next_cursor {
             Some(next) => query = vec![("cursor", next)],
             None => break,
         }
-    }
-    if !json {
-        get::rows(&queues)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
+use serde_json::json;
 
 use super::object::{Object, Page};
 use super::stop::Usage;
@@ -14,18 +15,22 @@ use crate::config::{Secret, not_valid, process_environment, variable};
 
 const DEFAULT_URL: &str = "http://127.0.0.1:8000";
 
-/// Which service to speak to.
+/// The flags of every command that speaks to a service. The token has none, since everybody on the
+/// machine can read a process's arguments.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Service")]
+#[command(next_help_heading = HEADING)]
 #[group(skip)]
 pub(super) struct Args {
-    /// The service's URL [default: REVEILLE_URL, else http://127.0.0.1:8000].
-    ///
-    /// Its bearer token is read from REVEILLE_TOKEN: an argument could be seen by everybody on
-    /// this machine.
+    /// Print the service's answers as they are, one a line, and problems as JSON too.
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    /// The service's URL [default: REVEILLE_URL, else http://127.0.0.1:8000]; its token is read
+    /// from REVEILLE_TOKEN.
     #[arg(long, value_name = "URL", global = true)]
     url: Option<String>,
 }
+
+const HEADING: &str = "Options of every command that asks a service";
 
 impl Args {
     /// A client for that service.
@@ -95,12 +100,13 @@ impl Answer {
 pub(super) enum Refused {
     /// Nothing answered, or the answer broke off.
     #[error(
-        "cannot reach {url}: {reason}. Is the service running there? `reveille serve` starts one; --url or REVEILLE_URL names another"
+        "cannot reach {url}: {reason}. Is the service running there? `reveille serve` starts \
+         one; --url or REVEILLE_URL names another"
     )]
     Unreachable { url: String, reason: String },
     /// It said no, and why.
     #[error("{said}")]
-    Said { status: StatusCode, said: String },
+    Said { status: StatusCode, said: String, body: String },
 }
 
 impl Refused {
@@ -110,6 +116,30 @@ impl Refused {
             Self::Unreachable { .. } => true,
             Self::Said { status, .. } => {
                 matches!(status.as_u16(), 429 | 502 | 503 | 504)
+            }
+        }
+    }
+
+    /// Whether the caller wrote something that is not valid.
+    pub(super) fn is_wrong(&self) -> bool {
+        let wrong = [StatusCode::BAD_REQUEST, StatusCode::UNPROCESSABLE_ENTITY];
+        matches!(self, Self::Said { status, .. } if wrong.contains(status))
+    }
+
+    /// The problem as one line of JSON: the service's own, or one that says the same.
+    pub(super) fn problem(&self) -> String {
+        match self {
+            Self::Said { body, .. } if serde_json::from_str::<Object>(body).is_ok() => {
+                body.lines().collect()
+            }
+            Self::Said { status, said, .. } => json!({
+                "title": status.canonical_reason(), "status": status.as_u16(),
+                "code": "unexpected_answer", "detail": said,
+            })
+            .to_string(),
+            Self::Unreachable { .. } => {
+                json!({"title": "Unreachable", "code": "unreachable", "detail": self.to_string()})
+                    .to_string()
             }
         }
     }
@@ -170,7 +200,8 @@ impl Remote {
             return Ok(Answer { body });
         }
         let url = without_credentials(url);
-        Err(Refused::Said { status, said: say(status, &body, &url, self.token.is_some()) })
+        let said = say(status, &body, &url, self.token.is_some());
+        Err(Refused::Said { status, said, body })
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Refused {

@@ -10,8 +10,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::remote::{self, Request};
-use super::stop::Usage;
-use super::{get, output, wait};
+use super::stop::{Usage, with_statuses};
+use super::{get, output, spoken, wait};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -19,13 +19,11 @@ Examples:
   reveille submit resize_image --payload @job.json --queue images --priority 2
   jq -c . job.json | reveille submit report --payload - --delay-seconds 3600
   reveille submit sync --unique-key customer-7 --on-conflict replace
-  ID=$(reveille submit echo --quiet)
-
-Exit status with --wait: 0 completed, 3 failed or cancelled, 4 not ended in time.";
+  ID=$(reveille submit echo --quiet)";
 
 /// Submits a job. What is left out takes the service's default.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = with_statuses(EXAMPLES))]
 pub(super) struct Args {
     /// What is to be done. Without it, the `task` in the payload says so.
     #[arg(required_unless_present = "payload")]
@@ -60,18 +58,15 @@ pub(super) struct Args {
     /// What to do if an unfinished job has the key.
     #[arg(long, value_name = "WHAT", requires = "unique_key")]
     on_conflict: Option<OnConflict>,
-    /// Wait until it has ended, or for so many seconds (--wait=60), and show how it ended.
-    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true)]
-    #[arg(value_parser = wait::seconds)]
+    /// Wait until it has ended, or for so long (--wait=5m), and show how it ended.
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true)]
+    #[arg(value_parser = spoken::duration)]
     wait: Option<Option<Duration>>,
     /// Print nothing but the job's id.
     #[arg(long, short, conflicts_with = "json")]
     quiet: bool,
-    /// Print the service's answer as it is.
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    service: remote::Args,
+    pub(super) service: remote::Args,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum, Serialize)]
@@ -126,14 +121,14 @@ pub(super) async fn execute(args: &Args) -> anyhow::Result<ExitCode> {
     if args.quiet {
         output::line(&id)?;
     } else if args.wait.is_none() {
-        if args.json { output::line(&answer.body)? } else { get::show(&job)? }
+        if args.service.json { output::line(&answer.body)? } else { get::show(&job)? }
     }
     let Some(timeout) = args.wait else {
         return Ok(ExitCode::SUCCESS);
     };
     let ended = wait::until_ended(&remote, &id, timeout).await?;
     if !args.quiet {
-        wait::show(&ended, args.json)?;
+        wait::show(&ended, args.service.json)?;
     }
     ended.exit_code()
 }

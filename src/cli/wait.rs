@@ -8,15 +8,14 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::remote::{self, Answer, Refused, Remote, Request};
-use super::stop::{JOB_FAILED, TIMED_OUT};
-use super::{get, output};
+use super::stop::{JOB_FAILED, TIMED_OUT, with_statuses};
+use super::{get, output, spoken};
+use crate::job::state::Status;
 
 const EXAMPLES: &str = "\
 Examples:
-  reveille wait $ID --timeout 60 && echo done
-  reveille wait $ID --json | jq .result
-
-Exit status: 0 completed, 3 failed or cancelled, 4 not ended in time, 1 and 2 as ever.";
+  reveille wait $ID --timeout 5m && echo done
+  reveille wait $ID --json | jq .result";
 
 /// The longest wait that the service grants in one request.
 const HOLD: Duration = Duration::from_secs(60);
@@ -27,30 +26,22 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Waits until a job has ended, then shows it.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = with_statuses(EXAMPLES))]
 pub(super) struct Args {
     /// The job's id.
     #[arg(value_name = "JOB_ID")]
     id: Uuid,
-    /// How long to wait at most [default: for ever].
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    /// How long to wait at most, such as 90s or 5m [default: for ever].
+    #[arg(long, value_name = "DURATION", value_parser = spoken::duration)]
     timeout: Option<Duration>,
-    /// Print the service's answer as it is.
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    service: remote::Args,
-}
-
-pub(super) fn seconds(text: &str) -> Result<Duration, String> {
-    let number: f64 = text.parse().map_err(|_| "write a number of seconds".to_owned())?;
-    Duration::try_from_secs_f64(number).map_err(|error| error.to_string())
+    pub(super) service: remote::Args,
 }
 
 pub(super) async fn execute(args: &Args) -> anyhow::Result<ExitCode> {
     let remote = args.service.connect()?;
     let ended = until_ended(&remote, &args.id.to_string(), args.timeout).await?;
-    show(&ended, args.json)?;
+    show(&ended, args.service.json)?;
     ended.exit_code()
 }
 
@@ -63,12 +54,11 @@ pub(super) struct Ended {
 impl Ended {
     /// The exit status that tells a script how it ended.
     pub(super) fn exit_code(&self) -> anyhow::Result<ExitCode> {
-        let status = self.answer.object()?.cell("status");
-        Ok(match status.as_str() {
-            _ if !self.in_time => ExitCode::from(TIMED_OUT),
-            "completed" => ExitCode::SUCCESS,
-            _ => ExitCode::from(JOB_FAILED),
-        })
+        if !self.in_time {
+            return Ok(ExitCode::from(TIMED_OUT));
+        }
+        let completed = self.answer.object()?.cell("status") == Status::Completed.as_str();
+        Ok(if completed { ExitCode::SUCCESS } else { ExitCode::from(JOB_FAILED) })
     }
 }
 
@@ -96,7 +86,7 @@ pub(super) async fn until_ended(
                 away_since = None;
                 let status =
                     answer.object()?.text("status").ok_or_else(|| remote::incomplete("status"))?;
-                let in_time = matches!(status.as_str(), "completed" | "failed" | "cancelled");
+                let in_time = Status::parse(&status).is_some_and(Status::is_final);
                 let is_up = timeout.is_some_and(|timeout| started.elapsed() >= timeout);
                 if in_time || is_up {
                     return Ok(Ended { answer, in_time });

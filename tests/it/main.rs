@@ -66,3 +66,4 @@ mod tokens;
 mod unseen;
 mod waited_for;
 mod wakes;
+mod welcome;

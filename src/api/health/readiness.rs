@@ -12,10 +12,10 @@ use super::super::problem::Problem;
 use super::HealthStatus;
 use crate::store::{Database, Health, migrate};
 
-/// How a check went. `degraded`: something works less well, but jobs are accepted and run. `failing`: the service is not
-/// ready.
+/// The result of a check. `degraded`: something works less well, but the service accepts and runs
+/// jobs. `failing`: the service is not ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
-#[oai(rename_all = "snake_case")]
+#[oai(rename = "ReadinessState", rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum CheckState {
     Ok,
@@ -23,15 +23,15 @@ pub enum CheckState {
     Failing,
 }
 
-/// One thing that was looked at.
+/// One check of the service.
 #[derive(Debug, Clone, Object, Serialize)]
-#[oai(example)]
+#[oai(rename = "ReadinessCheck", example)]
 pub struct Check {
     /// `database`, `schema`, `listener` or `draining`.
     pub name: String,
-    // How it went.
+    // Its result.
     pub state: CheckState,
-    /// What was found, for people.
+    /// The finding, for people.
     pub detail: String,
 }
 
@@ -43,11 +43,11 @@ impl Example for Check {
 
 /// Whether the service is ready.
 #[derive(Debug, Clone, Object, Serialize)]
-#[oai(example)]
+#[oai(rename = "ReadinessReport", example)]
 pub struct Readiness {
-    // How the service is.
+    // Whether the service is ready.
     pub status: HealthStatus,
-    /// The checks that fail; with `verbose` all of them.
+    /// The checks that fail; with `verbose` all checks.
     pub checks: Vec<Check>,
 }
 
@@ -101,7 +101,8 @@ fn schema(health: &Health) -> Check {
     match health.oldest_service {
         Some(needed) if needed > known => {
             let detail = format!(
-                "this release knows {known} migrations, and the schema needs {needed}: start a newer one"
+                "this release knows {known} migrations, and the schema needs {needed}: start a \
+                 newer one"
             );
             check("schema", CheckState::Failing, detail)
         }

@@ -10,8 +10,8 @@ use super::view::{self, Job, JobError, JobStatus};
 use crate::job::json::Json;
 use crate::job::written::{Outcome, Written};
 
-/// What became of a submission. `created`: a new job. `existing`: a job that has not ended holds the unique key, and is the
-/// answer. `replaced`: a waiting job took the new content.
+/// The outcome of a submission. `created`: a new job. `existing`: a job that has not ended holds
+/// the unique key, and is the answer. `replaced`: a waiting job took the new content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
 #[oai(rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
@@ -21,24 +21,24 @@ pub enum SubmissionOutcome {
     Replaced,
 }
 
-/// The answer to a submission, given after its commit was flushed.
+/// The answer to a submission. The database has flushed the commit by then.
 #[derive(Debug, Clone, Object, Serialize)]
-#[oai(example, skip_serializing_if_is_none)]
+#[oai(rename = "SubmittedJob", example, skip_serializing_if_is_none)]
 pub struct Submitted {
     /// The job's id, a UUIDv7.
     pub job_id: Uuid,
-    // How the job stands.
+    // The state of the job.
     pub status: JobStatus,
-    // What became of the submission.
+    // The outcome of the submission.
     pub outcome: SubmissionOutcome,
-    /// What it gave, if the call waited for its end and it completed.
+    /// The job's result, if the call waited for its end and it completed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<Json>,
-    // Why it failed, if the call waited for its end.
+    // The job's error, if the call waited for its end and it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<JobError>,
-    /// What to look at: `payload.task` is not the name of a task; or why the job may have to wait, since its queue is paused or no
-    /// running worker serves its task.
+    /// Things to look at. `payload.task` is not a valid name of a task. The queue is paused. No
+    /// running worker serves the task.
     pub warnings: Vec<String>,
 }
 
@@ -87,7 +87,8 @@ impl Example for Submitted {
 #[derive(Debug, Clone, Object, Serialize)]
 #[oai(example)]
 pub struct SubmittedBatch {
-    /// One for each job of the batch.
+    /// One answer for each job of the batch.
+    #[oai(validator(min_items = 1, max_items = 10000))]
     pub jobs: Vec<Submitted>,
 }
 
@@ -145,9 +146,11 @@ pub enum BatchAnswer {
 #[derive(Debug, Clone, Object, Serialize)]
 #[oai(example, skip_serializing_if_is_none)]
 pub struct JobPage {
-    /// The jobs, the newest first; perhaps fewer than `limit` although more follow. A page ends at some 8 MiB.
+    /// The jobs, the newest first. A page may have fewer than `limit` although more follow: it ends
+    /// at some 8 MiB.
+    #[oai(validator(max_items = 200))]
     pub data: Vec<Job>,
-    /// Where the next page begins: pass it as `cursor`. Absent on the last page.
+    /// The start of the next page: pass it as `cursor`. Absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
 }
@@ -170,9 +173,9 @@ pub enum ListAnswer {
     ),
 }
 
-/// What a list has beside the rest.
+/// A part of a job that a list leaves out unless asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[oai(rename_all = "snake_case")]
+#[oai(rename = "JobInclude", rename_all = "snake_case")]
 pub enum Include {
     Payload,
     Result,

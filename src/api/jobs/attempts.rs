@@ -9,11 +9,12 @@ use super::view::{JobError, JobWorker, example_time};
 use crate::job::state::AttemptEnd;
 use crate::store::attempt::AttemptRow;
 
-/// How an attempt ended. `failed`: with an error, or by its timeout. `lost`: its worker stopped answering. `released`: its
-/// worker left and gave it back. `snoozed`: its handler asked to be run later. The last three spend no attempt.
-/// Of the snoozes of a job the last ten are kept, and the last one says in its `error` how many there were.
+/// The end of an attempt. `failed`: with an error, or by its timeout. `lost`: its worker stopped
+/// answering. `released`: its worker left and gave the job back. `snoozed`: its handler asked to
+/// run later. The last three spend no attempt. The service keeps the last ten snoozes of a job; the
+/// last one says in its `error` how many there were.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
-#[oai(rename_all = "snake_case")]
+#[oai(rename = "JobAttemptOutcome", rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum AttemptOutcome {
     Completed,
@@ -39,30 +40,33 @@ impl From<AttemptEnd> for AttemptOutcome {
 
 /// One execution of a job.
 #[derive(Debug, Clone, Object, Serialize)]
-#[oai(skip_serializing_if_is_none, example)]
+#[oai(rename = "JobAttempt", skip_serializing_if_is_none, example)]
 pub struct Attempt {
-    /// Its number, from 1. One that was not spent gives its number back, so numbers recur.
+    /// Its number, from 1. An attempt that was not spent gives its number back, so numbers recur.
+    #[oai(validator(minimum(value = "1")))]
     pub attempt: i32,
-    // How it ended; absent while it runs.
+    // Its end; absent while it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<AttemptOutcome>,
-    // Who did it.
+    // The worker that ran it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub worker: Option<JobWorker>,
     /// The lease under which it ran.
     pub lease: uuid::Uuid,
-    /// When a worker took the job.
+    /// The time at which a worker took the job.
     pub started_at: DateTime<Utc>,
-    /// When it ended; absent while it runs.
+    /// The time of its end; absent while it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<DateTime<Utc>>,
-    // Why it ended badly.
+    // Its error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<JobError>,
-    /// How long the job waited for it: the first one from the time at which it could start, a later one from the end of the
-    /// one before, so with its back-off.
+    /// How long the job waited for it. The first wait begins when the job could start. A later wait
+    /// begins with the end of the attempt before, so it includes the back-off.
+    #[oai(validator(minimum(value = "0")))]
     pub wait_seconds: f64,
     /// How long it ran, or has been running.
+    #[oai(validator(minimum(value = "0")))]
     pub run_seconds: f64,
 }
 
@@ -102,9 +106,10 @@ impl Example for Attempt {
 
 /// The attempts of a job.
 #[derive(Debug, Clone, Object, Serialize)]
-#[oai(example)]
+#[oai(rename = "JobAttemptList", example)]
 pub struct Attempts {
-    /// In order, the oldest first.
+    /// The attempts in order, the oldest first.
+    #[oai(validator(max_items = 1000))]
     pub data: Vec<Attempt>,
 }
 

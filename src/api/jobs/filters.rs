@@ -1,9 +1,10 @@
-//! The parameters of a list of jobs that may be repeated. Any of the statuses, queues and tasks, and all of the tags; all but
-//! tags, which may hold commas, may also be written as one with commas.
+//! The parameters of a list of jobs that may be repeated: any of the statuses, queues and tasks,
+//! and all of the tags. All but tags, which may hold commas, may also be written as one with
+//! commas.
 
 use std::borrow::Cow;
 
-use poem_openapi::registry::{MetaSchemaRef, Registry};
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::types::{ParseFromParameter, ParseResult, Type};
 
 use super::super::params::invalid_name;
@@ -15,12 +16,12 @@ use crate::job::state::Status;
 use crate::queue::{QueueName, TaskName};
 
 macro_rules! list {
-    ($(#[$doc:meta])* $type:ident, $item:ty) => {
+    ($(#[$doc:meta])* $type:ident, $name:literal, $item:expr, $register:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone)]
         pub struct $type(Vec<String>);
 
-        described!($type, <Vec<$item>>::name(), <Vec<$item>>::schema_ref(), <$item>::register);
+        described!($type, $name.into(), array($item), $register);
 
         impl ParseFromParameter for $type {
             fn parse_from_parameter(value: &str) -> ParseResult<Self> {
@@ -36,17 +37,41 @@ macro_rules! list {
     };
 }
 list!(
-    /// Names, of which the parameter knows more.
-    Names, String
+    /// Names of queues.
+    Queues, "array_queue", inline(of_pattern("^[a-z0-9_.-]{1,64}$")), |_: &mut Registry| {}
+);
+list!(
+    /// Names of tasks.
+    Tasks, "array_task", inline(of_pattern("^[a-zA-Z0-9_.:-]{1,100}$")), |_: &mut Registry| {}
+);
+list!(
+    /// Tags.
+    Tags, "array_tag", inline(of_length(64)), |_: &mut Registry| {}
 );
 list!(
     /// Statuses.
-    Statuses, JobStatus
+    Statuses, "array_status", JobStatus::schema_ref(), JobStatus::register
 );
 list!(
-    /// What is read beside the rest.
-    Includes, Include
+    /// Parts that are read beside the rest.
+    Includes, "array_include", Include::schema_ref(), Include::register
 );
+
+fn array(items: MetaSchemaRef) -> MetaSchemaRef {
+    inline(MetaSchema { items: Some(Box::new(items)), ..MetaSchema::new("array") })
+}
+
+fn inline(schema: MetaSchema) -> MetaSchemaRef {
+    MetaSchemaRef::Inline(Box::new(schema))
+}
+
+fn of_pattern(pattern: &str) -> MetaSchema {
+    MetaSchema { pattern: Some(pattern.into()), ..MetaSchema::new("string") }
+}
+
+fn of_length(most: usize) -> MetaSchema {
+    MetaSchema { min_length: Some(1), max_length: Some(most), ..MetaSchema::new("string") }
+}
 
 fn pieces(values: &[String]) -> impl Iterator<Item = &str> {
     values.iter().flat_map(|value| value.split(',')).map(str::trim)
@@ -86,8 +111,8 @@ impl Includes {
     }
 }
 
-impl Names {
-    pub fn queues(list: Option<Self>) -> Result<Vec<String>, Problem> {
+impl Queues {
+    pub fn read(list: Option<Self>) -> Result<Vec<String>, Problem> {
         let list = list.map_or_else(Vec::new, |list| list.0);
         let read = |name: &str| {
             let known = QueueName::new(name).map(|name| name.as_str().to_owned());
@@ -95,8 +120,10 @@ impl Names {
         };
         pieces(&list).map(read).collect()
     }
+}
 
-    pub fn tasks(list: Option<Self>) -> Result<Vec<String>, Problem> {
+impl Tasks {
+    pub fn read(list: Option<Self>) -> Result<Vec<String>, Problem> {
         let list = list.map_or_else(Vec::new, |list| list.0);
         let read = |name: &str| {
             let known = TaskName::new(name).map(|name| name.as_str().to_owned());
@@ -104,8 +131,10 @@ impl Names {
         };
         pieces(&list).map(read).collect()
     }
+}
 
-    pub fn tags(list: Option<Self>) -> Result<Vec<String>, Problem> {
+impl Tags {
+    pub fn read(list: Option<Self>) -> Result<Vec<String>, Problem> {
         let list = list.map_or_else(Vec::new, |list| list.0);
         if list.iter().any(String::is_empty) {
             return Err(invalid_name("tag", "invalid_parameter", "1 to 64 characters"));
@@ -132,14 +161,14 @@ mod tests {
         let texts = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
         let statuses = Statuses::read(Some(Statuses(texts(&["failed, queued", "completed"]))));
         assert_eq!(statuses.unwrap(), [Status::Failed, Status::Queued, Status::Completed]);
-        assert_eq!(Names::queues(Some(Names(texts(&["a,b", "c"])))).unwrap(), ["a", "b", "c"]);
-        assert_eq!(Names::tags(Some(Names(texts(&["a,b", "c"])))).unwrap(), ["a,b", "c"]);
+        assert_eq!(Queues::read(Some(Queues(texts(&["a,b", "c"])))).unwrap(), ["a", "b", "c"]);
+        assert_eq!(Tags::read(Some(Tags(texts(&["a,b", "c"])))).unwrap(), ["a,b", "c"]);
         let both = Beside { payloads: true, results: true };
         assert_eq!(Includes::read(Some(Includes(texts(&["payload,result"])))).unwrap(), both);
         for wrong in ["", "a,,b", "A"] {
-            let problem = Names::queues(Some(Names(texts(&[wrong])))).unwrap_err();
+            let problem = Queues::read(Some(Queues(texts(&[wrong])))).unwrap_err();
             assert_eq!(problem.code(), "invalid_queue_name");
         }
-        assert!(Names::queues(None).unwrap().is_empty());
+        assert!(Queues::read(None).unwrap().is_empty());
     }
 }

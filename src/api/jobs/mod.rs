@@ -4,7 +4,8 @@ mod answers;
 mod attempts;
 mod filters;
 mod one;
-mod view;
+pub(super) mod refused;
+pub(super) mod view;
 mod wait;
 
 use poem::Request;
@@ -16,7 +17,7 @@ use uuid::Uuid;
 use answers::{
     BatchAnswer, JobPage, ListAnswer, SubmissionOutcome, SubmitAnswer, Submitted, SubmittedBatch,
 };
-use filters::{Includes, Names, Statuses};
+use filters::{Includes, Queues, Statuses, Tags, Tasks};
 pub use one::JobApi;
 use view::Job;
 use wait::Patience;
@@ -26,7 +27,8 @@ use super::answers::{BODY, Refused};
 use super::body::{Body, Read};
 use super::failure::of_batch;
 use super::params::{
-    LimitText, PreferText, TimeText, WaitText, invalid_cursor, invalid_name, next_link, page_limit,
+    CursorText, JOBS_A_PAGE, JobsLimit, JsonText, KeyText, PreferText, TimeText, WaitText,
+    invalid_cursor, next_link, page_limit,
 };
 use super::problem::Problem;
 use super::security::Bearer;
@@ -51,15 +53,17 @@ pub struct JobsApi;
 impl JobsApi {
     /// Submit a job
     ///
-    /// The job exists once this is answered: its commit was flushed. A worker that is free is woken by the insert itself.
-    /// Everything but `payload` is optional.
+    /// The job exists once this is answered: the database has flushed its commit. The insert itself
+    /// wakes a free worker. Everything but `payload` is optional.
     #[oai(path = "/jobs", method = "post", operation_id = "submit_job")]
     async fn submit_job(
         &self,
         services: Data<&Services>,
-        /// Answer when the job has ended, or after so many seconds (at most 60) with status 202.
+        /// Wait so many seconds for the end of the job. If it has not ended by then, the status is
+        /// 202.
         wait: Query<Option<WaitText>>,
-        /// `wait=N` is the same as the query parameter. One that cannot be followed is ignored.
+        /// `wait=N` means the same as the query parameter. The service ignores a preference that it
+        /// cannot follow.
         #[oai(name = "Prefer")]
         prefer: Header<Option<PreferText>>,
         job: Read<SubmissionBody>,
@@ -95,9 +99,9 @@ impl JobsApi {
 
     /// Submit many jobs
     ///
-    /// Up to 10,000 jobs in one JSON array (or, with `application/x-ndjson`, one a line), in one transaction: all of them or
-    /// none. The answers are in their order, and their ids ascend. Conflicts of unique keys are resolved in order, within
-    /// the batch too.
+    /// Up to 10,000 jobs in one JSON array (or, with `application/x-ndjson`, one a line), in one
+    /// transaction: all of them or none. The answers are in their order, and their ids ascend.
+    /// Conflicts of unique keys are resolved in order, within the batch too.
     #[oai(path = "/jobs/batch", method = "post", operation_id = "submit_jobs")]
     async fn submit_jobs(
         &self,
@@ -125,60 +129,55 @@ impl JobsApi {
 
     /// List jobs
     ///
-    /// The newest first, and stable while jobs arrive. Payloads and results are left out unless `include` asks for them.
-    /// A page may have fewer jobs than `limit`, even none, although more follow. One call looks at
-    /// some thousands and reads some 8 MiB, and the next goes on where it stopped. Only a page
-    /// without `next_cursor` is the last.
+    /// The newest first, and stable while jobs arrive. A list leaves out payloads and results
+    /// unless `include` asks for them. A page may have fewer jobs than `limit`, even none, although
+    /// more follow. One call looks at some thousands and reads some 8 MiB, and the next goes on
+    /// where it stopped. Only a page without `next_cursor` is the last.
     #[oai(path = "/jobs", method = "get", operation_id = "list_jobs")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn list_jobs(
         &self,
         request: &Request,
         services: Data<&Services>,
-        /// Only jobs that stand so; several, repeated or with commas: any of them.
+        /// Only jobs in this state. Several, repeated or with commas: any of them.
         status: Query<Option<Statuses>>,
-        /// Only jobs of this queue; several, repeated or with commas: any of them.
-        queue: Query<Option<Names>>,
-        /// Only jobs of this task; several, repeated or with commas: any of them.
-        task: Query<Option<Names>>,
-        /// Only jobs with this tag; repeated: with all of them.
-        tag: Query<Option<Names>>,
+        /// Only jobs of this queue. Several, repeated or with commas: any of them.
+        queue: Query<Option<Queues>>,
+        /// Only jobs of this task. Several, repeated or with commas: any of them.
+        task: Query<Option<Tasks>>,
+        /// Only jobs with this tag. Repeated: with all of them. A comma is part of a tag.
+        tag: Query<Option<Tags>>,
         /// Only jobs with this unique key.
-        unique_key: Query<Option<String>>,
+        unique_key: Query<Option<KeyText>>,
         /// Only jobs submitted at this time or later (RFC 3339).
         created_after: Query<Option<TimeText>>,
         /// Only jobs submitted before this time (RFC 3339).
         created_before: Query<Option<TimeText>>,
         /// Only jobs whose payload contains this JSON, as `@>` of jsonb has it.
-        payload_contains: Query<Option<String>>,
-        /// What to read beside the rest; several, repeated or with commas.
+        payload_contains: Query<Option<JsonText>>,
+        /// The parts to read beside the rest. Several: repeated or with commas.
         include: Query<Option<Includes>>,
-        /// How many jobs a page has, 1 to 200; 50 without it.
-        limit: Query<Option<LimitText>>,
+        /// The most jobs that a page may have.
+        limit: Query<Option<JobsLimit>>,
         /// `next_cursor` of the page before.
-        cursor: Query<Option<String>>,
+        cursor: Query<Option<CursorText>>,
         _token: Bearer,
     ) -> Result<ListAnswer, Refused<ListJobs>> {
         let beside = Includes::read(include.0)?;
-        if unique_key.0.as_ref().is_some_and(String::is_empty) {
-            return Err(
-                invalid_name("unique_key", "invalid_parameter", "1 to 255 characters").into()
-            );
-        }
         let time = |text: Option<TimeText>, name| text.map(|text| text.time(name)).transpose();
         let filter = JobFilter {
             statuses: Statuses::read(status.0)?,
-            queues: Names::queues(queue.0)?,
-            tasks: Names::tasks(task.0)?,
-            tags: Names::tags(tag.0)?,
-            unique_key: unique_key.0,
+            queues: Queues::read(queue.0)?,
+            tasks: Tasks::read(task.0)?,
+            tags: Tags::read(tag.0)?,
+            unique_key: unique_key.0.map(KeyText::key).transpose()?,
             created_after: time(created_after.0, "created_after")?,
             created_before: time(created_before.0, "created_before")?,
-            payload_contains: payload_contains.0.map(read_contained).transpose()?,
-            below: cursor.0.as_deref().map(read_cursor).transpose()?,
+            payload_contains: payload_contains.0.map(|json| read_contained(&json.0)).transpose()?,
+            below: cursor.0.map(|cursor| read_cursor(&cursor.0)).transpose()?,
             payloads: beside.payloads,
             results: beside.results,
-            limit: page_limit(limit.0, 50)?,
+            limit: page_limit(limit.0.map(|limit| limit.0), JOBS_A_PAGE)?,
         };
         let page = services.store.job_list(&filter).await?;
         let next_cursor = page.next.map(|id| id.0.simple().to_string());
@@ -188,7 +187,7 @@ impl JobsApi {
     }
 }
 
-fn read_contained(text: String) -> Result<Json, Problem> {
+fn read_contained(text: &str) -> Result<Json, Problem> {
     Json::parse(text.as_bytes()).map_err(|fault| {
         let detail = format!("payload_contains must be JSON: {}", fault.message);
         Problem::parameter("payload_contains", "invalid_payload_contains", detail)

@@ -16,6 +16,7 @@ use super::super::problem::Problem;
 use super::super::security::Bearer;
 use super::answers::{CancelAnswer, DeleteAnswer, GetAnswer};
 use super::attempts::{Attempt, Attempts};
+use super::refused;
 use super::view::Job;
 use super::wait::Patience;
 use crate::events::Notice;
@@ -42,20 +43,22 @@ pub struct JobApi;
 impl JobApi {
     /// Read a job
     ///
-    /// With all that is known of it: how it stands, its payload, its result or error, its times and its progress.
+    /// All that is known of it: its state, its payload, its result or error, its times and its
+    /// progress.
     #[oai(path = "/jobs/:job_id", method = "get", operation_id = "get_job")]
     async fn get_job(
         &self,
         services: Data<&Services>,
         /// The job's id, from the answer to its submission.
         job_id: Path<IdText>,
-        /// Answer when the job has ended, or after so many seconds (at most 60) as it stands then.
+        /// Wait so many seconds for the end of the job. The answer comes as soon as it ends.
         wait: Query<Option<WaitText>>,
-        /// `wait=N` is the same as the query parameter. One that cannot be followed is ignored.
+        /// `wait=N` means the same as the query parameter. The service ignores a preference that it
+        /// cannot follow.
         #[oai(name = "Prefer")]
         prefer: Header<Option<PreferText>>,
-        /// The `ETag` of an earlier answer: if the job is still so, the answer is 304 and empty. `warnings` and `progress` do
-        /// not count, because they change by themselves.
+        /// The `ETag` of an earlier answer. If nothing changed, the answer is 304 and empty.
+        /// `warnings` and `progress` do not count, because they change by themselves.
         #[oai(name = "If-None-Match")]
         if_none_match: Header<Option<TagsText>>,
         _token: Bearer,
@@ -65,7 +68,7 @@ impl JobApi {
         let job = services.wait_for(id, wait.unwrap_or_default()).await?;
         let mut job = job.ok_or_else(|| no_job(id))?;
         let tag = job.tag();
-        if etag::is_known(if_none_match.0.as_ref().map(TagsText::as_str), &tag) {
+        if etag::is_known(if_none_match.0.as_ref().map(|tags| tags.0.as_str()), &tag) {
             return Ok(GetAnswer::NotModified(tag, applied));
         }
         Ok(GetAnswer::Job(Body(job), tag, applied))
@@ -73,8 +76,8 @@ impl JobApi {
 
     /// Cancel a job
     ///
-    /// One that waits is cancelled at once (200). The handler of one that is being processed is told to stop (202): if it
-    /// succeeds all the same the job is `completed`, else `cancelled`.
+    /// A waiting job is cancelled at once (200). The handler of a running job is told to stop
+    /// (202): if it succeeds all the same the job is `completed`, else `cancelled`.
     #[oai(path = "/jobs/:job_id/cancel", method = "post", operation_id = "cancel_job")]
     async fn cancel_job(
         &self,
@@ -86,11 +89,7 @@ impl JobApi {
         let id = job_id.0.job()?;
         let cancelled = services.store.job_cancel(id).await?;
         if let Cancelled::AlreadyFinal(status) = cancelled {
-            let detail = format!(
-                "The job has ended: it is {}. There is nothing left to cancel.",
-                status.as_str()
-            );
-            return Err(Problem::conflict("job_already_final", detail).job(id.0).into());
+            return Err(refused::already_final(id, status).into());
         }
         if cancelled == Cancelled::Ended {
             services.tell_ended(id).await;
@@ -102,8 +101,9 @@ impl JobApi {
 
     /// Run a job once more
     ///
-    /// One that has ended (`completed`, `failed` or `cancelled`) waits again, with fresh attempts. While another job that has not
-    /// ended holds its `unique_key` it is refused (409).
+    /// A job that has ended (`completed`, `failed` or `cancelled`) waits again, with fresh
+    /// attempts. The call is refused (409) while another job that has not ended holds its
+    /// `unique_key`.
     #[oai(path = "/jobs/:job_id/retry", method = "post", operation_id = "retry_job")]
     async fn retry_job(
         &self,
@@ -126,21 +126,15 @@ impl JobApi {
                 let detail = "The job is being removed. Nothing was changed. Try again.";
                 Err(Problem::unavailable("database_busy", detail, 1).into())
             }
-            Retried::NotFinal => {
-                let detail = "The job has not ended, so there is nothing to run once more. Cancel it first, or wait.";
-                Err(Problem::conflict("job_not_final", detail).job(id.0).into())
-            }
-            Retried::KeyHeld(holder) => {
-                let detail = "Another job that has not ended holds this job's unique_key. Wait for it, or cancel it first.";
-                Err(Problem::conflict("unique_key_conflict", detail).job(holder.0).into())
-            }
+            Retried::NotFinal => Err(refused::not_final(id).into()),
+            Retried::KeyHeld(holder) => Err(refused::key_held(holder).into()),
         }
     }
 
     /// List the attempts of a job
     ///
-    /// Every one in order: how it ended, or that it runs, and who did it. Of a job that has had more than 1,000, or whose
-    /// errors come to more than 8 MiB, the newest.
+    /// Every attempt in order: its end, or that it runs, and its worker. Of a job with more than
+    /// 1,000 attempts, or with errors of more than 8 MiB, the newest.
     #[oai(path = "/jobs/:job_id/attempts", method = "get", operation_id = "list_attempts")]
     async fn list_attempts(
         &self,
@@ -157,7 +151,7 @@ impl JobApi {
 
     /// Delete a job
     ///
-    /// One that waits never runs, and of one that has ended nothing is kept. One that is being processed has to be cancelled
+    /// A waiting job never runs, and nothing is kept of a job that has ended. Cancel a running job
     /// first.
     #[oai(path = "/jobs/:job_id", method = "delete", operation_id = "delete_job")]
     async fn delete_job(
@@ -173,11 +167,7 @@ impl JobApi {
                 services.tell_ended(id).await;
                 Ok(DeleteAnswer::Deleted)
             }
-            Deleted::Processing => {
-                let detail =
-                    "A worker holds the job. Cancel it, wait for its end, and delete it then.";
-                Err(Problem::conflict("job_processing", detail).job(id.0).into())
-            }
+            Deleted::Processing => Err(refused::processing(id).into()),
             Deleted::Unknown => Err(no_job(id).into()),
         }
     }

@@ -11,9 +11,9 @@ use crate::job::json::Json;
 use crate::job::state::Status;
 use crate::store::job::JobRow;
 
-/// How a job stands. `scheduled`: it waits for its time, the first one or that of a retry. `queued`: it may start.
-/// `processing`: a worker holds it. `completed`, `failed` (its attempts are used up, or the error was permanent) and
-/// `cancelled` are final.
+/// The state of a job. `scheduled`: it waits for its time, the first one or that of a retry.
+/// `queued`: it may start. `processing`: a worker holds it. `completed`, `failed` (its attempts are
+/// used up, or the error was permanent) and `cancelled` are final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
 #[oai(rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
@@ -52,17 +52,15 @@ impl From<JobStatus> for Status {
     }
 }
 
-/// Why an attempt ended badly.
+/// The error of an attempt or a job.
 #[derive(Debug, Clone, PartialEq, Object, Serialize)]
 #[oai(skip_serializing_if_is_none, example)]
 pub struct JobError {
-    /// Stable: `handler_error`, `permanent`, `panicked`, `timed_out`, `invalid_payload`, `invalid_result`, `result_too_large`,
-    /// `outcome_refused`, `unreadable` (by this release of the service), `worker_lost`, `cancelled`, `superseded` (another job took
-    /// its unique key); of an attempt also `snoozed` (it counts earlier snoozes, which are not kept).
+    /// A stable name for programs.
     pub code: String,
-    /// What happened, for people: at most 8 KiB, the end of which says how much was cut.
+    /// What happened, for people. It has at most 8 KiB; its end says how much was cut.
     pub message: String,
-    /// The other job that the message is about: of `superseded` the one that took the unique key.
+    /// The other job that the message is about. With `superseded`: the job that took the key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job_id: Option<Uuid>,
 }
@@ -79,17 +77,18 @@ impl Example for JobError {
     }
 }
 
-/// The last word of a running handler.
+/// The last progress report of a handler.
 #[derive(Debug, Clone, Object, Serialize)]
 #[oai(skip_serializing_if_is_none, example)]
 pub struct JobProgress {
-    /// How much is done, 0 to 1.
+    /// The share that is done.
+    #[oai(validator(minimum(value = "0"), maximum(value = "1")))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fraction: Option<f64>,
-    /// In words.
+    /// The progress in words. It has at most 1 KiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// When it was said.
+    /// The time of the report.
     pub updated_at: DateTime<Utc>,
 }
 
@@ -103,13 +102,13 @@ impl Example for JobProgress {
     }
 }
 
-/// Who holds a job, or held it last.
+/// The worker that holds a job, or held it last.
 #[derive(Debug, Clone, Object, Serialize)]
 #[oai(skip_serializing_if_is_none, example)]
 pub struct JobWorker {
     /// The worker's id.
     pub worker_id: Uuid,
-    /// Its name, while it is known.
+    /// Its name, if the service knows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
@@ -123,63 +122,75 @@ impl Example for JobWorker {
     }
 }
 
-/// A job with all that is known of it.
+/// A job: what was submitted, its state, and its result or error.
 #[derive(Debug, Clone, Object, Serialize)]
-#[oai(skip_serializing_if_is_none, example)]
+#[oai(rename = "JobDetails", skip_serializing_if_is_none, example)]
 pub struct Job {
     /// Its id, a UUIDv7.
     pub job_id: Uuid,
-    // How it stands.
+    // Its state.
     pub status: JobStatus,
-    /// Attempts that have begun.
+    /// The number of attempts that have begun.
+    #[oai(validator(minimum(value = "0")))]
     pub attempt_count: i32,
-    /// What it works on. A list has it only if asked for with `include=payload`.
+    /// The payload. A list has it only with `include=payload`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payload: Option<Json>,
-    /// What is to be done.
+    /// The task that the job asks for.
+    #[oai(validator(min_length = 1, max_length = 100))]
     pub task: String,
     /// Its queue.
+    #[oai(validator(min_length = 1, max_length = 64))]
     pub queue: String,
-    /// 0 (first) to 9.
+    /// The priority: 0 is first, 9 is last.
+    #[oai(validator(minimum(value = "0"), maximum(value = "9")))]
     pub priority: i16,
     /// Its tags.
+    #[oai(validator(max_items = 20, min_length = 1, max_length = 64))]
     pub tags: Vec<String>,
-    /// The unique key it was submitted with.
+    /// The unique key that it was submitted with.
+    #[oai(validator(min_length = 1, max_length = 255))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unique_key: Option<String>,
-    /// How many attempts it may spend.
+    /// The number of attempts that it may spend.
+    #[oai(validator(minimum(value = "1")))]
     pub max_attempts: i32,
-    /// How many attempts may still begin.
+    /// The number of attempts that may still begin.
+    #[oai(validator(minimum(value = "0")))]
     pub attempts_left: i32,
-    /// How often a worker was lost while it held the job. That spends no attempt, but has a budget of its own.
+    /// How often a worker was lost while it held the job. This spends no attempt, but has a budget
+    /// of its own.
+    #[oai(validator(minimum(value = "0")))]
     pub crash_count: i32,
-    /// How long one attempt may take, in seconds.
+    /// The time limit of one attempt, in seconds.
+    #[oai(validator(minimum(value = "0")))]
     pub timeout_seconds: f64,
-    /// When it was submitted.
+    /// The time of its submission.
     pub created_at: DateTime<Utc>,
-    /// It does not start, or did not, before this time; for a job that waits for a retry, the time of that.
+    /// The job does not start before this time. Of a job that waits for a retry: the time of that.
     pub run_at: DateTime<Utc>,
-    /// When its current or last attempt began.
+    /// The start of its current or last attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<DateTime<Utc>>,
-    /// When it ended.
+    /// The time of its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<DateTime<Utc>>,
-    // Who holds it, or held it last.
+    // The worker that holds it, or held it last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub worker: Option<JobWorker>,
-    // The last word of its handler.
+    // The last progress report of its handler.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<JobProgress>,
-    /// Whether its handler has been, or is about to be, told to stop.
+    /// Whether somebody asked for its cancellation. Its handler is told to stop.
     pub cancel_requested: bool,
-    /// What it gave, if it completed. A list has it only if asked for with `include=result`.
+    /// The job's result, if it completed. A list has it only with `include=result`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<Json>,
-    // Why it failed, or why its last attempt did.
+    // The error of the job, or of its last attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<JobError>,
-    /// Why it may have to wait: its queue is paused, or no running worker serves its task.
+    /// Reasons why the job may have to wait. Its queue is paused, or no running worker serves its
+    /// task.
     pub warnings: Vec<String>,
 }
 
@@ -245,7 +256,7 @@ impl Example for Job {
             worker: Some(JobWorker::example()),
             progress: None,
             cancel_requested: false,
-            result: json(serde_json::json!({"greeting": "Hello, test message!"})),
+            result: json(serde_json::json!({"message": "Hello, world!", "data": "test message"})),
             error: None,
             warnings: Vec::new(),
         }

@@ -13,7 +13,9 @@ use super::Services;
 use super::answers::{CHANGE, Refused};
 use super::body::Body;
 use super::failure::after_change;
-use super::params::{LimitText, QueueText, invalid_cursor, next_link, page_limit};
+use super::params::{
+    CursorText, QUEUES_A_PAGE, QueueText, QueuesLimit, invalid_cursor, next_link, page_limit,
+};
 use super::problem::Problem;
 use super::security::Bearer;
 use crate::events::Notice;
@@ -34,20 +36,21 @@ pub struct QueuesApi;
 impl QueuesApi {
     /// List queues
     ///
-    /// By name, with how many jobs they have. A queue is known from its first job on, or from when it was paused.
+    /// The queues by name, with the numbers of their jobs. A queue is known from its first job on,
+    /// or from its first pause.
     #[oai(path = "/queues", method = "get", operation_id = "list_queues")]
     async fn list_queues(
         &self,
         request: &Request,
         services: Data<&Services>,
-        /// How many queues a page has, 1 to 200; 100 without it.
-        limit: Query<Option<LimitText>>,
+        /// The most queues that a page may have.
+        limit: Query<Option<QueuesLimit>>,
         /// `next_cursor` of the page before.
-        cursor: Query<Option<String>>,
+        cursor: Query<Option<CursorText>>,
         _token: Bearer,
     ) -> Result<ListAnswer, Refused<ListQueues>> {
-        let limit = page_limit(limit.0, 100)?;
-        let after = cursor.0.map(|cursor| QueueName::new(&cursor).ok_or_else(invalid_cursor));
+        let limit = page_limit(limit.0.map(|limit| limit.0), QUEUES_A_PAGE)?;
+        let after = cursor.0.map(|it| QueueName::new(&it.0).ok_or_else(invalid_cursor));
         let after = after.transpose()?;
         let after = after.as_ref().map_or("", QueueName::as_str);
         // One more tells whether there is a next page.
@@ -63,7 +66,7 @@ impl QueuesApi {
 
     /// Read a queue
     ///
-    /// Whether it is paused, and how many jobs it has.
+    /// Whether it is paused, and the numbers of its jobs.
     #[oai(path = "/queues/:queue", method = "get", operation_id = "get_queue")]
     async fn get_queue(
         &self,
@@ -78,9 +81,9 @@ impl QueuesApi {
 
     /// Pause a queue
     ///
-    /// None of its jobs is started any more: by this instance once this is answered, by the others within a second. Those that
-    /// run go on, and new ones are taken in. A queue that is not known yet can be paused before its first job comes. Of a
-    /// paused queue nothing changes.
+    /// No job of the queue starts any more: on this instance once this is answered, on the others
+    /// within a second. Running jobs go on, and new jobs are accepted. A queue can be paused before
+    /// its first job. A pause of a paused queue changes nothing.
     #[oai(path = "/queues/:queue/pause", method = "post", operation_id = "pause_queue")]
     async fn pause_queue(
         &self,
@@ -100,7 +103,8 @@ impl QueuesApi {
 
     /// Resume a queue
     ///
-    /// Its jobs are started again, and all instances are woken for them. Of a queue that is not paused nothing changes.
+    /// The jobs of the queue start again, and all instances are woken for them. Nothing changes if
+    /// the queue is not paused.
     #[oai(path = "/queues/:queue/resume", method = "post", operation_id = "resume_queue")]
     async fn resume_queue(
         &self,
@@ -118,9 +122,11 @@ impl QueuesApi {
     }
 }
 
-fn no_queue(name: &QueueName) -> Problem {
+/// 404 for a queue.
+pub(super) fn no_queue(name: &QueueName) -> Problem {
     let detail = format!(
-        "There is no queue `{name}`. A queue is known from its first job on, or from when it was paused; GET /queues lists them."
+        "There is no queue `{name}`. A queue is known from its first job on, or from its first \
+         pause; GET /queues lists them."
     );
     Problem::not_found("queue_not_found", detail)
 }

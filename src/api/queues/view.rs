@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::super::body::Body;
 use crate::store::queue::QueueRow;
 
-/// A count of jobs.
+/// The name of a count in `counts`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
-#[oai(rename_all = "snake_case")]
+#[oai(rename = "QueueCountName", rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum QueueCount {
     Scheduled,
@@ -18,15 +18,19 @@ pub enum QueueCount {
     Processing,
 }
 
-/// How many jobs of a queue have not ended. Those that have are not counted here; `GET /jobs?queue=…&status=…` lists them.
+/// The numbers of jobs of a queue that have not ended. `GET /jobs?queue=…&status=…` lists the
+/// ended.
 #[derive(Debug, Clone, Object, Serialize)]
 #[oai(example)]
 pub struct QueueCounts {
     /// Jobs that wait for their time.
+    #[oai(validator(minimum(value = "0")))]
     pub scheduled: i64,
     /// Jobs that could start.
+    #[oai(validator(minimum(value = "0")))]
     pub queued: i64,
     /// Jobs that a worker holds.
+    #[oai(validator(minimum(value = "0")))]
     pub processing: i64,
 }
 
@@ -36,22 +40,26 @@ impl Example for QueueCounts {
     }
 }
 
-/// A queue. It is known from its first job on, or from when it was paused.
+/// A queue. It is known from its first job on, or from its first pause.
 #[derive(Debug, Clone, Object, Serialize)]
-#[oai(skip_serializing_if_is_none, example)]
+#[oai(rename = "QueueDetails", skip_serializing_if_is_none, example)]
 pub struct Queue {
     /// Its name.
+    #[oai(validator(min_length = 1, max_length = 64))]
     pub name: String,
-    /// Whether no more of its jobs are started.
+    /// Whether it is paused: no more of its jobs are started.
     pub paused: bool,
-    /// Since when it is paused.
+    /// The time of its pause.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused_at: Option<DateTime<Utc>>,
-    // How many jobs it has, exact up to 10,000; in a list, up to its share of that.
+    // Its jobs, counted exactly up to 10,000; in a list, up to its share of that.
     pub counts: QueueCounts,
-    /// Which counts are estimates from the statistics of the database: those beyond 10,000, in a list beyond a queue's share of that.
+    /// The counts that are estimates from the database's statistics. Counts beyond 10,000 are; in a
+    /// list, counts beyond a queue's share of that.
+    #[oai(validator(max_items = 3))]
     pub estimated: Vec<QueueCount>,
-    /// Since when the job that has waited longest could have started. Absent when none could.
+    /// The time at which the job that has waited longest could have started. Absent when none
+    /// could.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oldest_waiting_at: Option<DateTime<Utc>>,
 }
@@ -99,8 +107,9 @@ impl Example for Queue {
 #[oai(example, skip_serializing_if_is_none)]
 pub struct QueuePage {
     /// The queues, by name.
+    #[oai(validator(max_items = 200))]
     pub data: Vec<Queue>,
-    /// Where the next page begins: pass it as `cursor`. Absent on the last page.
+    /// The start of the next page: pass it as `cursor`. Absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
 }

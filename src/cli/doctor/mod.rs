@@ -37,7 +37,7 @@ const SHOWN: [&str; 4] = ["database_url", "listen_database_url", "pooler", "pool
 pub(super) struct Args {
     /// Print the findings as an object.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
     #[command(flatten)]
     settings: flags::Args,
 }
@@ -69,7 +69,8 @@ async fn examine(config: &Config, url: &DatabaseUrl) -> Vec<Check> {
     let client = &link.client;
     let own = link.takes_options && !config.pooler;
     let mut checks = vec![pooler(config, link.takes_options)];
-    // Before anything else is asked: with another path the questions themselves could call what others made.
+    // Before anything else is asked: with another path the questions themselves could call what
+    // others made.
     let path = finding("search path", probes::search_path(config, url, client).await);
     if worst(&path) == Status::Fail {
         checks.extend(path);
@@ -91,7 +92,8 @@ fn finding(name: &str, found: Result<Vec<Check>, Error>) -> Vec<Check> {
     found.unwrap_or_else(|error| vec![probes::unanswered(name, &error)])
 }
 
-/// No connection. A server that answered, with a refusal, is there: then the network is not to blame.
+/// No connection. A server that answered, with a refusal, is there: then the network is not to
+/// blame.
 fn unreachable(name: &str, error: &Error) -> Check {
     let (found, advice) = match error {
         Error::Misconfigured { message, advice, .. } => (message.clone(), Some(advice.as_str())),

@@ -62,6 +62,47 @@ fn undeclared(specification: &Value, schema: &Value, value: &Value) -> Vec<Strin
     members.filter(|name| schema["properties"].get(name.as_str()).is_none()).cloned().collect()
 }
 
+/// Whoever reads the example tries it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_examples_are_what_the_service_answers() {
+    let database = harness::database().await;
+    let service = Service::start(database.url()).await;
+    let it = Caller { service, specification: specification() };
+    let example = |name: &str| it.specification["components"]["schemas"][name]["example"].clone();
+    let job = it.call("POST", "/jobs?wait=20", Some(&example("JobCreate"))).await;
+    let job = it.call("GET", &format!("/jobs/{}", job["job_id"].as_str().unwrap()), None).await;
+    for (name, value) in example("JobDetails").as_object().unwrap() {
+        // Ids, times and hosts are others each time.
+        if name != "job_id" && name != "worker" && !name.ends_with("_at") {
+            assert_eq!(job[name], *value, "{name}");
+        }
+    }
+    let task = it.call("GET", "/tasks/sleep", None).await;
+    for name in ["description", "served", "max_attempts", "retry", "example"] {
+        assert_eq!(task[name], example("TaskDetails")[name], "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_without_a_limit_is_as_long_as_specified() {
+    let database = harness::database().await;
+    let service = Service::on(database.url()).env("REVEILLE_WORKERS", "0").start().await;
+    let specification = specification();
+    let job = |nth: usize| json!({"payload": null, "queue": format!("q{nth}")});
+    let jobs: Vec<_> = (0..120).map(job).collect();
+    assert_eq!(service.http().post("/jobs/batch", &json!(jobs)).await.status, 201);
+    for path in ["/jobs", "/queues"] {
+        let parameters = specification["paths"][path]["get"]["parameters"].as_array().unwrap();
+        let limit = parameters.iter().find(|it| it["name"] == "limit").unwrap();
+        let page = service.http().get(path).await.body;
+        let length = page["data"].as_array().unwrap().len();
+        assert_eq!(limit["schema"]["default"], json!(length), "{path}");
+        let most = limit["schema"]["maximum"].as_u64().unwrap();
+        let beyond = service.http().get(&format!("{path}?limit={}", most + 1)).await;
+        assert_eq!(beyond.status, 400, "{path}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_are_as_specified() {
     let database = harness::database().await;

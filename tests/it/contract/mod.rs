@@ -1,9 +1,12 @@
-//! The specification is the contract: it is valid, generators get on with it, and the service keeps it.
+//! The specification is the contract: it is valid, generators get on with it, and the service keeps
+//! it.
 //!
 //! `openapi-3.0.schema.json` is the OpenAPI Initiative's own schema of a specification
 //! (https://spec.openapis.org/oas/3.0/schema/2021-09-28, Apache License 2.0).
 
 mod answers;
+mod errors;
+mod names;
 mod rules;
 
 use boon::{Compiler, Draft, SchemaIndex, Schemas};
@@ -57,6 +60,20 @@ fn operations(specification: &Value) -> Vec<Operation<'_>> {
         })
     });
     each.collect()
+}
+
+/// Everything in a document, itself first.
+fn visit(value: &Value, look: &mut impl FnMut(&Value)) {
+    look(value);
+    match value {
+        Value::Array(items) => items.iter().for_each(|it| visit(it, look)),
+        Value::Object(members) => members.values().for_each(|it| visit(it, look)),
+        _ => {}
+    }
+}
+
+fn none(faults: Vec<String>) {
+    assert!(faults.is_empty(), "the specification breaks its rules:\n  {}", faults.join("\n  "));
 }
 
 impl Operation<'_> {

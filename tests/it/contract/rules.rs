@@ -1,15 +1,11 @@
-//! What makes a specification good for generators of clients and for readers, beyond being valid. Each rule has broken
-//! some generator, or left a reader of `/docs` without an answer.
+//! What makes a specification good for generators of clients and for readers, beyond being valid.
+//! Each rule has broken some generator, or left a reader of `/docs` without an answer.
 
 use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::{Operation, Validator, operations, specification};
-
-fn none(faults: Vec<String>) {
-    assert!(faults.is_empty(), "the specification breaks its rules:\n  {}", faults.join("\n  "));
-}
+use super::{Operation, Validator, none, operations, specification, visit};
 
 #[test]
 fn it_is_valid() {
@@ -17,7 +13,8 @@ fn it_is_valid() {
     none(Validator::new(schema).fault(&specification()).into_iter().collect());
 }
 
-/// poem-openapi writes a path twice when two groups of operations share it, and readers take the last.
+/// poem-openapi writes a path twice when two groups of operations share it, and readers take the
+/// last.
 #[test]
 fn no_path_is_there_twice() {
     let text = reveille::api::spec_json();
@@ -111,7 +108,7 @@ fn every_answer_has_one_form() {
         let refusals = answers.iter().filter(|it| it.0.starts_with(['4', '5']));
         for (status, kind, schema) in refusals.filter(|_| !health) {
             if *kind != Some("application/problem+json")
-                || schema["$ref"] != "#/components/schemas/Problem"
+                || schema["$ref"] != "#/components/schemas/ProblemDetails"
             {
                 say(format!("{status} is no problem+json"));
             }
@@ -185,12 +182,13 @@ fn is_sent(specification: &Value, name: &str) -> bool {
     sent
 }
 
-/// A client that was told of null, or of one of several types, chokes or makes a type that nobody can use. `allOf` comes of a
-/// doc comment on a field whose type is a schema of its own: leave the comment to that type.
+/// A client that was told of null, or of one of several types, chokes or makes a type that nobody
+/// can use. `allOf` comes of a doc comment on a field whose type is a schema of its own: leave the
+/// comment to that type.
 #[test]
 fn nothing_is_null_or_one_of_several() {
     let mut broken = Vec::new();
-    visit(&specification()["components"], &mut |value| {
+    visit(&specification(), &mut |value| {
         for word in ["nullable", "allOf", "oneOf", "anyOf", "discriminator"] {
             if value.get(word).is_some() {
                 broken.push(format!("{word} in {value}"));
@@ -200,12 +198,47 @@ fn nothing_is_null_or_one_of_several() {
     none(broken);
 }
 
-/// Everything in a document, itself first.
-fn visit(value: &Value, look: &mut impl FnMut(&Value)) {
-    look(value);
-    match value {
-        Value::Array(items) => items.iter().for_each(|it| visit(it, look)),
-        Value::Object(members) => members.values().for_each(|it| visit(it, look)),
-        _ => {}
+#[test]
+fn every_number_has_bounds_and_every_list_of_parameters_its_items_too() {
+    let specification = specification();
+    let mut broken = Vec::new();
+    visit(&specification, &mut |value| {
+        let number = ["integer", "number"].iter().any(|it| value["type"] == *it);
+        if number && value["minimum"].is_null() {
+            broken.push(format!("no minimum in {value}"));
+        }
+        if value["type"] == "integer" && value["minimum"].is_f64() {
+            broken.push(format!("a bound with a fraction in {value}"));
+        }
+    });
+    for operation in operations(&specification) {
+        for parameter in operation.text["parameters"].as_array().into_iter().flatten() {
+            let schema = &parameter["schema"];
+            let one = if schema["type"] == "array" { &schema["items"] } else { schema };
+            let words = ["$ref", "format", "pattern", "minLength", "default"];
+            if !words.iter().any(|word| one.get(word).is_some()) && parameter["in"] != "header" {
+                broken.push(format!("{}: {} has no bounds", operation.name, parameter["name"]));
+            }
+        }
     }
+    none(broken);
+}
+
+/// Readers take an absent list for a forgotten one.
+#[test]
+fn every_operation_says_whether_it_asks_for_a_token() {
+    let mut broken = Vec::new();
+    for operation in operations(&specification()) {
+        let schemes = operation.text["security"].as_array();
+        let probe = operation.text["tags"][0] == "Health";
+        if schemes.is_none_or(|schemes| schemes.is_empty() != probe) {
+            broken.push(operation.name);
+        }
+    }
+    none(broken);
+}
+
+#[test]
+fn servers_are_relative_to_the_document() {
+    assert_eq!(specification()["servers"], serde_json::json!([{"url": "/"}]));
 }

@@ -110,7 +110,7 @@ impl Api {
         id: Path<u32>,
     ) -> Result<Body<Json>, Refused<GetItem>> {
         match id.0 {
-            0 => Err(Problem::not_found("item_not_found", "There is no such item.").into()),
+            0 => Err(Problem::not_found("task_not_found", "There is no such item.").into()),
             1 => panic!("item 1 is cursed"),
             _ => Ok(Body(Json::null())),
         }

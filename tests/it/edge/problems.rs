@@ -17,7 +17,7 @@ async fn routing_errors_are_problems() {
     assert_eq!(reply.problem(400), "invalid_parameter");
     assert!(reply.json()["detail"].as_str().unwrap().contains("`id`"), "{reply:?}");
     let reply = client.get("/items/0?a=b").await;
-    assert_eq!(reply.problem(404), "item_not_found");
+    assert_eq!(reply.problem(404), "task_not_found");
     assert_eq!(reply.json()["instance"], "/items/0");
 }
 
@@ -101,7 +101,7 @@ fn the_specification_lists_the_refusals() {
     );
     let refusal = &echo["responses"]["503"];
     let schema = &refusal["content"]["application/problem+json"]["schema"]["$ref"];
-    assert_eq!(schema, "#/components/schemas/Problem");
+    assert_eq!(schema, "#/components/schemas/ProblemDetails");
     assert!(refusal["headers"]["RETRY-AFTER"].is_object() && refusal["description"].is_string());
     assert_eq!(
         echo["requestBody"]["content"]["application/json"]["schema"]["$ref"],
@@ -111,6 +111,6 @@ fn the_specification_lists_the_refusals() {
         spec["components"]["schemas"]["Item"]["properties"]["payload"],
         serde_json::json!({})
     );
-    assert_eq!(spec["components"]["schemas"]["Problem"]["example"]["status"], 422);
+    assert_eq!(spec["components"]["schemas"]["ProblemDetails"]["example"]["status"], 422);
     assert_eq!(echo["security"], serde_json::json!([{"bearer": []}, {}]));
 }

@@ -1,5 +1,7 @@
 //! What the binary alone can show, without a service or a database.
 
+mod people;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
@@ -29,7 +31,7 @@ fn every_command_explains_itself_with_examples() {
     let commands = help.split_once("Commands:").unwrap().1.split_once("Options:").unwrap().0;
     let names: Vec<_> =
         commands.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    assert!(names.len() >= 14, "{names:?}");
+    assert!(names.len() >= 16, "{names:?}");
     for name in names.into_iter().filter(|name| *name != "help") {
         let (code, help, _) = run(&[], &[name, "--help"]);
         assert_eq!(code, Some(0), "{name}");
@@ -75,7 +77,7 @@ fn the_settings_in_force_are_shown_with_their_origins() {
 fn the_reference_that_is_printed_is_the_committed_one_and_can_be_used() {
     let directory = tempfile::tempdir().unwrap();
     let output = reveille(&directory, &[], &["config", "--default"]);
-    let committed = include_bytes!("../../src/config/default.toml");
+    let committed = include_bytes!("../../../src/config/default.toml");
     assert_eq!(output.stdout, committed);
     let file = directory.path().join("other.toml");
     std::fs::write(&file, committed).unwrap();
@@ -123,7 +125,8 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
 
 const JOB: &str = "0198c5f2-7a10-7cc3-8d4e-2f6b1a9e0c55";
 
-/// A stand-in for the service, which answers one request after the other and returns what was asked.
+/// A stand-in for the service, which answers one request after the other and returns what was
+/// asked.
 fn answering(
     answers: Vec<(&'static str, String)>,
 ) -> (String, std::thread::JoinHandle<Vec<String>>) {
@@ -219,7 +222,7 @@ fn a_refusal_is_told_once() {
     );
     let (url, asked) = answering(vec![("400 Bad Request", problem)]);
     let (code, _, said) = run(&[], &["list", "--queue", "Mail", "--url", &url]);
-    assert_eq!((code, said.as_str()), (Some(1), "error: Bad Request: queue must be a name.\n"));
+    assert_eq!((code, said.as_str()), (Some(2), "error: Bad Request: queue must be a name.\n"));
     asked.join().unwrap();
 }
 
