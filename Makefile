@@ -27,7 +27,7 @@ run: ## Build for release and serve (on an own PostgreSQL, unless DATABASE_URL i
 test: ## Run all tests, on a PostgreSQL that they start themselves
 	@sh .ci/postgres
 	$(CARGO) test --locked --doc
-	$(CARGO) test --locked --features faults --lib --bins --test it
+	$(CARGO) test --locked --features faults --lib --bins --test it --example primes
 
 test-pg: $(PG_DIR)/ready ## Run all tests (or TESTS=hostile) on another PostgreSQL: make test-pg PG=14 (up to 18; Linux on x86-64)
 	PG_BIN_DIR=$(PG_HOME)/native/bin $(CARGO) test --locked --features faults --lib --bins --test it -- $(TESTS)
@@ -40,10 +40,13 @@ $(PG_DIR)/ready:
 	$(PG_HOME)/native/bin/postgres --version
 	touch $@
 
-lint: ## Check formatting and lints
+lint: ## Check formatting, lints, and the client alone
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --all-targets --features faults -- -D warnings
+	$(CARGO) clippy --locked --no-default-features --features client -- -D warnings
+	@! $(CARGO) tree --locked --edges normal --no-default-features --features client | grep -E ' (poem|hyper|clap|reqwest) ' \
+		|| { echo "the client alone is to need none of these" >&2; exit 1; }
 
 fmt: ## Format the code
 	$(CARGO) fmt

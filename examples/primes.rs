@@ -48,14 +48,16 @@ impl Handler for CountPrimes {
     async fn run(&self, context: Context, Range { up_to }: Range) -> Result<Primes, TaskError> {
         if up_to > Self::MOST {
             // Another attempt would end the same way. Any other error is tried again, after the task's back-off.
-            return Err(TaskError::permanent(format!("up_to may be {} at most", Self::MOST)));
+            let error = TaskError::permanent(format!("up_to may be {} at most", Self::MOST));
+            // Programs that read the job's `error.code` know it by this.
+            return Err(error.with_code("too_far"));
         }
         let mut found = Primes { count: 0, largest: None };
         for number in 2..=up_to {
             if number.is_multiple_of(Self::STEP) {
                 // Somebody cancelled the job, its time is up, or the service leaves: it is told why, and an error will do.
                 if context.is_cancelled() {
-                    return Err(TaskError::retry("told to stop"));
+                    return Err("told to stop".into());
                 }
                 // Seen in `GET /jobs/{job_id}` while the job runs.
                 context.progress(f64::from(number) / f64::from(up_to), format!("at {number}"));
@@ -79,4 +81,31 @@ fn is_prime(number: u32) -> bool {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     Reveille::from_environment()?.task(CountPrimes).run().await
+}
+
+/// A handler needs no service to be tested: `cargo test --example primes`.
+#[cfg(test)]
+mod tests {
+    use reveille::TestContext;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn primes_are_counted_and_progress_is_reported() {
+        let test = TestContext::new();
+        let found = CountPrimes.run(test.context(), Range { up_to: 20_000 }).await.unwrap();
+        assert_eq!((found.count, found.largest), (2262, Some(19_997)));
+        assert_eq!(test.progress(), Some((1.0, "at 20000".to_owned())));
+    }
+
+    #[tokio::test]
+    async fn a_range_that_is_too_far_fails_for_good_and_a_cancelled_one_stops() {
+        let error =
+            CountPrimes.run(Context::test(), Range { up_to: u32::MAX }).await.err().unwrap();
+        assert_eq!((error.code(), error.is_permanent()), ("too_far", true));
+        let test = TestContext::new();
+        test.cancel();
+        let error = CountPrimes.run(test.context(), Range { up_to: 20_000 }).await.err().unwrap();
+        assert_eq!(error.to_string(), "told to stop");
+    }
 }

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context as _;
+
 use crate::app::{self, Front, Service};
 use crate::client::Client;
 use crate::config::{Config, ConfigError, DatabaseUrl, Inputs, Problem, Secret, Source};
@@ -12,7 +14,7 @@ use crate::job::written::Written;
 use crate::logging;
 use crate::submitter::SubmitError;
 use crate::supervise::LoopFailed;
-use crate::tasks::{Handler, Registry};
+use crate::tasks::{Handler, Registry, Resources};
 
 /// A running service, inside this program.
 ///
@@ -26,7 +28,8 @@ impl Reveille {
         Builder {
             config: Config::default(),
             problems: Vec::new(),
-            registry: Registry::builtin(),
+            builtin: true,
+            additions: Vec::new(),
             http: true,
         }
     }
@@ -86,9 +89,14 @@ impl Reveille {
 pub struct Builder {
     config: Config,
     problems: Vec<Problem>,
-    registry: Registry,
+    /// Whether the tasks that come with the service are done here.
+    builtin: bool,
+    additions: Vec<Addition>,
     http: bool,
 }
+
+/// Adds a task that is made when the service starts.
+type Addition = Box<dyn FnOnce(&Resources, &mut Registry) -> anyhow::Result<()> + Send>;
 
 impl Builder {
     /// All settings at once; those below change single ones of them.
@@ -166,15 +174,52 @@ impl Builder {
     /// A task that is done here, in the place of one with the same name.
     ///
     /// # Panics
-    /// When [`Handler::NAME`] is no task name: a mistake of the program, seen when it starts.
-    pub fn task(mut self, handler: impl Handler) -> Self {
-        self.registry.add(handler);
+    /// When [`Handler::NAME`] is not a valid task name: a mistake of the program, seen when it starts.
+    pub fn task<H: Handler>(self, handler: H) -> Self {
+        self.task_from(|_| Ok(handler))
+    }
+
+    /// A task whose handler is made from the [`Resources`] of the service, when it starts. An error
+    /// ends the start.
+    ///
+    /// # Panics
+    /// As [`Self::task`].
+    ///
+    /// ```no_run
+    /// # use reveille::{Context, Handler, JsonSchema, Reveille, TaskError, reqwest};
+    /// /// Fetches a page, and knows its length.
+    /// struct Fetch(reqwest::Client);
+    ///
+    /// impl Handler for Fetch {
+    ///     const NAME: &'static str = "fetch";
+    ///     type Payload = String;
+    ///     type Output = usize;
+    ///
+    ///     async fn run(&self, _: Context, url: String) -> Result<usize, TaskError> {
+    ///         Ok(self.0.get(url).send().await?.error_for_status()?.text().await?.len())
+    ///     }
+    /// }
+    ///
+    /// # async fn example() -> anyhow::Result<()> {
+    /// Reveille::from_environment()?.task_from(|with| Ok(Fetch(with.http()?))).run().await
+    /// # }
+    /// ```
+    pub fn task_from<H: Handler>(
+        mut self,
+        make: impl FnOnce(&Resources) -> anyhow::Result<H> + Send + 'static,
+    ) -> Self {
+        let name = Registry::name_of::<H>();
+        self.additions.push(Box::new(move |resources, registry| {
+            let made = make(resources);
+            registry.add(made.with_context(|| format!("the task {name} could not be made"))?);
+            Ok(())
+        }));
         self
     }
 
     /// Only the tasks that are added from here on; not those that come with the service.
     pub fn without_builtin_tasks(self) -> Self {
-        Self { registry: Registry::default(), ..self }
+        Self { builtin: false, additions: Vec::new(), ..self }
     }
 
     /// Runs the service as `reveille serve` does: logs to standard error (unless this program has set up logs of its own),
@@ -187,7 +232,8 @@ impl Builder {
         let _logging = logging::init(&self.config)?;
         app::raise_descriptors();
         let front = self.open().await?;
-        app::run(self.config, self.registry, front).await
+        let registry = Self::registry(self.builtin, self.additions, &self.config)?;
+        app::run(self.config, registry, front).await
     }
 
     /// Starts the service inside this program and leaves signals, logs and standard output alone.
@@ -197,7 +243,21 @@ impl Builder {
     pub async fn start(self) -> anyhow::Result<Reveille> {
         self.check()?;
         let front = self.open().await?;
-        Box::pin(app::start(self.config, self.registry, front)).await.map(Reveille)
+        let registry = Self::registry(self.builtin, self.additions, &self.config)?;
+        Box::pin(app::start(self.config, registry, front)).await.map(Reveille)
+    }
+
+    fn registry(
+        builtin: bool,
+        additions: Vec<Addition>,
+        config: &Config,
+    ) -> anyhow::Result<Registry> {
+        let mut registry = if builtin { Registry::builtin() } else { Registry::default() };
+        let resources = Resources::new(config.clone());
+        for add in additions {
+            add(&resources, &mut registry)?;
+        }
+        Ok(registry)
     }
 
     async fn open(&self) -> anyhow::Result<Option<Front>> {

@@ -49,7 +49,32 @@
 //! # }
 //! ```
 //!
-//! A program that only submits takes a [`Client`].
+//! # Submitting, and no more
+//!
+//! A program that runs no jobs takes a [`Client`]. It submits, reads, waits for, cancels, retries and lists jobs. The feature
+//! `client` is enough for it, with neither the API nor the engine: `default-features = false, features = ["client"]`.
+//!
+//! ```no_run
+//! # async fn example() -> anyhow::Result<()> {
+//! use std::time::Duration;
+//!
+//! use reveille::{Client, NewJob};
+//!
+//! let client = Client::connect("postgres://me:secret@db/jobs").await?;
+//! let id = client.submit(NewJob::new("echo", "good morning").queue("mail")).await?.job_id;
+//! if let Some(job) = client.wait(id, Duration::from_secs(10)).await? {
+//!     println!("{} is {}", job.job_id, job.status.as_str());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Client::submit_to`] has the compiler check the payload, and [`submit_in`] submits within a transaction of the caller.
+//!
+//! # Handlers in unit tests
+//!
+//! [`Context::test`] needs neither a service nor a database. [`TestContext`] chooses the attempt, cancels it, and shows what the
+//! handler said and submitted.
 //!
 //! # The map of the house
 //!
@@ -59,8 +84,8 @@
 //! |---|---|---|
 //! | 5 | [`cli`] | the command line |
 //! | 4 | `app`, [`builder`] | the composition root, which alone spawns services, and the library around it |
-//! | 3 | [`engine`], [`maintenance`], [`api`], [`client`] | running jobs; keeping the house; the doors for HTTP and Rust |
-//! | 2 | [`submitter`], [`listener`], [`tasks`], [`auth`] | writing submissions, hearing of them, doing them; tokens |
+//! | 3 | [`engine`], [`maintenance`], [`api`] | running jobs; keeping the house; the door for HTTP |
+//! | 2 | [`submitter`], [`listener`], [`client`], [`tasks`], [`auth`] | writing submissions, hearing of them, the door for Rust, doing them; tokens |
 //! | 1 | [`store`], [`events`], [`embedded`], [`shutdown`], [`supervise`], `logging` | all SQL; signals within the process; the own PostgreSQL; loops that go on |
 //! | 0 | [`job`], [`queue`], [`config`] | pure rules, without I/O |
 //!
@@ -68,28 +93,49 @@
 //! by the [`submitter`], heard of by the [`listener`], claimed and run by the [`engine`], and settled by it. Each of these
 //! opens with what was decided there, and why.
 
+#![cfg_attr(
+    not(feature = "service"),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "a client alone needs less of the store than a service"
+    )
+)]
+
 /// The Rust in the README, which compiles as it is pasted.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "service"))]
 #[doc = include_str!("../README.md")]
 mod readme {}
 
+#[cfg(feature = "service")]
 pub mod api;
+#[cfg(feature = "service")]
 mod app;
+#[cfg(feature = "service")]
 pub mod auth;
+#[cfg(feature = "service")]
 pub mod builder;
+#[cfg(feature = "service")]
 mod claiming;
+#[cfg(feature = "service")]
 pub mod cli;
 pub mod client;
 pub mod config;
+#[cfg(feature = "service")]
 pub mod embedded;
+#[cfg(feature = "service")]
 pub mod engine;
 pub mod events;
+#[cfg(feature = "service")]
 pub mod explain;
 pub mod job;
 pub mod listener;
+#[cfg(feature = "service")]
 mod logging;
+#[cfg(feature = "service")]
 pub mod maintenance;
 pub mod queue;
+#[cfg(feature = "service")]
 mod settling;
 pub mod shutdown;
 mod spelling;
@@ -98,17 +144,26 @@ pub mod submitter;
 pub mod supervise;
 pub mod tasks;
 
+#[cfg(feature = "service")]
 pub use builder::{Builder, Reveille};
-pub use client::Client;
+pub use client::{Client, ClientError, submit_in};
 pub use config::Config;
 pub use job::JobId;
 pub use job::backoff::Backoff;
+pub use job::failure::Failure;
 pub use job::json::Json;
+pub use job::state::Status;
 pub use job::submission::{FieldError, NewJob, OnConflict};
 pub use job::written::{Outcome, Written};
+#[cfg(feature = "service")]
+pub use reqwest;
 /// What [`Handler::Payload`] and [`Handler::Output`] derive, beside what serde needs. The derived code names the crate
 /// `schemars`, version 1; `#[schemars(crate = "reveille::schemars")]` does without it among a program's own dependencies.
 pub use schemars::{self, JsonSchema};
+pub use store::job::{Cancelled, JobFilter, JobPage, JobRow, ProgressRow, Retried};
 pub use submitter::SubmitError;
 pub use supervise::LoopFailed;
-pub use tasks::{Context, Handler, TaskError};
+#[cfg(feature = "service")]
+pub use tasks::Resources;
+pub use tasks::{Context, Handler, TaskError, TestContext};
+pub use tokio_postgres;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use metrics::{counter, gauge};
 use uuid::Uuid;
 
-use crate::events::{Events, Notice};
+use crate::events::{Ends, Events, Notice};
 use crate::shutdown::Shutdown;
 use crate::store::news::Listening;
 use crate::store::{Error, Result, Store, Target};
@@ -18,6 +18,7 @@ use crate::store::{Error, Result, Store, Target};
 /// How often it notifies itself, and how long it waits to hear it. Every round costs the server two transactions.
 const CANARY: Duration = Duration::from_secs(10);
 const SILENCE_MOST: Duration = Duration::from_secs(5);
+const RECONNECT_LEAST: Duration = Duration::from_millis(50);
 const RECONNECT_MOST: Duration = Duration::from_secs(3);
 /// A look at the database is followed by a rest of so many times as long as it took, which is a fiftieth of the time, within
 /// these bounds: a drain elsewhere announces unnamed ends a hundred times a second, and a stranger anything.
@@ -37,8 +38,7 @@ pub async fn run(target: Target, events: Events, shutdown: Shutdown) {
 
 /// Connects and listens, again and again.
 async fn listen_on(target: &Target, events: &Events) {
-    let mut pause = Duration::from_millis(50);
-    let mut up = false;
+    let (mut pause, mut up) = (RECONNECT_LEAST, false);
     loop {
         // Each address and LISTEN have limits of their own: one for all would end before the second host is tried.
         match Listening::connect(target).await {
@@ -46,14 +46,17 @@ async fn listen_on(target: &Target, events: &Events) {
                 tracing::info!("listening for notifications");
                 gauge!("reveille_listener_up").set(1.0);
                 events.listening.store(true, Ordering::Relaxed);
-                (up, pause) = (true, Duration::from_millis(50));
+                (up, pause) = (true, RECONNECT_LEAST);
                 events.wakes.wake(|pending| pending.everything = true);
                 events.ends.some_ended();
                 events.pauses.ask();
-                let reason = listen(listening, events).await;
+                let told = |trip: Duration| {
+                    gauge!("reveille_listener_round_trip_seconds").set(trip.as_secs_f64());
+                };
+                let reason = listen(listening, |notice| events.hear(notice), told).await;
                 tracing::warn!(reason, "the listening connection is lost; the poll goes on");
             }
-            Err(error) if up || pause == Duration::from_millis(50) => {
+            Err(error) if up || pause == RECONNECT_LEAST => {
                 tracing::warn!(%error, "cannot listen for notifications; the poll finds jobs until it works again");
                 up = false;
             }
@@ -62,13 +65,42 @@ async fn listen_on(target: &Target, events: &Events) {
         gauge!("reveille_listener_up").set(0.0);
         events.listening.store(false, Ordering::Relaxed);
         counter!("reveille_listener_reconnects_total").increment(1);
-        tokio::time::sleep(pause.mul_f64(0.5 + rand::random::<f64>())).await;
-        pause = (pause * 2).min(RECONNECT_MOST);
+        rest(&mut pause).await;
     }
 }
 
-/// Hands on what is heard, until the connection is gone or silent.
-async fn listen(mut listening: Listening, events: &Events) -> &'static str {
+/// As [`run`], for a client without a service: it hears which jobs have ended, and wakes nobody.
+pub async fn run_for_ends(target: Target, ends: Ends, shutdown: Shutdown) {
+    let listening = async {
+        let mut pause = RECONNECT_LEAST;
+        loop {
+            let reason = match Listening::connect(&target).await {
+                Ok(listening) => {
+                    pause = RECONNECT_LEAST;
+                    ends.some_ended();
+                    listen(listening, |notice| ends.hear(notice), |_| {}).await.to_owned()
+                }
+                Err(error) => error.to_string(),
+            };
+            tracing::debug!(reason, "a client hears of no ends until it has connected again");
+            rest(&mut pause).await;
+        }
+    };
+    shutdown.stopping.run_until_cancelled(listening).await;
+}
+
+/// Rests before the next connection, each time for about twice as long.
+async fn rest(pause: &mut Duration) {
+    tokio::time::sleep(pause.mul_f64(0.5 + rand::random::<f64>())).await;
+    *pause = (*pause * 2).min(RECONNECT_MOST);
+}
+
+/// Hands on what is heard, and how long the canary took, until the connection is gone or silent.
+async fn listen(
+    mut listening: Listening,
+    heard: impl Fn(Notice),
+    round_trip: impl Fn(Duration),
+) -> &'static str {
     loop {
         let canary = Notice::Canary(Uuid::new_v4());
         let sent = Instant::now();
@@ -76,7 +108,7 @@ async fn listen(mut listening: Listening, events: &Events) -> &'static str {
             Ok(Ok(())) => {}
             _ => return "it does not answer",
         }
-        let mut heard = false;
+        let mut hears = false;
         let silent = tokio::time::sleep(SILENCE_MOST);
         let round_ends = tokio::time::sleep(CANARY);
         tokio::pin!(silent, round_ends);
@@ -87,15 +119,14 @@ async fn listen(mut listening: Listening, events: &Events) -> &'static str {
                     let Some(payload) = payload else { return "the connection was closed" };
                     match Notice::parse(&payload) {
                         Some(notice) if notice == canary => {
-                            heard = true;
-                            let round_trip = gauge!("reveille_listener_round_trip_seconds");
-                            round_trip.set(sent.elapsed().as_secs_f64());
+                            hears = true;
+                            round_trip(sent.elapsed());
                         }
-                        Some(notice) => events.hear(notice),
+                        Some(notice) => heard(notice),
                         None => {}
                     }
                 }
-                () = &mut silent, if !heard => return "it did not hear itself",
+                () = &mut silent, if !hears => return "it did not hear itself",
                 () = &mut round_ends => break,
             }
         }

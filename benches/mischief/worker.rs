@@ -33,8 +33,8 @@ impl Handler for Mark {
 
     async fn run(&self, context: Context, job: Job) -> Result<String, TaskError> {
         let execution = Uuid::new_v4().to_string();
-        let fails = job.fails && context.attempt == 1;
-        let (file, id, attempt) = (self.0.clone(), context.job_id.to_string(), context.attempt);
+        let fails = job.fails && context.attempt() == 1;
+        let (file, id, attempt) = (self.0.clone(), context.job_id().to_string(), context.attempt());
         let mark = format!(
             "{} {id} {attempt} {execution} {}",
             job.n,

@@ -49,6 +49,7 @@ use self::browsers::Browsers;
 use self::guard::Guard;
 use self::welcome::Welcome;
 use crate::auth::Tokens;
+use crate::client::Jobs;
 use crate::events::Events;
 use crate::explain::Hints;
 use crate::job::JobId;
@@ -91,6 +92,8 @@ pub struct Parts {
     pub store: Store,
     pub submitter: Submitter,
     pub events: Events,
+    /// Reads and steers single jobs.
+    pub jobs: Jobs,
     /// Why jobs may have to wait.
     pub hints: Hints,
     pub shutdown: Shutdown,

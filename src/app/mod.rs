@@ -13,11 +13,12 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, OptionFuture};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use crate::client::Client;
+use crate::client::{Client, Jobs};
 use crate::config::{Config, OnLostHeartbeat, host_name};
-use crate::engine::{Engine, EngineConfig, Identity};
+use crate::engine::{Engine, EngineConfig, Identity, Work};
 use crate::events::{Events, Leadership, Leftovers};
 use crate::explain::Hints;
 use crate::shutdown::Shutdown;
@@ -25,7 +26,7 @@ use crate::store::job::Keep;
 use crate::store::{Error, Store};
 use crate::submitter::Submitter;
 use crate::supervise::{LoopFailed, Supervisor};
-use crate::tasks::Registry;
+use crate::tasks::{Registry, Started};
 use crate::{api, listener, maintenance};
 
 use database::{Database, patiently};
@@ -89,7 +90,16 @@ pub(crate) async fn start(
     // On the heap: unoptimized, these futures together overflow the 2 MiB stack of a caller's thread.
     let started = Box::pin(async move {
         let database = Box::pin(Database::open(&config, &supervisor)).await?;
-        Box::pin(Service::start(config, registry, database, supervisor, front)).await
+        // Where nothing is run nothing is prepared.
+        let started =
+            if config.workers == 0 { Started::default() } else { registry.start().await? };
+        match Box::pin(Service::start(config, registry, database, supervisor, front)).await {
+            Ok(service) => Ok(Service { started, ..service }),
+            Err(error) => {
+                started.stop(Instant::now()).await;
+                Err(error)
+            }
+        }
     });
     tokio::select! {
         service = started => service,
@@ -107,6 +117,8 @@ pub(crate) struct Service {
     supervisor: Supervisor,
     grace: Duration,
     database: Database,
+    /// The handlers that are to be stopped.
+    started: Started,
 }
 
 /// A service that is dropped rather than stopped ends at once; the others take its jobs back. So does one whose start fails, and
@@ -161,19 +173,21 @@ impl Service {
         let opened = patiently(&database.target, async || {
             let store = Store::open(&config, &database.target).await?;
             store.partition_ensure().await?;
-            store.clock_read(tokio::time::Instant::now() + CLOCK_WITHIN).await?;
+            store.clock_read(Instant::now() + CLOCK_WITHIN).await?;
             Ok::<_, Error>(store)
         });
         let store = opened.await?;
         let services = TaskTracker::new();
         let submitter =
             Submitter::start(store.clone(), Some(events.wakes.clone()), &supervisor, &services);
+        let jobs = Jobs::new(store.clone(), events.ends.clone());
+        let client = Client::of_service(submitter.clone(), jobs.clone(), shutdown.draining.clone());
         let identity = Identity::anew();
         let engine = patiently(&database.target, async || {
             Engine::start(
                 engine_config(&config),
                 identity.clone(),
-                registry.clone(),
+                Work { registry: registry.clone(), client: client.clone() },
                 store.clone(),
                 events.clone(),
                 supervisor.clone(),
@@ -240,8 +254,9 @@ impl Service {
         services.spawn(give_up(supervisor.clone(), shutdown.clone()));
         let behind = api::Services::new(api::Parts {
             store: store.clone(),
-            submitter: submitter.clone(),
+            submitter,
             events,
+            jobs,
             hints: Hints::new(store.clone()),
             shutdown: shutdown.clone(),
             public_url: config.public_url.as_ref().map(|url| url.as_str().to_owned()),
@@ -249,9 +264,17 @@ impl Service {
             metrics: reader.writer(),
         });
         let grace = config.shutdown_grace;
-        let client = Client::new(submitter);
-        let mut service =
-            Self { client, engine, serving: None, services, ending, supervisor, grace, database };
+        let mut service = Self {
+            client,
+            engine,
+            serving: None,
+            services,
+            ending,
+            supervisor,
+            grace,
+            database,
+            started: Started::default(),
+        };
         service.serving = front.map(|front| front.serve(behind)).transpose()?;
         Ok(service)
     }
@@ -275,9 +298,10 @@ impl Service {
     /// Unless `at_once`, calls are answered for the shutdown delay in any case. It returns, whatever clients, handlers or
     /// the database do.
     pub(crate) async fn stop(mut self, at_once: bool) {
-        let limit = self.grace + BEYOND_GRACE;
+        let (limit, by) = (self.grace + BEYOND_GRACE, Instant::now() + self.grace);
         // What is given up then ends with [`Ending`].
         let _ = tokio::time::timeout(limit, self.leave(at_once)).await;
+        self.started.stop(by).await;
         self.database.stop().await;
     }
 

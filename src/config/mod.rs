@@ -11,33 +11,44 @@
 //! This is the only module that reads the process's environment.
 
 mod address;
+#[cfg(feature = "service")]
 mod kubernetes;
+#[cfg(feature = "service")]
 mod layers;
+#[cfg(feature = "service")]
 mod log_filter;
 mod problem;
 mod public_url;
+#[cfg(feature = "service")]
 mod reference;
+#[cfg(feature = "service")]
 mod rules;
 mod secret;
 mod settings;
+#[cfg(feature = "service")]
 mod surroundings;
 #[cfg(test)]
+#[cfg(feature = "service")]
 mod tests;
 mod value;
 
 pub use address::{
     Address, ChannelBinding, Host, HostAddress, Keepalive, ServerKind, Tls, TlsMode,
 };
+#[cfg(feature = "service")]
 pub use layers::{Inputs, Loaded, Sources};
+#[cfg(feature = "service")]
 pub(crate) use log_filter::directives as log_directives;
 pub use problem::{ConfigError, Problem, Source};
 pub(crate) use public_url::not_valid;
 pub use public_url::{PublicUrl, host_and_port, is_host, usual_port};
+#[cfg(feature = "service")]
 pub use reference::reference;
 pub use secret::{DatabaseUrl, Secret};
 pub use settings::{Config, Range, SETTINGS, Setting};
 #[cfg(feature = "faults")]
 pub(crate) use surroundings::mutant;
+#[cfg(feature = "service")]
 pub use surroundings::{host_name, inherited, process_environment, search_path, temporary_folder};
 pub use value::{LogFormat, OnLostHeartbeat, Raw, Wrong};
 

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use crate::client::Client;
 use crate::events::{Events, Leadership};
 use crate::job::WorkerId;
 use crate::settling::{self, Completer, Room, WAITING_MOST};
@@ -28,7 +29,7 @@ use crate::store::task::TaskRow;
 use crate::store::worker::{RegisterOver, Registration};
 use crate::store::{Error, Result, Store};
 use crate::supervise::{Inbox, Supervisor, is_spent};
-use crate::tasks::Registry;
+use crate::tasks::{Around, Registry};
 
 /// How long saying goodbye may take. The others notice in a while in any case.
 const GOODBYE_MOST: Duration = Duration::from_secs(2);
@@ -48,6 +49,13 @@ pub struct EngineConfig {
     pub default_timeout: Duration,
     /// Whether handlers stop while no heartbeat can be confirmed.
     pub stops_on_silence: bool,
+}
+
+/// What is done here.
+pub struct Work {
+    pub registry: Registry,
+    /// For jobs that submit others.
+    pub client: Client,
 }
 
 /// Who this process is to the others; made anew when it was taken for lost.
@@ -109,12 +117,13 @@ impl Engine {
     pub async fn start(
         config: EngineConfig,
         identity: Identity,
-        registry: Registry,
+        work: Work,
         store: Store,
         events: Events,
         supervisor: Supervisor,
         shutdown: Shutdown,
     ) -> Result<(Self, impl Future<Output = ()> + Send + 'static)> {
+        let registry = work.registry;
         let registration = Registration {
             name: config.name.clone(),
             host: config.host.clone(),
@@ -229,7 +238,7 @@ impl Engine {
             slots: slots.clone(),
             settle,
             room: Room::new(),
-            reports,
+            around: Arc::new(Around { reports, client: work.client }),
             cancelling: shutdown.cancelling.clone(),
             default_timeout: config.default_timeout,
             tracker: jobs.clone(),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, watch};
 
-use super::lock;
+use super::{Notice, lock};
 use crate::job::JobId;
 
 /// The ends of jobs, for those who wait for them.
@@ -16,6 +16,15 @@ pub struct Ends {
 }
 
 impl Ends {
+    /// Takes in a notice, if it is of ends.
+    pub fn hear(&self, notice: Notice) {
+        match notice {
+            Notice::Ended(ids) => self.ended(ids),
+            Notice::SomeEnded => self.some_ended(),
+            _ => {}
+        }
+    }
+
     /// Arms a wait. Arm first, look at the job then, and wait last: an end in between is not missed.
     pub fn watch(&self, id: JobId) -> Waiting {
         let mut waiting = lock(&self.waiting);

@@ -51,8 +51,7 @@ impl Events {
                 // An error says that no handler runs here.
                 let _ = self.cancels.send((lease, job));
             }
-            Notice::Ended(ids) => self.ends.ended(ids),
-            Notice::SomeEnded => self.ends.some_ended(),
+            Notice::Ended(_) | Notice::SomeEnded => self.ends.hear(notice),
             // Of another listener.
             Notice::Canary(_) => {}
         }

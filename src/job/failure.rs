@@ -11,7 +11,8 @@ use super::ending::Ending;
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Failure {
     /// Stable: `handler_error`, `permanent`, `panicked`, `timed_out`, `invalid_payload`, `invalid_result`, `result_too_large`,
-    /// `outcome_refused`, `unreadable`, `worker_lost`, `cancelled`, `superseded`, and of an attempt `snoozed`.
+    /// `outcome_refused`, `unreadable`, `worker_lost`, `cancelled`, `superseded`, and of an attempt `snoozed`. Handlers may give
+    /// others.
     pub code: String,
     pub message: String,
     /// The other job that the message is about, if there is one.

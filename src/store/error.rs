@@ -48,7 +48,7 @@ impl Error {
     }
 
     /// What is the matter, without a word about what that means.
-    pub(super) fn cause(&self) -> String {
+    pub(crate) fn cause(&self) -> String {
         match self {
             Self::Unavailable(text) | Self::Unknown(text) | Self::Unexpected(text) => text.clone(),
             Self::Misconfigured { message, advice, .. } => format!("{message}. {advice}"),

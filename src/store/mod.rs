@@ -42,6 +42,7 @@ use tokio::time::Instant;
 
 pub use clock::Clock;
 pub use connect::Target;
+pub(crate) use error::with_sources;
 pub use error::{Error, Result};
 pub use health::{Database, Health};
 pub use purpose::{BESIDE_PEOPLE, Purpose};
@@ -110,15 +111,19 @@ impl Store {
         Ok(store)
     }
 
-    /// For a client, which only submits: over this many connections, for whatever it asks.
+    /// For a client without a service: over this many connections, for whatever it asks.
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn open_to_submit(target: &Target, connections: u32) -> Result<Self> {
+    pub async fn open_for_client(target: &Target, connections: u32) -> Result<Self> {
         let (purpose, strays) = (Purpose::Submissions, Strays::new(target.clone()));
         let own = target_of(target, false, purpose);
         let shared = Connections::new(purpose, connections, own, false, strays.clone()).await?;
-        let store = Self::over(&strays, |_| future::ready(Ok(shared.clone()))).await?;
+        let open = |purpose| {
+            let people = purpose == Purpose::People;
+            future::ready(Ok(if people { shared.shared_with(purpose) } else { shared.clone() }))
+        };
+        let store = Self::over(&strays, open).await?;
         store.clock_read(Instant::now() + Purpose::Submissions.patience()).await?;
         Ok(store)
     }

@@ -57,8 +57,8 @@ const PINNED: &str = "-c jit=off -c plan_cache_mode=force_generic_plan -c enable
 
 /// Plans for what is asked: one for every list would have to read all jobs. Cancelling and the like need their index before
 /// ANALYZE has ever run, too.
-const CUSTOM: &str = "-c jit=off -c plan_cache_mode=force_custom_plan -c enable_seqscan=off -c enable_hashjoin=off \
-                      -c enable_mergejoin=off";
+const CUSTOM: &str = "-c jit=off -c plan_cache_mode=force_custom_plan -c enable_seqscan=off -c enable_bitmapscan=on \
+                      -c enable_hashjoin=off -c enable_mergejoin=off";
 
 impl Purpose {
     pub(super) const ALL: [Self; 7] = [
@@ -138,9 +138,29 @@ impl Purpose {
     }
 }
 
+/// The settings of [`Purpose::settings`] one by one, for a session that served another purpose before.
+pub(super) fn names_and_values(settings: &str) -> (Vec<&str>, Vec<&str>) {
+    let pairs = settings.split("-c ").filter_map(|pair| pair.trim().split_once('='));
+    pairs.unzip()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_session_that_turns_from_submissions_to_people_and_back_leaves_no_setting_behind() {
+        let of = |purpose: Purpose| {
+            let settings = purpose.settings();
+            let (names, values) = names_and_values(&settings);
+            let known: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            (known, values.len())
+        };
+        let (submissions, people) = (of(Purpose::Submissions), of(Purpose::People));
+        assert_eq!(submissions, people);
+        assert_eq!(people.1, 8);
+        assert!(people.0.iter().any(|name| name == "plan_cache_mode"), "{people:?}");
+    }
 
     #[test]
     fn an_instance_takes_fifteen_connections_by_default_as_the_readme_says() {

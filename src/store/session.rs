@@ -1,25 +1,23 @@
 //! A pooled connection that remembers its prepared statements, and the pool's manager around the one of bb8-postgres, which
 //! has neither a statement cache nor a word for what went wrong.
 
+mod pool;
+
 use std::collections::HashMap;
-use std::ops::{Deref, DerefMut};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bb8::{ManageConnection, Pool, PooledConnection, RunError};
-use bb8_postgres::PostgresConnectionManager;
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, GenericClient, RowStream, Statement};
 
-use super::connect::{Reached, Target};
+pub(super) use pool::{Connections, Manager};
+
 use super::error::{Error, Result};
-use super::purpose::Purpose;
+use super::purpose::{Purpose, names_and_values};
 use super::row::Row;
-use super::stray::Strays;
 
 /// One statement of `sql/`, with the types of its parameters.
 #[derive(Debug)]
@@ -49,6 +47,8 @@ pub(crate) struct Session {
     pub(crate) client: Client,
     prepared: HashMap<&'static str, Statement>,
     pooler: bool,
+    /// What its settings are for.
+    serves: Purpose,
     /// Which of the target's hosts it leads to.
     pub(super) host: usize,
     /// `None` behind a pooler.
@@ -79,6 +79,19 @@ impl Session {
     /// This came of the last that was sent. Where nobody knows what came of it, its answer may be under way still.
     pub(super) fn gave<T>(&mut self, result: &Result<T>) {
         self.unanswered = matches!(result, Err(Error::Unknown(_)));
+    }
+
+    /// Takes the settings of another purpose than the one it has served: a client has so few connections that each serves all.
+    async fn serve(&mut self, purpose: Purpose) -> Result<()> {
+        let settings = purpose.settings();
+        let (names, values) = names_and_values(&settings);
+        let setting = sql!("session/serve": TEXT_ARRAY, TEXT_ARRAY);
+        let set = timeout(purpose.within(), self.query(setting, &[&names, &values])).await;
+        // Nothing of what was asked has been sent.
+        let unavailable = |error: Error| Error::Unavailable(error.cause());
+        set.unwrap_or_else(|_| Err(silence())).map_err(unavailable)?;
+        self.serves = purpose;
+        Ok(())
     }
 
     /// Runs a statement, prepared once per connection; behind a PgBouncer, which may answer from another server connection
@@ -181,214 +194,4 @@ pub(super) const SHORT: Duration = Duration::from_secs(30);
 /// Something was sent and not answered in time.
 pub(super) fn silence() -> Error {
     Error::Unknown("no answer in time".into())
-}
-
-/// Makes sessions for a pool.
-pub(super) struct Manager {
-    target: Target,
-    pooler: bool,
-    /// Why the last one could not be made. A pool only says that time ran out.
-    failure: Arc<Mutex<Option<String>>>,
-}
-
-impl Manager {
-    async fn reach(&self) -> Result<Reached<()>> {
-        self.target
-            .reach(|config, tls| async move {
-                Ok((PostgresConnectionManager::new(config, tls).connect().await?, ()))
-            })
-            .await
-    }
-}
-
-impl ManageConnection for Manager {
-    type Connection = Session;
-    type Error = Error;
-
-    async fn connect(&self) -> Result<Session> {
-        let made = self.reach().await;
-        let failure = made.as_ref().err().map(Error::cause);
-        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
-        let Reached { client, host, .. } = made?;
-        let backend = if self.pooler {
-            None
-        } else {
-            let within = Purpose::Probes.within();
-            let row = one(&client, within, sql!("session/backend")).await?;
-            Some(Backend { pid: row.try_get(0)?, started_at: row.try_get(1)? })
-        };
-        let (prepared, pooler) = (HashMap::new(), self.pooler);
-        Ok(Session { client, prepared, pooler, host, backend, unanswered: false })
-    }
-
-    async fn is_valid(&self, session: &mut Session) -> Result<()> {
-        Ok(session.client.simple_query("").await.map(drop)?)
-    }
-
-    fn has_broken(&self, session: &mut Session) -> bool {
-        session.unanswered || session.client.is_closed() || self.target.has_left(session.host)
-    }
-}
-
-/// The connections of one purpose, opened when they are needed. The one that was used last is taken first, since its server process
-/// has its caches warm (draining takes 0.94 of the CPU that it takes if they go round). The others are closed after ten minutes.
-#[derive(Clone)]
-pub(super) struct Connections {
-    pub(super) purpose: Purpose,
-    /// The most of them.
-    pub(super) size: u32,
-    pub(super) pool: Pool<Manager>,
-    target: Target,
-    failure: Arc<Mutex<Option<String>>>,
-    strays: Strays,
-}
-
-impl Connections {
-    /// At most `size` of them.
-    pub(super) async fn new(
-        purpose: Purpose,
-        size: u32,
-        target: Target,
-        pooler: bool,
-        strays: Strays,
-    ) -> Result<Self> {
-        let failure = Arc::<Mutex<_>>::default();
-        let manager = Manager { target: target.clone(), pooler, failure: failure.clone() };
-        let pool = Pool::builder()
-            .max_size(size)
-            .test_on_check_out(false)
-            .connection_timeout(purpose.patience())
-            .retry_connection(true)
-            .idle_timeout(Some(Duration::from_secs(600)))
-            .max_lifetime(None)
-            .queue_strategy(bb8::QueueStrategy::Lifo)
-            .build(manager)
-            .await?;
-        Ok(Self { purpose, size, pool, target, failure, strays })
-    }
-
-    /// Takes a connection: one that is open still, to the host that was good last. A pool does not notice what happens to those
-    /// that lie in it; after a restart of the database all of them are closed.
-    pub(super) async fn take(&self) -> Result<Taken> {
-        loop {
-            let session = self.pool.get_owned().await.map_err(|error| match error {
-                RunError::User(error) => error,
-                RunError::TimedOut => self.none_free(),
-            })?;
-            if !session.client.is_closed() && !self.target.has_left(session.host) {
-                let (strays, cancel) = (self.strays.clone(), self.purpose.may_cancel());
-                return Ok(Taken { session: Some(session), strays, cancel });
-            }
-        }
-    }
-
-    /// As [`Self::take`], by this time.
-    pub(super) async fn take_by(&self, deadline: Instant) -> Result<Taken> {
-        let taken = timeout_at(deadline, self.take()).await;
-        taken.map_err(|_| self.none_free())?
-    }
-
-    /// Runs a statement; waits for its answer no longer than the purpose allows.
-    pub(super) async fn query(
-        &self,
-        sql: &'static Sql,
-        parameters: Parameters<'_>,
-    ) -> Result<Vec<Row>> {
-        let mut session = self.take().await?;
-        let deadline = Instant::now() + self.purpose.within();
-        self.ask(&mut session, deadline, sql, parameters).await
-    }
-
-    /// As [`Self::query`], but each row is handed on as it comes.
-    pub(super) async fn each(
-        &self,
-        sql: &'static Sql,
-        parameters: Parameters<'_>,
-        take: impl FnMut(Row),
-    ) -> Result<()> {
-        let mut session = self.take().await?;
-        let (host, deadline) = (session.host, Instant::now() + self.purpose.within());
-        self.in_time(host, deadline, session.each(sql, parameters, take)).await
-    }
-
-    /// Runs a statement and answers by `deadline`: `Unavailable` if nothing was sent by then, `Unknown` if it was.
-    pub(super) async fn query_by(
-        &self,
-        deadline: Instant,
-        sql: &'static Sql,
-        parameters: Parameters<'_>,
-    ) -> Result<Vec<Row>> {
-        let mut session = self.take_by(deadline).await?;
-        self.ask(&mut session, deadline, sql, parameters).await
-    }
-
-    /// Waits for an answer until `deadline`, or until another host has taken over.
-    pub(super) async fn ask(
-        &self,
-        session: &mut Session,
-        deadline: Instant,
-        sql: &'static Sql,
-        parameters: Parameters<'_>,
-    ) -> Result<Vec<Row>> {
-        let host = session.host;
-        self.in_time(host, deadline, session.query(sql, parameters)).await
-    }
-
-    async fn in_time<T>(
-        &self,
-        host: usize,
-        deadline: Instant,
-        answer: impl Future<Output = Result<T>>,
-    ) -> Result<T> {
-        tokio::select! {
-            biased;
-            answer = timeout_at(deadline, answer) => {
-                answer.map_err(|_| silence())?
-            }
-            () = self.target.moved_from(host) => {
-                Err(Error::Unknown("another host of the database has taken over".into()))
-            }
-        }
-    }
-
-    fn none_free(&self) -> Error {
-        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        Error::Unavailable(match &*failure {
-            Some(why) => why.clone(),
-            None => "no connection was free in time".into(),
-        })
-    }
-}
-
-/// A connection out of a pool. If it is dropped before it was answered, its place stays taken until the answer is there.
-pub(super) struct Taken {
-    /// There until it is dropped.
-    session: Option<PooledConnection<'static, Manager>>,
-    strays: Strays,
-    cancel: bool,
-}
-
-impl Deref for Taken {
-    type Target = Session;
-
-    fn deref(&self) -> &Session {
-        self.session.as_ref().expect("it is there until it is dropped")
-    }
-}
-
-impl DerefMut for Taken {
-    fn deref_mut(&mut self) -> &mut Session {
-        self.session.as_mut().expect("it is there until it is dropped")
-    }
-}
-
-impl Drop for Taken {
-    fn drop(&mut self) {
-        if let Some(session) = self.session.take()
-            && session.unanswered
-            && !session.client.is_closed()
-        {
-            self.strays.keep(session, self.cancel);
-        }
-    }
 }

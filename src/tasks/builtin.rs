@@ -70,7 +70,7 @@ impl Handler for HelloWorld {
     }
 
     async fn run(&self, context: Context, payload: Greeting) -> Result<Greeted, TaskError> {
-        tracing::debug!(job.id = %context.job_id, "Hello, world!");
+        tracing::debug!(job.id = %context.job_id(), "Hello, world!");
         Ok(Greeted { message: "Hello, world!", data: payload.data })
     }
 }
@@ -157,12 +157,10 @@ impl Handler for Flaky {
     }
 
     async fn run(&self, context: Context, payload: Failures) -> Result<u32, TaskError> {
-        if context.attempt <= payload.failures {
-            return Err(TaskError::retry(format!(
-                "attempt {} fails, as was asked for",
-                context.attempt
-            )));
+        let attempt = context.attempt();
+        if attempt <= payload.failures {
+            return Err(TaskError::retry(format!("attempt {attempt} fails, as was asked for")));
         }
-        Ok(context.attempt)
+        Ok(attempt)
     }
 }

@@ -1,54 +1,37 @@
 //! Tasks: what jobs are to do. In code the type that does one is a [`Handler`].
 
+#[cfg(feature = "service")]
 mod builtin;
 mod context;
+mod error;
+#[cfg(feature = "service")]
+mod registry;
+#[cfg(feature = "service")]
+mod resources;
+mod testing;
+mod typed;
 
-use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use schemars::JsonSchema;
-use schemars::generate::{Contract, SchemaSettings};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub(crate) use context::Around;
 pub use context::Context;
+pub use error::TaskError;
+pub(crate) use error::Then;
+#[cfg(feature = "service")]
+pub use registry::{Registered, Registry};
+#[cfg(feature = "service")]
+pub(crate) use registry::{RunError, Started};
+#[cfg(feature = "service")]
+pub use resources::Resources;
+pub use testing::TestContext;
 
 use crate::job::backoff::Backoff;
-use crate::job::bounds::RESULT_BYTES_MOST;
 use crate::job::json::Json;
-use crate::queue::TaskName;
-
-/// How an attempt ends that does not end well. Of the texts 8 KiB are kept.
-#[derive(Debug)]
-pub enum TaskError {
-    /// Try again, after the task's back-off.
-    Retry(String),
-    /// Trying again is of no use: the job fails.
-    Permanent(String),
-    /// Come back later, after a second at least; the attempt is not spent.
-    Snooze(Duration),
-}
-
-impl TaskError {
-    pub fn permanent(reason: impl ToString) -> Self {
-        Self::Permanent(reason.to_string())
-    }
-
-    pub fn retry(reason: impl ToString) -> Self {
-        Self::Retry(reason.to_string())
-    }
-}
-
-/// Any error asks for another attempt.
-impl<E: std::error::Error> From<E> for TaskError {
-    fn from(error: E) -> Self {
-        Self::Retry(error.to_string())
-    }
-}
 
 /// Does what the jobs of one task ask for.
 ///
@@ -86,6 +69,18 @@ pub trait Handler: Send + Sync + 'static {
         None
     }
 
+    /// Prepares for work, such as by opening a pool of connections. A service calls this once, before
+    /// the first job, if it runs jobs at all. An error, a panic or more than 60 s end its start.
+    fn start(&self) -> impl Future<Output = Result<(), TaskError>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Tidies up. A service that has started this calls it once when it leaves, after the last job. It
+    /// has what is left of the grace period, and a second at least.
+    fn stop(&self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
     /// Does the work. When `context` says that it is cancelled, return soon, with any error.
     ///
     /// It runs on a thread of the service's runtime and must not block it: the other handlers and the API have no more threads
@@ -96,106 +91,4 @@ pub trait Handler: Send + Sync + 'static {
         context: Context,
         payload: Self::Payload,
     ) -> impl Future<Output = Result<Self::Output, TaskError>> + Send;
-}
-
-/// Why an erased handler did not succeed.
-pub(crate) enum RunError {
-    /// The payload is not what the task takes.
-    InvalidPayload(String),
-    /// The result cannot be kept as JSON.
-    InvalidResult(String),
-    /// The result is longer than [`RESULT_BYTES_MOST`].
-    ResultTooLarge,
-    Task(TaskError),
-}
-
-/// A handler whatever its types.
-pub(crate) trait AnyHandler: Send + Sync {
-    fn run_any(
-        self: Arc<Self>,
-        context: Context,
-        payload: Json,
-    ) -> BoxFuture<'static, Result<Json, RunError>>;
-}
-
-impl<H: Handler> AnyHandler for H {
-    fn run_any(
-        self: Arc<Self>,
-        context: Context,
-        payload: Json,
-    ) -> BoxFuture<'static, Result<Json, RunError>> {
-        async move {
-            let payload =
-                payload.to().map_err(|error| RunError::InvalidPayload(error.to_string()))?;
-            let output = self.run(context, payload).await.map_err(RunError::Task)?;
-            match Json::from_serialize_within(&output, RESULT_BYTES_MOST) {
-                Ok(Some(result)) => Ok(result),
-                Ok(None) => Err(RunError::ResultTooLarge),
-                Err(fault) => Err(RunError::InvalidResult(fault.to_string())),
-            }
-        }
-        .boxed()
-    }
-}
-
-/// A task with its defaults.
-#[derive(Clone)]
-pub struct Registered {
-    pub(crate) handler: Arc<dyn AnyHandler>,
-    pub description: &'static str,
-    pub max_attempts: u32,
-    pub backoff: Backoff,
-    pub timeout: Option<Duration>,
-    pub payload_schema: Option<Json>,
-    pub result_schema: Option<Json>,
-    pub example: Option<Json>,
-}
-
-/// The JSON Schema (draft 2020-12) of what is read as a `T`, or of what one is written as.
-fn schema<T: JsonSchema>(contract: Contract) -> Option<Json> {
-    let mut settings = SchemaSettings::draft2020_12();
-    settings.contract = contract;
-    Json::from_serialize(&settings.into_generator().into_root_schema_for::<T>()).ok()
-}
-
-/// The tasks that this process does.
-#[derive(Clone, Default)]
-pub struct Registry(BTreeMap<TaskName, Registered>);
-
-impl Registry {
-    /// The tasks that come with the service: `echo`, `hello_world`, `sleep`, `noop` and `flaky`.
-    pub fn builtin() -> Self {
-        let mut registry = Self::default();
-        builtin::add(&mut registry);
-        registry
-    }
-
-    /// Adds a handler, or puts it in the place of the one with its name.
-    ///
-    /// # Panics
-    /// When the handler's name is no task name: a mistake of the program, seen when it starts.
-    pub fn add<H: Handler>(&mut self, handler: H) {
-        let name = TaskName::new(H::NAME).unwrap_or_else(|| {
-            panic!("{:?} is no task name: it must be {}", H::NAME, TaskName::RULE)
-        });
-        let registered = Registered {
-            description: handler.description(),
-            max_attempts: handler.max_attempts(),
-            backoff: handler.backoff(),
-            timeout: handler.timeout(),
-            payload_schema: schema::<H::Payload>(Contract::Deserialize),
-            result_schema: schema::<H::Output>(Contract::Serialize),
-            example: handler.example(),
-            handler: Arc::new(handler),
-        };
-        self.0.insert(name, registered);
-    }
-
-    pub fn get(&self, name: &TaskName) -> Option<&Registered> {
-        self.0.get(name)
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = (&TaskName, &Registered)> {
-        self.0.iter()
-    }
 }

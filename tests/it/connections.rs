@@ -272,7 +272,7 @@ async fn a_client_submits_over_two_connections_and_knows_the_clock_of_the_databa
     let target = Target::parse(database.url()).unwrap();
     let mut ahead = Vec::new();
     for _ in 0..3 {
-        ahead.push(Store::open_to_submit(&target, 2).await.unwrap().clock.ahead_seconds());
+        ahead.push(Store::open_for_client(&target, 2).await.unwrap().clock.ahead_seconds());
     }
     // To the microsecond the clocks of two processes are never the same three times.
     assert!(ahead.iter().any(|ahead| *ahead != 0.0), "{ahead:?}");

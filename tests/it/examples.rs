@@ -48,7 +48,7 @@ async fn primes_is_a_service_with_a_task_of_its_own() {
     assert_eq!(done["result"], json!({"count": 168, "largest": 997}), "{done}");
     let refused = submit(u32::MAX).await;
     assert_eq!((&refused["status"], &refused["attempt_count"]), (&json!("failed"), &json!(1)));
-    assert_eq!(refused["error"]["code"], "permanent");
+    assert_eq!(refused["error"]["code"], "too_far");
 
     let long = http.post_job(&job(5_000_000)).await.body["job_id"].as_str().unwrap().to_owned();
     eventually("it says how far it is", SOON, async || {

@@ -12,9 +12,12 @@ const ROWS: &[&[&str]] = &[
     // Level 1.
     &["store", "events", "embedded", "shutdown", "supervise", "logging"],
     // Level 2.
-    &["submitter", "claiming", "settling", "listener", "explain", "tasks", "auth"],
+    &["submitter", "claiming", "settling", "listener", "explain", "auth"],
+    // A handler submits jobs, and so knows the client.
+    &["client"],
+    &["tasks"],
     // Level 3.
-    &["engine", "maintenance", "api", "client", "dashboard"],
+    &["engine", "maintenance", "api", "dashboard"],
     // Level 4: the composition root, and the library around it.
     &["app"],
     &["builder"],

@@ -66,12 +66,12 @@ impl Handler for Act {
     }
 
     async fn run(&self, context: Context, deed: Deed) -> Result<Done, TaskError> {
-        let first = context.attempt == 1;
+        let first = context.attempt() == 1;
         match deed {
             Deed::Panic if first => panic!("out of order"),
             Deed::Refuse => return Err(TaskError::permanent("no such thing")),
-            Deed::Snooze => return Err(TaskError::Snooze(Duration::from_secs(600))),
-            Deed::SnoozeForNothing => return Err(TaskError::Snooze(Duration::ZERO)),
+            Deed::Snooze => return Err(TaskError::snooze(Duration::from_secs(600))),
+            Deed::SnoozeForNothing => return Err(TaskError::snooze(Duration::ZERO)),
             Deed::Wait { and_succeed } => {
                 context.progress(0.5, "half of it");
                 context.cancelled().await;
@@ -82,7 +82,7 @@ impl Handler for Act {
             Deed::Unkeepable => return Ok(Done { attempt: 1, text: "\0".into() }),
             Deed::Panic => {}
         }
-        Ok(Done { attempt: context.attempt, text: "done".into() })
+        Ok(Done { attempt: context.attempt(), text: "done".into() })
     }
 }
 

@@ -19,9 +19,7 @@ use super::attempts::{Attempt, Attempts};
 use super::refused;
 use super::view::Job;
 use super::wait::Patience;
-use crate::events::Notice;
 use crate::job::JobId;
-use crate::job::state::Status;
 use crate::refusals;
 use crate::store::job::{Cancelled, Deleted, Retried};
 
@@ -87,16 +85,16 @@ impl JobApi {
         _token: Bearer,
     ) -> Result<CancelAnswer, Refused<CancelJob>> {
         let id = job_id.0.job()?;
-        let cancelled = services.store.job_cancel(id).await?;
+        let cancelled = services.jobs.cancel(id).await?;
         if let Cancelled::AlreadyFinal(status) = cancelled {
             return Err(refused::already_final(id, status).into());
         }
-        if cancelled == Cancelled::Ended {
-            services.tell_ended(id).await;
-            return Ok(CancelAnswer::Cancelled(Body(services.changed(id).await?)));
-        }
         let job = services.changed(id).await?;
-        Ok(CancelAnswer::Told(Body(job)))
+        Ok(if cancelled == Cancelled::Ended {
+            CancelAnswer::Cancelled(Body(job))
+        } else {
+            CancelAnswer::Told(Body(job))
+        })
     }
 
     /// Run a job once more
@@ -113,16 +111,10 @@ impl JobApi {
         _token: Bearer,
     ) -> Result<Body<Job>, Refused<RetryJob>> {
         let id = job_id.0.job()?;
-        let mut retried = services.store.job_retry(id).await?;
-        let mut job = services.changed(id).await?;
-        if retried == Retried::NotFinal && Status::from(job.status).is_final() {
-            // It ended between the two.
-            retried = services.store.job_retry(id).await?;
-            job = services.changed(id).await?;
-        }
-        match retried {
-            Retried::Queued => Ok(Body(job)),
-            Retried::NotFinal if Status::from(job.status).is_final() => {
+        match services.jobs.retry(id).await? {
+            Retried::Queued => Ok(Body(services.changed(id).await?)),
+            Retried::Unknown => Err(no_job(id).into()),
+            Retried::Removing => {
                 let detail = "The job is being removed. Nothing was changed. Try again.";
                 Err(Problem::unavailable("database_busy", detail, 1).into())
             }
@@ -164,7 +156,7 @@ impl JobApi {
         let id = job_id.0.job()?;
         match services.store.job_delete(id).await? {
             Deleted::Gone => {
-                services.tell_ended(id).await;
+                services.jobs.tell_ended(id).await;
                 Ok(DeleteAnswer::Deleted)
             }
             Deleted::Processing => Err(refused::processing(id).into()),
@@ -188,14 +180,5 @@ impl Services {
     async fn changed(&self, id: JobId) -> Result<Job, Problem> {
         let job = self.wait_for(id, Duration::ZERO).await.map_err(after_change)?;
         job.ok_or_else(|| no_job(id))
-    }
-
-    /// Whoever waits for the end of this job looks again, at the other instances too.
-    async fn tell_ended(&self, id: JobId) {
-        self.events.ends.ended([id]);
-        // Without it they look when their time is over.
-        if let Err(error) = self.store.news_notify(&Notice::of_ended(vec![id]).to_string()).await {
-            tracing::debug!(%error, "the others were not told of the end of a job");
-        }
     }
 }

@@ -56,7 +56,7 @@ impl From<JobStatus> for Status {
 #[derive(Debug, Clone, PartialEq, Object, Serialize)]
 #[oai(skip_serializing_if_is_none, example)]
 pub struct JobError {
-    /// A stable name for programs.
+    /// A stable name for programs. Handlers may give others.
     pub code: String,
     /// What happened, for people. It has at most 8 KiB; its end says how much was cut.
     pub message: String,

@@ -1,19 +1,12 @@
 //! Waiting for the end of a job.
 
-use std::time::{Duration, Instant};
-
-use tokio::time::sleep;
+use std::time::Duration;
 
 use super::super::Services;
 use super::super::params::{PreferText, WaitText};
 use super::super::problem::Problem;
 use super::view::{Job, JobStatus};
 use crate::job::JobId;
-
-/// A look that found the job not ended, though that was announced, is followed by a rest: any role can announce it. Twice as long
-/// after each.
-const REST_LEAST: Duration = Duration::from_millis(50);
-const REST_MOST: Duration = Duration::from_secs(1);
 
 /// How long a caller is willing to wait.
 #[derive(Debug)]
@@ -36,29 +29,12 @@ impl Patience {
 impl Services {
     /// The job as soon as it has ended, or as it stands after `wait`, or when the service leaves. Pushed, not polled.
     pub(super) async fn wait_for(&self, id: JobId, wait: Duration) -> Result<Option<Job>, Problem> {
-        let until = Instant::now() + wait;
-        let mut waiting = self.events.ends.watch(id);
-        let mut rest = Duration::ZERO;
-        loop {
-            let Some(row) = self.store.job_get(id).await? else { return Ok(None) };
-            let left = until.saturating_duration_since(Instant::now());
-            if row.status.is_final() || left.is_zero() || self.shutdown.draining.is_cancelled() {
-                let mut job = Job::from(row);
-                if matches!(job.status, JobStatus::Queued | JobStatus::Scheduled) {
-                    job.warnings = self.hints.of(&job.queue, &job.task).await;
-                }
-                return Ok(Some(job));
-            }
-            let announced = async {
-                sleep(rest).await;
-                waiting.changed().await;
-            };
-            tokio::select! {
-                () = announced => rest = (rest * 2).clamp(REST_LEAST, REST_MOST),
-                () = sleep(left) => {}
-                () = self.shutdown.draining.cancelled() => {}
-            }
+        let row = self.jobs.wait(id, wait, &self.shutdown.draining).await?;
+        let Some(mut job) = row.map(Job::from) else { return Ok(None) };
+        if matches!(job.status, JobStatus::Queued | JobStatus::Scheduled) {
+            job.warnings = self.hints.of(&job.queue, &job.task).await;
         }
+        Ok(Some(job))
     }
 }
 

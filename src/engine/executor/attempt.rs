@@ -12,9 +12,10 @@ use crate::job::bounds::{ERROR_BYTES_MOST, RESULT_BYTES_MOST, excerpt};
 use crate::job::ending::Ending;
 use crate::job::failure::Failure;
 use crate::job::json::Json;
+use crate::job::submission::FARTHEST_SECONDS;
 use crate::store::lease::Claimed;
 use crate::supervise::words_of;
-use crate::tasks::{Context, Registered, RunError, TaskError};
+use crate::tasks::{Context, Registered, RunError, Then};
 
 /// How long a handler that was told to stop may take to do so.
 const CANCEL_GRACE: Duration = Duration::from_secs(5);
@@ -55,11 +56,15 @@ impl Executor {
         handle.begins(limit);
         let context = Context {
             job_id: job.id,
+            queue: job.queue.clone(),
+            task: job.task.clone(),
+            priority: job.priority,
             attempt: job.attempt,
+            max_attempts: job.max_attempts.unwrap_or(task.max_attempts),
             lease: job.lease,
             deadline: Instant::now() + limit,
             cancel: handle.token.clone(),
-            reports: self.reports.clone(),
+            around: self.around.clone(),
         };
         let work = AssertUnwindSafe(task.handler.clone().run_any(context, job.payload.clone()))
             .catch_unwind();
@@ -102,14 +107,13 @@ impl Executor {
             return ending;
         }
         Some(match ran {
-            Some(Ok(Err(RunError::Task(TaskError::Snooze(wait))))) => {
-                Ending::Snooze { seconds: wait.as_secs_f64().clamp(SNOOZE_LEAST, 3.15e8) }
-            }
+            Some(Ok(Err(RunError::Task(error)))) => match error.outlook() {
+                Then::Snooze(delay) => Ending::Snooze { seconds: seconds(delay).max(SNOOZE_LEAST) },
+                Then::Fail => Ending::Failed(failure),
+                Then::Retry(delay) => retry(job.attempt, job.max_attempts, task, failure, delay),
+            },
             Some(Ok(Err(
-                RunError::Task(TaskError::Permanent(_))
-                | RunError::InvalidPayload(_)
-                | RunError::InvalidResult(_)
-                | RunError::ResultTooLarge,
+                RunError::InvalidPayload(_) | RunError::InvalidResult(_) | RunError::ResultTooLarge,
             ))) => Ending::Failed(failure),
             _ => again(job, task, failure),
         })
@@ -156,29 +160,32 @@ fn failure_of(ran: &Ran) -> Failure {
             );
             Failure::new("result_too_large", &message)
         }
-        Ok(Err(RunError::Task(TaskError::Retry(why)))) => Failure::new("handler_error", why),
-        Ok(Err(RunError::Task(TaskError::Permanent(why)))) => Failure::new("permanent", why),
-        Ok(Err(RunError::Task(TaskError::Snooze(_)))) => {
-            Failure::new("snoozed", "the handler asked to come back later")
-        }
+        Ok(Err(RunError::Task(error))) => error.failure(),
         Err(panic) => Failure::about("panicked", "the handler panicked: ", panic),
     }
 }
 
 /// Another attempt of the job, or the end if they are used up.
 fn again(job: &Claimed, task: &Registered, failure: Failure) -> Ending {
-    retry(job.attempt, job.max_attempts, task, failure)
+    retry(job.attempt, job.max_attempts, task, failure, None)
 }
 
-/// As [`again`], of a job of which only this is known.
+/// As [`again`], of a job of which only this is known, after this delay or else the task's back-off.
 pub(super) fn retry(
     attempt: u32,
     most: Option<u32>,
     task: &Registered,
     failure: Failure,
+    delay: Option<Duration>,
 ) -> Ending {
     if attempt >= most.unwrap_or(task.max_attempts) {
         return Ending::Failed(failure);
     }
-    Ending::Retry { seconds: task.backoff.delay(attempt, rand::random()).as_secs_f64(), failure }
+    let delay = delay.unwrap_or_else(|| task.backoff.delay(attempt, rand::random()));
+    Ending::Retry { seconds: seconds(delay), failure }
+}
+
+/// A delay in seconds, at most as far ahead as a job may be scheduled.
+fn seconds(delay: Duration) -> f64 {
+    delay.as_secs_f64().min(FARTHEST_SECONDS)
 }

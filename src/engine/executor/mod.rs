@@ -24,9 +24,8 @@ use crate::queue::TaskName;
 use crate::settling::meter::Meter;
 use crate::settling::{Delivery, Room};
 use crate::store::lease::{Claimed, Settlement, Unreadable};
-use crate::store::progress::Progress;
 use crate::supervise::words_of;
-use crate::tasks::Registry;
+use crate::tasks::{Around, Registry};
 
 const NOT_BEGUN: &str = "the job was cancelled before its attempt began";
 
@@ -54,7 +53,7 @@ pub(super) struct Executor {
     pub(super) slots: Arc<Slots>,
     pub(super) settle: mpsc::Sender<Delivery>,
     pub(super) room: Room,
-    pub(super) reports: mpsc::Sender<Progress>,
+    pub(super) around: Arc<Around>,
     /// The grace period is over.
     pub(super) cancelling: CancellationToken,
     pub(super) default_timeout: Duration,
@@ -114,7 +113,7 @@ impl Executor {
         let failure =
             Failure::about("unreadable", "this release of the service cannot read the job: ", &why);
         let ending = match (attempt, self.registry.get(task)) {
-            (Some(attempt), Some(task)) => retry(attempt, None, task, failure),
+            (Some(attempt), Some(task)) => retry(attempt, None, task, failure, None),
             _ => Ending::Failed(failure),
         };
         self.running.begin((lease, id));

@@ -5,6 +5,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::*;
+use crate::client::Client;
 use crate::job::json::Json;
 use crate::job::{JobId, LeaseId};
 use crate::queue::{QueueName, TaskName};
@@ -55,7 +56,10 @@ fn executor(registry: Registry, slots: &Arc<Slots>, settle: mpsc::Sender<Deliver
         slots: slots.clone(),
         settle,
         room: Room::new(),
-        reports: mpsc::channel(1).0,
+        around: Arc::new(Around {
+            reports: mpsc::channel(1).0,
+            client: Client::recording(Arc::default()),
+        }),
         cancelling: CancellationToken::new(),
         default_timeout: Duration::from_secs(60),
         tracker: TaskTracker::new(),

@@ -14,7 +14,7 @@ use crate::store::value::Jsonb;
 use crate::store::{Result, Store};
 
 /// Which jobs a list is to have; what is `None` or empty does not matter.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct JobFilter {
     /// Any of these.
     pub statuses: Vec<Status>,
@@ -34,6 +34,26 @@ pub struct JobFilter {
     pub payloads: bool,
     pub results: bool,
     pub limit: u32,
+}
+
+impl Default for JobFilter {
+    /// The newest 50 jobs, whatever they are, without payloads and results.
+    fn default() -> Self {
+        Self {
+            statuses: Vec::new(),
+            queues: Vec::new(),
+            tasks: Vec::new(),
+            tags: Vec::new(),
+            unique_key: None,
+            created_after: None,
+            created_before: None,
+            payload_contains: None,
+            below: None,
+            payloads: false,
+            results: false,
+            limit: 50,
+        }
+    }
 }
 
 /// Some of the jobs of a list.

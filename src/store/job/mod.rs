@@ -3,6 +3,7 @@
 mod list;
 mod prune;
 mod submit;
+mod within;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -10,6 +11,7 @@ use uuid::Uuid;
 pub use list::{JobFilter, JobPage};
 pub use prune::{Keep, Pruned, from_the_front};
 pub use submit::Kept;
+pub use within::submit_within;
 
 use super::row::Row;
 use super::session::sql;
@@ -63,6 +65,13 @@ impl Store {
     pub async fn job_get(&self, id: JobId) -> Result<Option<JobRow>> {
         let rows = self.people.query(sql!("job/get": UUID), &[&id.0]).await?;
         rows.first().map(job_row).transpose()
+    }
+
+    /// The tags of a job; none if there is no such job.
+    pub async fn job_tags(&self, id: JobId) -> Result<Vec<String>> {
+        let rows = self.people.query(sql!("job/tags": UUID), &[&id.0]).await?;
+        let tags = rows.first().map(|row| row.try_get::<_, Option<Vec<String>>>(0)).transpose()?;
+        Ok(tags.flatten().unwrap_or_default())
     }
 
     /// Which of these jobs have ended.
@@ -144,6 +153,10 @@ pub enum Retried {
     NotFinal,
     /// Another job that has not ended holds its unique key.
     KeyHeld(JobId),
+    /// Its week is being removed. Nothing was changed.
+    Removing,
+    /// There is no such job.
+    Unknown,
 }
 
 /// What came of a deletion.
@@ -181,7 +194,7 @@ impl Store {
         Err(moving())
     }
 
-    /// Sends a job that has ended back to wait, with fresh attempts.
+    /// Sends a job that has ended back to wait, with fresh attempts. For all that does not say so, it has not ended.
     pub async fn job_retry(&self, id: JobId) -> Result<Retried> {
         let rows = self.people.query(sql!("job/retry": UUID), &[&id.0]).await?;
         let Some(row) = rows.first() else { return Ok(Retried::NotFinal) };

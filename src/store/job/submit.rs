@@ -55,11 +55,11 @@ impl<'a> Columns<'a> {
     }
 }
 
-fn run_at(job: &Submission) -> Option<DateTime<Utc>> {
+pub(super) fn run_at(job: &Submission) -> Option<DateTime<Utc>> {
     if let Start::At(at) = job.start { Some(at) } else { None }
 }
 
-fn delay(job: &Submission) -> Option<f64> {
+pub(super) fn delay(job: &Submission) -> Option<f64> {
     if let Start::After(seconds) = job.start { Some(seconds) } else { None }
 }
 
@@ -273,7 +273,7 @@ impl<'a> Keyed<'a> {
     }
 }
 
-fn all_written(rows: &[Row]) -> Result<Vec<Kept>> {
+pub(super) fn all_written(rows: &[Row]) -> Result<Vec<Kept>> {
     let numbered = |row: &Row| Ok((row.try_get::<_, i64>(0)?, written(row)?));
     let mut all: Vec<(i64, Kept)> = rows.iter().map(numbered).collect::<Result<_>>()?;
     all.sort_by_key(|(nth, _)| *nth);

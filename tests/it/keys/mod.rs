@@ -56,9 +56,9 @@ impl Handler for Steered {
         }
         match deed {
             Deed::Succeed => Ok(()),
-            Deed::Fail(most) if context.attempt <= most => Err(TaskError::retry("as it is told")),
-            Deed::Fail(_) => Err(TaskError::Snooze(Duration::from_secs(600))),
-            Deed::Snooze(seconds) => Err(TaskError::Snooze(Duration::from_secs_f64(seconds))),
+            Deed::Fail(most) if context.attempt() <= most => Err(TaskError::retry("as it is told")),
+            Deed::Fail(_) => Err(TaskError::snooze(Duration::from_secs(600))),
+            Deed::Snooze(seconds) => Err(TaskError::snooze(Duration::from_secs_f64(seconds))),
         }
     }
 }

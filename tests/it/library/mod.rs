@@ -1,5 +1,10 @@
 //! The service as a library, inside a program that is not its own.
 
+mod attempts;
+mod client;
+mod hooks;
+mod transactions;
+
 use std::time::Duration;
 
 use futures_util::future::join_all;
