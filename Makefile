@@ -14,7 +14,7 @@ PG_DIR = $(CURDIR)/target/pg-$(PG)
 PG_HOME = $(PG_DIR)/node_modules/$(PG_PACKAGE)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-pg lint fmt openapi schema bench growth mischief clean
+.PHONY: help run test test-pg lint fmt openapi contract schema bench growth mischief clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,12 @@ openapi: ## Write openapi/openapi.json and openapi/openapi.yaml anew
 	$(CARGO) run --locked --quiet -- openapi > target/openapi.json
 	$(CARGO) run --locked --quiet -- openapi --format yaml > target/openapi.yaml
 	mv target/openapi.json target/openapi.yaml openapi/
+
+# Needs Java 11 (or later), Node 20 and Python 3.11; installs all else below target/contract, each at a pinned version.
+contract: ## Lint the specification, and run clients generated from it in five languages against the service
+	@sh .ci/postgres
+	$(CARGO) build --locked --features faults --bin reveille
+	CARGO=$(CARGO) clients/contract
 
 schema: ## Write sql/schema.sql anew
 	WRITE_SCHEMA=1 $(CARGO) test --locked --quiet --test it the_committed_schema
