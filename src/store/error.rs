@@ -139,7 +139,7 @@ impl Error {
 
     /// What an error of the database means. Only a state that may pass by itself is not a refusal; whether one that is
     /// refused is the fault of a value, [`Error::is_limit`] and [`Error::is_of_value`] say.
-    fn of_state(state: &SqlState, message: String, detail: Option<&str>) -> Self {
+    pub(super) fn of_state(state: &SqlState, message: String, detail: Option<&str>) -> Self {
         let code = state.code();
         match state {
             // The server ends the session: an autocommit statement may have committed before it said so.
