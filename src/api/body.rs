@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
+use futures_util::future::{Either, select};
 use http::header;
 use poem::{IntoResponse, Request, RequestBody, Response};
 use poem_openapi::payload::Payload;
@@ -152,9 +153,19 @@ async fn receive(
     }
     let terms = request.data::<BodyTerms>();
     let deadline = terms.map_or(DEADLINE, |terms| terms.within);
+    let late = || Problem::request_timeout(deadline.as_secs_f64());
     let (mut bytes, mut held) = (Vec::new(), Held::default());
     let arrived = tokio::time::timeout(deadline, async {
-        while let Some(chunk) = chunks.next().await {
+        loop {
+            let chunk = match held.lost(bytes.len(), deadline) {
+                None => chunks.next().await,
+                // In a box, or every submission would carry the room for it.
+                Some(lost) => match select(chunks.next(), Box::pin(lost)).await {
+                    Either::Left((chunk, _)) => chunk,
+                    Either::Right(_) => return Err(late()),
+                },
+            };
+            let Some(chunk) = chunk else { return Ok(()) };
             let chunk = chunk.map_err(|_| {
                 Problem::bad_request(
                     "body_cut_off",
@@ -175,12 +186,11 @@ async fn receive(
             }
             bytes.extend_from_slice(&chunk);
         }
-        Ok(())
     });
     match arrived.await {
         Ok(Ok(())) => Ok((bytes, held)),
         Ok(Err(problem)) => Err(problem),
-        Err(_) => Err(Problem::request_timeout(deadline.as_secs_f64())),
+        Err(_) => Err(late()),
     }
 }
 

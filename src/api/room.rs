@@ -8,6 +8,9 @@
 //! The answer to a read is whole before it is sent, and a slow reader keeps it for as long as it
 //! likes. So a large one takes room until it has left, and without room it is dropped: to wait for
 //! room would keep it in memory as well.
+//!
+//! A large body that comes slowly holds much room for long. Once it has fallen behind the pace that
+//! brings all of it in time, it loses its room to another that waits ([`Held::lost`]).
 
 use std::io;
 use std::pin::Pin;
@@ -18,8 +21,8 @@ use std::time::Duration;
 use http_body_util::combinators::BoxBody;
 use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
 use poem::{IntoResponse as _, Response};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::problem::Problem;
 
@@ -38,6 +41,24 @@ struct Rooms {
     medium: Arc<Semaphore>,
     large: Arc<Semaphore>,
     answers: Arc<Semaphore>,
+    /// How many large bodies wait for room.
+    waiting: watch::Sender<usize>,
+}
+
+/// A large body that waits, as long as this lives.
+struct Waits<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Waits<'a> {
+    fn new(waiting: &'a watch::Sender<usize>) -> Self {
+        waiting.send_modify(|count| *count += 1);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
 }
 
 impl Room {
@@ -45,7 +66,8 @@ impl Room {
     pub fn new(bytes: usize) -> Self {
         let bytes = bytes.clamp(MEDIUM, u32::MAX as usize);
         let room = || Arc::new(Semaphore::new(bytes));
-        Self(Arc::new(Rooms { bytes, medium: room(), large: room(), answers: room() }))
+        let waiting = watch::Sender::new(0);
+        Self(Arc::new(Rooms { bytes, medium: room(), large: room(), answers: room(), waiting }))
     }
 
     /// The answer to a read, which keeps its room until it has been sent; 503 if there is none.
@@ -77,15 +99,21 @@ impl Room {
     /// # Errors
     /// 503 if others hold the room for as long as `within`.
     async fn take(&self, arrived: usize, most: usize, within: Duration) -> Result<Held, Problem> {
-        let Rooms { bytes, medium, large, .. } = &*self.0;
-        let (room, most) =
-            if arrived <= MEDIUM { (medium, most.min(MEDIUM)) } else { (large, most) };
+        let Rooms { bytes, medium, large, waiting, .. } = &*self.0;
+        let is_large = arrived > MEDIUM;
+        let (room, most) = if is_large { (large, most) } else { (medium, most.min(MEDIUM)) };
         // A body larger than the whole room is read alone.
         let permits = u32::try_from(most.min(*bytes)).unwrap_or(u32::MAX);
-        match timeout(within, room.clone().acquire_many_owned(permits)).await {
-            Ok(Ok(permit)) => Ok(Held { most, _permit: Some(permit) }),
-            _ => Err(no_room()),
-        }
+        let permit = match room.clone().try_acquire_many_owned(permits) {
+            Ok(permit) => permit,
+            Err(_) => {
+                let _waits = is_large.then(|| Waits::new(waiting));
+                let taken = timeout(within, room.clone().acquire_many_owned(permits)).await;
+                taken.ok().and_then(Result::ok).ok_or_else(no_room)?
+            }
+        };
+        let large = is_large.then(|| (self.clone(), Instant::now()));
+        Ok(Held { most, large, _permit: Some(permit) })
     }
 }
 
@@ -135,12 +163,14 @@ impl AsRef<[u8]> for Sent {
 pub struct Held {
     /// Bytes that it covers.
     most: usize,
+    /// Since when it holds room among the large ones.
+    large: Option<(Room, Instant)>,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Default for Held {
     fn default() -> Self {
-        Self { most: FREE, _permit: None }
+        Self { most: FREE, large: None, _permit: None }
     }
 }
 
@@ -162,6 +192,21 @@ impl Held {
             *self = Box::pin(room.take(arrived, most, within)).await?;
         }
         Ok(self.most)
+    }
+
+    /// Resolves when a large body of which `arrived` bytes are there is late and another waits for
+    /// its room. It is late some seconds after so much of it should have come, if all of it may take
+    /// as long as `within`. `None`: the body is not large.
+    pub fn lost(&self, arrived: usize, within: Duration) -> Option<impl Future<Output = ()>> {
+        let (Room(rooms), since) = self.large.as_ref()?;
+        let share = within.as_nanos() * arrived as u128 / self.most.max(1) as u128;
+        let share = Duration::from_nanos(u64::try_from(share).unwrap_or(u64::MAX));
+        let due = *since + share + within / 6;
+        Some(async move {
+            sleep_until(due).await;
+            // The sender lives as long as the room, so this cannot fail.
+            let _ = rooms.waiting.subscribe().wait_for(|waiting| *waiting > 0).await;
+        })
     }
 }
 

@@ -105,6 +105,25 @@ async fn large_bodies_wait_for_room_and_no_others_do() {
     assert_eq!(service.client().await.post("/batch", &large).await.status, 200);
 }
 
+/// The room is taken for all that was declared, of which little comes.
+#[tokio::test]
+async fn a_large_body_that_stands_still_leaves_its_room_to_others() {
+    const MIB: usize = 1 << 20;
+    let limits = EdgeLimits { bodies: 8 * MIB, body: PATIENCE, ..EdgeLimits::default() };
+    let service = Service::start(limits).await;
+    let mut first = service.client().await;
+    let head = format!(
+        "POST /batch HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        8 * MIB
+    );
+    first.send(head + &" ".repeat(600 << 10)).await;
+    let large = format!("[{}]", " ".repeat(MIB - 2));
+    let mut second = service.client().await;
+    let (refused, answer) = tokio::join!(first.reply(), second.post("/batch", &large));
+    assert_eq!(refused.problem(408), "request_timeout");
+    assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+}
+
 #[tokio::test]
 async fn large_answers_that_nobody_takes_have_bounded_room_and_hold_up_no_others() {
     const MIB: usize = 1 << 20;
