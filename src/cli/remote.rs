@@ -286,16 +286,19 @@ fn say(status: StatusCode, body: &str, url: &Url, has_token: bool) -> String {
     if let Some(detail) = &problem.detail {
         said = format!("{said}: {}", clean(detail, 1000));
     }
-    // A single error is the detail, too.
-    let errors = problem.errors.into_iter();
-    for error in errors.filter(|error| Some(&error.message) != problem.detail.as_ref()) {
-        let Field { pointer, parameter, message } = error;
+    for Field { pointer, parameter, message } in problem.errors {
         let place = match (&parameter, pointer.as_str()) {
             (Some(parameter), _) => parameter,
             (None, "") => "(the whole)",
             (None, pointer) => pointer,
         };
-        said = format!("{said}\n  {} {}", clean(place, 200), clean(&message, 500));
+        let place = clean(place, 200);
+        // A single error is the detail, too. It names its parameter, but not its place in the body.
+        if Some(&message) != problem.detail.as_ref() {
+            said = format!("{said}\n  {place} {}", clean(&message, 500));
+        } else if !pointer.is_empty() {
+            said = format!("{said}\n  {place}");
+        }
     }
     if status == StatusCode::UNAUTHORIZED {
         let hint = if has_token {
@@ -338,6 +341,12 @@ mod tests {
         assert_eq!(
             say(StatusCode::BAD_REQUEST, parameters, &url, false),
             "Bad Request: 2 things are wrong.\n  queue must be a name\n  (the whole) must be less"
+        );
+        let one = r#"{"title": "Unprocessable Entity", "detail": "U+0000 cannot be kept.",
+            "errors": [{"pointer": "/payload/a/0", "message": "U+0000 cannot be kept."}]}"#;
+        assert_eq!(
+            say(StatusCode::UNPROCESSABLE_ENTITY, one, &url, false),
+            "Unprocessable Entity: U+0000 cannot be kept.\n  /payload/a/0"
         );
         let said = say(StatusCode::SERVICE_UNAVAILABLE, body, &url, false);
         assert!(said.ends_with("\n  request id r1"), "{said}");
