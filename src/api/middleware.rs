@@ -71,9 +71,7 @@ impl Routes {
     fn get(&self, pattern: &PathPattern) -> Option<&Route> {
         self.0.get(&shape(&pattern.0))
     }
-}
 
-impl Routes {
     /// The name of the parameter that stands in this path of a request.
     fn parameter_in(&self, path: &str) -> Option<&str> {
         let segments = || path.trim_end_matches('/').split('/');

@@ -82,7 +82,9 @@ impl Store {
         tokio::spawn(async move {
             let asking = store.health_ask();
             let health = tokio::time::timeout(Purpose::Probes.within(), asking).await;
-            tell.send_replace(Some(health.unwrap_or(SILENT)));
+            let health = health.unwrap_or(SILENT);
+            tracing::debug!(database = ?health.database, "the database was asked how it is");
+            tell.send_replace(Some(health));
         });
         answer
     }

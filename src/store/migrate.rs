@@ -37,8 +37,7 @@ const PAUSE_MOST: Duration = Duration::from_secs(30);
 /// How long the lock of the release before is waited for.
 const OLD_LOCK_WITHIN: Duration = Duration::from_secs(60);
 /// Tells a direct connection from one through a pooler.
-const DIRECT: &str = "-c reveille.direct=yes -c idle_in_transaction_session_timeout=0 \
-                      -c statement_timeout=0 -c lock_timeout=0";
+const DIRECT: &str = "-c reveille.direct=yes -c idle_in_transaction_session_timeout=0";
 
 /// Why the schema could not be brought up to date, or cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -195,7 +194,7 @@ async fn apply(client: &mut Client) -> Result<(), MigrateError> {
     let newest = applied(client).await?;
     for migration in migrations::all().into_iter().filter(|it| it.version > newest) {
         let mut tries = Tries::of(format!("migration {}", migration.version));
-        while let Err(error) = migration.apply(client).await {
+        while let Err(error) = migration.apply(client, &migrations::LIMITS).await {
             tries.give_way(error).await?;
         }
     }

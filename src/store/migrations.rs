@@ -16,8 +16,16 @@ mod embedded {
     refinery::embed_migrations!("sql/migrations");
 }
 
-/// How long a migration may take: an index of many millions of jobs takes hours.
-const WITHIN: Duration = Duration::from_secs(6 * 3600);
+/// How long the answers to a migration are waited for.
+pub(super) struct Limits {
+    /// To its text.
+    text: Duration,
+    /// To each of the short statements around it, BEGIN and COMMIT too.
+    step: Duration,
+}
+
+/// An index of many millions of jobs takes hours.
+pub(super) const LIMITS: Limits = Limits { text: Duration::from_secs(6 * 3600), step: SHORT };
 
 /// What the first functions did to exclude each other, before the lock on the table of migrations did. Any role can hold that lock
 /// and keep an empty database from getting its schema, so it is left out of what is run; a later migration replaces them.
@@ -38,26 +46,27 @@ impl Numbered {
     }
 
     /// Applies it, unless another instance was faster.
-    pub(super) async fn apply(&self, client: &mut Client) -> Result<()> {
-        let transaction = in_time(SHORT, client.transaction()).await?;
-        unprepared(&transaction, SHORT, sql!("schema/migration_lock"), &[]).await?;
-        let newest = unprepared(&transaction, SHORT, sql!("schema/newest"), &[]).await?;
+    pub(super) async fn apply(&self, client: &mut Client, limits: &Limits) -> Result<()> {
+        let step = limits.step;
+        let transaction = in_time(step, client.transaction()).await?;
+        unprepared(&transaction, step, sql!("schema/migration_lock"), &[]).await?;
+        let newest = unprepared(&transaction, step, sql!("schema/newest"), &[]).await?;
         let version = i32::try_from(self.version).unwrap_or(i32::MAX);
         if newest.first().map(|row| row.try_get(0)).transpose()? >= Some(version) {
             return Ok(());
         }
         let text = self.text.replace(OLD_LOCK, "");
-        in_time(WITHIN, transaction.batch_execute(&text)).await?;
+        in_time(limits.text, transaction.batch_execute(&text)).await?;
         let applied_on = Utc::now().to_rfc3339();
         unprepared(
             &transaction,
-            SHORT,
+            step,
             sql!("schema/migration_insert": INT4, TEXT, TEXT, TEXT),
             &[&version, &self.name, &applied_on, &self.checksums[0]],
         )
         .await?;
         // If its answer is lost, or waits for a standby, another try finds it applied.
-        in_time(SHORT, transaction.commit()).await
+        in_time(step, transaction.commit()).await
     }
 }
 
@@ -85,7 +94,58 @@ fn numbered(migration: &Migration) -> Option<Numbered> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+    use tokio_postgres::{Config, NoTls};
+
     use super::*;
+    use crate::store::Error;
+
+    /// A server that answers so many statements, with nothing, and then no more.
+    async fn answer(mut stream: DuplexStream, mut statements: usize) -> std::io::Result<()> {
+        let length = stream.read_u32().await?;
+        stream.read_exact(&mut vec![0; length as usize - 4]).await?;
+        stream.write_all(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I").await?;
+        let mut answers = Vec::new();
+        loop {
+            let (kind, length) = (stream.read_u8().await?, stream.read_u32().await?);
+            stream.read_exact(&mut vec![0; length as usize - 4]).await?;
+            answers.extend_from_slice(match kind {
+                b'P' => b"1\0\0\0\x04",
+                b'B' => b"2\0\0\0\x04",
+                b'D' => b"n\0\0\0\x04",
+                b'E' => b"C\0\0\0\x05\0",
+                b'Q' => b"C\0\0\0\x05\0Z\0\0\0\x05T",
+                _ => b"Z\0\0\0\x05T",
+            });
+            if matches!(kind, b'Q' | b'S') {
+                if statements == 0 {
+                    return std::future::pending().await;
+                }
+                statements -= 1;
+                stream.write_all(&std::mem::take(&mut answers)).await?;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn every_step_of_a_migration_ends_without_an_answer() {
+        let migration = Migration::unapplied("V1__a", "select 1;").unwrap();
+        let migration = numbered(&migration).unwrap();
+        let limits = Limits { text: Duration::from_millis(30), step: Duration::from_millis(30) };
+        // BEGIN, the lock, the newest one, the text, its row, COMMIT.
+        for statements in 0..=6 {
+            let (ours, theirs) = duplex(1 << 16);
+            tokio::spawn(answer(theirs, statements));
+            let (mut client, connection) =
+                Config::new().user("u").connect_raw(ours, NoTls).await.unwrap();
+            tokio::spawn(connection);
+            let applying = migration.apply(&mut client, &limits);
+            let applied = tokio::time::timeout(Duration::from_secs(5), applying).await;
+            let applied = applied.unwrap_or_else(|_| panic!("after {statements} answers"));
+            let unknown = matches!(applied, Err(Error::Unknown(_)));
+            assert_eq!(unknown, statements < 6, "{statements}: {applied:?}");
+        }
+    }
 
     #[test]
     fn a_text_counts_by_its_lines_whatever_ends_them() {

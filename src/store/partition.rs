@@ -17,7 +17,7 @@ use super::{Error, Result, Store};
 
 /// Not enough for a transaction that takes long, but the next call goes on where this one gave up. Meanwhile nobody else has the
 /// direct connection, and lost answers want to be looked after.
-const PATIENCE: &str = "-c lock_timeout=5000 -c statement_timeout=0";
+const PATIENCE: &str = "-c lock_timeout=5000";
 /// How long its statements may take in all. To detach waits for transactions, which PATIENCE bounds; to drop frees disk space.
 const WITHIN: Duration = Duration::from_secs(120);
 /// How long it may take to begin or to commit. The answer to COMMIT can be lost, or wait for a standby.

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use reveille::config::Config;
+use reveille::store::{Database, Store, Target};
 use serde_json::json;
 
 use crate::harness::look::{listens, value};
@@ -136,4 +138,27 @@ async fn a_listener_leaves_a_host_that_freezes_for_the_other_whatever_the_time_l
         service.stderr().matches("listening for notifications").count() > 1
     })
     .await;
+}
+
+/// The session that lies in the pool leads to the host that froze, and nobody has noticed that on it.
+#[tokio::test(flavor = "multi_thread")]
+async fn once_another_host_has_taken_over_no_statement_goes_to_the_first() {
+    let database = harness::database().await;
+    let (first, second) = (database.proxy().await, database.proxy().await);
+    let [one, other] = [&first, &second].map(|proxy| of_proxy(proxy.url(), "port"));
+    let [user, name] = ["user", "dbname"].map(|word| of_proxy(first.url(), word));
+    let url = format!(
+        "host=127.0.0.1,127.0.0.1 port={one},{other} user={user} dbname={name} sslmode=disable connect_timeout=1"
+    );
+    let store = Store::open(&Config::default(), &Target::parse(&url).unwrap()).await.unwrap();
+    store.worker_list().await.unwrap();
+    let read = || first.sent(include_str!("../../sql/worker/list.sql"));
+    assert_eq!(read(), 1, "the first host is asked");
+    first.set(Mode::Blackhole);
+    // Probes have no session yet, and so find out which host is good.
+    eventually("the second host is found", SOON, async || {
+        store.health().await.database == Database::Writable
+    })
+    .await;
+    store.worker_list().await.unwrap();
 }

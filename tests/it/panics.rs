@@ -124,9 +124,12 @@ async fn a_submission_that_goes_alone_and_panics_is_answered_and_logged() {
     open.commit().await.unwrap();
     let answer = http.post_job(&keyed).await;
     assert_eq!((answer.status, &answer.body["outcome"]), (200, &json!("existing")));
-    let alone: bool =
-        value(&database.client().await, "select exists (select from reveille.job)").await;
-    assert!(alone);
+    let jobs = "select count(*) from reveille.job";
+    assert_eq!(
+        value::<i64>(&database.client().await, jobs).await,
+        1,
+        "beside the one that held it"
+    );
 }
 
 /// What waits for the table, by the rows that it would write.

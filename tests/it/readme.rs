@@ -56,6 +56,29 @@ fn as_user(owner: Option<u32>) -> Vec<String> {
     words.split(' ').map(str::to_owned).collect()
 }
 
+/// Where `pg_dump` and `psql` are: beside the server, or, where `PG_BIN_DIR` names a server without them, any that are as new as
+/// it is.
+fn clients(server: &Path) -> Option<PathBuf> {
+    let wanted = major(&server.join("postgres")).expect("the server tells its version");
+    let named = std::env::var_os("PG_BIN_DIR").is_some_and(|it| !it.is_empty());
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let others = versions.map(|version| version.path().join("bin"));
+    let fits = |bin: &PathBuf| {
+        ["pg_dump", "psql"].iter().all(|it| major(&bin.join(it)).is_some_and(|it| it >= wanted))
+    };
+    let found = std::iter::once(server.to_owned()).chain(others).find(fits);
+    assert!(found.is_some() || named, "{} has no pg_dump", server.display());
+    found
+}
+
+/// The major version of a program of PostgreSQL's, if it is there: `postgres (PostgreSQL) 15.18 (Debian …)`.
+fn major(program: &Path) -> Option<u32> {
+    let output = std::process::Command::new(program).arg("--version").output().ok()?;
+    let said = String::from_utf8(output.stdout).ok()?;
+    let version = said.split_once("(PostgreSQL) ")?.1;
+    version.split(|it: char| !it.is_ascii_digit()).next()?.parse().ok()
+}
+
 async fn moves_to_another_major(owner: Option<u32>) {
     let dir = workplace(owner);
     let mut service = serve(&dir, owner).await;
@@ -66,14 +89,24 @@ async fn moves_to_another_major(owner: Option<u32>) {
     let postmaster = fs::read_to_string(dir.join(".reveille/pg/postmaster.pid")).unwrap();
     let postmaster = postmaster.lines().next().unwrap().to_owned();
     let server = fs::read_link(format!("/proc/{postmaster}/exe")).unwrap();
-    let bin = server.parent().unwrap().display();
+    let bin = server.parent().unwrap();
     assert!(service.terminate(SOON).await.success());
+    let Some(clients) = clients(bin) else {
+        eprintln!("not tried: {} has no pg_dump, nor has this machine one as new", bin.display());
+        return;
+    };
 
     // Only one version is installed for the tests, and the way is the same from it to itself.
     let mut script = block("pg-old");
     let first = script.lines().next().unwrap().to_owned();
     assert!(first.starts_with("OLD=") && first.contains("NEW="), "{first}");
+    let bin = bin.display();
     script = script.replacen(&first, &format!("OLD={bin} NEW={bin} sh -eu <<'END'"), 1);
+    for program in ["pg_dump", "psql"] {
+        let pasted = format!("\"$NEW/{program}\"");
+        assert!(script.contains(&pasted), "{script}");
+        script = script.replace(&pasted, &format!("\"{}\"", clients.join(program).display()));
+    }
     let mut shell = Command::new("env");
     shell.args(as_user(owner)).args(["sh", "-c", &script]).current_dir(&dir).kill_on_drop(true);
     let path = format!("{}:{}", dir.display(), std::env::var("PATH").unwrap());

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio_postgres::Client;
 
 use crate::harness::look::{all_end, assert_one_place, becomes, listens, status, submit, value};
-use crate::harness::proxy::Mode;
+use crate::harness::proxy::{FaultProxy, Mode};
 use crate::harness::service::ServiceBuilder;
 use crate::harness::{self, Cluster, Service, eventually};
 
@@ -120,37 +120,51 @@ async fn a_poison_job_ends_and_no_neighbour_shares_its_fate() {
     drop(victim);
 }
 
-/// While the database is away nobody can be heard; nobody is lost for that.
+/// While the database is away nobody can be heard; nobody is lost for that, though one returns before the other. The time since
+/// the restart protects them, and so does the time since the return of the one who would judge.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_of_the_database_loses_nobody() {
     let cluster = Cluster::start().await;
     let database = cluster.database().await;
     let (near, far) = (database.proxy().await, database.proxy().await);
-    let (first, second) = (fast(near.url(), "2").start().await, fast(far.url(), "2").start().await);
-    listens(&first).await;
-    listens(&second).await;
-    let job =
-        first.http().post("/jobs", &json!({"task": "sleep", "payload": {"seconds": 8}})).await.body;
-    let job = job["job_id"].as_str().unwrap();
-    becomes(&database.client().await, job, "processing", SOON).await;
+    let holder = fast(far.url(), "2").env("REVEILLE_ON_LOST_HEARTBEAT", "run").start().await;
+    let judge = fast(near.url(), "2").env("REVEILLE_WORKERS", "0").start().await;
+    let client = database.client().await;
+    let job = submit(&client, "task => 'sleep', payload => '{\"seconds\": 8}'").await;
+    becomes(&client, &job, "processing", SOON).await;
+    // The crash would else forget the claim, which is not flushed.
+    client.batch_execute("checkpoint").await.unwrap();
     cluster.kill9().await;
     near.set(Mode::Reset);
     far.set(Mode::Reset);
+    holder.logged("no heartbeat was confirmed for too long", SOON).await;
     cluster.restart().await;
     let client = database.client().await;
-    let silent = "select count(*) from reveille.worker where heartbeat_at < now() - lost_after";
     eventually("the outage outlasts every heartbeat", SOON, async || {
-        value::<i64>(&client, silent).await == 2
+        value::<i64>(&client, SILENT).await == 2
     })
     .await;
-    near.set(Mode::Pass);
-    far.set(Mode::Pass);
-    // The crash may have forgotten the claim, which was not flushed. Else the silence made the holder give it back. No living
-    // worker was taken for lost.
-    becomes(&client, job, "completed", Duration::from_secs(40)).await;
-    let taken = "select count(*) from reveille.attempt where ending <> 'released'";
-    assert_eq!(value::<i64>(&client, taken).await, 0);
+    returns_before(&near, &far, &client).await;
+    becomes(&client, &job, "completed", Duration::from_secs(40)).await;
+    assert_eq!(value::<i64>(&client, "select count(*) from reveille.attempt").await, 0);
     assert_one_place(&client).await;
+    drop((holder, judge));
+}
+
+/// Workers whose heartbeats are too old.
+const SILENT: &str = "select count(*) from reveille.worker where heartbeat_at < now() - lost_after";
+
+/// Of two silent instances one returns, and has looked around before the other does.
+async fn returns_before(near: &FaultProxy, far: &FaultProxy, client: &Client) {
+    near.set(Mode::Pass);
+    eventually("the judge is back", SOON, async || value::<i64>(client, SILENT).await == 1).await;
+    let beats = "select extract(epoch from max(heartbeat_at))::float8 from reveille.worker";
+    let back: f64 = value(client, beats).await;
+    eventually("it has looked around", SOON, async || {
+        value::<f64>(client, beats).await > back + 0.5
+    })
+    .await;
+    far.set(Mode::Pass);
 }
 
 /// Two instances were cut off; the one that returns first must not judge the other by its silence.
@@ -165,17 +179,8 @@ async fn who_returns_from_an_outage_gives_the_others_time_to_return() {
     becomes(&client, &job, "processing", SOON).await;
     near.set(Mode::Reset);
     far.set(Mode::Reset);
-    let lost = "select count(*) from reveille.worker where heartbeat_at < now() - lost_after";
-    eventually("both are silent", SOON, async || value::<i64>(&client, lost).await == 2).await;
-    near.set(Mode::Pass);
-    eventually("the judge is back", SOON, async || value::<i64>(&client, lost).await == 1).await;
-    let beats = "select extract(epoch from max(heartbeat_at))::float8 from reveille.worker";
-    let back: f64 = value(&client, beats).await;
-    eventually("it has looked around", SOON, async || {
-        value::<f64>(&client, beats).await > back + 0.5
-    })
-    .await;
-    far.set(Mode::Pass);
+    eventually("both are silent", SOON, async || value::<i64>(&client, SILENT).await == 2).await;
+    returns_before(&near, &far, &client).await;
     becomes(&client, &job, "completed", Duration::from_secs(20)).await;
     assert_eq!(value::<i64>(&client, "select count(*) from reveille.attempt").await, 0);
     drop((holder, judge));
@@ -208,21 +213,55 @@ async fn what_a_process_claims_after_it_was_taken_for_lost_is_no_crash() {
     drop(observer);
 }
 
+/// Makes a worker known that holds a job, is lost after so long a silence, and has been silent for days.
+async fn silent_worker(client: &Client, name: &str, lost_after: &str) {
+    let job = submit(client, "payload => '1', queue => 'later'").await;
+    let insert = format!(
+        "with w as (insert into reveille.worker (id, name, version, host, pid, lost_after, slots, tasks, heartbeat_at)
+           values (gen_random_uuid(), '{name}', '', '', 1, '{lost_after}', 1, '{{}}', now() - interval '3 days') returning id)
+         insert into reveille.lease (lease, worker, ids, attempts, crashes) select gen_random_uuid(), id, array['{job}'::uuid], '{{1}}', '{{0}}' from w;
+         delete from reveille.ready where id = '{job}'"
+    );
+    client.batch_execute(&insert).await.unwrap();
+}
+
+/// A server that was started a moment ago has given nobody the time that they have to be heard.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_lost_while_the_server_has_been_up_for_less_than_their_time() {
+    let database = harness::database().await;
+    let (client, proxy) = (database.client().await, database.proxy().await);
+    silent_worker(&client, "patient", "2 days").await;
+    let observer = fast(proxy.url(), "0.7").env("REVEILLE_WORKERS", "0").start().await;
+    // When the second is rescued, the look that found the first is over.
+    for rescued in 1..=2 {
+        silent_worker(&client, "lost", "0.1 seconds").await;
+        eventually("the one who is lost is rescued", SOON, async || {
+            value::<i64>(&client, "select count(*) from reveille.ready").await == rescued
+        })
+        .await;
+    }
+    let patient = "select count(*) from reveille.worker where name = 'patient'";
+    assert_eq!(value::<i64>(&client, patient).await, 1, "lost before its time");
+    // Nor is a rescue called for again and again.
+    let beats = async |more: usize| {
+        let sent = || proxy.sent("update reveille.worker set heartbeat_at");
+        let enough = sent() + more;
+        eventually("heartbeats go on", SOON, async || sent() >= enough).await;
+    };
+    beats(2).await;
+    let looks = || proxy.sent(include_str!("../../sql/worker/lost.sql"));
+    let before = looks();
+    beats(5).await;
+    assert_eq!(looks(), before, "looks for lost workers");
+    drop(observer);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_worker_whose_lease_is_locked_does_not_keep_the_others_from_their_rescue() {
     let database = harness::database().await;
     let (client, blocker) = (database.client().await, database.client().await);
     for nth in 1..=4 {
-        let job = submit(&client, &format!("payload => '{nth}', queue => 'later'")).await;
-        client
-            .batch_execute(&format!(
-                "with w as (insert into reveille.worker (id, name, version, host, pid, lost_after, slots, tasks, heartbeat_at)
-                   values (gen_random_uuid(), 'lost {nth}', '', '', 1, '0.1 seconds', 1, '{{}}', now() - interval '1 day') returning id)
-                 insert into reveille.lease (lease, worker, ids, attempts, crashes) select gen_random_uuid(), id, array['{job}'::uuid], '{{1}}', '{{0}}' from w;
-                 delete from reveille.ready where id = '{job}'"
-            ))
-            .await
-            .unwrap();
+        silent_worker(&client, &format!("lost {nth}"), "0.1 seconds").await;
     }
     let lost = client.query(include_str!("../../sql/worker/lost.sql"), &[]).await.unwrap();
     let last: uuid::Uuid = lost.last().unwrap().get(0);

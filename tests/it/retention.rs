@@ -5,6 +5,7 @@ use std::time::Duration;
 use reveille::config::Config;
 use reveille::job::JobId;
 use reveille::store::job::{Keep, Retried, from_the_front};
+use reveille::store::partition::Week;
 use reveille::store::{Store, Target};
 use serde_json::json;
 use tokio_postgres::Client;
@@ -89,6 +90,16 @@ pub(crate) async fn tables_of(client: &Client, suffix: &str) -> i64 {
 async fn store(database: &TestDatabase) -> (Store, Target) {
     let target = Target::parse(database.url()).unwrap();
     (Store::open(&Config::default(), &target).await.unwrap(), target)
+}
+
+/// An old week of which nothing is kept any longer: its suffix, and what removes it.
+async fn expired_week(database: &TestDatabase, look: &Client) -> (Store, Target, Week, String) {
+    let (store, target) = store(database).await;
+    let suffix = old_week(look, "10 weeks").await;
+    let [week] = store.partition_expired(WEEKS).await.unwrap()[..] else {
+        panic!("one week has expired");
+    };
+    (store, target, week, suffix)
 }
 
 fn sorted(mut ids: Vec<Uuid>) -> Vec<Uuid> {
@@ -228,12 +239,8 @@ async fn of_a_retry_and_the_removal_of_its_week_one_wins() {
     let database = harness::database().await;
     let mut client = database.client().await;
     let look = database.client().await;
-    let (store, target) = store(&database).await;
-    let suffix = old_week(&look, "10 weeks").await;
+    let (store, target, week, suffix) = expired_week(&database, &look).await;
     let id = ended(&look, "10 weeks", "9 weeks", "failed").await;
-    let [week] = store.partition_expired(WEEKS).await.unwrap()[..] else {
-        panic!("one week has expired");
-    };
 
     let removing = client.transaction().await.unwrap();
     let lock = "select pg_advisory_xact_lock(79, reveille.week_number(reveille.uuid7_time($1)))";
@@ -263,12 +270,8 @@ async fn a_week_is_marked_before_it_is_removed_and_waits_for_retries_of_its_jobs
     let database = harness::database().await;
     let mut client = database.client().await;
     let look = database.client().await;
-    let (store, target) = store(&database).await;
-    let suffix = old_week(&look, "10 weeks").await;
+    let (store, target, week, suffix) = expired_week(&database, &look).await;
     let id = ended(&look, "10 weeks", "9 weeks", "failed").await;
-    let [week] = store.partition_expired(WEEKS).await.unwrap()[..] else {
-        panic!("one week has expired");
-    };
     let number = format!("reveille.week_number(reveille.uuid7_time('{id}'))");
 
     let marked = |since: &str| {
@@ -302,11 +305,7 @@ async fn the_removal_of_a_week_gives_way_to_a_long_transaction_and_goes_on_the_n
     let database = harness::database().await;
     let mut client = database.client().await;
     let look = database.client().await;
-    let (store, target) = store(&database).await;
-    let suffix = old_week(&look, "10 weeks").await;
-    let [week] = store.partition_expired(WEEKS).await.unwrap()[..] else {
-        panic!("one week has expired");
-    };
+    let (store, target, week, suffix) = expired_week(&database, &look).await;
     let reading = client.transaction().await.unwrap();
     reading.batch_execute("select from reveille.job limit 1").await.unwrap();
     let first = store.partition_remove(&target, WEEKS, week);
@@ -325,11 +324,7 @@ async fn the_removal_of_a_week_gives_way_to_a_long_transaction_and_goes_on_the_n
 async fn the_removal_of_a_week_does_not_wait_for_a_commit_that_is_not_answered() {
     let database = harness::database().await;
     let (look, proxy) = (database.client().await, database.proxy().await);
-    let (store, target) = store(&database).await;
-    let suffix = old_week(&look, "10 weeks").await;
-    let [week] = store.partition_expired(WEEKS).await.unwrap()[..] else {
-        panic!("one week has expired");
-    };
+    let (store, target, week, suffix) = expired_week(&database, &look).await;
     proxy.swallow_answer_to("update reveille.week set removing_since");
     let through = Target::parse(proxy.url()).unwrap();
     let first = store.partition_remove(&through, WEEKS, week);

@@ -3,14 +3,18 @@
 use std::time::{Duration, SystemTime};
 
 use reveille::{NewJob, OnConflict, SubmitError};
+use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
-use crate::harness::look::{listens, value};
+use crate::harness::look::{drop_partitions, listens, value};
 use crate::harness::{self, Service, eventually, within};
 
 const SOON: Duration = Duration::from_secs(10);
 const NOBODY: [bool; 0] = [];
+/// Sessions of the service that work on something.
+const NOT_IDLE: &str = "select count(*) from pg_stat_activity
+    where datname = current_database() and application_name = 'reveille' and state <> 'idle'";
 
 /// The pool of heartbeats has one connection, and nobody can tell a pooler's sessions apart.
 #[tokio::test(flavor = "multi_thread")]
@@ -102,9 +106,29 @@ async fn a_list_whose_commit_was_not_sent_is_in_no_doubt() {
     for answer in lists.join_all().await {
         assert!(matches!(answer, Err(SubmitError::Unavailable(_))), "{answer:?}");
     }
-    let busy = "select count(*) = 0 from pg_stat_activity where datname = current_database()
-        and application_name = 'reveille' and state <> 'idle'";
-    eventually("all statements have ended", SOON, async || value::<bool>(&client, busy).await)
-        .await;
+    eventually("all statements have ended", SOON, async || {
+        value::<i64>(&client, NOT_IDLE).await == 0
+    })
+    .await;
     assert_eq!(value::<i64>(&client, "select count(*) from reveille.job").await, 0);
+}
+
+/// The partitions of the week are made, and the answer to that is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_submission_that_needs_a_partition_waits_for_it_no_longer_than_is_promised() {
+    const ENSURE: &str = "select reveille.partition_ensure()";
+    let database = harness::database().await;
+    let (client, proxy) = (database.client().await, database.proxy().await);
+    let service = Service::on(proxy.url()).env("REVEILLE_WORKERS", "0").start().await;
+    eventually("it has made its own", SOON, async || {
+        proxy.sent(ENSURE) >= 2 && value::<i64>(&client, NOT_IDLE).await == 0
+    })
+    .await;
+    drop_partitions(&client).await;
+    proxy.swallow_answer_to(ENSURE);
+    let submit = || async { service.http().post_job(&json!({"payload": 1})).await.status };
+    let status = within("it is answered", Duration::from_secs(6), submit()).await;
+    assert_eq!(status, 503);
+    within("the answer was lost", SOON, proxy.lost(1)).await;
+    eventually("submissions are accepted", SOON, async || submit().await == 201).await;
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reveille::config::Config;
-use reveille::store::{Store, Target};
+use reveille::store::{Store, Target, migrate};
 use reveille::{Client, NewJob, OnConflict};
 use serde_json::{Value, json};
 
@@ -189,4 +189,61 @@ async fn limits_of_transactions_end_none_of_the_services() {
     let job = |key| NewJob::new("noop", &1).unique(key, OnConflict::Keep);
     let written = client.submit_many([job("a"), job("b")]).await.unwrap();
     assert_eq!(written.len(), 2);
+}
+
+/// The service's sessions look at themselves when they write, and take their time. What is read at the start waits for a lock.
+#[tokio::test(flavor = "multi_thread")]
+async fn neither_time_limits_nor_isolation_of_the_database_are_those_of_the_service() {
+    let database = harness::database().await;
+    let (admin, locker) = (database.client().await, database.client().await);
+    let slow = "create function public.slow() returns trigger language plpgsql as $$ begin
+          if pg_catalog.current_setting('transaction_isolation') <> 'read committed' then
+            raise 'the transaction is %', pg_catalog.current_setting('transaction_isolation');
+          end if;
+          perform pg_catalog.pg_sleep(0.05);
+          return null;
+        end $$";
+    admin.batch_execute(slow).await.unwrap();
+    // What submissions, claims, outcomes, heartbeats and people write.
+    for table in ["job", "lease", "outcome", "worker", "ready"] {
+        let trigger = format!(
+            "create trigger slow after insert or update or delete on reveille.{table}
+             for each statement execute function public.slow()"
+        );
+        admin.batch_execute(&trigger).await.unwrap();
+    }
+    let whose = format!("alter database {}", database.name());
+    let limits = [
+        "statement_timeout = '1ms'",
+        "lock_timeout = '1ms'",
+        "default_transaction_isolation = 'serializable'",
+    ];
+    for limit in limits {
+        admin.batch_execute(&format!("{whose} set {limit}")).await.unwrap();
+    }
+
+    let service = Service::on(database.url()).env("REVEILLE_HEARTBEAT_SECONDS", "0.2");
+    let service = service.start().await;
+    let http = service.http();
+    let done = http.post("/jobs?wait=10", &json!({"payload": 1, "unique_key": "k"})).await.body;
+    assert_eq!(done["status"], "completed");
+    assert_eq!(value::<i32>(&admin, "select attempt from reveille.outcome").await, 1);
+    let later = http.post_job(&json!({"payload": 1, "delay_seconds": 600})).await.body;
+    let path = format!("/jobs/{}/cancel", later["job_id"].as_str().unwrap());
+    assert_eq!(http.post(&path, &json!({})).await.body["status"], "cancelled");
+    let beats = "select count(*) from reveille.worker where heartbeat_at > started_at + interval '1 second'";
+    eventually("heartbeats go on", SOON, async || value::<i64>(&admin, beats).await == 1).await;
+
+    locker.batch_execute("begin; lock table reveille.migration").await.unwrap();
+    let target = Target::parse(database.url()).unwrap();
+    let checking = tokio::spawn(async move { migrate::check(&target).await });
+    let waits = "select count(*) from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock'";
+    eventually("it waits for the table", SOON, async || {
+        checking.is_finished() || value::<i64>(&admin, waits).await > 0
+    })
+    .await;
+    locker.batch_execute("rollback").await.unwrap();
+    checking.await.unwrap().unwrap();
+    admin.batch_execute(&format!("{whose} reset all")).await.unwrap();
 }

@@ -203,6 +203,17 @@ async fn a_certificate_that_no_waiting_mends_ends_the_start_with_advice() {
     })
     .await;
 
+    for name in ["expired", "future"] {
+        server.shows(name).await;
+        let own = file(&format!("{name}.crt")).display().to_string();
+        let of_another_time = server.by(true, &format!("sslmode=verify-full sslrootcert={own}"));
+        eventually("the certificate of another time is shown", SOON, async || {
+            format!("{:?}", refusal(&of_another_time).await).contains("Renew the server")
+        })
+        .await;
+        connects(&server.by(true, "sslmode=require")).await;
+    }
+
     let rules = "local all all trust\nhost all all samenet trust\n";
     fs::write(server.cluster.data_dir().join("pg/pg_hba.conf"), rules).unwrap();
     server.set("ssl", "off").await;

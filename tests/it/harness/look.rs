@@ -70,3 +70,13 @@ pub(crate) async fn listens(service: &Service) {
     let done = service.http().post("/jobs?wait=10", &serde_json::json!({"payload": 1})).await;
     assert_eq!(done.body["status"], "completed");
 }
+
+/// Drops the partitions of every week, those to come too.
+pub(crate) async fn drop_partitions(client: &Client) {
+    let drop = "do $$ declare part regclass; begin
+        for part in select inhrelid::regclass from pg_inherits
+          where inhparent in ('reveille.job'::regclass, 'reveille.outcome'::regclass, 'reveille.attempt'::regclass)
+        loop execute format('drop table %s', part); end loop;
+      end $$";
+    client.batch_execute(drop).await.unwrap_or_else(|error| panic!("{error:?}"));
+}

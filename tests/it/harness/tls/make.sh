@@ -23,4 +23,17 @@ openssl req -x509 -new -key self.key $days -subj /CN=db.test -addext subjectAltN
 key old
 openssl req -new -key old.key -subj /CN=db.test -out old.csr
 openssl x509 -req -in old.csr -signkey old.key $days -out old.crt
-rm -f ./*.csr ./*.ext ./*.srl ca.key other.key
+# Two that signed themselves, for another time than ours.
+dated() { # NAME FROM TO
+  key "$1"
+  openssl req -new -key "$1.key" -subj /CN=db.test -out "$1.csr"
+  printf 'subjectAltName=DNS:db.test\nbasicConstraints=CA:FALSE\n' > "$1.ext"
+  printf '%s\n' '[ca]' default_ca=it '[it]' database=dated.db new_certs_dir=. rand_serial=yes \
+    default_md=sha256 policy=any '[any]' commonName=supplied > dated.cnf
+  : > dated.db
+  openssl ca -batch -selfsign -notext -config dated.cnf -keyfile "$1.key" -in "$1.csr" -extfile "$1.ext" \
+    -startdate "$2" -enddate "$3" -out "$1.crt"
+}
+dated expired 20000101000000Z 20010101000000Z
+dated future 21000101000000Z 22000101000000Z
+rm -f ./*.csr ./*.ext ./*.srl ./*.pem ./dated.* ca.key other.key
