@@ -78,6 +78,11 @@ impl Error {
         self.state() == Some(SqlState::LOCK_NOT_AVAILABLE.code())
     }
 
+    /// Whether the server ended it because it and others waited for each other.
+    pub fn is_deadlock(&self) -> bool {
+        self.state() == Some(SqlState::T_R_DEADLOCK_DETECTED.code())
+    }
+
     /// Whether a limit of the server was passed: with notices that of their queue, else one that the value passes.
     pub fn is_limit(&self) -> bool {
         self.state() == Some(SqlState::PROGRAM_LIMIT_EXCEEDED.code())

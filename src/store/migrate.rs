@@ -240,7 +240,7 @@ impl Tries {
 
     /// Waits before the next try; fails if the step failed for another reason than a lock.
     async fn give_way(&mut self, error: Error) -> Result<(), MigrateError> {
-        if !gave_way(&error) {
+        if !error.is_locked() && !error.is_deadlock() {
             return Err(failed(error));
         }
         self.count += 1;
@@ -263,12 +263,6 @@ async fn tell_of_keys(client: &Client) -> Result<(), Error> {
         );
     }
     Ok(())
-}
-
-/// Whether a migration failed because of a lock that somebody else holds.
-fn gave_way(error: &Error) -> bool {
-    let passing = [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED];
-    error.state().is_some_and(|state| passing.iter().any(|it| it.code() == state))
 }
 
 pub(super) async fn connect(target: &Target) -> Result<Client, Error> {
