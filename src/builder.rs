@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use crate::app::{self, Front, Service};
 use crate::client::Client;
 use crate::config::{Config, ConfigError, DatabaseUrl, Inputs, Problem, Secret, Source};
-use crate::job::submission::NewJob;
+use crate::job::fields::NewJob;
 use crate::job::written::Written;
 use crate::logging;
 use crate::submitter::SubmitError;

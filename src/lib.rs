@@ -132,6 +132,8 @@ pub mod job;
 pub mod listener;
 #[cfg(feature = "service")]
 mod logging;
+#[cfg(test)]
+mod made;
 #[cfg(feature = "service")]
 pub mod maintenance;
 pub mod queue;
@@ -151,9 +153,10 @@ pub use config::Config;
 pub use job::JobId;
 pub use job::backoff::Backoff;
 pub use job::failure::Failure;
+pub use job::fields::NewJob;
 pub use job::json::Json;
 pub use job::state::Status;
-pub use job::submission::{FieldError, NewJob, OnConflict};
+pub use job::submission::{FieldError, OnConflict};
 pub use job::written::{Outcome, Written};
 #[cfg(feature = "service")]
 pub use reqwest;

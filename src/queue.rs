@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 
 macro_rules! name {
-    ($(#[$doc:meta])* $type:ident, $most:literal, $allowed:literal, $extra:pat) => {
+    ($(#[$doc:meta])* $type:ident, $most:literal, $allowed:literal, $class:literal, $extra:pat) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $type(Arc<str>);
@@ -14,12 +14,18 @@ macro_rules! name {
         impl $type {
             /// What such a name may look like, for a person.
             pub const RULE: &'static str = concat!("1 to ", $most, " of `", $allowed, "`");
+            /// The same as a regular expression.
+            pub const PATTERN: &'static str = concat!("^[", $class, "]{1,", $most, "}$");
 
-            /// `None` if `text` is no such name; [`Self::RULE`] says why.
+            /// Whether `text` is such a name.
+            pub fn fits(text: &str) -> bool {
+                (1..=$most).contains(&text.len())
+                    && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.') || matches!(byte, $extra))
+            }
+
+            /// `None` if `text` is not such a name; [`Self::RULE`] says why.
             pub fn new(text: &str) -> Option<Self> {
-                let fits = (1..=$most).contains(&text.len())
-                    && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.') || matches!(byte, $extra));
-                fits.then(|| Self(text.into()))
+                Self::fits(text).then(|| Self(text.into()))
             }
 
             pub fn as_str(&self) -> &str {
@@ -54,16 +60,21 @@ macro_rules! name {
 
 name!(
     /// The name of a queue.
-    QueueName, 64, "a-z 0-9 _ - .", b'_'
+    QueueName, 64, "a-z 0-9 _ - .", "a-z0-9_.-", b'_'
 );
 name!(
     /// The name of a task: what a job is to do.
-    TaskName, 100, "a-z A-Z 0-9 _ - . :", b'A'..=b'Z' | b':'
+    TaskName, 100, "a-z A-Z 0-9 _ - . :", "a-zA-Z0-9_.:-", b'A'..=b'Z' | b':'
 );
+
+impl QueueName {
+    /// The queue of a job that names none.
+    pub const DEFAULT: &'static str = "default";
+}
 
 impl Default for QueueName {
     fn default() -> Self {
-        Self::trusted("default")
+        Self::trusted(Self::DEFAULT)
     }
 }
 

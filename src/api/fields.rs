@@ -1,20 +1,11 @@
 //! Reads a JSON object member by member and notes everything that is wrong, not only the first thing.
-//!
-//! ```
-//! # use reveille::api::fields::Fields;
-//! let known = &["queue", "priority"];
-//! let mut fields = Fields::parse(r#"{"queue": "mail", "priorty": 3}"#, "", known).unwrap();
-//! let queue = fields.string("queue");
-//! let priority = fields.integer("priority");
-//! let errors = fields.finish();
-//! assert_eq!(errors[0].pointer, "/priorty"); // with "did you mean `priority`?"
-//! ```
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::members::{Items, Members};
+use crate::job::fields::Source;
 use crate::job::json::number::{Whole, whole};
 use crate::job::json::{Json, escape};
 use crate::job::moment;
@@ -25,8 +16,6 @@ use crate::spelling::did_you_mean;
 const MAX_NAME_CHARS: usize = 64;
 
 /// The members of one JSON object, and what has been found wrong with them so far.
-///
-/// The take-methods answer `None` for a member that is absent, `null` (but [`Fields::json`]) or wrong; the last is noted.
 pub struct Fields<'a> {
     members: Members<'a>,
     at: String,
@@ -53,115 +42,15 @@ impl<'a> Fields<'a> {
         Ok(Self { members, at: at.into(), known, errors: Vec::new() })
     }
 
-    pub fn has(&self, name: &str) -> bool {
-        self.members.of(name).next().is_some()
-    }
-
     /// Whether the member is there and not `null`.
     pub fn gives(&self, name: &str) -> bool {
         self.members.of(name).any(|value| value.get() != "null")
-    }
-
-    /// Notes `missing_field` unless the member is there; `null` counts as there.
-    pub fn require(&mut self, name: &str) {
-        if !self.has(name) {
-            self.refuse(name, "missing_field", format!("`{name}` is required."));
-        }
     }
 
     /// Notes something that the caller has found wrong with a member.
     pub fn refuse(&mut self, name: &str, code: &'static str, message: impl Into<String>) {
         let pointer = format!("{}/{}", self.at, escape(&cut(name)));
         self.errors.push(FieldError { pointer, code, message: message.into() });
-    }
-
-    pub fn string(&mut self, name: &str) -> Option<String> {
-        self.read(name, "a string")
-    }
-
-    pub fn boolean(&mut self, name: &str) -> Option<bool> {
-        self.read(name, "true or false")
-    }
-
-    /// A whole number, however it is written: 5, 5.0 and 0.5e1 are the same.
-    pub fn integer(&mut self, name: &str) -> Option<i64> {
-        let text = self.present(name)?;
-        match is_number(text).then(|| whole(text)) {
-            Some(Whole::Is(number)) => return Some(number),
-            Some(Whole::TooLarge) => {
-                self.refuse(name, "out_of_range", format!("`{name}` is too large a number."));
-            }
-            Some(Whole::Not) | None => self.wrong_type(name, "a whole number", text),
-        }
-        None
-    }
-
-    /// A number that is finite as a double.
-    pub fn number(&mut self, name: &str) -> Option<f64> {
-        let text = self.present(name)?;
-        match text.parse::<f64>() {
-            // One that is too small for a double stays below zero.
-            Ok(0.0) if text.starts_with('-') && whole(text) == Whole::Not => {
-                return Some(-f64::MIN_POSITIVE);
-            }
-            Ok(number) if number.is_finite() => return Some(number),
-            Ok(_) => self.refuse(name, "out_of_range", format!("`{name}` is too large a number.")),
-            Err(_) => self.wrong_type(name, "a number", text),
-        }
-        None
-    }
-
-    /// The strings of an array that may have `most`. An item of another type is noted, and empty in the answer, so that
-    /// the others keep their places. Of a longer array the answer has one item more, which is empty, and the rest is not
-    /// looked at.
-    pub fn strings(&mut self, name: &str, most: usize) -> Option<Vec<String>> {
-        let text = self.present(name)?;
-        let Some(items) = Items::of(text, most) else {
-            self.wrong_type(name, "an array of strings", text);
-            return None;
-        };
-        let mut strings = Vec::with_capacity(items.first.len() + 1);
-        for (nth, item) in items.first.iter().enumerate() {
-            let string = serde_json::from_str(item);
-            if string.is_err() {
-                let pointer = format!("{}/{}/{nth}", self.at, escape(&cut(name)));
-                let message = format!("Expected a string, found {}.", kind(item));
-                self.errors.push(FieldError::new(pointer, "wrong_type", message));
-            }
-            strings.push(string.unwrap_or_default());
-        }
-        if items.count > most {
-            strings.push(String::new());
-        }
-        Some(strings)
-    }
-
-    /// An RFC 3339 time with its zone, as UTC.
-    pub fn timestamp(&mut self, name: &str) -> Option<DateTime<Utc>> {
-        let text = self.read::<String>(name, "a time as a string")?;
-        let time = moment::parse(&text);
-        if time.is_none() {
-            let message = format!("`{name}` must be {}.", moment::RULE);
-            self.refuse(name, "invalid_timestamp", message);
-        }
-        time
-    }
-
-    /// Any value as it was written, `null` included; as deep as a payload may be.
-    pub fn json(&mut self, name: &str) -> Option<Json> {
-        match Json::from_raw(self.take(name)?) {
-            Ok(json) => Some(json),
-            Err(fault) => {
-                let pointer = format!("{}/{}{}", self.at, escape(name), fault.pointer);
-                self.errors.push(FieldError { pointer, ..fault.into() });
-                None
-            }
-        }
-    }
-
-    /// Any value as its text, for a caller that reads it further; `null` counts as absent.
-    pub fn raw(&mut self, name: &str) -> Option<&'a str> {
-        self.present(name)
     }
 
     /// Everything that is wrong, members of unknown names included.
@@ -215,6 +104,89 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// A member that is there and wrong is noted.
+impl Source for Fields<'_> {
+    fn string(&mut self, name: &str) -> Option<String> {
+        self.read(name, "a string")
+    }
+
+    /// A whole number, however it is written: 5, 5.0 and 0.5e1 are the same.
+    fn integer(&mut self, name: &str) -> Option<i64> {
+        let text = self.present(name)?;
+        match is_number(text).then(|| whole(text)) {
+            Some(Whole::Is(number)) => return Some(number),
+            Some(Whole::TooLarge) => {
+                self.refuse(name, "out_of_range", format!("`{name}` is too large a number."));
+            }
+            Some(Whole::Not) | None => self.wrong_type(name, "a whole number", text),
+        }
+        None
+    }
+
+    /// A number that is finite as a double.
+    fn number(&mut self, name: &str) -> Option<f64> {
+        let text = self.present(name)?;
+        match text.parse::<f64>() {
+            // One that is too small for a double stays below zero.
+            Ok(0.0) if text.starts_with('-') && whole(text) == Whole::Not => {
+                return Some(-f64::MIN_POSITIVE);
+            }
+            Ok(number) if number.is_finite() => return Some(number),
+            Ok(_) => self.refuse(name, "out_of_range", format!("`{name}` is too large a number.")),
+            Err(_) => self.wrong_type(name, "a number", text),
+        }
+        None
+    }
+
+    /// The strings of an array that may have `most`. An item of another type is noted, and empty in the answer, so that
+    /// the others keep their places. Of a longer array the answer has one item more, which is empty, and the rest is not
+    /// looked at.
+    fn strings(&mut self, name: &str, most: usize) -> Option<Vec<String>> {
+        let text = self.present(name)?;
+        let Some(items) = Items::of(text, most) else {
+            self.wrong_type(name, "an array of strings", text);
+            return None;
+        };
+        let mut strings = Vec::with_capacity(items.first.len() + 1);
+        for (nth, item) in items.first.iter().enumerate() {
+            let string = serde_json::from_str(item);
+            if string.is_err() {
+                let pointer = format!("{}/{}/{nth}", self.at, escape(&cut(name)));
+                let message = format!("Expected a string, found {}.", kind(item));
+                self.errors.push(FieldError::new(pointer, "wrong_type", message));
+            }
+            strings.push(string.unwrap_or_default());
+        }
+        if items.count > most {
+            strings.push(String::new());
+        }
+        Some(strings)
+    }
+
+    /// An RFC 3339 time with its zone, as UTC.
+    fn timestamp(&mut self, name: &str) -> Option<DateTime<Utc>> {
+        let text = self.read::<String>(name, "a time as a string")?;
+        let time = moment::parse(&text);
+        if time.is_none() {
+            let message = format!("`{name}` must be {}.", moment::RULE);
+            self.refuse(name, "invalid_timestamp", message);
+        }
+        time
+    }
+
+    /// Any value as it was written, `null` included; as deep as a payload may be.
+    fn json(&mut self, name: &str) -> Option<Json> {
+        match Json::from_raw(self.take(name)?) {
+            Ok(json) => Some(json),
+            Err(fault) => {
+                let pointer = format!("{}/{}{}", self.at, escape(name), fault.pointer);
+                self.errors.push(FieldError { pointer, ..fault.into() });
+                None
+            }
+        }
+    }
+}
+
 fn unknown_message(name: &str, known: &[&str]) -> String {
     let hint = did_you_mean(name, known);
     if hint.is_empty() {
@@ -255,22 +227,16 @@ mod tests {
 
     #[test]
     fn reads_what_is_there() {
-        let text = r#"{"s":"\u00e9","i":-3,"n":1.5,"b":true,"t":"2030-01-31T08:00:00+02:00","a":["x"],"p":{"k": 1.10},"z":null,"q":null}"#;
+        let text = r#"{"s":"\u00e9","i":-3,"n":1.5,"t":"2030-01-31T08:00:00+02:00","a":["x"],"p":{"k": 1.10},"z":null,"q":null}"#;
         let mut fields =
-            Fields::parse(text, "", &["s", "i", "n", "b", "t", "a", "p", "z", "q"]).unwrap();
+            Fields::parse(text, "", &["s", "i", "n", "t", "a", "p", "z", "q"]).unwrap();
         assert_eq!(fields.string("s").as_deref(), Some("é"));
-        assert_eq!(
-            (fields.integer("i"), fields.number("n"), fields.boolean("b")),
-            (Some(-3), Some(1.5), Some(true))
-        );
+        assert_eq!((fields.integer("i"), fields.number("n")), (Some(-3), Some(1.5)));
         assert_eq!(fields.timestamp("t").unwrap().to_rfc3339(), "2030-01-31T06:00:00+00:00");
         assert_eq!(fields.strings("a", 2), Some(vec!["x".into()]));
         assert_eq!(fields.json("p").unwrap().as_str(), r#"{"k": 1.10}"#);
         assert_eq!(fields.json("z").unwrap().as_str(), "null");
-        assert_eq!(
-            (fields.string("q"), fields.raw("q"), fields.string("absent")),
-            (None, None, None)
-        );
+        assert_eq!((fields.string("q"), fields.string("absent")), (None, None));
         assert_eq!(fields.finish(), []);
     }
 
@@ -289,7 +255,6 @@ mod tests {
                 && fields.strings("a", 2) == Some(vec!["x".into(), String::new()])
                 && fields.integer("d").is_none()
         );
-        fields.require("payload");
         let errors = fields.finish();
         let expected = [
             ("/3/s", "wrong_type"),
@@ -298,12 +263,11 @@ mod tests {
             ("/3/t", "invalid_timestamp"),
             ("/3/a/1", "wrong_type"),
             ("/3/d", "duplicate_field"),
-            ("/3/payload", "missing_field"),
             ("/3/prioritty", "unknown_field"),
             ("/3/a~1b", "unknown_field"),
         ];
         assert_eq!(codes(&errors), expected);
-        assert!(errors[7].message.ends_with("Did you mean `priority`?"), "{}", errors[7].message);
+        assert!(errors[6].message.ends_with("Did you mean `priority`?"), "{}", errors[6].message);
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub mod query;
 mod queues;
 pub mod request;
 pub mod room;
+mod schema;
 pub mod security;
 mod starting;
 mod submission;

@@ -4,102 +4,16 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use poem_openapi::registry::{MetaSchemaRef, Registry};
-use poem_openapi::types::{Example, Type};
-use poem_openapi::{Enum, Object};
+use poem_openapi::types::Type;
 
 use super::body::FromBody;
 use super::fields::{Fields, kind};
 use super::members::Items;
 use super::problem::MAX_ERRORS;
+use super::schema::JobCreate;
 use super::types::described;
-use crate::job::json::Json;
-use crate::job::submission::{
-    BATCH_MOST, FieldError, MOST_TAGS, NewJob, PAYLOAD_BYTES_MOST, Submission, TOGETHER, TOO_MANY,
-    conflicting_start, policy_without_key,
-};
-
-const KNOWN: &[&str] = &[
-    "payload",
-    "task",
-    "queue",
-    "priority",
-    "run_at",
-    "delay_seconds",
-    "max_attempts",
-    "timeout_seconds",
-    "tags",
-    "unique_key",
-    "on_conflict",
-];
-
-/// A job to submit. Everything but `payload` is optional.
-#[derive(Debug, Clone, Object)]
-#[oai(example, skip_serializing_if_is_none, skip_serializing_if_is_empty)]
-pub struct JobCreate {
-    /// What the task works on: any JSON value, up to 1 MiB (without blanks, and with numbers written without exponents) and 64
-    /// levels deep. Kept value for value; the order of keys, doubled keys and spellings such as 1e2 are normalised.
-    pub payload: Json,
-    /// What is to be done: 1 to 100 of `a-z A-Z 0-9 _ - . :`. Without it `payload.task`, if that is such a name, else `echo`.
-    #[oai(validator(pattern = "^[a-zA-Z0-9_.:-]{1,100}$"))]
-    pub task: Option<String>,
-    /// The queue: 1 to 64 of `a-z 0-9 _ - .`; `default` without it. A queue exists from its first job on.
-    #[oai(validator(pattern = "^[a-z0-9_.-]{1,64}$"))]
-    pub queue: Option<String>,
-    /// 0 (first) to 9; 5 without it.
-    #[oai(validator(minimum(value = "0"), maximum(value = "9")))]
-    pub priority: Option<i32>,
-    /// The job does not start before this time (RFC 3339, to the microsecond), at most ten years ahead. Not together with
-    /// `delay_seconds`.
-    pub run_at: Option<DateTime<Utc>>,
-    /// The job does not start before so many seconds have passed. Not together with `run_at`.
-    #[oai(validator(minimum(value = "0"), maximum(value = "315360000")))]
-    pub delay_seconds: Option<f64>,
-    /// How many attempts the job may spend; without it the task's own default, else 10.
-    #[oai(validator(minimum(value = "1"), maximum(value = "1000")))]
-    pub max_attempts: Option<i32>,
-    /// How long one attempt may take, in seconds; without it the task's own default, else 900.
-    #[oai(validator(minimum(value = "0.001"), maximum(value = "604800")))]
-    pub timeout_seconds: Option<f64>,
-    /// Up to 20 strings of 1 to 64 characters, to find the job by.
-    #[oai(validator(max_items = 20))]
-    pub tags: Option<Vec<String>>,
-    /// At most one job of a queue that has not ended holds a key; `on_conflict` says what becomes of another one.
-    #[oai(validator(min_length = 1, max_length = 255))]
-    pub unique_key: Option<String>,
-    // What to do when a job that has not ended holds the `unique_key`; `keep` without it.
-    pub on_conflict: Option<ConflictPolicy>,
-}
-
-/// What to do when a job that has not ended holds the unique key. `keep`: the existing job is the answer (status 200).
-/// `reject`: the submission is refused (409). `replace`: a job that still waits takes the new content under its old id, with
-/// fresh attempts. Behind one that is being processed a new job is queued, which takes the key. The old one may still complete
-/// or fail for good, but is not tried again: it ends `cancelled` with the code `superseded`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[oai(rename_all = "snake_case")]
-pub enum ConflictPolicy {
-    Keep,
-    Reject,
-    Replace,
-}
-
-impl Example for JobCreate {
-    fn example() -> Self {
-        let payload = serde_json::json!({"task": "hello_world", "data": "test message"});
-        Self {
-            payload: Json::from_serialize(&payload).unwrap_or_else(|_| Json::null()),
-            task: None,
-            queue: None,
-            priority: None,
-            run_at: None,
-            delay_seconds: None,
-            max_attempts: None,
-            timeout_seconds: None,
-            tags: None,
-            unique_key: None,
-            on_conflict: None,
-        }
-    }
-}
+use crate::job::fields::{self, NAMES, NewJob, Together};
+use crate::job::submission::{BATCH_MOST, FieldError, PAYLOAD_BYTES_MOST, Submission, TOO_MANY};
 
 /// One submission, checked.
 #[derive(Debug)]
@@ -161,44 +75,26 @@ impl FromBody for BatchBody {
 
 /// The submission in `text`, or everything that is wrong with it: what cannot be read, and what the rule book says of the rest.
 fn read(text: &str, at: &str, now: DateTime<Utc>) -> Result<Submission, Vec<FieldError>> {
-    let mut fields = Fields::parse(text, at, KNOWN).map_err(|error| vec![error])?;
-    let job = NewJob {
-        payload: fields.json("payload").map(Ok),
-        task: fields.string("task"),
-        queue: fields.string("queue"),
-        priority: fields.integer("priority"),
-        run_at: fields.timestamp("run_at"),
-        delay_seconds: fields.number("delay_seconds"),
-        max_attempts: fields.integer("max_attempts"),
-        timeout_seconds: fields.number("timeout_seconds"),
-        tags: fields.strings("tags", MOST_TAGS).unwrap_or_default(),
-        unique_key: fields.string("unique_key"),
-        on_conflict: fields.string("on_conflict"),
-    };
-    let conflict = fields.gives("run_at") && fields.gives("delay_seconds");
-    let keyless = fields.gives("on_conflict") && !fields.gives("unique_key");
-    let mut errors = fields.finish();
+    let mut members = Fields::parse(text, at, NAMES).map_err(|error| vec![error])?;
+    let job = NewJob::read(&mut members);
+    // A field that could not be read is absent to the rule book. Which fields go together is told here, of all that are there.
+    let together = fields::together(|name| members.gives(name)).collect();
+    let mut errors = members.finish();
     let unread: Vec<String> = errors.iter().map(|error| error.pointer.clone()).collect();
     let told = |pointer: &str| {
         unread.iter().any(|one| {
             one.strip_prefix(pointer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         })
     };
-    match job.check(now) {
+    match job.check_with(together, now) {
         Ok(submission) if errors.is_empty() => return Ok(submission),
         Ok(_) => {}
-        // A field that could not be read is absent to the rule book. Which fields go together is told here, of all that are there.
         Err(more) => errors.extend(more.into_iter().filter_map(|error| {
             let pointer = format!("{at}{}", error.pointer);
-            let told = told(&pointer) && error.code != TOO_MANY || TOGETHER.contains(&error.code);
-            (!told).then_some(FieldError { pointer, ..error })
+            let also = error.code == TOO_MANY || Together::CODES.contains(&error.code);
+            (also || !told(&pointer)).then_some(FieldError { pointer, ..error })
         })),
     }
-    let together = [conflict.then(conflicting_start), keyless.then(policy_without_key)];
-    errors.extend(together.into_iter().flatten().map(|error| {
-        let pointer = format!("{at}{}", error.pointer);
-        FieldError { pointer, ..error }
-    }));
     Err(errors)
 }
 
@@ -206,6 +102,8 @@ fn read(text: &str, at: &str, now: DateTime<Utc>) -> Result<Submission, Vec<Fiel
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    const MOST_TAGS: usize = 20;
 
     #[test]
     fn of_more_tags_than_a_job_may_have_the_first_are_told_and_the_others_counted() {

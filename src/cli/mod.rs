@@ -8,6 +8,7 @@
 mod completions;
 mod config;
 mod doctor;
+mod flags;
 mod get;
 mod health;
 mod instances;

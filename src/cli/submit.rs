@@ -1,14 +1,16 @@
 //! `reveille submit`.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::ValueEnum;
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::flags::Flags;
 use super::remote::{self, Request};
 use super::stop::{Usage, with_statuses};
 use super::{get, output, spoken, wait};
@@ -31,33 +33,8 @@ pub(super) struct Args {
     /// JSON for the task: as such, - for standard input, or @FILE [default: {}].
     #[arg(long, short, value_name = "JSON|-|@FILE", allow_hyphen_values = true)]
     payload: Option<String>,
-    /// The queue to wait in.
-    #[arg(long)]
-    queue: Option<String>,
-    /// 0 (first) to 9 (last).
-    #[arg(long, value_name = "NUMBER")]
-    priority: Option<i64>,
-    /// Not before this time (RFC 3339).
-    #[arg(long, value_name = "TIME", conflicts_with = "delay_seconds")]
-    run_at: Option<String>,
-    /// Not before so many seconds have passed.
-    #[arg(long, value_name = "SECONDS", visible_alias = "delay")]
-    delay_seconds: Option<f64>,
-    /// How many attempts it has.
-    #[arg(long, value_name = "NUMBER")]
-    max_attempts: Option<i64>,
-    /// How long one attempt may take.
-    #[arg(long, value_name = "SECONDS")]
-    timeout_seconds: Option<f64>,
-    /// A word to find it by; may be given more than once.
-    #[arg(long = "tag", value_name = "TAG")]
-    tags: Vec<String>,
-    /// A key that only one unfinished job of the queue may have.
-    #[arg(long, value_name = "KEY")]
-    unique_key: Option<String>,
-    /// What to do if an unfinished job has the key.
-    #[arg(long, value_name = "WHAT", requires = "unique_key")]
-    on_conflict: Option<OnConflict>,
+    #[command(flatten)]
+    flags: Flags,
     /// Wait until it has ended, or for so long (--wait=5m), and show how it ended.
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true)]
     #[arg(value_parser = spoken::duration)]
@@ -69,17 +46,6 @@ pub(super) struct Args {
     pub(super) service: remote::Args,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum OnConflict {
-    /// Keep the other job, and answer with it.
-    Keep,
-    /// Refuse this one.
-    Reject,
-    /// Put this one in its place.
-    Replace,
-}
-
 /// The body of the request. Whether the values are allowed is the service's business: it has the
 /// rules, and says so in one answer for all fields.
 #[derive(Serialize)]
@@ -87,24 +53,8 @@ struct Body<'a> {
     payload: &'a RawValue,
     #[serde(skip_serializing_if = "Option::is_none")]
     task: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    queue: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    priority: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    run_at: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    delay_seconds: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_attempts: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    timeout_seconds: Option<f64>,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    tags: &'a [String],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unique_key: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    on_conflict: Option<OnConflict>,
+    #[serde(flatten)]
+    flags: &'a BTreeMap<&'static str, Value>,
 }
 
 pub(super) async fn execute(args: &Args) -> anyhow::Result<ExitCode> {
@@ -135,19 +85,7 @@ pub(super) async fn execute(args: &Args) -> anyhow::Result<ExitCode> {
 
 impl Args {
     fn body<'a>(&'a self, payload: &'a RawValue) -> Body<'a> {
-        Body {
-            payload,
-            task: self.task.as_deref(),
-            queue: self.queue.as_deref(),
-            priority: self.priority,
-            run_at: self.run_at.as_deref(),
-            delay_seconds: self.delay_seconds,
-            max_attempts: self.max_attempts,
-            timeout_seconds: self.timeout_seconds,
-            tags: &self.tags,
-            unique_key: self.unique_key.as_deref(),
-            on_conflict: self.on_conflict,
-        }
+        Body { payload, task: self.task.as_deref(), flags: &self.flags.0 }
     }
 }
 
@@ -197,16 +135,8 @@ mod tests {
             r#"{"payload":[1.10, 12345678901234567890123]}"#
         );
         assert_eq!(body(&["--payload", "-1"]), r#"{"payload":-1}"#);
-    }
-
-    #[test]
-    fn every_field_has_its_flag() {
-        let line = "t --queue q --priority 0 --delay 1.5 --max-attempts 2 --timeout-seconds 3 \
-                    --tag a --tag b --unique-key k --on-conflict replace";
-        assert_eq!(
-            body(&line.split_whitespace().collect::<Vec<_>>()),
-            r#"{"payload":{},"task":"t","queue":"q","priority":0,"delay_seconds":1.5,"max_attempts":2,"timeout_seconds":3.0,"tags":["a","b"],"unique_key":"k","on_conflict":"replace"}"#
-        );
+        let line = ["echo", "--tag", "a", "--priority", "1"];
+        assert_eq!(body(&line), r#"{"payload":{},"task":"echo","priority":1,"tags":["a"]}"#);
     }
 
     #[test]

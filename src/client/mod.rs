@@ -21,7 +21,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::events::Ends;
 use crate::job::JobId;
-use crate::job::submission::{BATCH_MOST, FieldError, NewJob, Submission};
+use crate::job::fields::NewJob;
+use crate::job::submission::{BATCH_MOST, FieldError, Submission};
 use crate::job::written::Written;
 use crate::store::job::{Cancelled, JobFilter, JobPage, JobRow, Retried};
 use crate::store::{Store, Target, migrate};

@@ -7,8 +7,9 @@ use uuid::Uuid;
 
 use super::all;
 use crate::job::JobId;
+use crate::job::fields::NewJob;
 use crate::job::state::Status;
-use crate::job::submission::{NewJob, Start, Submission};
+use crate::job::submission::{Start, Submission};
 use crate::job::written::{Outcome, Written};
 use crate::submitter::SubmitError;
 

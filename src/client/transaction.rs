@@ -6,7 +6,7 @@ use tokio_postgres::Transaction;
 use uuid::Uuid;
 
 use crate::job::JobId;
-use crate::job::submission::NewJob;
+use crate::job::fields::NewJob;
 use crate::job::written::Written;
 use crate::store::Error;
 use crate::store::job::submit_within;

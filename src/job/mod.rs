@@ -4,6 +4,7 @@ pub mod backoff;
 pub mod bounds;
 pub mod ending;
 pub mod failure;
+pub mod fields;
 pub mod json;
 pub mod moment;
 pub mod state;

@@ -1,24 +1,21 @@
 //! The rule book of a submission: what a caller may ask for, and what it means.
 //!
-//! HTTP and the Rust library go through [`NewJob::check`]; plain SQL has the same rules in `reveille.job_faults`
-//! (`sql/migrations`), and one table-driven test takes all three doors through the same cases.
+//! The table of [`fields`] has the rules of single fields. HTTP and the Rust library go through [`NewJob::check`]; plain SQL has
+//! the same rules in `reveille.job_faults`, and one table-driven test takes all three doors through the same cases.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
 use serde::Serialize;
 
 use super::bounds::excerpt;
-use super::json::{Json, JsonFault};
+use super::fields::{self, Faults, NewJob, Settings};
+use super::json::Json;
 use super::moment;
 use crate::queue::{QueueName, TaskName};
 
 /// How far ahead a job may be scheduled.
 pub const FARTHEST_SECONDS: f64 = 315_360_000.0;
-pub const MOST_ATTEMPTS: i64 = 1000;
-pub const LONGEST_TIMEOUT_SECONDS: f64 = 604_800.0;
-pub const MOST_TAGS: usize = 20;
 /// Of a payload when it is written out ([`Json::written_bytes`]).
 pub const PAYLOAD_BYTES_MOST: usize = 1024 * 1024;
 /// The most jobs that one batch may have.
@@ -46,23 +43,8 @@ impl FieldError {
     }
 }
 
-/// The codes of [`conflicting_start`] and [`policy_without_key`].
-pub const TOGETHER: [&str; 2] = ["conflicting_fields", "requires_unique_key"];
-
 /// The code of a list that is too long, whatever its items are.
 pub const TOO_MANY: &str = "too_many";
-
-/// A job has a time to start at and a delay.
-pub fn conflicting_start() -> FieldError {
-    let message = "give run_at or delay_seconds, not both";
-    FieldError::new("/delay_seconds", TOGETHER[0], message)
-}
-
-/// A job has a policy for its unique key, and no key.
-pub fn policy_without_key() -> FieldError {
-    let message = "on_conflict says what to do about a unique_key; give one, or leave it out";
-    FieldError::new("/on_conflict", TOGETHER[1], message)
-}
 
 /// What becomes of a submission whose unique key a job that has not ended holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -79,41 +61,29 @@ pub enum OnConflict {
 
 impl OnConflict {
     pub const ALL: [Self; 3] = [Self::Keep, Self::Reject, Self::Replace];
+    /// Their names, as they are submitted.
+    pub const NAMES: [&str; 3] =
+        [Self::Keep.as_str(), Self::Reject.as_str(), Self::Replace.as_str()];
+    /// What they mean, for the specification.
+    pub(super) const ABOUT: &str = "What to do when a job that has not ended holds the unique key. \
+        `keep`: the existing job is the answer (status 200). `reject`: the submission is refused (409). \
+        `replace`: a job that still waits takes the new content under its old id, with fresh attempts. \
+        Behind one that is being processed a new job is queued, which takes the key. The old one may \
+        still complete or fail for good, but is not tried again: it ends `cancelled` with the code \
+        `superseded`.";
 
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Keep => "keep",
             Self::Reject => "reject",
             Self::Replace => "replace",
         }
     }
-}
 
-/// A job as somebody asks for it; nothing is checked yet. Everything but the payload is optional.
-///
-/// ```
-/// # use reveille::{NewJob, OnConflict};
-/// # use std::time::Duration;
-/// # #[derive(serde::Serialize)] struct Resize { width: u32 }
-/// let job = NewJob::new("resize", &Resize { width: 640 })
-///     .queue("images")
-///     .delay(Duration::from_secs(5))
-///     .unique("resize/42", OnConflict::Replace);
-/// ```
-#[derive(Clone, Debug, Default)]
-pub struct NewJob {
-    /// What the task works on, or why it cannot be kept, which is reported together with all else that is wrong.
-    pub payload: Option<Result<Json, JsonFault>>,
-    pub task: Option<String>,
-    pub queue: Option<String>,
-    pub priority: Option<i64>,
-    pub run_at: Option<DateTime<Utc>>,
-    pub delay_seconds: Option<f64>,
-    pub max_attempts: Option<i64>,
-    pub timeout_seconds: Option<f64>,
-    pub tags: Vec<String>,
-    pub unique_key: Option<String>,
-    pub on_conflict: Option<String>,
+    /// The policy of this name; `keep` for any other.
+    fn of(name: &str) -> Self {
+        Self::ALL.into_iter().find(|policy| policy.as_str() == name).unwrap_or_default()
+    }
 }
 
 impl NewJob {
@@ -126,37 +96,13 @@ impl NewJob {
         }
     }
 
-    pub fn queue(self, queue: impl Into<String>) -> Self {
-        Self { queue: Some(queue.into()), ..self }
-    }
-
-    /// 0 (first) to 9.
-    pub fn priority(self, priority: u8) -> Self {
-        Self { priority: Some(priority.into()), ..self }
-    }
-
-    pub fn run_at(self, at: DateTime<Utc>) -> Self {
-        Self { run_at: Some(at), ..self }
-    }
-
-    pub fn delay(self, delay: Duration) -> Self {
-        Self { delay_seconds: Some(delay.as_secs_f64()), ..self }
-    }
-
-    pub fn max_attempts(self, attempts: u32) -> Self {
-        Self { max_attempts: Some(attempts.into()), ..self }
-    }
-
-    /// Of one attempt.
-    pub fn timeout(self, timeout: Duration) -> Self {
-        Self { timeout_seconds: Some(timeout.as_secs_f64()), ..self }
-    }
-
+    /// Adds a tag.
     pub fn tag(mut self, tag: impl Into<String>) -> Self {
-        self.tags.push(tag.into());
+        self.tags.get_or_insert_default().push(tag.into());
         self
     }
 
+    /// At most one job of a queue that has not ended holds a key; `on_conflict` says what becomes of this one then.
     pub fn unique(self, key: impl Into<String>, on_conflict: OnConflict) -> Self {
         Self {
             unique_key: Some(key.into()),
@@ -169,188 +115,89 @@ impl NewJob {
     ///
     /// `now` bounds how far ahead `run_at` may lie.
     pub fn check(self, now: DateTime<Utc>) -> Result<Submission, Vec<FieldError>> {
-        let (mut faults, mut warnings) = (Faults(Vec::new()), Vec::new());
-        let payload = check_payload(self.payload.as_ref(), &mut faults).cloned();
-        let task = match &self.task {
-            Some(text) => TaskName::new(text).or_else(|| {
-                faults.add("/task", "invalid_name", format!("a task is {}", TaskName::RULE));
-                None
-            }),
-            None => match payload.as_ref().and_then(task_in_payload) {
-                Some(Ok(task)) => Some(task),
-                Some(Err(warning)) => {
-                    warnings.push(warning);
-                    None
-                }
-                None => None,
-            },
-        };
-        let queue = self.queue.as_deref().map_or_else(
-            || Some(QueueName::default()),
-            |text| {
-                QueueName::new(text).or_else(|| {
-                    faults.add("/queue", "invalid_name", format!("a queue is {}", QueueName::RULE));
-                    None
-                })
-            },
-        );
-        let priority = self.priority.unwrap_or(DEFAULT_PRIORITY.into());
-        faults.range(
-            "/priority",
-            (0..=9).contains(&priority),
-            "priority must be from 0 (first) to 9",
-        );
-        let start = self.check_start(now, &mut faults);
-        faults.range(
-            "/max_attempts",
-            self.max_attempts.is_none_or(|count| (1..=MOST_ATTEMPTS).contains(&count)),
-            "max_attempts must be from 1 to 1000",
-        );
-        faults.range(
-            "/timeout_seconds",
-            self.timeout_seconds
-                .is_none_or(|seconds| (0.001..=LONGEST_TIMEOUT_SECONDS).contains(&seconds)),
-            "timeout_seconds must be from 0.001 to 604800 (seven days)",
-        );
-        self.check_tags(&mut faults);
-        let unique = self.check_unique(&mut faults);
-        match (faults.0.is_empty(), payload, queue) {
-            (true, Some(payload), Some(queue)) => Ok(Submission {
-                payload,
-                task: task.unwrap_or_else(|| TaskName::trusted(DEFAULT_TASK)),
-                queue,
-                priority: i16::try_from(priority).unwrap_or(DEFAULT_PRIORITY),
-                start,
-                max_attempts: self.max_attempts.and_then(|count| i32::try_from(count).ok()),
-                timeout_seconds: self.timeout_seconds,
-                tags: self.tags,
-                unique,
-                warnings,
-            }),
-            _ => Err(faults.0),
-        }
+        let together = fields::together(|name| self.gives(name)).collect();
+        self.check_with(together, now)
     }
 
-    fn check_start(&self, now: DateTime<Utc>, faults: &mut Faults) -> Start {
-        if self.run_at.is_some() && self.delay_seconds.is_some() {
-            faults.0.push(conflicting_start());
-        }
-        faults.range(
-            "/delay_seconds",
-            self.delay_seconds.is_none_or(|seconds| (0.0..=FARTHEST_SECONDS).contains(&seconds)),
-            "delay_seconds must be from 0 to 315360000 (ten years)",
-        );
-        if let Some(at) = self.run_at.map(moment::kept) {
-            let first = Utc.timestamp_nanos(0);
-            #[expect(clippy::cast_possible_truncation, reason = "a whole number of seconds")]
-            let last = now + TimeDelta::seconds(FARTHEST_SECONDS as i64);
-            faults.range(
-                "/run_at",
-                (first..=last).contains(&at),
-                "run_at must lie between the year 1970 and ten years from now",
-            );
-            return Start::At(at);
-        }
-        self.delay_seconds.map_or(Start::Now, Start::After)
-    }
-
-    fn check_tags(&self, faults: &mut Faults) {
-        if self.tags.len() > MOST_TAGS {
-            faults.add("/tags", TOO_MANY, "a job has at most 20 tags");
-        }
-        // A list of more is wrong as a whole: to note each of a million would fill the memory.
-        for (nth, tag) in self.tags.iter().take(MOST_TAGS).enumerate() {
-            if !(1..=64).contains(&tag.chars().count()) {
-                faults.add(
-                    format!("/tags/{nth}"),
-                    "invalid_length",
-                    "a tag is a string of 1 to 64 characters",
-                );
+    /// As [`Self::check`], with what the caller has found wrong with fields beside others: it may know of fields that are given
+    /// but could not be read.
+    pub fn check_with(
+        self,
+        together: Vec<FieldError>,
+        now: DateTime<Utc>,
+    ) -> Result<Submission, Vec<FieldError>> {
+        let mut faults = Faults(together);
+        self.check_each(&mut faults);
+        let start = self.start(now, &mut faults);
+        let Some(Ok(payload)) = self.payload else {
+            if self.payload.is_none() {
+                faults.add("/payload", "required", "a job needs a payload; it may be null");
             }
-            faults.nul(&format!("/tags/{nth}"), tag);
+            return Err(faults.0);
+        };
+        if !faults.0.is_empty() {
+            return Err(faults.0);
         }
+        let (in_payload, warning) = match self.task {
+            Some(_) => (None, None),
+            None => task_in_payload(&payload),
+        };
+        let named = self.task.map(|task| TaskName::trusted(&task));
+        let policy = self.on_conflict.unwrap_or_default();
+        Ok(Submission {
+            payload,
+            task: named.or(in_payload).unwrap_or_else(|| TaskName::trusted(DEFAULT_TASK)),
+            queue: self.queue.map_or_else(QueueName::default, |queue| QueueName::trusted(&queue)),
+            priority: self
+                .priority
+                .and_then(|priority| priority.try_into().ok())
+                .unwrap_or(DEFAULT_PRIORITY),
+            start,
+            max_attempts: self.max_attempts.and_then(|count| count.try_into().ok()),
+            timeout_seconds: self.timeout_seconds,
+            tags: self.tags.unwrap_or_default(),
+            unique: self.unique_key.map(|key| Unique { key, on_conflict: OnConflict::of(&policy) }),
+            settings: (self.settings != Settings::default()).then(|| Box::new(self.settings)),
+            warnings: warning.into_iter().collect(),
+        })
     }
 
-    fn check_unique(&self, faults: &mut Faults) -> Option<Unique> {
-        let on_conflict = self.on_conflict.as_deref().map_or(Some(OnConflict::default()), |text| {
-            OnConflict::ALL.into_iter().find(|policy| policy.as_str() == text)
-        });
-        if on_conflict.is_none() {
-            faults.add("/on_conflict", "invalid_value", "on_conflict is keep, reject or replace");
-        }
-        let Some(key) = &self.unique_key else {
-            if self.on_conflict.is_some() {
-                faults.0.push(policy_without_key());
-            }
-            return None;
+    fn start(&self, now: DateTime<Utc>, faults: &mut Faults) -> Start {
+        let Some(at) = self.run_at.map(moment::kept) else {
+            return self.delay_seconds.map_or(Start::Now, Start::After);
         };
-        if !(1..=255).contains(&key.chars().count()) {
-            faults.add("/unique_key", "invalid_length", "a unique key has 1 to 255 characters");
+        let first = Utc.timestamp_nanos(0);
+        #[expect(clippy::cast_possible_truncation, reason = "a whole number of seconds")]
+        let last = now + TimeDelta::seconds(FARTHEST_SECONDS as i64);
+        if !(first..=last).contains(&at) {
+            let message = "run_at must lie between the year 1970 and ten years from now";
+            faults.add("/run_at", "out_of_range", message);
         }
-        faults.nul("/unique_key", key);
-        on_conflict.map(|on_conflict| Unique { key: key.clone(), on_conflict })
+        Start::At(at)
     }
 }
 
-fn check_payload<'a>(
-    payload: Option<&'a Result<Json, JsonFault>>,
-    faults: &mut Faults,
-) -> Option<&'a Json> {
-    match payload {
-        None => faults.add("/payload", "required", "a job needs a payload; it may be null"),
-        Some(Err(fault)) => {
-            faults.add(format!("/payload{}", fault.pointer), fault.code, fault.message.clone());
-        }
-        Some(Ok(payload)) if payload.written_bytes() > PAYLOAD_BYTES_MOST => {
-            let message = "a payload may have 1 MiB, without blanks and with numbers written without exponents";
-            faults.add("/payload", "too_large", message);
-        }
-        Some(Ok(payload)) => return Some(payload),
-    }
-    None
-}
-
-/// `payload.task`, if that is a task's name, registered or not; a warning if it is there and no name.
-fn task_in_payload(payload: &Json) -> Option<Result<TaskName, String>> {
+/// `payload.task`, if that is a task's name, registered or not; a warning if it is there and is not one.
+fn task_in_payload(payload: &Json) -> (Option<TaskName>, Option<String>) {
     // Most payloads are no object with a `task`; a look at the text spares parsing them.
     if !payload.as_str().contains("\"task\"") && !payload.as_str().contains("\\u") {
-        return None;
+        return (None, None);
     }
     // A map, since a doubled key is no error here: the last one counts, as in the database.
-    let members: HashMap<String, Json> = payload.to().ok()?;
-    let task = members.get("task").filter(|task| !task.is_null())?;
+    let members: HashMap<String, Json> = payload.to().unwrap_or_default();
+    let Some(task) = members.get("task").filter(|task| !task.is_null()) else {
+        return (None, None);
+    };
     let name = task.to::<String>().ok();
     if let Some(name) = name.as_deref().and_then(TaskName::new) {
-        return Some(Ok(name));
+        return (Some(name), None);
     }
-    Some(Err(format!(
+    let warning = format!(
         "payload.task is {}, which is not the name of a task ({}), so the job runs the task {DEFAULT_TASK}. Name the task in the field `task`.",
         excerpt(task.as_str(), NAME_SHOWN_MOST),
         TaskName::RULE
-    )))
-}
-
-/// The faults found so far.
-struct Faults(Vec<FieldError>);
-
-impl Faults {
-    fn add(&mut self, pointer: impl Into<String>, code: &'static str, message: impl Into<String>) {
-        self.0.push(FieldError::new(pointer, code, message));
-    }
-
-    /// Over HTTP the check of the whole body finds it first.
-    fn nul(&mut self, pointer: &str, text: &str) {
-        if text.contains('\0') {
-            let message = "it holds the character U+0000, which PostgreSQL cannot keep; remove it";
-            self.add(pointer, "nul_character", message);
-        }
-    }
-
-    fn range(&mut self, pointer: &str, holds: bool, message: &str) {
-        if !holds {
-            self.add(pointer, "out_of_range", message);
-        }
-    }
+    );
+    (None, Some(warning))
 }
 
 /// When a job may start.
@@ -383,6 +230,8 @@ pub struct Submission {
     pub timeout_seconds: Option<f64>,
     pub tags: Vec<String>,
     pub unique: Option<Unique>,
+    /// The rare fields; `None`: none is given.
+    pub settings: Option<Box<Settings>>,
     /// What the caller may have meant otherwise, in sentences.
     pub warnings: Vec<String>,
 }
@@ -395,5 +244,11 @@ impl Submission {
             && self.timeout_seconds.is_none()
             && self.tags.is_empty()
             && self.unique.is_none()
+            && self.settings.is_none()
+    }
+
+    /// The rare fields as the job keeps them; `None`: none is given.
+    pub fn settings_kept(&self) -> Option<Json> {
+        self.settings.as_deref().and_then(|settings| Json::from_serialize(settings).ok())
     }
 }

@@ -71,23 +71,12 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::job::json::Json;
-    use crate::queue::TaskName;
+    use crate::job::fields::NewJob;
 
     fn job(queue: usize, priority: i16, start: Start) -> (JobId, Submission) {
-        let job = Submission {
-            payload: Json::null(),
-            task: TaskName::trusted("noop"),
-            queue: QueueName::trusted(&format!("q{queue}")),
-            priority,
-            start,
-            max_attempts: None,
-            timeout_seconds: None,
-            tags: Vec::new(),
-            unique: None,
-            warnings: Vec::new(),
-        };
-        (JobId(Uuid::now_v7()), job)
+        let asked = NewJob::new("noop", &()).queue(format!("q{queue}"));
+        let job = asked.check(chrono::Utc::now()).map(|job| Submission { priority, start, ..job });
+        (JobId(Uuid::now_v7()), job.unwrap())
     }
 
     #[test]

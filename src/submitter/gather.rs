@@ -109,26 +109,13 @@ mod tests {
 
     use super::*;
     use crate::job::JobId;
-    use crate::job::json::Json;
-    use crate::job::submission::{Start, Submission};
-    use crate::queue::{QueueName, TaskName};
+    use crate::job::fields::NewJob;
 
     /// As if a group had ended then: those who came with it are expected all the time.
     const LATER: Duration = Duration::from_secs(3600);
 
     fn request() -> Request {
-        let job = Submission {
-            payload: Json::null(),
-            task: TaskName::trusted("noop"),
-            queue: QueueName::default(),
-            priority: 5,
-            start: Start::Now,
-            max_attempts: None,
-            timeout_seconds: None,
-            tags: Vec::new(),
-            unique: None,
-            warnings: Vec::new(),
-        };
+        let job = NewJob::new("noop", &()).check(chrono::Utc::now()).unwrap();
         let (answer, _) = oneshot::channel();
         let id = JobId(uuid::Uuid::now_v7());
         Request { id, job, deadline: Instant::now(), sent: false, door: "http", answer }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::Context;
 use super::context::Around;
 use crate::client::{Client, Recorded};
-use crate::job::submission::NewJob;
+use crate::job::fields::NewJob;
 use crate::job::{JobId, LeaseId};
 use crate::queue::{QueueName, TaskName};
 use crate::store::progress::Progress;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::Handler;
 use crate::client::Client;
-use crate::job::submission::NewJob;
+use crate::job::fields::NewJob;
 use crate::job::written::Written;
 use crate::submitter::SubmitError;
 

@@ -10,6 +10,7 @@ use super::super::session::sql;
 use super::super::value::Jsonb;
 use super::super::{Error, Result};
 use super::submit::{all_written, delay, run_at};
+use crate::job::fields::Settings;
 use crate::job::json::Json;
 use crate::job::submission::Submission;
 use crate::job::written::Written;
@@ -41,6 +42,8 @@ struct Asked<'a> {
     tags: &'a [String],
     unique_key: Option<&'a str>,
     on_conflict: Option<&'a str>,
+    #[serde(flatten)]
+    settings: Option<&'a Settings>,
 }
 
 impl<'a> Asked<'a> {
@@ -57,6 +60,7 @@ impl<'a> Asked<'a> {
             tags: &job.tags,
             unique_key: job.unique.as_ref().map(|unique| unique.key.as_str()),
             on_conflict: job.unique.as_ref().map(|unique| unique.on_conflict.as_str()),
+            settings: job.settings.as_deref(),
         }
     }
 }

@@ -4,6 +4,7 @@
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
+use serde_json::{Map, Value};
 
 use super::door::{Answer, Door, House};
 use super::idle;
@@ -152,40 +153,53 @@ fn payload() -> impl Strategy<Value = String> + Clone {
     })
 }
 
-/// A job with some of its fields.
-fn job() -> impl Strategy<Value = String> {
-    let tags = proptest::collection::vec(prop_oneof![4 => text(), 1 => odd(), 1 => number()], 0..5)
-        .prop_map(|tags| format!("[{}]", tags.join(",")));
-    let field =
-        |name: &'static str, right: &'static [&'static str], value: BoxedStrategy<String>| {
-            let value = prop_oneof![6 => one_of(right), 5 => value, 1 => odd()];
-            proptest::option::weighted(0.3, value)
-                .prop_map(move |value| value.map(|value| format!("\"{name}\": {value}")))
-                .boxed()
-        };
-    let fields = vec![
-        proptest::option::weighted(0.95, payload())
-            .prop_map(|value| value.map(|value| format!("\"payload\": {value}")))
-            .boxed(),
-        field("task", &["\"mail\""], text().boxed()),
-        field("queue", &["\"a.b\""], text().boxed()),
-        field("priority", &["5", "9.0", "0.1e1"], number().boxed()),
-        field(
-            "run_at",
-            &["\"2020-01-01T00:00:00Z\"", "\"2030-01-31 08:00:00.5+01:00\""],
-            time().boxed(),
-        ),
-        field("delay_seconds", &["0", "1.5", "1e-400"], number().boxed()),
-        field("max_attempts", &["1", "1e3"], number().boxed()),
-        field("timeout_seconds", &["0.001", "604800.00000000001"], number().boxed()),
-        field("tags", &["[]", "[\"t\", \"é\"]"], tags.boxed()),
-        field("unique_key", &["\"k\""], text().boxed()),
-        field("on_conflict", &["\"keep\"", "\"replace\""], text().boxed()),
-    ];
+/// A job with some of the fields that the specification has.
+fn job(fields: &Map<String, Value>) -> impl Strategy<Value = String> + use<> {
+    let fields: Vec<_> = fields.iter().map(|(name, schema)| field(name, schema)).collect();
     fields.prop_map(|fields| {
         let fields: Vec<String> = fields.into_iter().flatten().collect();
         format!("{{{}}}", fields.join(", "))
     })
+}
+
+/// A member of this name, or none: with a value that is right, one of the right type, or any.
+fn field(name: &str, schema: &Value) -> BoxedStrategy<Option<String>> {
+    let texts = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let bounds = || ["minimum", "maximum"].map(|bound| schema[bound].to_string()).to_vec();
+    let (right, value) = match (schema["type"].as_str(), schema["format"].as_str()) {
+        (Some("array"), _) => (texts(&["[]", "[\"t\", \"é\"]"]), list().boxed()),
+        (Some("string"), Some("date-time")) => {
+            let right = ["\"2020-01-01T00:00:00Z\"", "\"2030-01-31 08:00:00.5+01:00\""];
+            (texts(&right), time().boxed())
+        }
+        (Some("string"), _) => (texts(&["\"a.b\""]), text().boxed()),
+        (Some("integer"), _) => {
+            let spelled = ["9.0", "0.1e1"].map(str::to_owned).to_vec();
+            ([bounds(), spelled].concat(), number().boxed())
+        }
+        (Some("number"), _) => {
+            let spelled = ["1.5", "604800.00000000001"].map(str::to_owned).to_vec();
+            ([bounds(), spelled].concat(), number().boxed())
+        }
+        // A choice, which stands elsewhere in the specification.
+        (None, _) if schema.get("$ref").is_some() => {
+            (texts(&["\"keep\"", "\"replace\""]), text().boxed())
+        }
+        _ => {
+            let member = proptest::option::weighted(0.95, payload());
+            let name = name.to_owned();
+            return member.prop_map(move |it| it.map(|it| format!("\"{name}\": {it}"))).boxed();
+        }
+    };
+    let value = prop_oneof![6 => proptest::sample::select(right), 5 => value, 1 => odd()];
+    let member = proptest::option::weighted(0.3, value);
+    let name = name.to_owned();
+    member.prop_map(move |it| it.map(|it| format!("\"{name}\": {it}"))).boxed()
+}
+
+fn list() -> impl Strategy<Value = String> + Clone {
+    proptest::collection::vec(prop_oneof![4 => text(), 1 => odd(), 1 => number()], 0..5)
+        .prop_map(|tags| format!("[{}]", tags.join(",")))
 }
 
 /// What SQL's `jsonb` refuses before a function of ours sees it.
@@ -206,10 +220,13 @@ fn places(faults: &[(String, String)]) -> Vec<(&str, &str)> {
 async fn what_chance_makes_is_the_same_job_through_every_door_or_none() {
     let house = House::open(idle()).await;
     let owner = house.database.client().await;
+    let specification: Value = serde_json::from_str(&reveille::api::spec_json()).unwrap();
+    let fields = specification["components"]["schemas"]["JobCreate"]["properties"].as_object();
+    let jobs = job(fields.unwrap());
     let mut runner = TestRunner::deterministic();
     let (mut taken, mut wrong) = (0, Vec::new());
     for _ in 0..CASES {
-        let job = job().new_tree(&mut runner).unwrap().current();
+        let job = jobs.new_tree(&mut runner).unwrap().current();
         let answers = [
             house.submit(Door::Http, &job).await.unwrap(),
             house.submit(Door::SqlMany, &job).await.unwrap(),

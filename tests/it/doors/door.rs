@@ -283,7 +283,7 @@ fn new_job(text: &str) -> Option<NewJob> {
             "delay_seconds" => job.delay_seconds = serde_json::from_str(value).ok()?,
             "max_attempts" => job.max_attempts = serde_json::from_str(value).ok()?,
             "timeout_seconds" => job.timeout_seconds = serde_json::from_str(value).ok()?,
-            "tags" => job.tags = serde_json::from_str::<Option<_>>(value).ok()?.unwrap_or_default(),
+            "tags" => job.tags = serde_json::from_str(value).ok()?,
             "unique_key" => job.unique_key = serde_json::from_str(value).ok()?,
             "on_conflict" => job.on_conflict = serde_json::from_str(value).ok()?,
             _ => return None,

@@ -4,6 +4,7 @@ mod alike;
 mod cases;
 mod door;
 mod keys;
+mod limits;
 mod odd;
 
 use serde_json::Value;

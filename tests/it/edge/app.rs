@@ -17,6 +17,7 @@ use reveille::api::problem::Problem;
 use reveille::api::security::Bearer;
 use reveille::api::{docs, guarded};
 use reveille::auth::Tokens;
+use reveille::job::fields::Source as _;
 use reveille::job::json::Json;
 use reveille::job::submission::FieldError;
 use reveille::supervise::Supervisor;
@@ -50,7 +51,9 @@ impl FromBody for Item {
 fn item(text: &str, at: &str) -> Result<Item, Vec<FieldError>> {
     let mut fields =
         Fields::parse(text, at, &["payload", "priority"]).map_err(|error| vec![error])?;
-    fields.require("payload");
+    if !text.contains("\"payload\"") {
+        fields.refuse("payload", "required", "an item needs a payload");
+    }
     let payload = fields.json("payload").unwrap_or_else(Json::null);
     fields.integer("priority");
     match &fields.finish()[..] {

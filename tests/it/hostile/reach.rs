@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reveille::Client as Submitting;
-use reveille::job::submission::{NewJob, OnConflict};
+use reveille::{NewJob, OnConflict};
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 

@@ -1,0 +1,106 @@
+//! The schema of a submission, made from the table of fields.
+
+use std::borrow::Cow;
+
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
+use poem_openapi::types::Type;
+use serde_json::{Value, json};
+
+use super::types::described;
+use crate::job::fields::{FIELDS, Field, Kind, Literal};
+
+/// A job to submit, as the specification has it: a name for a schema. Nothing is ever read into it.
+#[derive(Debug)]
+pub enum JobCreate {}
+
+described!(
+    JobCreate,
+    "JobCreate".into(),
+    MetaSchemaRef::Reference("JobCreate".into()),
+    |registry: &mut Registry| registry
+        .create_schema::<JobCreate, _>("JobCreate".into(), job_create)
+);
+
+fn job_create(registry: &mut Registry) -> MetaSchema {
+    register_choices(registry);
+    let payload = json!({"task": "hello_world", "data": "test message"});
+    MetaSchema {
+        title: Some("JobCreate".into()),
+        description: Some("A job to submit. Everything but `payload` is optional."),
+        required: FIELDS.iter().filter(|field| field.required).map(|field| field.name).collect(),
+        properties: FIELDS.iter().map(property).collect(),
+        example: Some(json!({"payload": payload})),
+        ..MetaSchema::new("object")
+    }
+}
+
+/// A name for the schemas of choices.
+enum Choice {}
+
+/// A choice has a schema of its own, so that generated clients have a type of that name.
+fn register_choices(registry: &mut Registry) {
+    for field in FIELDS {
+        if let Kind::Choice { of, schema, about } = &field.kind {
+            registry.create_schema::<Choice, _>((*schema).into(), |_| MetaSchema {
+                description: Some(about),
+                enum_items: of.iter().map(|word| json!(word)).collect(),
+                ..MetaSchema::new("string")
+            });
+        }
+    }
+}
+
+fn property(field: &Field) -> (&'static str, MetaSchemaRef) {
+    if let Kind::Choice { schema, .. } = &field.kind {
+        return (field.name, MetaSchemaRef::Reference((*schema).into()));
+    }
+    let schema = MetaSchema {
+        description: Some(field.about),
+        default: field.default.map(literal),
+        ..of_kind(&field.kind)
+    };
+    (field.name, MetaSchemaRef::Inline(Box::new(schema)))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "bounds are small numbers")]
+fn of_kind(kind: &Kind) -> MetaSchema {
+    match kind {
+        Kind::Json => MetaSchema::ANY,
+        Kind::Name { pattern, .. } => {
+            MetaSchema { pattern: Some((*pattern).into()), ..MetaSchema::new("string") }
+        }
+        Kind::Text { least, most } => MetaSchema {
+            min_length: Some(*least),
+            max_length: Some(*most),
+            ..MetaSchema::new("string")
+        },
+        Kind::Choice { .. } => MetaSchema::new("string"),
+        Kind::Integer { least, most } => MetaSchema {
+            minimum: Some(*least as f64),
+            maximum: Some(*most as f64),
+            ..MetaSchema::new_with_format("integer", "int32")
+        },
+        Kind::Seconds { least, most } => MetaSchema {
+            minimum: Some(*least),
+            maximum: Some(*most),
+            ..MetaSchema::new_with_format("number", "double")
+        },
+        Kind::Time => MetaSchema::new_with_format("string", "date-time"),
+        Kind::Texts { most, longest } => {
+            let item = of_kind(&Kind::Text { least: 1, most: *longest });
+            MetaSchema {
+                items: Some(Box::new(MetaSchemaRef::Inline(Box::new(item)))),
+                max_items: Some(*most),
+                ..MetaSchema::new("array")
+            }
+        }
+    }
+}
+
+fn literal(literal: Literal) -> Value {
+    match literal {
+        Literal::Text(text) => json!(text),
+        Literal::Integer(number) => json!(number),
+        Literal::Nothing => json!([]),
+    }
+}

@@ -1,0 +1,124 @@
+//! The macro behind the table, for what needs concrete types.
+
+/// Declares, from the table of fields: [`NewJob`](super::NewJob) with a field for each column, [`Settings`](super::Settings)
+/// with one for each rare field, their setters, how both are read and checked, and [`FIELDS`](super::FIELDS).
+///
+/// A declaration is `/// sentence`, `name: type = kind`, and then, if they apply and in this order: `required true`,
+/// `default` and a literal, `together` and a rule, `set by` and the setter.
+macro_rules! fields {
+    (
+        columns { $(
+            $(#[doc = $about:literal])+
+            $name:ident: $type:ty = $kind:expr $(, required $required:literal)? $(, default $default:expr)?
+                $(, together $together:expr)?
+                $(, set by $setter:ident($given:ident: $given_type:ty) = $value:expr)?;
+        )* }
+        settings { $(
+            $(#[doc = $set_about:literal])+
+            $set_name:ident: $set_type:ty = $set_kind:expr $(, default $set_default:expr)?
+                $(, together $set_together:expr)?
+                $(, set by $set_setter:ident($set_given:ident: $set_given_type:ty) = $set_value:expr)?;
+        )* }
+    ) => {
+        /// A job as somebody asks for it. Nothing is checked yet. Everything but the payload is optional.
+        ///
+        /// ```
+        /// # use reveille::{NewJob, OnConflict};
+        /// # use std::time::Duration;
+        /// # #[derive(serde::Serialize)] struct Resize { width: u32 }
+        /// let job = NewJob::new("resize", &Resize { width: 640 })
+        ///     .queue("images")
+        ///     .delay(Duration::from_secs(5))
+        ///     .unique("resize/42", OnConflict::Replace);
+        /// ```
+        #[derive(Clone, Debug, Default)]
+        pub struct NewJob {
+            $( $(#[doc = $about])+ pub $name: Option<$type>, )*
+            /// The rare fields.
+            pub settings: Settings,
+        }
+
+        /// The rare fields of a job, as it keeps them: one object, from which absent fields are left out.
+        #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+        #[serde(default)]
+        pub struct Settings {
+            $( $(#[doc = $set_about])+
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub $set_name: Option<$set_type>, )*
+        }
+
+        /// All fields, in the order in which they are told.
+        pub const FIELDS: &[Field] = &[
+            $( fields!(@field false, [$($about)+], $name, $kind, [$($required)?], [$($default)?], [$($together)?]), )*
+            $( fields!(@field true, [$($set_about)+], $set_name, $set_kind, [], [$($set_default)?], [$($set_together)?]), )*
+        ];
+
+        /// The names of [`FIELDS`].
+        pub const NAMES: &[&str] = &[$(stringify!($name),)* $(stringify!($set_name),)*];
+
+        impl NewJob {
+            $( fields! { @setter [$($about)+] [$name] $($setter($given: $given_type) = $value)? } )*
+            $( fields! {
+                @setter [$($set_about)+] [settings.$set_name]
+                $($set_setter($set_given: $set_given_type) = $set_value)?
+            } )*
+
+            /// Reads all fields.
+            pub fn read(source: &mut impl Source) -> Self {
+                Self {
+                    $( $name: Value::read(source, stringify!($name), &$kind), )*
+                    settings: Settings {
+                        $( $set_name: Value::read(source, stringify!($set_name), &$set_kind), )*
+                    },
+                }
+            }
+
+            /// Notes what is wrong with each field by itself.
+            pub(in crate::job) fn check_each(&self, faults: &mut Faults) {
+                $( if let Some(value) = &self.$name {
+                    value.check(stringify!($name), &$kind, faults);
+                } )*
+                $( if let Some(value) = &self.settings.$set_name {
+                    value.check(stringify!($set_name), &$set_kind, faults);
+                } )*
+            }
+
+            /// Whether the field of this name is given.
+            pub(in crate::job) fn gives(&self, name: &str) -> bool {
+                match name {
+                    $( stringify!($name) => self.$name.is_some(), )*
+                    $( stringify!($set_name) => self.settings.$set_name.is_some(), )*
+                    _ => false,
+                }
+            }
+        }
+    };
+    (@field $is_setting:literal, [$($about:literal)+], $name:ident, $kind:expr, [$($required:literal)?], [$($default:expr)?], [$($together:expr)?]) => {
+        Field {
+            name: stringify!($name),
+            kind: $kind,
+            required: fields!(@is $($required)?),
+            default: fields!(@option $($default)?),
+            together: fields!(@option $($together)?),
+            is_setting: $is_setting,
+            about: concat!($($about),+).trim_ascii_start(),
+        }
+    };
+    (
+        @setter [$($about:literal)+] [$($place:ident).+]
+        $setter:ident($given:ident: $type:ty) = $value:expr
+    ) => {
+        $(#[doc = $about])+
+        pub fn $setter(mut self, $given: $type) -> Self {
+            self.$($place).+ = Some($value);
+            self
+        }
+    };
+    (@setter [$($about:literal)+] [$($place:ident).+]) => {};
+    (@is $value:literal) => { $value };
+    (@is) => { false };
+    (@option $value:expr) => { Some($value) };
+    (@option) => { None };
+}
+
+pub(super) use fields;

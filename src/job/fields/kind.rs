@@ -1,0 +1,141 @@
+//! What a declaration in the table says: [`Field`], and what values it takes: [`Kind`].
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use super::super::moment;
+use super::FieldError;
+
+/// A field of a submission.
+pub struct Field {
+    /// Its name over HTTP, in SQL's JSON and in the answers.
+    pub name: &'static str,
+    pub kind: Kind,
+    /// A job without it is refused.
+    pub required: bool,
+    /// What it is without it. A field that is only refused or useful beside another one has none, although there may be a
+    /// value that means the same: generated clients send defaults.
+    pub default: Option<Literal>,
+    pub together: Option<Together>,
+    /// Whether it lies in `job.settings` rather than in a column.
+    pub is_setting: bool,
+    /// What it is for: a sentence that stands alone, and perhaps more.
+    pub about: &'static str,
+}
+
+impl Field {
+    /// The first sentence of [`Self::about`].
+    pub fn sentence(&self) -> &'static str {
+        self.about.split_inclusive(". ").next().unwrap_or_default().trim_end()
+    }
+}
+
+/// Which values a field takes.
+pub enum Kind {
+    /// Any JSON value that can be a payload.
+    Json,
+    /// A string that is a name.
+    Name {
+        pattern: &'static str,
+        /// The pattern in words.
+        rule: &'static str,
+        fits: fn(&str) -> bool,
+    },
+    /// A string of so many characters.
+    Text { least: usize, most: usize },
+    /// One of these words. In the specification it is a schema of its own.
+    Choice { of: &'static [&'static str], schema: &'static str, about: &'static str },
+    /// A whole number.
+    Integer { least: i64, most: i64 },
+    /// A number of seconds.
+    Seconds { least: f64, most: f64 },
+    /// A time by RFC 3339.
+    Time,
+    /// A list of so many strings, each of one character up to `longest`.
+    Texts { most: usize, longest: usize },
+}
+
+impl Kind {
+    /// What such a value is, in words: "`priority` must be …".
+    pub fn rule(&self) -> Cow<'static, str> {
+        match self {
+            Self::Json => "any JSON value".into(),
+            Self::Name { rule, .. } => (*rule).into(),
+            Self::Text { least, most } => {
+                format!("a string of {least} to {most} characters").into()
+            }
+            Self::Choice { of, .. } => listed(of).into(),
+            Self::Integer { least, most } => {
+                format!("a whole number from {least} to {most}").into()
+            }
+            Self::Seconds { least, most } => {
+                let days = (most % 86_400.0 == 0.0).then(|| format!(" ({} days)", most / 86_400.0));
+                format!("a number from {least} to {most}{}", days.unwrap_or_default()).into()
+            }
+            Self::Time => moment::RULE.into(),
+            Self::Texts { most, longest } => {
+                format!("a list of at most {most} strings of 1 to {longest} characters").into()
+            }
+        }
+    }
+}
+
+/// `a, b or c`.
+fn listed(words: &[&str]) -> String {
+    let mut text = String::new();
+    for (nth, word) in words.iter().enumerate() {
+        let before = match nth {
+            0 => "",
+            nth if nth + 1 == words.len() => " or ",
+            _ => ", ",
+        };
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{before}{word}");
+    }
+    text
+}
+
+/// A value that is written into the table.
+#[derive(Clone, Copy)]
+pub enum Literal {
+    Text(&'static str),
+    Integer(i64),
+    /// The empty list.
+    Nothing,
+}
+
+/// What holds for a field beside others.
+#[derive(Clone, Copy)]
+pub enum Together {
+    /// Not both of them.
+    NotWith(&'static str),
+    /// Not without that one.
+    OnlyWith(&'static str),
+}
+
+impl Together {
+    /// The codes of errors of this kind.
+    pub const CODES: [&str; 2] = ["conflicting_fields", "requires_unique_key"];
+
+    pub(super) fn holds(&self, gives: impl Fn(&str) -> bool) -> bool {
+        match self {
+            Self::NotWith(other) => !gives(other),
+            Self::OnlyWith(other) => gives(other),
+        }
+    }
+
+    /// The code and the message, for the field of this name.
+    pub fn fault(&self, name: &str) -> (&'static str, String) {
+        match self {
+            Self::NotWith(other) => (Self::CODES[0], format!("give {other} or {name}, not both")),
+            Self::OnlyWith(other) => {
+                (Self::CODES[1], format!("{name} needs a {other}; give both, or neither"))
+            }
+        }
+    }
+
+    pub(super) fn error(&self, name: &str) -> FieldError {
+        let (code, message) = self.fault(name);
+        FieldError::new(format!("/{name}"), code, message)
+    }
+}

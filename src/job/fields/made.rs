@@ -1,0 +1,34 @@
+//! What people read of the table.
+
+use super::{FIELDS, Field, Literal};
+use crate::made;
+
+fn row(field: &Field) -> String {
+    let default = match field.default {
+        Some(Literal::Text(text)) => format!("`{text}`"),
+        Some(Literal::Integer(number)) => number.to_string(),
+        Some(Literal::Nothing) => "none".to_owned(),
+        None if field.required => "required".to_owned(),
+        None => String::new(),
+    };
+    format!("| `{}` | {} | {default} | {} |\n", field.name, field.kind.rule(), field.about)
+}
+
+#[test]
+fn the_readme_lists_the_fields() {
+    let rows: String = FIELDS.iter().map(row).collect();
+    let table =
+        format!("| field | takes | without it | what it is for |\n|---|---|---|---|\n{rows}");
+    made::holds("README.md", "fields", &table);
+}
+
+#[test]
+fn each_field_is_declared_as_the_doors_need_it() {
+    for field in FIELDS {
+        let name = field.name;
+        assert!(field.about.ends_with('.') && field.sentence().ends_with('.'), "{name}");
+        assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
+        // Generated clients send defaults.
+        assert!(field.default.is_none() || field.together.is_none(), "{name}");
+    }
+}

@@ -1,0 +1,113 @@
+//! The one table of submission fields: each is declared once, in [`FIELDS`]' declaration below.
+//!
+//! | what follows from it | where |
+//! |---|---|
+//! | [`NewJob`], its setters, and the checks of single fields | here, by the macro in `declare.rs` |
+//! | the reader of HTTP, its known names and "did you mean" | `api/submission.rs`, `api/fields.rs` |
+//! | the specification: types, defaults, bounds | `api/schema.rs` |
+//! | the flags of `reveille submit` | `cli/submit.rs` |
+//! | the checks of the SQL door | blocks in `sql/functions`, written and compared by `store/fields.rs` |
+//! | the list in README | a block, written and compared by `made.rs` beside this file |
+//! | the limits that every door is tested with | `tests/it/doors`, which reads them in the specification |
+//!
+//! `columns` have a column in the database: a claim filters, orders or works by them. Rare fields belong to `settings`, which
+//! a job keeps as one object, null for nearly every job: there a new field needs its declaration and nothing else.
+
+mod declare;
+mod kind;
+#[cfg(test)]
+mod made;
+mod value;
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::json::{Json, JsonFault};
+use super::submission::{DEFAULT_PRIORITY, FARTHEST_SECONDS, FieldError, OnConflict};
+use crate::queue::{QueueName, TaskName};
+use declare::fields;
+pub use kind::{Field, Kind, Literal, Together};
+use value::Value;
+pub use value::{Faults, Source};
+
+fields! {
+    columns {
+        /// The JSON value that the task works on.
+        /// It has up to 1 MiB (without blanks, and with numbers written without exponents) and 64 levels. Its value is kept;
+        /// the order of keys, doubled keys and spellings such as 1e2 are normalised.
+        payload: Result<Json, JsonFault> = Kind::Json, required true;
+
+        /// The task to run.
+        /// Without it: `payload.task`, if that is a task's name, else `echo`.
+        task: String = Kind::Name {
+            pattern: TaskName::PATTERN,
+            rule: TaskName::RULE,
+            fits: TaskName::fits,
+        };
+
+        /// The queue to wait in.
+        /// A queue exists from its first job on.
+        queue: String = Kind::Name {
+            pattern: QueueName::PATTERN,
+            rule: QueueName::RULE,
+            fits: QueueName::fits,
+        }, default Literal::Text(QueueName::DEFAULT), set by queue(queue: impl Into<String>) = queue.into();
+
+        /// Jobs of a lower number start first.
+        priority: i64 = Kind::Integer { least: 0, most: 9 },
+            default Literal::Integer(DEFAULT_PRIORITY as i64), set by priority(priority: u8) = priority.into();
+
+        /// The job does not start before this time, to the microsecond, at most ten years ahead.
+        /// Not together with `delay_seconds`.
+        run_at: DateTime<Utc> = Kind::Time, set by run_at(at: DateTime<Utc>) = at;
+
+        /// The job does not start before so many seconds have passed.
+        /// Not together with `run_at`.
+        delay_seconds: f64 = Kind::Seconds { least: 0.0, most: FARTHEST_SECONDS },
+            together Together::NotWith("run_at"), set by delay(delay: Duration) = delay.as_secs_f64();
+
+        /// How many attempts the job may spend.
+        /// Without it the task's own default, else 10.
+        max_attempts: i64 = Kind::Integer { least: 1, most: 1000 },
+            set by max_attempts(attempts: u32) = attempts.into();
+
+        /// How long one attempt may take, in seconds.
+        /// Without it the task's own default, else 900.
+        timeout_seconds: f64 = Kind::Seconds { least: 0.001, most: 604_800.0 },
+            set by timeout(timeout: Duration) = timeout.as_secs_f64();
+
+        /// Words to find the job by.
+        tags: Vec<String> = Kind::Texts { most: 20, longest: 64 }, default Literal::Nothing;
+
+        /// At most one job of a queue that has not ended holds a key.
+        /// `on_conflict` says what becomes of another one.
+        unique_key: String = Kind::Text { least: 1, most: 255 };
+
+        /// What to do when a job that has not ended holds the `unique_key`.
+        /// Without it `keep`.
+        on_conflict: String = Kind::Choice {
+            of: &OnConflict::NAMES,
+            schema: "ConflictPolicy",
+            about: OnConflict::ABOUT,
+        }, together Together::OnlyWith("unique_key");
+    }
+    settings {
+    }
+}
+
+/// What is wrong with the fields that are given, of those that may not stand together or alone.
+pub fn together(gives: impl Fn(&str) -> bool) -> impl Iterator<Item = FieldError> {
+    FIELDS.iter().filter_map(move |field| {
+        let rule = field.together.as_ref()?;
+        (gives(field.name) && !rule.holds(&gives)).then(|| rule.error(field.name))
+    })
+}
+
+impl Settings {
+    /// The settings that a job keeps. What this release cannot read is as if it were not there.
+    pub fn of(kept: Option<&Json>) -> Self {
+        kept.and_then(|kept| kept.to().ok()).unwrap_or_default()
+    }
+}
