@@ -1,5 +1,5 @@
 -- One expression, with nothing volatile and no subquery: PostgreSQL puts it into the statement that
--- calls it, instead of calling a function for each job.
+-- calls it, instead of calling a function for each job. Most jobs have the first three fields only.
 create or replace function reveille.job_is_sound(job jsonb) returns boolean
 language sql stable as $$
   select case
@@ -10,22 +10,39 @@ language sql stable as $$
     when not reveille.text_is_sound(job -> 'queue') or job ->> 'queue' ~ '[^a-z0-9_.-]'
       or not octet_length(job ->> 'queue') between 1 and 64 then false
     when job - '{payload,task,queue}'::text[] = '{}' then true
-    when job - array['payload', 'task', 'queue', 'priority', 'run_at', 'delay_seconds',
-      'max_attempts', 'timeout_seconds', 'tags', 'unique_key', 'on_conflict'] <> '{}' then false
-    when not reveille.integer_is_sound(job -> 'priority', 0, 9)
-      or not reveille.integer_is_sound(job -> 'max_attempts', 1, 1000)
+    when job - array[
+      -- made by make made: names
+      'payload',
+      'task',
+      'queue',
+      'priority',
+      'run_at',
+      'delay_seconds',
+      'max_attempts',
+      'timeout_seconds',
+      'tags',
+      'unique_key',
+      'on_conflict'
+      -- end of names
+    ] <> '{}' then false
+    when false
+      -- made by make made: sound
+      or not reveille.integer_is_sound(job -> 'priority', 0, 9)
+      or not reveille.text_is_sound(job -> 'run_at')
       or not reveille.number_is_sound(job -> 'delay_seconds', 0, 315360000)
+      or job ->> 'delay_seconds' is not null and job ->> 'run_at' is not null
+      or not reveille.integer_is_sound(job -> 'max_attempts', 1, 1000)
       or not reveille.number_is_sound(job -> 'timeout_seconds', 0.001, 604800)
-      or not reveille.tags_are_sound(job -> 'tags')
+      or not reveille.texts_are_sound(job -> 'tags', 20, 64)
       or not reveille.text_is_sound(job -> 'unique_key')
       or not length(job ->> 'unique_key') between 1 and 255
-      or not reveille.text_is_sound(job -> 'run_at')
-      or job ->> 'run_at' is not null and job ->> 'delay_seconds' is not null then false
-    when job ->> 'run_at' is not null and coalesce(not reveille.moment(job ->> 'run_at')
-      between '1970-01-01 00:00:00+00' and now() + interval '315360000 seconds', true) then false
-    when job ->> 'on_conflict' is not null then
-      job ->> 'unique_key' is not null and jsonb_typeof(job -> 'on_conflict') = 'string'
-        and job ->> 'on_conflict' in ('keep', 'reject', 'replace')
+      or not reveille.text_is_sound(job -> 'on_conflict')
+      or job ->> 'on_conflict' <> all (array['keep', 'reject', 'replace'])
+      or job ->> 'on_conflict' is not null and job ->> 'unique_key' is null
+      -- end of sound
+      then false
+    when job ->> 'run_at' is not null then coalesce(reveille.moment(job ->> 'run_at')
+      between '1970-01-01 00:00:00+00' and now() + interval '315360000 seconds', false)
     else true
   end
 $$;

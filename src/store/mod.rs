@@ -10,6 +10,8 @@ pub(crate) mod connect;
 mod disk;
 pub mod doctor;
 mod error;
+#[cfg(test)]
+mod fields;
 pub(crate) mod functions;
 mod health;
 pub mod job;
