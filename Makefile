@@ -63,7 +63,7 @@ contract: ## Lint the specification, and run clients generated from it in five l
 	$(CARGO) build --locked --features faults --bin reveille
 	CARGO=$(CARGO) clients/contract
 
-made: ## Write the blocks that are made from the table of fields anew (README.md, sql/functions)
+made: ## Write the blocks that are made from the table of fields anew (docs/submitting.md, sql/functions)
 	WRITE_MADE=1 $(CARGO) test --locked --quiet --lib fields::
 
 schema: ## Write sql/schema.sql anew

@@ -102,10 +102,14 @@
     )
 )]
 
-/// The Rust in the README, which compiles as it is pasted.
+/// The Rust in README and docs/, which compiles as it is pasted.
 #[cfg(all(doctest, feature = "service"))]
-#[doc = include_str!("../README.md")]
-mod readme {}
+mod documents {
+    #[doc = include_str!("../README.md")]
+    mod readme {}
+    #[doc = include_str!("../docs/tasks.md")]
+    mod tasks {}
+}
 
 #[cfg(feature = "service")]
 pub mod api;

@@ -163,11 +163,10 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_takes_fifteen_connections_by_default_as_the_readme_says() {
+    fn an_instance_takes_fifteen_connections_by_default_as_the_page_says() {
         let config = crate::config::Config::default();
         assert_eq!(config.pool_size + BESIDE_PEOPLE, 15);
-        let readme =
-            include_str!("../../README.md").split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(readme.contains("An instance takes up to fifteen connections"));
+        let page = include_str!("../../docs/running.md");
+        assert!(page.contains("An instance takes up to fifteen connections"));
     }
 }

@@ -15,7 +15,7 @@ use crate::harness::proxy::Mode;
 use crate::harness::{self, Cluster, Service, TestDatabase, eventually, within};
 
 const SOON: Duration = Duration::from_secs(10);
-/// The README's number.
+/// The number that docs/running.md promises.
 const SESSIONS_MOST: i64 = 15;
 /// Of them those for submissions.
 const SUBMISSIONS_MOST: i64 = 3;

@@ -108,7 +108,7 @@ async fn pooler(url: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_set_up_of_the_readme_passes_before_and_after_the_first_start() {
+async fn the_set_up_of_the_page_passes_before_and_after_the_first_start() {
     let database = harness::database().await;
     let owner = database.client().await;
     let config: tokio_postgres::Config = database.url().parse().unwrap();
@@ -193,7 +193,7 @@ async fn what_serve_refuses_behind_a_pooler_fails_and_nothing_is_advised_that_is
         let (code, out, said) = run(&["serve", "--listen", "127.0.0.1:0"], &environment).await;
         assert_eq!((code, out.as_str()), (Some(1), ""), "{environment:?}: {said}");
     }
-    // As the README has it: nothing fails.
+    // As docs/running.md has it: nothing fails.
     let found = findings(&[database_url, set, by_itself]).await;
     assert!(found.iter().all(|finding| finding.1 != "fail"), "{found:?}");
     // Without a way around the pooler, but with a schema that somebody else looks after.

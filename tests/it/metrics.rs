@@ -110,8 +110,8 @@ async fn every_metric_is_there_from_the_start() {
     let database = harness::database().await;
     let service = Service::start(database.url()).await;
     let scrape = Scrape::of(&service).await;
-    let readme = include_str!("../../README.md");
-    let names = readme.lines().filter_map(|line| line.strip_prefix("| `reveille_"));
+    let page = include_str!("../../docs/metrics.md");
+    let names = page.lines().filter_map(|line| line.strip_prefix("| `reveille_"));
     let names: Vec<&str> = names.filter_map(|name| name.split(['`', '{']).next()).collect();
     assert!(names.len() > 30, "{names:?}");
     for name in names {

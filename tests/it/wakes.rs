@@ -207,15 +207,15 @@ async fn a_listening_url_of_another_database_is_refused_at_the_start_and_by_the_
     assert!(found.contains("ok    same database"), "{found}");
 }
 
-/// As the README says, under Backup.
+/// As docs/backup.md says.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_queues_of_a_restored_copy_are_paused_before_a_service_starts() {
     let database = harness::database().await;
     let client = database.client().await;
     let job = submit(&client, "payload => '1', queue => 'restored'").await;
-    let readme = include_str!("../../README.md");
-    let begin = readme.find("insert into reveille.queue").expect("the README has it");
-    let statement = readme[begin..].split_once(';').expect("its end").0;
+    let page = include_str!("../../docs/backup.md");
+    let begin = page.find("insert into reveille.queue").expect("the page has it");
+    let statement = page[begin..].split_once(';').expect("its end").0;
     client.batch_execute(statement).await.unwrap();
     let service = unpolled(&database).await;
     // It has looked at all that waits; a job of a queue that came later does run.

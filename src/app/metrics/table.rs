@@ -1,5 +1,5 @@
 //! Every metric, with what it says. Whoever counts something names it; here it gets its words and the bounds of its buckets.
-//! The README has the same table, and a test compares the names.
+//! docs/metrics.md has the same table, and a test compares the names.
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder};
@@ -225,13 +225,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_readme_names_every_metric_and_no_other() {
-        let readme = include_str!("../../../README.md");
-        let section = readme.split("\n## ").find(|section| section.starts_with("Metrics"));
-        let named = section.into_iter().flat_map(|section| section.lines());
+    fn the_page_names_every_metric_and_no_other() {
+        let lines = include_str!("../../../docs/metrics.md").lines();
         let named: Vec<&str> =
-            named.filter_map(|line| line.strip_prefix("| `")?.split(['`', '{']).next()).collect();
+            lines.filter_map(|line| line.strip_prefix("| `")?.split(['`', '{']).next()).collect();
         let known: Vec<&str> = METRICS.iter().map(|(name, _, _)| *name).collect();
         assert_eq!(named, known);
+    }
+
+    #[test]
+    fn the_alerts_of_the_page_ask_for_metrics_that_there_are() {
+        let page = include_str!("../../../docs/metrics.md");
+        let rules = page.split("expr: ").skip(1).map(|rest| rest.lines().next().unwrap_or(""));
+        let words = rules.flat_map(|rule| rule.split(|it: char| !it.is_alphanumeric() && it != '_'));
+        let asked: Vec<&str> = words.filter(|word| word.starts_with("reveille_")).collect();
+        assert!(asked.len() >= 5, "{asked:?}");
+        for name in asked {
+            assert!(METRICS.iter().any(|(known, _, _)| *known == name), "{name}");
+        }
     }
 }

@@ -7,7 +7,7 @@
 //! | the specification: types, defaults, bounds | `api/schema.rs` |
 //! | the flags of `reveille submit` | `cli/submit.rs` |
 //! | the checks of the SQL door | blocks in `sql/functions`, written and compared by `store/fields.rs` |
-//! | the list in README | a block, written and compared by `made.rs` beside this file |
+//! | the list in docs/submitting.md | a block, written and compared by `made.rs` beside this file |
 //! | the limits that every door is tested with | `tests/it/doors`, which reads them in the specification |
 //!
 //! `columns` have a column in the database: a claim filters, orders or works by them. Rare fields belong to `settings`, which

@@ -54,7 +54,7 @@ impl House {
         connect(&self.database.url_as(&self.app_role)).await
     }
 
-    /// The service is there, and the application has what README grants it.
+    /// The service is there, and the application has what docs/sql.md grants it.
     async fn served(&self) -> Service {
         let service = Service::on(&self.url())
             .env("REVEILLE_KEEP_COMPLETED_SECONDS", "1")

@@ -1,5 +1,6 @@
-//! What the README says to paste does what it says. Its Rust is compiled by the documentation tests.
+//! The lines that README and docs/ say to paste do what they say. Documentation tests compile their Rust.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
@@ -7,24 +8,24 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use nix::unistd::geteuid;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::process::Command;
+use uuid::Uuid;
 
 use crate::harness::cluster::throw_away_dir;
-use crate::harness::{Service, within};
+use crate::harness::{self, Service, within};
 
 const README: &str = include_str!("../../README.md");
+const SQL: &str = include_str!("../../docs/sql.md");
+const UPGRADING: &str = include_str!("../../docs/upgrading.md");
 const SOON: Duration = Duration::from_secs(60);
 const NOBODY: u32 = 65534;
 
-/// The one block of code that holds these words, without the blanks that indent it.
-fn block(words: &str) -> String {
-    let blocks = README.split("```").skip(1).step_by(2).filter(|block| block.contains(words));
+/// The one block of code of a page that holds these words.
+fn block(page: &str, words: &str) -> String {
+    let blocks = page.split("```").skip(1).step_by(2).filter(|block| block.contains(words));
     let [block] = blocks.collect::<Vec<_>>()[..] else { panic!("not one block with {words:?}") };
-    let lines: Vec<_> = block.lines().skip(1).collect();
-    let indented = lines.iter().filter(|line| !line.trim().is_empty());
-    let indent = indented.map(|line| line.len() - line.trim_start().len()).min().unwrap_or(0);
-    lines.iter().map(|line| line.get(indent..).unwrap_or("").to_owned() + "\n").collect()
+    block.split_once('\n').map(|(_, lines)| lines.to_owned()).unwrap()
 }
 
 /// A folder where another user can work, with the binary in it.
@@ -97,7 +98,7 @@ async fn moves_to_another_major(owner: Option<u32>) {
     };
 
     // Only one version is installed for the tests, and the way is the same from it to itself.
-    let mut script = block("pg-old");
+    let mut script = block(UPGRADING, "pg-old");
     let first = script.lines().next().unwrap().to_owned();
     assert!(first.starts_with("OLD=") && first.contains("NEW="), "{first}");
     let bin = bin.display();
@@ -111,7 +112,7 @@ async fn moves_to_another_major(owner: Option<u32>) {
     shell.args(as_user(owner)).args(["sh", "-c", &script]).current_dir(&dir).kill_on_drop(true);
     let path = format!("{}:{}", dir.display(), std::env::var("PATH").unwrap());
     shell.env("PATH", path).env_remove("DATABASE_URL").stdin(Stdio::null());
-    let output = within("the lines of the README", SOON, shell.output()).await.unwrap();
+    let output = within("the lines of the page", SOON, shell.output()).await.unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     assert!(dir.join(".reveille/pg-old").is_dir(), "{said}");
@@ -136,4 +137,64 @@ async fn the_lines_for_another_major_work_for_an_ordinary_user() {
     if geteuid().is_root() {
         moves_to_another_major(Some(NOBODY)).await;
     }
+}
+
+/// README, Quick start.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_quick_start_works_as_it_is_pasted() {
+    let database = harness::database().await;
+    let service = Service::start(database.url()).await;
+    let address = service.url().trim_start_matches("http://");
+    let curl = block(README, "curl").replace("localhost:8000", address);
+    let output = within("curl", SOON, Command::new("sh").args(["-euc", &curl]).output()).await;
+    let job: Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
+    assert_eq!(job["status"], "completed", "{job}");
+
+    let row = database.client().await.query_one(&block(README, "reveille.submit("), &[]).await.unwrap();
+    let id: Uuid = row.get("job_id");
+    let job = service.http().get_job(&id.to_string()).await.body;
+    assert_eq!((&job["task"], &job["status"]), (&json!("echo"), &json!("scheduled")), "{job}");
+}
+
+/// docs/sql.md.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_about_sql_has_every_column_of_the_view_and_its_statements_work() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    for words in ["reveille.submit(", "reveille.submit_many('"] {
+        let rows = client.query(&block(SQL, words), &[]).await.unwrap();
+        assert!(rows.iter().all(|row| row.get::<_, &str>("outcome") == "created"), "{words}");
+    }
+    let columns = "select attname::text, col_description(attrelid, attnum) from pg_attribute
+        where attrelid = 'reveille.jobs'::regclass and attnum > 0";
+    let columns = client.query(columns, &[]).await.unwrap();
+    let table = SQL.lines().filter_map(|line| line.strip_prefix("| `"));
+    let shown: BTreeSet<&str> = table
+        .filter_map(|line| line.split(" |").next())
+        .flat_map(|names| names.split(", "))
+        .map(|name| name.trim_matches('`'))
+        .collect();
+    let named: BTreeSet<&str> = columns.iter().map(|column| column.get(0)).collect();
+    assert_eq!(shown, named);
+}
+
+/// Every page that README or another page points to is there.
+#[test]
+fn every_link_between_the_pages_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pages = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let mut links = 0;
+    for page in pages.chain([root.join("README.md")]) {
+        let text = fs::read_to_string(&page).unwrap();
+        for rest in text.split("](").skip(1) {
+            let link = rest.split([')', '#']).next().unwrap();
+            if link.is_empty() || link.contains("://") {
+                continue;
+            }
+            links += 1;
+            let target = page.parent().unwrap().join(link);
+            assert!(target.exists(), "{} points to {link}", page.display());
+        }
+    }
+    assert!(links > 15, "{links}");
 }
