@@ -150,7 +150,12 @@ async fn the_quick_start_works_as_it_is_pasted() {
     let job: Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
     assert_eq!(job["status"], "completed", "{job}");
 
-    let row = database.client().await.query_one(&block(README, "reveille.submit("), &[]).await.unwrap();
+    let row = database
+        .client()
+        .await
+        .query_one(&block(README, "reveille.submit(task"), &[])
+        .await
+        .unwrap();
     let id: Uuid = row.get("job_id");
     let job = service.http().get_job(&id.to_string()).await.body;
     assert_eq!((&job["task"], &job["status"]), (&json!("echo"), &json!("scheduled")), "{job}");

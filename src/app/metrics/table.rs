@@ -237,7 +237,8 @@ mod tests {
     fn the_alerts_of_the_page_ask_for_metrics_that_there_are() {
         let page = include_str!("../../../docs/metrics.md");
         let rules = page.split("expr: ").skip(1).map(|rest| rest.lines().next().unwrap_or(""));
-        let words = rules.flat_map(|rule| rule.split(|it: char| !it.is_alphanumeric() && it != '_'));
+        let words =
+            rules.flat_map(|rule| rule.split(|it: char| !it.is_alphanumeric() && it != '_'));
         let asked: Vec<&str> = words.filter(|word| word.starts_with("reveille_")).collect();
         assert!(asked.len() >= 5, "{asked:?}");
         for name in asked {
