@@ -1,8 +1,9 @@
-//! Names of queues and tasks, and lanes: the waiting jobs of one queue, task and priority.
+//! Names of queues and tasks; lanes, which are the waiting jobs of one queue, task and priority; and what holds them.
 
 use std::fmt;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer};
 
 macro_rules! name {
@@ -85,6 +86,34 @@ pub struct Lane {
     pub task: TaskName,
     /// 0 (first) to 9.
     pub priority: i16,
+}
+
+/// Why a claim gives no jobs of a lane that may have some.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Hold {
+    pub by: Holder,
+    /// When it ends by itself, by the database's clock; `None`: when somebody ends it.
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// What holds a lane.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Holder {
+    /// Its queue is paused.
+    Pause,
+}
+
+impl Holder {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+        }
+    }
+
+    /// Reads a name as statements answer it.
+    pub fn parse(text: &str) -> Option<Self> {
+        (text == Self::Pause.as_str()).then_some(Self::Pause)
+    }
 }
 
 #[cfg(test)]

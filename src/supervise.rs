@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use metrics::counter;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -21,6 +22,9 @@ const ENDS_MOST: usize = 3;
 const WITHIN: Duration = Duration::from_secs(60);
 /// The pause before a loop is started again; it doubles with each end of late.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// A loop of the service, kept alive. Whoever makes one hands it to the composition root, which alone spawns it.
+pub type Loop = BoxFuture<'static, ()>;
 
 /// A loop of the service could not be kept alive.
 #[derive(Clone, Debug, thiserror::Error)]

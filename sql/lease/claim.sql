@@ -1,13 +1,16 @@
 -- Lanes (queues text[], tasks text[], priorities smallint[]), in the order that fairness gives, each with its lower bound
 -- (run_ats timestamptz[], ids uuid[]) and the most it may give (int[]); worker uuid; the most in all, bigint; the most of one
--- lease, int. Answers the claimed jobs, the leases with their ids, and a row with
--- neither payload nor lease for each lane that has a job to come and was read to its end: when it is due. What has its payload
--- beside it needs no look at `job`, which is not named here, so that its weeks cost nothing. A job with a unique key is looked up among those that were superseded: it ends instead of
--- running.
-with b as materialized (
-  select * from unnest($1::text[], $2::text[], $3::smallint[], $4::timestamptz[], $5::uuid[], $6::integer[]) with ordinality
-    b (queue, task, priority, run_at, id, most, nth)
-  where not exists (select from reveille.queue q where q.name = b.queue and q.paused_at is not null)
+-- lease, int. Answers the claimed jobs; the leases with their ids; for each lane that was read to its end and has a job to come,
+-- when that is due; and for each lane that is held, by what and until when (null: until somebody ends it). What has its payload
+-- beside it needs no look at `job`, which is not named here, so that its weeks cost nothing. A job with a unique key is looked
+-- up among those that were superseded: it ends instead of running.
+with asked as materialized (
+  select u.*, q.paused_at is not null as paused
+  from unnest($1::text[], $2::text[], $3::smallint[], $4::timestamptz[], $5::uuid[], $6::integer[]) with ordinality
+    u (queue, task, priority, run_at, id, most, nth)
+  left join reveille.queue q on q.name = u.queue
+), b as materialized (
+  select * from asked where not paused
 ), c as materialized (
   select b.nth, r.place
   from b cross join lateral (
@@ -30,12 +33,12 @@ with b as materialized (
   returning lease, ids
 )
 select nth, run_at, id, attempt, crashes, payload, null::integer as max_attempts, null::double precision as timeout_seconds,
-  false as keyed, null::uuid as replacement, null::uuid as lease, null::uuid[] as ids
+  false as keyed, null::uuid as replacement, null::uuid as lease, null::uuid[] as ids, null::text as held
 from d where payload is not null
 union all
 select e.nths[j.place], e.run_ats[j.place], j.id, e.attempts[j.place], e.crashes[j.place], j.payload, j.max_attempts,
   j.timeout_seconds, j.unique_key is not null,
-  case when j.unique_key is not null then (select s.replacement from reveille.superseded s where s.id = j.id) end, null, null
+  case when j.unique_key is not null then (select s.replacement from reveille.superseded s where s.id = j.id) end, null, null, null
 from (
   select array_agg(nth) as nths, array_agg(id) as ids, array_agg(run_at) as run_ats, array_agg(attempt) as attempts,
     array_agg(crashes) as crashes
@@ -43,13 +46,15 @@ from (
 ) e
 cross join lateral reveille.jobs_at(e.ids) j
 union all
-select null, null, null, null, null, null, null, null, null, null, lease, ids from l
+select null, null, null, null, null, null, null, null, null, null, lease, ids, null from l
 union all
-select b.nth, n.run_at, null, null, null, null, null, null, null, null, null, null
+select b.nth, x.run_at, null, null, null, null, null, null, null, null, null, null, null
 from b cross join lateral (
-  select x.run_at from reveille.ready x
-  where x.queue = b.queue and x.task = b.task and x.priority = b.priority and x.run_at > now()
-  order by x.run_at limit 1
-) n
+  select r.run_at from reveille.ready r
+  where r.queue = b.queue and r.task = b.task and r.priority = b.priority and r.run_at > now()
+  order by r.run_at limit 1
+) x
 where coalesce((select sum(got) from g), 0) < $8::bigint
   or b.nth < (select max(nth) from g) and coalesce((select got from g where g.nth = b.nth), 0) < b.most
+union all
+select nth, null, null, null, null, null, null, null, null, null, null, null, 'pause' from asked where paused

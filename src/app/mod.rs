@@ -4,35 +4,34 @@ mod database;
 mod descriptors;
 mod front;
 mod lifeline;
+mod loops;
 mod metrics;
 mod signals;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, OptionFuture};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::client::{Client, Jobs};
 use crate::config::{Config, OnLostHeartbeat, host_name};
-use crate::engine::{Engine, EngineConfig, Identity, Work};
-use crate::events::{Events, Leadership, Leftovers};
+use crate::engine::{Engine, EngineConfig, Identity};
+use crate::events::{Events, Leftovers};
 use crate::explain::Hints;
 use crate::shutdown::Shutdown;
-use crate::store::job::Keep;
 use crate::store::{Error, Store};
 use crate::submitter::Submitter;
 use crate::supervise::{LoopFailed, Supervisor};
 use crate::tasks::{Registry, Started};
-use crate::{api, listener, maintenance};
+use crate::{api, engine};
 
+use self::metrics::MetricsReader;
 use database::{Database, patiently};
 pub(crate) use descriptors::raise as raise_descriptors;
 pub(crate) use front::Front;
 use front::Serving;
+use loops::Loops;
 use signals::{Asked, Signals};
 
 /// How long the database may take to say its time at the start.
@@ -138,28 +137,6 @@ impl Drop for Ending {
     }
 }
 
-/// Makes a round of a loop.
-type Start = Box<dyn FnMut() -> BoxFuture<'static, ()> + Send>;
-
-/// A service of the leader, as a loop.
-fn led<C: maintenance::LeaderService>(
-    service: C,
-    (leadership, shutdown): &(Leadership, Shutdown),
-) -> Start {
-    let (service, leadership, shutdown) = (Arc::new(service), leadership.clone(), shutdown.clone());
-    Box::new(move || {
-        maintenance::lead(service.clone(), leadership.clone(), shutdown.clone()).boxed()
-    })
-}
-
-/// A service with a loop that cannot be kept alive claims nothing more.
-async fn give_up(supervisor: Supervisor, shutdown: Shutdown) {
-    tokio::select! {
-        _ = supervisor.failed() => shutdown.draining.cancel(),
-        () = shutdown.stopping.cancelled() => {}
-    }
-}
-
 impl Service {
     async fn start(
         config: Config,
@@ -170,113 +147,51 @@ impl Service {
     ) -> anyhow::Result<Self> {
         let (events, shutdown) = (Events::default(), Shutdown::default());
         let ending = Ending { shutdown: shutdown.clone(), leftovers: events.leftovers.clone() };
-        let opened = patiently(&database.target, async || {
-            let store = Store::open(&config, &database.target).await?;
-            store.partition_ensure().await?;
-            store.clock_read(Instant::now() + CLOCK_WITHIN).await?;
-            Ok::<_, Error>(store)
-        });
-        let store = opened.await?;
-        let services = TaskTracker::new();
-        let submitter =
-            Submitter::start(store.clone(), Some(events.wakes.clone()), &supervisor, &services);
+        let store = open(&config, &database).await?;
+        let loops = Loops {
+            store: store.clone(),
+            events: events.clone(),
+            supervisor: supervisor.clone(),
+            shutdown: shutdown.clone(),
+            tracker: TaskTracker::new(),
+        };
+        let wakes = Some(events.wakes.clone());
+        let (submitter, writers) = Submitter::new(store.clone(), wakes, &supervisor);
+        loops.spawn(writers);
         let jobs = Jobs::new(store.clone(), events.ends.clone());
         let client = Client::of_service(submitter.clone(), jobs.clone(), shutdown.draining.clone());
-        let identity = Identity::anew();
-        let engine = patiently(&database.target, async || {
-            Engine::start(
-                engine_config(&config),
-                identity.clone(),
-                Work { registry: registry.clone(), client: client.clone() },
-                store.clone(),
-                events.clone(),
-                supervisor.clone(),
-                shutdown.clone(),
-            )
-            .await
-        });
-        let (engine, heartbeat) = engine.await?;
-        // A loop that ends when the service stops.
-        let keep = |name, start: Start| {
-            supervisor.clone().keep_until(shutdown.stopping.clone(), name, start)
-        };
-        let listening = database.direct.clone().map(|direct| {
-            let (events, shutdown) = (events.clone(), shutdown.clone());
-            let listen =
-                move || listener::run(direct.clone(), events.clone(), shutdown.clone()).boxed();
-            keep("listener", Box::new(listen))
-        });
-        if listening.is_none() {
-            tracing::warn!(
-                "behind a pooler and without listen_database_url nothing can be listened to: jobs of others are found by the poll"
-            );
-        }
-        let token = services.token();
-        lifeline::start(async move {
-            tokio::join!(heartbeat, OptionFuture::from(listening));
-            drop(token);
-        })?;
-        let (ends, events_here, stop) = (store.clone(), events.clone(), shutdown.clone());
-        let look = move || {
-            listener::look_for_ends(ends.clone(), events_here.clone(), stop.clone()).boxed()
-        };
-        services.spawn(keep("ends", Box::new(look)));
-        let (pauses, events_here, stop) = (store.clone(), events.clone(), shutdown.clone());
-        let look = move || {
-            listener::look_for_pauses(pauses.clone(), events_here.clone(), stop.clone()).boxed()
-        };
-        services.spawn(keep("pauses", Box::new(look)));
-        let leftovers = events.leftovers.clone();
-        let (budget, leadership, left) =
-            (config.crash_budget, engine.leadership.clone(), leftovers.clone());
-        let (rescued, stop) = (store.clone(), shutdown.clone());
-        let rescue = move || {
-            let (store, leadership) = (rescued.clone(), leadership.clone());
-            maintenance::rescue(store, leadership, left.clone(), budget, stop.clone()).boxed()
-        };
-        services.spawn(keep("rescuer", Box::new(rescue)));
-        let (tidied, stopping) = (store.clone(), shutdown.stopping.clone());
-        let tidy =
-            move || maintenance::tidy(tidied.clone(), leftovers.clone(), stopping.clone()).boxed();
-        services.spawn(keep("tidier", Box::new(tidy)));
-        let keeps =
-            Keep { completed: config.keep_completed, failed_or_cancelled: config.keep_failed };
-        let direct = database.nearest().clone();
-        let partitions = maintenance::Partitions { store: store.clone(), direct, keep: keeps };
-        let pruner = maintenance::Pruner { store: store.clone(), keep: keeps };
-        let lead = (engine.leadership.clone(), shutdown.clone());
-        services.spawn(keep("partitions", led(partitions, &lead)));
-        services.spawn(keep("pruner", led(pruner, &lead)));
-        let reader = metrics::MetricsReader::new(store.clone(), engine.load.clone());
-        let (reading, stop) = (reader.clone(), shutdown.clone());
-        services
-            .spawn(keep("metrics", Box::new(move || reading.clone().keep(stop.clone()).boxed())));
-        services.spawn(give_up(supervisor.clone(), shutdown.clone()));
-        let behind = api::Services::new(api::Parts {
+        let parts = engine::Parts {
+            config: engine_config(&config),
+            identity: Identity::anew(),
+            registry,
+            client: client.clone(),
             store: store.clone(),
+            events: events.clone(),
+            supervisor: supervisor.clone(),
+            shutdown: shutdown.clone(),
+        };
+        let engine = patiently(&database.target, async || Engine::new(parts.clone()).await);
+        let (engine, engine_loops) = engine.await?;
+        loops.run_engine(engine_loops, database.direct.clone())?;
+        loops.look();
+        loops.maintain(&config, database.nearest(), &engine);
+        let reader = MetricsReader::new(store.clone(), engine.load.clone());
+        loops.watch(&reader);
+        let behind = api::Services::new(api::Parts {
+            hints: Hints::new(store.clone()),
+            store,
             submitter,
             events,
             jobs,
-            hints: Hints::new(store.clone()),
-            shutdown: shutdown.clone(),
+            shutdown,
             public_url: config.public_url.as_ref().map(|url| url.as_str().to_owned()),
             supervisor: supervisor.clone(),
             metrics: reader.writer(),
         });
-        let grace = config.shutdown_grace;
-        let mut service = Self {
-            client,
-            engine,
-            serving: None,
-            services,
-            ending,
-            supervisor,
-            grace,
-            database,
-            started: Started::default(),
-        };
-        service.serving = front.map(|front| front.serve(behind)).transpose()?;
-        Ok(service)
+        let serving = front.map(|front| front.serve(behind)).transpose()?;
+        let (services, grace) = (loops.tracker, config.shutdown_grace);
+        let started = Started::default();
+        Ok(Self { client, engine, serving, services, ending, supervisor, grace, database, started })
     }
 
     /// Where the API is served, if it is.
@@ -329,6 +244,17 @@ impl Service {
         self.services.close();
         self.services.wait().await;
     }
+}
+
+/// Opens the store, with the partitions of the weeks to come and the database's time.
+async fn open(config: &Config, database: &Database) -> Result<Store, Error> {
+    let opened = patiently(&database.target, async || {
+        let store = Store::open(config, &database.target).await?;
+        store.partition_ensure().await?;
+        store.clock_read(Instant::now() + CLOCK_WITHIN).await?;
+        Ok::<_, Error>(store)
+    });
+    opened.await
 }
 
 fn engine_config(config: &Config) -> EngineConfig {

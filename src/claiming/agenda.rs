@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use crate::queue::Lane;
 
 /// Lanes, each with a time.
-pub struct Agenda<T> {
+pub(super) struct Agenda<T> {
     at: HashMap<Lane, T>,
     order: BTreeSet<(T, Lane)>,
 }
@@ -19,26 +19,26 @@ impl<T> Default for Agenda<T> {
 
 impl<T: Copy + Ord> Agenda<T> {
     /// Puts a lane down for this time, instead of the one that it had.
-    pub fn set(&mut self, lane: Lane, at: T) {
+    pub(super) fn set(&mut self, lane: Lane, at: T) {
         if let Some(before) = self.at.insert(lane.clone(), at) {
             self.order.remove(&(before, lane.clone()));
         }
         self.order.insert((at, lane));
     }
 
-    pub fn remove(&mut self, lane: &Lane) {
+    pub(super) fn remove(&mut self, lane: &Lane) {
         if let Some((lane, at)) = self.at.remove_entry(lane) {
             self.order.remove(&(at, lane));
         }
     }
 
     /// The first time of all.
-    pub fn next(&self) -> Option<T> {
+    pub(super) fn next(&self) -> Option<T> {
         self.order.first().map(|first| first.0)
     }
 
     /// Takes out the lanes whose time has come by `now`, the first one first.
-    pub fn take_due(&mut self, now: T) -> Vec<Lane> {
+    pub(super) fn take_due(&mut self, now: T) -> Vec<Lane> {
         let mut due = Vec::new();
         while self.next().is_some_and(|at| at <= now) {
             let Some((_, lane)) = self.order.pop_first() else { break };

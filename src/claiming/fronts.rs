@@ -33,12 +33,12 @@ const KEPT: Duration = Duration::from_secs(10);
 type Place = (DateTime<Utc>, Uuid);
 
 /// How a claim went.
-pub struct Reading {
-    pub begun: Instant,
+pub(super) struct Reading {
+    pub(super) begun: Instant,
     /// The database's time then.
-    pub clock: DateTime<Utc>,
+    pub(super) clock: DateTime<Utc>,
     /// All of it, also of other lanes and of what was claimed.
-    pub took: Duration,
+    pub(super) took: Duration,
 }
 
 struct Front {
@@ -51,7 +51,7 @@ struct Front {
 
 /// The fronts of lanes that were claimed from a moment ago.
 #[derive(Default)]
-pub struct Fronts {
+pub(super) struct Fronts {
     fronts: HashMap<Lane, Front>,
     /// When those are to be read that only were passed by.
     to_read: Agenda<Instant>,
@@ -61,12 +61,12 @@ pub struct Fronts {
 
 impl Fronts {
     /// Where a claim may begin; `None`: at the front.
-    pub fn bound(&self, lane: &Lane, now: Instant) -> Option<Place> {
+    pub(super) fn bound(&self, lane: &Lane, now: Instant) -> Option<Place> {
         self.fronts.get(lane).filter(|front| now < front.good_until)?.place
     }
 
     /// A claim came back with jobs of the lane up to `last`, after which there are none if it was read `to_the_end`.
-    pub fn read(
+    pub(super) fn read(
         &mut self,
         asked: &LaneClaim,
         last: Option<Place>,
@@ -105,12 +105,12 @@ impl Fronts {
     }
 
     /// When a front is to be read that only was passed by.
-    pub fn next(&self) -> Option<Instant> {
+    pub(super) fn next(&self) -> Option<Instant> {
         self.to_read.next()
     }
 
     /// Lanes whose fronts were passed by, and are to be read by now.
-    pub fn take_due(&mut self, now: Instant) -> Vec<Lane> {
+    pub(super) fn take_due(&mut self, now: Instant) -> Vec<Lane> {
         let due = self.to_read.take_due(now);
         for lane in &due {
             if let Some(front) = self.fronts.get_mut(lane) {

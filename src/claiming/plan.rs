@@ -34,7 +34,7 @@ struct Queue {
 
 /// Lanes that have jobs.
 #[derive(Default)]
-pub struct Lanes {
+pub(super) struct Lanes {
     queues: BTreeMap<QueueName, Queue>,
     /// How many lanes they have.
     count: usize,
@@ -43,17 +43,17 @@ pub struct Lanes {
 }
 
 impl Lanes {
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.queues.is_empty()
     }
 
     /// Whether a notice may add this lane: any role can notify of as many as it likes, and each costs a probe of the index.
-    pub fn takes_notice_of(&mut self, lane: &Lane) -> bool {
+    pub(super) fn takes_notice_of(&mut self, lane: &Lane) -> bool {
         self.count < NOTICED_MOST || self.source(lane).is_some()
     }
 
     /// Adds a lane. One that is known stays as it is.
-    pub fn know(&mut self, lane: Lane, source: Source) {
+    pub(super) fn know(&mut self, lane: Lane, source: Source) {
         let queue = self.queues.entry(lane.queue).or_default();
         if let Entry::Vacant(place) = queue.lanes.entry((lane.priority, lane.task)) {
             place.insert(source);
@@ -62,12 +62,12 @@ impl Lanes {
     }
 
     /// How it was heard of a lane, if it is known.
-    pub fn source(&mut self, lane: &Lane) -> Option<&mut Source> {
+    pub(super) fn source(&mut self, lane: &Lane) -> Option<&mut Source> {
         let queue = self.queues.get_mut(&lane.queue)?;
         queue.lanes.get_mut(&(lane.priority, lane.task.clone()))
     }
 
-    pub fn forget(&mut self, lane: &Lane) {
+    pub(super) fn forget(&mut self, lane: &Lane) {
         let Some(queue) = self.queues.get_mut(&lane.queue) else { return };
         let known = queue.lanes.remove(&(lane.priority, lane.task.clone()));
         self.count -= usize::from(known.is_some());
@@ -77,7 +77,7 @@ impl Lanes {
     }
 
     /// The lanes that the next claim names, for so many free slots, each with the most that it may give.
-    pub fn plan(&mut self, free: usize) -> Vec<(Lane, usize)> {
+    pub(super) fn plan(&mut self, free: usize) -> Vec<(Lane, usize)> {
         let count = self.queues.len();
         let sharing = count.min(QUEUES_SHARING.max(free / QUEUES_SHARING));
         // What gets nothing for want of slots is not served.

@@ -17,7 +17,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::events::Ends;
 use crate::job::JobId;
@@ -88,10 +87,13 @@ impl Client {
         let store = Store::open_for_client(&target, CONNECTIONS).await?;
         let ends = Ends::default();
         // The services hear of the jobs from PostgreSQL.
-        let (supervisor, tracker) = (Supervisor::default(), TaskTracker::new());
+        let supervisor = Supervisor::default();
+        let (submitter, writers) = Submitter::new(store.clone(), None, &supervisor);
+        for writer in writers {
+            tokio::spawn(writer);
+        }
         Ok(Self::over(Database {
-            submitter: Submitter::start(store.clone(), None, &supervisor, &tracker)
-                .through(LIBRARY),
+            submitter: submitter.through(LIBRARY),
             jobs: Jobs::new(store.clone(), ends.clone()),
             ears: Some(Ears::new(target, store, ends, supervisor)),
             leaving: CancellationToken::new(),

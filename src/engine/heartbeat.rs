@@ -7,12 +7,11 @@
 //! block their threads would else cost a living instance its jobs. It is not renewed for an instance that does nothing any
 //! more, either: one whose own runtime has stood still for longer than an attempt may take.
 //!
-//! A process that is cut off from the database cannot hear that its jobs were given to others. So the [`Fence`] stops its
+//! A process that is cut off from the database cannot hear that its jobs were given to others. So the [`fence`](super::fence) stops its
 //! handlers when its lease time is nearly over.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -20,8 +19,10 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::Identity;
+use super::fence::Confirmed;
 use super::running::{Running, Stop};
 use super::slots::Slots;
+use super::ticks::Ticks;
 use crate::events::{Events, Leadership};
 use crate::job::WorkerId;
 use crate::job::ending::Ending;
@@ -34,66 +35,10 @@ use crate::supervise::Inbox;
 
 /// How much longer than an attempt may take the main runtime may stand still while the heartbeat is renewed.
 const STILL_BEYOND: Duration = Duration::from_secs(60);
-/// How often the main runtime says that it runs.
-const TICK_EVERY: Duration = Duration::from_secs(1);
-/// How long before the end of the lease time handlers are told to stop, where that is a small part of it.
-const MARGIN: Duration = Duration::from_secs(1);
-/// How often jobs that begin all the same are stopped while no heartbeat is confirmed.
-const STOP_EVERY: Duration = Duration::from_millis(100);
 /// How long the answer to a heartbeat is waited for, at most.
 const ANSWER_MOST: Duration = Duration::from_secs(5);
 /// How long the leadership is asked for: others may ask at the same moment, and the next heartbeat takes the same connection.
 const LEAD_MOST: Duration = Duration::from_millis(500);
-
-/// When the main runtime ran last.
-#[derive(Clone)]
-pub(super) struct Ticks {
-    began: Instant,
-    millis: Arc<AtomicU64>,
-}
-
-impl Ticks {
-    pub(super) fn new() -> Self {
-        Self { began: Instant::now(), millis: Arc::default() }
-    }
-
-    /// Says again and again that the runtime that it is spawned on runs.
-    pub(super) async fn tick(self, shutdown: Shutdown) {
-        loop {
-            let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-            self.millis.store(millis, Ordering::Relaxed);
-            tokio::select! {
-                () = tokio::time::sleep(TICK_EVERY) => {}
-                () = shutdown.stopping.cancelled() => return,
-            }
-        }
-    }
-
-    /// For how long it has not run.
-    fn still_for(&self) -> Duration {
-        let ticked = Duration::from_millis(self.millis.load(Ordering::Relaxed));
-        self.began.elapsed().saturating_sub(ticked)
-    }
-}
-
-/// When the last heartbeat was sent that the database has confirmed.
-#[derive(Clone)]
-pub(super) struct Confirmed(Arc<Mutex<Instant>>);
-
-impl Confirmed {
-    /// Registering confirms as a heartbeat does.
-    pub(super) fn new(sent: Instant) -> Self {
-        Self(Arc::new(Mutex::new(sent)))
-    }
-
-    fn set(&self, sent: Instant) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = sent;
-    }
-
-    fn at(&self) -> Instant {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 pub(super) struct Heartbeat {
     pub(super) store: Store,
@@ -285,74 +230,6 @@ fn lost_after(registration: &Registration) -> Duration {
 /// Whether a service does nothing any more: its runtime stands still, and no handler has a right to keep it so.
 fn is_dead(still: Duration, default_timeout: Duration, in_time: bool) -> bool {
     still > default_timeout.saturating_add(STILL_BEYOND) && !in_time
-}
-
-/// Stops handlers when the lease time of this process is nearly over and no heartbeat was confirmed: others may run their jobs
-/// soon. What a handler gives then is offered all the same, and counts if its lease stands; else its job goes back, and the
-/// attempt is not spent.
-#[derive(Clone)]
-pub(super) struct Fence {
-    pub(super) running: Running,
-    pub(super) slots: Arc<Slots>,
-    pub(super) confirmed: Confirmed,
-    pub(super) lost_after: Duration,
-    /// Whether handlers are stopped; it is said in any case.
-    pub(super) stops: bool,
-    pub(super) shutdown: Shutdown,
-}
-
-impl Fence {
-    pub(super) async fn run(self) {
-        let patience = self.lost_after - MARGIN.min(self.lost_after / 5);
-        tokio::select! {
-            () = self.shutdown.stopping.cancelled() => {}
-            () = async {
-                loop {
-                    self.silence(patience).await;
-                    self.stand(patience).await;
-                }
-            } => {}
-        }
-    }
-
-    /// Returns when no heartbeat has been confirmed for so long.
-    async fn silence(&self, patience: Duration) {
-        loop {
-            let at = self.confirmed.at() + patience;
-            if Instant::now() >= at {
-                return;
-            }
-            tokio::time::sleep_until(at.into()).await;
-        }
-    }
-
-    /// Stops what runs, until a heartbeat is confirmed.
-    async fn stand(&self, patience: Duration) {
-        let _claims_nothing = self.slots.shut();
-        let mut jobs = self.stop();
-        let seconds = patience.as_secs_f64();
-        if self.stops {
-            tracing::warn!(
-                seconds,
-                jobs,
-                "no heartbeat was confirmed for too long: running jobs are told to stop, since others may run them soon"
-            );
-        } else {
-            tracing::warn!(
-                seconds,
-                "no heartbeat was confirmed for too long: others may run the jobs that run here, and on_lost_heartbeat says that they go on"
-            );
-        }
-        while self.confirmed.at().elapsed() >= patience {
-            tokio::time::sleep(STOP_EVERY).await;
-            jobs += self.stop();
-        }
-        tracing::info!(jobs, "a heartbeat is confirmed again");
-    }
-
-    fn stop(&self) -> usize {
-        if self.stops { self.running.stop_all(Stop::Silent) } else { 0 }
-    }
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ pub struct Completer {
     let_go: LetGo,
     events: Events,
     settlements: mpsc::Receiver<Delivery>,
-    /// The way to [`super::tell_others`].
+    /// The way to the teller.
     tell: mpsc::UnboundedSender<Vec<JobId>>,
     waiting: Waiting,
     kept: Kept,

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
-use tokio_postgres::{Client, Notification};
+use tokio_postgres::Notification;
+
+pub use tokio_postgres::Client;
 
 use super::connect::Target;
 use super::error::Result;

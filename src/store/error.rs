@@ -83,6 +83,11 @@ impl Error {
         self.state() == Some(SqlState::T_R_DEADLOCK_DETECTED.code())
     }
 
+    /// Whether it took longer than the server may work on it, or somebody cancelled it.
+    pub fn is_cancelled(&self) -> bool {
+        self.state() == Some(SqlState::QUERY_CANCELED.code())
+    }
+
     /// Whether a limit of the server was passed: with notices that of their queue, else one that the value passes.
     pub fn is_limit(&self) -> bool {
         self.state() == Some(SqlState::PROGRAM_LIMIT_EXCEEDED.code())

@@ -22,17 +22,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
 use metrics::counter;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
-use tokio_util::task::TaskTracker;
 
 use crate::events::Wakes;
 use crate::job::JobId;
 use crate::job::submission::{FieldError, Submission};
 use crate::job::written::Written;
 use crate::store::Store;
-use crate::supervise::{Inbox, Supervisor, is_spent};
+use crate::supervise::{Inbox, Loop, Supervisor, is_spent};
 use gather::Plain;
 use ids::Ids;
 use keyed::Keyed;
@@ -130,14 +130,9 @@ pub struct Submitter {
 }
 
 impl Submitter {
-    /// Starts the writers on `tracker`; they end when every clone is gone. `wakes` are those of the dispatcher beside
+    /// The way to its writers, and the writers, which end when every clone is gone. `wakes` are those of the dispatcher beside
     /// them, if there is one.
-    pub fn start(
-        store: Store,
-        wakes: Option<Wakes>,
-        supervisor: &Supervisor,
-        tracker: &TaskTracker,
-    ) -> Self {
+    pub fn new(store: Store, wakes: Option<Wakes>, supervisor: &Supervisor) -> (Self, Vec<Loop>) {
         let (plain, plain_requests) = mpsc::channel(WAITING_MOST);
         let (keyed, keyed_requests) = mpsc::channel(WAITING_MOST);
         let ids = Ids::new(store.clock.clone());
@@ -148,24 +143,33 @@ impl Submitter {
         let lists = Keyed::new(writer, supervisor.clone());
         let submitter =
             Self { ids, door: "http", store, wakes, plain, turns, keyed, supervisor, lists };
-        for _ in 0..2 {
-            let (writer, gathering, gathered) =
-                (submitter.writer(), gathering.clone(), gathering.clone());
-            tracker.spawn(submitter.supervisor.clone().keep(
-                "writer",
-                move || gathered.is_spent(),
-                move || writer.clone().run(gathering.clone()),
-            ));
-        }
-        let keyed = submitter.lists.clone();
-        let requests: Inbox<_> = Arc::new(Mutex::new(keyed_requests));
-        let gathered = requests.clone();
-        tracker.spawn(submitter.supervisor.clone().keep(
+        let requests = Arc::new(Mutex::new(keyed_requests));
+        let writers = vec![
+            submitter.keep_writer(gathering.clone()),
+            submitter.keep_writer(gathering),
+            submitter.keep_keyed_writer(requests),
+        ];
+        (submitter, writers)
+    }
+
+    fn keep_writer(&self, gathering: Arc<Plain>) -> Loop {
+        let (writer, gathered) = (self.writer(), gathering.clone());
+        let kept = self.supervisor.clone().keep(
+            "writer",
+            move || gathered.is_spent(),
+            move || writer.clone().run(gathering.clone()),
+        );
+        kept.boxed()
+    }
+
+    fn keep_keyed_writer(&self, requests: Inbox<mpsc::Receiver<Request>>) -> Loop {
+        let (keyed, gathered) = (self.lists.clone(), requests.clone());
+        let kept = self.supervisor.clone().keep(
             "keyed-writer",
             move || is_spent(&gathered),
             move || keyed.clone().run(requests.clone()),
-        ));
-        submitter
+        );
+        kept.boxed()
     }
 
     /// The same, for submissions that come in by another door than HTTP.

@@ -36,7 +36,7 @@ pub(super) async fn accept_all(listener: Inbox<impl Accept>, places: Places, ser
         // A connection that may not come in yet waits in the kernel's queue, and costs nothing.
         let entry = entry(&places, &mut full).await;
         match listener.accept().await {
-            Ok((socket, peer)) => server.clone().spawn(socket, peer, places.place(entry)),
+            Ok((socket, peer)) => server.clone().take(socket, peer, places.place(entry)),
             // The client gave up before it was its turn.
             Err(error) if is_about_the_client(&error) => {}
             Err(error) => {

@@ -77,7 +77,8 @@ impl Server {
         &self.tasks
     }
 
-    pub(super) fn spawn(self: Arc<Self>, socket: TcpStream, peer: SocketAddr, place: Place) {
+    /// Serves a connection in the background.
+    pub(super) fn take(self: Arc<Self>, socket: TcpStream, peer: SocketAddr, place: Place) {
         let tracker = self.tasks.tracker.clone();
         tracker.spawn(async move { self.run(socket, peer, place).await });
     }

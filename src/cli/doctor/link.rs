@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use tokio_postgres::Client;
-
 use crate::config::DatabaseUrl;
+use crate::store::doctor::Client;
 use crate::store::{Result, doctor as store};
 
 /// A connection that is being read.

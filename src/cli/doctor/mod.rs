@@ -8,7 +8,6 @@ mod settings;
 use std::process::ExitCode;
 
 use serde_json::json;
-use tokio_postgres::Client;
 
 use self::link::Link;
 use self::report::{Check, Status, worst};
@@ -16,6 +15,7 @@ use super::stop::Usage;
 use super::table::clean;
 use super::{output, settings as flags};
 use crate::config::{Config, DatabaseUrl};
+use crate::store::doctor::Client;
 use crate::store::{Error, doctor as store};
 
 const EXAMPLES: &str = "\

@@ -4,13 +4,12 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use tokio_postgres::Client;
-use tokio_postgres::error::SqlState;
 
 use super::link::Link;
 use super::report::Check;
 use super::settings;
 use crate::config::{Config, DatabaseUrl};
+use crate::store::doctor::Client;
 use crate::store::functions::{self, Standing};
 use crate::store::{BESIDE_PEOPLE, Error, Result, doctor as store, trust};
 
@@ -172,7 +171,7 @@ async fn one_place(client: &Client) -> Check {
 }
 
 fn is_cancelled(error: &Error) -> bool {
-    error.state() == Some(SqlState::QUERY_CANCELED.code())
+    error.is_cancelled()
 }
 
 fn too_long(name: &str) -> Check {

@@ -25,7 +25,7 @@ impl Dispatcher {
                 self.executor.refuse(job, &lane.task, meter).await;
             }
             Some((_, Ok(job))) => {
-                self.figures.suspects.increment(1);
+                self.claimer.figures.suspects.increment(1);
                 tracing::warn!(job.id = %job.id, task.name = %job.task, crashes = job.crashes,
                     "a job whose workers were lost before runs alone");
                 self.executor.suspect_running.store(true, Ordering::Release);

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::job::json::Json;
 use crate::job::{JobId, LeaseId, WorkerId};
-use crate::queue::{Lane, QueueName, TaskName};
+use crate::queue::{Hold, Holder, Lane, QueueName, TaskName};
 use crate::store::row::Row;
 use crate::store::session::{Parameters, sql};
 use crate::store::value::{Jsonb, Size};
@@ -94,6 +94,8 @@ pub struct Claim {
     pub jobs: Vec<(usize, Claimed)>,
     /// Lanes with jobs to come, and when the first is due.
     pub due: Vec<(usize, DateTime<Utc>)>,
+    /// Lanes that may have jobs and give none.
+    pub held: Vec<(usize, Hold)>,
     /// Those that could not be read, with the index of their lane.
     pub unreadable: Vec<(usize, Unreadable)>,
 }
@@ -198,7 +200,7 @@ impl Store {
     }
 }
 
-/// Reads what a claim answers, row by row: jobs, then the leases that hold them, and when lanes have more.
+/// Reads what a claim answers, row by row: jobs, the leases that hold them, when lanes have more, and which are held.
 struct Reading<'a> {
     lanes: &'a [LaneClaim],
     room: &'a mut ClaimRoom,
@@ -221,7 +223,10 @@ impl Reading<'_> {
                 Ok(job) => self.claim.jobs.push((nth, job)),
                 Err(why) => self.claim.unreadable.push((nth, unreadable(row, id, &why))),
             },
-            _ => self.claim.due.push((nth, row.try_get(1)?)),
+            _ => match row.try_get::<_, Option<&str>>(12)? {
+                Some(by) => self.claim.held.push((nth, hold(by, row.try_get(1)?)?)),
+                None => self.claim.due.push((nth, row.try_get(1)?)),
+            },
         }
         Ok(())
     }
@@ -248,6 +253,11 @@ impl Reading<'_> {
         });
         claim
     }
+}
+
+fn hold(by: &str, until: Option<DateTime<Utc>>) -> Result<Hold> {
+    let unknown = || Error::Unexpected(format!("a lane that is held by {by}"));
+    Ok(Hold { by: Holder::parse(by).ok_or_else(unknown)?, until })
 }
 
 /// A job whose row cannot be read, in no lease yet.

@@ -1,0 +1,205 @@
+//! What is known of lanes, and the claims that follow from it: a state machine, driven by wakes, times and answers.
+//!
+//! A lane is *known* to have jobs from a wake, or from a scan at each poll, and stays known while claims from it come back full.
+//! One that is read to its end is forgotten, but for the time at which its next job is due. One that is *held* is not asked
+//! again until its hold ends or the next poll begins, whoever notifies of it.
+
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+
+use super::agenda::Agenda;
+use super::answer::{Answer, LaneAnswer, answers};
+use super::figures::ClaimFigures;
+use super::fronts::{Fronts, Reading};
+use super::held::HeldLanes;
+use super::looks::Looks;
+use super::plan::Lanes;
+use crate::events::Source;
+use crate::job::WorkerId;
+use crate::queue::{Lane, QueueName};
+use crate::store::lease::{Claim, ClaimRoom, LaneClaim};
+use crate::store::{Result, Store};
+
+/// Decides which lanes are asked, and remembers what they answered.
+pub struct Claimer {
+    /// Lanes that have jobs, and how that was heard.
+    known: Lanes,
+    held: HeldLanes,
+    fronts: Fronts,
+    /// When the next job of a lane is due.
+    due: Agenda<DateTime<Utc>>,
+    /// The same, as it was before the poll that has begun. What the poll finds goes to `due`.
+    due_before: Agenda<DateTime<Utc>>,
+    looks: Looks,
+    pub figures: ClaimFigures,
+}
+
+impl Claimer {
+    pub fn new() -> Self {
+        Self {
+            known: Lanes::default(),
+            held: HeldLanes::default(),
+            fronts: Fronts::default(),
+            due: Agenda::default(),
+            due_before: Agenda::default(),
+            looks: Looks::default(),
+            figures: ClaimFigures::new(),
+        }
+    }
+
+    /// A wake says that a lane has jobs. `false`: so many lanes are known that a notice of one more
+    /// is not believed, and all of them are to be looked at.
+    pub fn hear(&mut self, lane: Lane, source: Source, now: Instant) -> bool {
+        if source == Source::Notify {
+            if !self.known.takes_notice_of(&lane) {
+                return false;
+            }
+            self.looks.begin(&lane, now);
+        }
+        self.know(lane, source);
+        true
+    }
+
+    /// A scan found a lane whose first job is due at `at`.
+    pub fn find(&mut self, lane: Lane, at: DateTime<Utc>, source: Source, clock: DateTime<Utc>) {
+        if at <= clock {
+            self.know(lane, source);
+        } else if !self.held.has(&lane) {
+            self.due.set(lane, at);
+        }
+    }
+
+    /// The lanes of this queue are free: somebody resumed it, or says that each is to be looked at.
+    pub fn release(&mut self, queue: &QueueName) {
+        for lane in self.held.release_queue(queue) {
+            self.know(lane, Source::Notify);
+        }
+    }
+
+    /// A scan of all lanes begins, and finds each that has jobs: what is held is asked again.
+    pub fn forget_holds(&mut self) {
+        self.held = HeldLanes::default();
+    }
+
+    /// Each lane is to be read from its front.
+    pub fn forget_fronts(&mut self) {
+        self.fronts = Fronts::default();
+    }
+
+    /// A poll begins.
+    pub fn poll_begins(&mut self) {
+        self.due_before = std::mem::take(&mut self.due);
+        self.forget_holds();
+    }
+
+    /// It has read every lane.
+    pub fn poll_ends(&mut self) {
+        self.due_before = Agenda::default();
+    }
+
+    /// Makes known what is due by now: by a timer, by a look, because a hold has ended, or because only its end was read.
+    pub fn wake_due(&mut self, clock: DateTime<Utc>, now: Instant) {
+        let due =
+            [self.due.take_due(clock), self.due_before.take_due(clock), self.held.take_due(clock)];
+        for lane in due.into_iter().flatten() {
+            self.know(lane, Source::Timer);
+        }
+        for lane in self.looks.take_due(now) {
+            self.know(lane, Source::Notify);
+        }
+        for lane in self.fronts.take_due(now) {
+            self.know(lane, Source::Drain);
+        }
+    }
+
+    /// When [`Self::wake_due`] has something to do by the database's clock.
+    pub fn next_due(&self) -> Option<DateTime<Utc>> {
+        [self.due.next(), self.due_before.next(), self.held.next()].into_iter().flatten().min()
+    }
+
+    /// The same, by this process's clock.
+    pub fn next_look(&self) -> Option<Instant> {
+        [self.looks.next(), self.fronts.next()].into_iter().flatten().min()
+    }
+
+    /// Whether there is a lane to be asked.
+    pub fn has_lanes(&self) -> bool {
+        !self.known.is_empty()
+    }
+
+    /// Claims at most `limit` jobs, as far as there is `room`. Answers what was asked, and the claim.
+    pub async fn claim(
+        &mut self,
+        store: &Store,
+        worker: WorkerId,
+        limit: usize,
+        room: &mut ClaimRoom,
+    ) -> Result<(Vec<LaneClaim>, Claim)> {
+        let (begun, clock) = (Instant::now(), store.clock.now());
+        let asked = self.plan(limit, begun);
+        let claim = store.lease_claim(worker, &asked, limit, room).await?;
+        let reading = Reading { begun, clock, took: begun.elapsed() };
+        self.figures.took.record(reading.took.as_secs_f64());
+        if !claim.jobs.is_empty() {
+            self.figures.size.record(u32::try_from(claim.jobs.len()).unwrap_or(u32::MAX));
+        }
+        self.learn(&asked, &claim, limit, &reading);
+        Ok((asked, claim))
+    }
+
+    /// What the next claim asks, for so many free slots.
+    pub(super) fn plan(&mut self, limit: usize, now: Instant) -> Vec<LaneClaim> {
+        let planned = self.known.plan(limit).into_iter();
+        let ask = |(lane, most)| LaneClaim { bound: self.fronts.bound(&lane, now), lane, most };
+        planned.map(ask).collect()
+    }
+
+    /// Takes in what a claim says of its lanes.
+    pub(super) fn learn(
+        &mut self,
+        asked: &[LaneClaim],
+        claim: &Claim,
+        limit: usize,
+        reading: &Reading,
+    ) {
+        for LaneAnswer { nth, got, last, answer } in answers(asked, claim, limit) {
+            let lane = &asked[nth].lane;
+            if let Some(source) = self.known.source(lane) {
+                if got > 0 {
+                    self.figures.claimed(*source, got);
+                }
+                *source = Source::Drain;
+            }
+            match answer {
+                Answer::More => self.fronts.read(&asked[nth], last, false, reading),
+                Answer::Empty { due } => {
+                    self.fronts.read(&asked[nth], last, true, reading);
+                    self.forget(lane);
+                    if let Some(at) = due {
+                        self.due.set(lane.clone(), at);
+                    }
+                }
+                Answer::Held(hold) => {
+                    self.forget(lane);
+                    tracing::debug!(queue.name = %lane.queue, task.name = %lane.task, held.by = hold.by.as_str(),
+                        held.until = ?hold.until, "a lane is held");
+                    self.held.hold(lane.clone(), hold);
+                }
+            }
+        }
+    }
+
+    /// A lane has jobs. One that is held is not asked for them.
+    fn know(&mut self, lane: Lane, source: Source) {
+        if self.held.is_empty() || !self.held.has(&lane) {
+            self.known.know(lane, source);
+        }
+    }
+
+    fn forget(&mut self, lane: &Lane) {
+        self.known.forget(lane);
+        self.due.remove(lane);
+        self.due_before.remove(lane);
+    }
+}
