@@ -11,7 +11,7 @@ use reveille::job::json::Json;
 use reveille::job::state::Status;
 use reveille::job::submission::OnConflict;
 use reveille::job::{LeaseId, WorkerId};
-use reveille::queue::{Lane, QueueName, TaskName};
+use reveille::queue::{Hold, Holder, Lane, QueueName, TaskName};
 use reveille::store::lease::{Claim, ClaimRoom, Claimed, LaneClaim, Settled, Settlement};
 use reveille::store::{Store, Target};
 use tokio_postgres::Client;
@@ -122,7 +122,8 @@ async fn a_claim_keeps_no_more_payloads_than_there_is_room_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_claim_that_reads_to_the_end_tells_when_more_is_due_unless_the_queue_is_paused() {
+async fn a_claim_that_reads_to_the_end_tells_when_more_is_due_and_of_a_paused_queue_that_it_is_held()
+ {
     let database = harness::database().await;
     let client = database.client().await;
     let due = "select run_at from reveille.ready where run_at > now()";
@@ -139,12 +140,15 @@ async fn a_claim_that_reads_to_the_end_tells_when_more_is_due_unless_the_queue_i
         client.batch_execute(pause).await.unwrap();
         let (_, paused) = claim_waiting(&database, &client, 9, beside).await;
         assert_eq!((paused.jobs.len(), paused.due.len()), (0, 0), "nothing to wake for");
+        let hold = Hold { by: Holder::Pause, until: None };
+        assert_eq!(paused.held, [(0, hold)], "the lane beside it is not held");
         client.batch_execute("update reveille.queue set paused_at = null").await.unwrap();
 
         let (_, full) = claim_waiting(&database, &client, 1, beside).await;
         assert_eq!((full.jobs.len(), full.due.len()), (1, 0), "there may be more that is due now");
         let (_, rest) = claim_waiting(&database, &client, 2, beside).await;
         assert_eq!((rest.jobs.len(), rest.due), (1, vec![(0, value(&client, due).await)]));
+        assert_eq!((full.held, rest.held), (Vec::new(), Vec::new()));
         client.batch_execute("with r as (delete from reveille.ready returning id) delete from reveille.job where id in (select id from r)").await.unwrap();
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use crate::harness::http::Http;
-use crate::harness::look::{all_end, becomes, listens, submit, value};
+use crate::harness::look::{all_end, becomes, listens, metric, submit, value};
 use crate::harness::proxy::Mode;
 use crate::harness::service::ServiceBuilder;
 use crate::harness::{self, Cluster, Service, TestDatabase, eventually};
@@ -122,6 +122,44 @@ async fn a_paused_queue_starts_nothing_and_resuming_it_wakes_every_instance() {
     let job = ended(&works, &job).await;
     assert_eq!((&job["status"], &job["warnings"]), (&json!("completed"), &json!([])));
     assert_eq!(http.post("/queues/mail/resume", &json!({})).await.status, 200);
+}
+
+/// Each submission wakes the dispatcher beside it.
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_come_to_a_paused_queue_cost_no_claims_and_run_once_it_is_resumed() {
+    const JOBS: usize = 20;
+    let database = harness::database().await;
+    let service = slow_poll(&database).start().await;
+    listens(&service).await;
+    let http = service.http();
+    assert_eq!(http.post("/queues/mail/pause", &json!({})).await.status, 200);
+    let before = metric(&service, "reveille_claim_duration_seconds_count").await;
+    let mut jobs = Vec::new();
+    for _ in 0..JOBS {
+        jobs.push(submitted(&service, json!({"payload": 1, "queue": "mail"})).await);
+    }
+    let claims = metric(&service, "reveille_claim_duration_seconds_count").await - before;
+    assert!(claims <= 2.0, "{claims} claims of a queue that gives nothing");
+    http.post("/queues/mail/resume", &json!({})).await;
+    for job in &jobs {
+        assert_eq!(ended(&service, job).await["status"], "completed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_nobody_says_is_resumed_goes_on_with_the_next_poll() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let service =
+        Service::on(database.url()).env("REVEILLE_POLL_INTERVAL_SECONDS", "1").start().await;
+    let http = service.http();
+    http.post("/queues/mail/pause", &json!({})).await;
+    let job = submitted(&service, json!({"payload": 1, "queue": "mail"})).await;
+    let other = submitted(&service, json!({"payload": 1})).await;
+    assert_eq!(ended(&service, &other).await["status"], "completed");
+    assert_eq!(status(&service, &job).await, "queued");
+    client.batch_execute("update reveille.queue set paused_at = null").await.unwrap();
+    assert_eq!(ended(&service, &job).await["status"], "completed");
 }
 
 /// Tells when it starts, and ends when it is let.

@@ -164,14 +164,10 @@ async fn one_place(client: &Client) -> Check {
                 "this must not be: keep the database as it is, and report it with this line";
             Check::fail(NAME, found, change).unless(nowhere + several + strangers == 0)
         }
-        Ok(Err(error)) if is_cancelled(&error) => too_long(NAME),
+        Ok(Err(error)) if error.is_cancelled() => too_long(NAME),
         Ok(Err(error)) => unanswered(NAME, &error),
         Err(_) => too_long(NAME),
     }
-}
-
-fn is_cancelled(error: &Error) -> bool {
-    error.is_cancelled()
 }
 
 fn too_long(name: &str) -> Check {
