@@ -85,13 +85,15 @@
 //! | 5 | [`cli`] | the command line |
 //! | 4 | `app`, [`builder`] | the composition root, which alone spawns services, and the library around it |
 //! | 3 | [`engine`], [`maintenance`], [`api`] | running jobs; keeping the house; the door for HTTP |
-//! | 2 | [`submitter`], [`listener`], [`client`], [`tasks`], [`auth`] | writing submissions, hearing of them, the door for Rust, doing them; tokens |
-//! | 1 | [`store`], [`events`], [`embedded`], [`shutdown`], [`supervise`], `logging` | all SQL; signals within the process; the own PostgreSQL; loops that go on |
-//! | 0 | [`job`], [`queue`], [`config`] | pure rules, without I/O |
+//! | 2c | [`tasks`] | what jobs are to do |
+//! | 2b | [`client`] | the door for Rust |
+//! | 2a | [`submitter`], `claiming`, `settling`, [`listener`], [`explain`] | writing submissions; which lanes a claim asks; writing outcomes; hearing notices; why a job waits |
+//! | 1 | [`store`], [`events`], [`auth`], [`embedded`], [`shutdown`], [`supervise`], `logging` | all SQL; notices, and signals within the process; tokens; the own PostgreSQL; loops that go on |
+//! | 0 | [`job`], [`queue`], [`config`], `spelling` | pure rules, without I/O |
 //!
-//! A submission comes in through [`api`], [`client`] or SQL, is checked by the one rule book ([`job::submission`]), written
-//! by the [`submitter`], heard of by the [`listener`], claimed and run by the [`engine`], and settled by it. Each of these
-//! opens with what was decided there, and why.
+//! A submission comes in through [`api`], [`client`] or SQL, is checked by the one rule book ([`job::submission`]), and is
+//! written by the [`submitter`]. The [`listener`] hears of it, and `claiming` names its lane. The [`engine`] claims and runs
+//! it, and `settling` writes its outcome. Each of these opens with what was decided there, and why.
 
 #![cfg_attr(
     not(feature = "service"),
