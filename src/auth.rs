@@ -1,7 +1,8 @@
 //! Bearer tokens: who may use the service.
 //!
-//! A token is compared as its SHA-256 and with every configured one, so that neither its length nor how much of it is
-//! right shows in the time it takes. Tokens are long random strings, so no slow hash is needed.
+//! A token is compared as its SHA-256 and with every configured one, so that neither its length nor
+//! how much of it is right shows in the time it takes. Tokens are long random strings, so no slow
+//! hash is needed.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,8 +24,8 @@ pub enum Unauthorized {
 }
 
 impl Tokens {
-    /// Takes the tokens as they are: [`Config::check`](crate::config::Config::check) refuses those that
-    /// can be guessed.
+    /// Takes the tokens as they are: [`Config::check`](crate::config::Config::check) refuses those
+    /// that can be guessed.
     pub fn new(tokens: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Self {
         Self(tokens.into_iter().map(|token| Sha256::digest(token).into()).collect())
     }

@@ -1,5 +1,6 @@
-//! Why a job may have to wait: what nobody serves, and what is paused. It goes with the answers to submissions, so it is read at
-//! most about once a second, and a submission that cannot have it goes without.
+//! Why a job may have to wait: what nobody serves, and what is paused. It goes with the answers to
+//! submissions, so it is read at most about once a second, and a submission that cannot have it
+//! goes without.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;

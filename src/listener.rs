@@ -1,8 +1,9 @@
-//! The listener: a connection of its own that hears what was committed, and hands it on. It never awaits work, since a
-//! listener that stops reading holds back vacuum and at last every COMMIT.
+//! The listener: a connection of its own that hears what was committed, and hands it on. It never
+//! awaits work, since a listener that stops reading holds back vacuum and at last every COMMIT.
 //!
-//! A listener can be dead without an error, and then the poll hides it. So it notifies itself every ten seconds and takes
-//! silence for death. After every (re)connect everything is looked at once, for what was said meanwhile.
+//! A listener can be dead without an error, and then the poll hides it. So it notifies itself every
+//! ten seconds and takes silence for death. After every (re)connect everything is looked at once,
+//! for what was said meanwhile.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -15,13 +16,15 @@ use crate::shutdown::Shutdown;
 use crate::store::news::Listening;
 use crate::store::{Error, Result, Store, Target};
 
-/// How often it notifies itself, and how long it waits to hear it. Every round costs the server two transactions.
+/// How often it notifies itself, and how long it waits to hear it. Every round costs the server two
+/// transactions.
 const CANARY: Duration = Duration::from_secs(10);
 const SILENCE_MOST: Duration = Duration::from_secs(5);
 const RECONNECT_LEAST: Duration = Duration::from_millis(50);
 const RECONNECT_MOST: Duration = Duration::from_secs(3);
-/// A look at the database is followed by a rest of so many times as long as it took, which is a fiftieth of the time, within
-/// these bounds: a drain elsewhere announces unnamed ends a hundred times a second, and a stranger anything.
+/// A look at the database is followed by a rest of so many times as long as it took, which is a
+/// fiftieth of the time, within these bounds: a drain elsewhere announces unnamed ends a hundred
+/// times a second, and a stranger anything.
 const LOOK_TIMES: u32 = 50;
 const LOOK_LEAST: Duration = Duration::from_millis(50);
 const ENDS_REST_MOST: Duration = Duration::from_secs(2);
@@ -40,7 +43,8 @@ pub async fn run(target: Target, events: Events, shutdown: Shutdown) {
 async fn listen_on(target: &Target, events: &Events) {
     let (mut pause, mut up) = (RECONNECT_LEAST, false);
     loop {
-        // Each address and LISTEN have limits of their own: one for all would end before the second host is tried.
+        // Each address and LISTEN have limits of their own: one for all would end before the second
+        // host is tried.
         match Listening::connect(target).await {
             Ok(listening) => {
                 tracing::info!("listening for notifications");
@@ -133,8 +137,8 @@ async fn listen(
     }
 }
 
-/// Finds out which of the awaited jobs have ended when that was announced without their ids: in one statement for all of them, so
-/// that those who wait for other jobs ask nothing.
+/// Finds out which of the awaited jobs have ended when that was announced without their ids: in one
+/// statement for all of them, so that those who wait for other jobs ask nothing.
 pub async fn look_for_ends(store: Store, events: Events, shutdown: Shutdown) {
     let looking = async {
         let mut looks = Looks::new(ENDS_REST_MOST);
@@ -156,7 +160,8 @@ pub async fn look_for_ends(store: Store, events: Events, shutdown: Shutdown) {
     shutdown.stopping.run_until_cancelled(looking).await;
 }
 
-/// Finds out which queues are paused when a pause was announced: the announcement itself is not believed.
+/// Finds out which queues are paused when a pause was announced: the announcement itself is not
+/// believed.
 pub async fn look_for_pauses(store: Store, events: Events, shutdown: Shutdown) {
     let looking = async {
         let mut looks = Looks::new(PAUSES_REST_MOST);

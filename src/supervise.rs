@@ -1,8 +1,10 @@
-//! Every long-lived loop of the service runs under a [`Supervisor`], which logs one that panics or ends too early, and starts
-//! it again. What a loop works on (channels, buffers) belongs to its caller and outlives it.
+//! Every long-lived loop of the service runs under a [`Supervisor`], which logs one that panics or
+//! ends too early, and starts it again. What a loop works on (channels, buffers) belongs to its
+//! caller and outlives it.
 //!
-//! A loop that panics a third time within a minute is given up: `/livez` fails, `serve` drains and exits, and the handle of the
-//! library tells its program. A service that lives on without one of its loops looks healthy and does nothing.
+//! A loop that panics a third time within a minute is given up: `/livez` fails, `serve` drains and
+//! exits, and the handle of the library tells its program. A service that lives on without one of
+//! its loops looks healthy and does nothing.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -23,7 +25,8 @@ const WITHIN: Duration = Duration::from_secs(60);
 /// The pause before a loop is started again; it doubles with each end of late.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A loop of the service, kept alive. Whoever makes one hands it to the composition root, which alone spawns it.
+/// A loop of the service, kept alive. Whoever makes one hands it to the composition root, which
+/// alone spawns it.
 pub type Loop = BoxFuture<'static, ()>;
 
 /// A loop of the service could not be kept alive.
@@ -52,8 +55,8 @@ struct Shared {
 }
 
 impl Supervisor {
-    /// Runs the loop that `start` makes, and starts it again whenever it panics, or ends while it is not `over`. Returns when
-    /// it has ended and is over, or is given up.
+    /// Runs the loop that `start` makes, and starts it again whenever it panics, or ends while it
+    /// is not `over`. Returns when it has ended and is over, or is given up.
     pub async fn keep<F: Future<Output = ()>>(
         self,
         name: &'static str,
@@ -61,12 +64,13 @@ impl Supervisor {
         mut start: impl FnMut() -> F,
     ) {
         let restarts = counter!("reveille_loop_restarts_total", "loop" => name);
-        // It is there from the start: a rate over a metric that appears with its first event misses that event.
+        // It is there from the start: a rate over a metric that appears with its first event misses
+        // that event.
         restarts.increment(0);
         let mut ends = Ends::default();
         loop {
-            // On the heap: else whoever starts a service would have all of them on the stack, and some are large. Made in
-            // here, since that may panic as well.
+            // On the heap: else whoever starts a service would have all of them on the stack, and
+            // some are large. Made in here, since that may panic as well.
             let round = async { self.run(name, Box::pin(start())).await };
             let ended = AssertUnwindSafe(round).catch_unwind().await;
             let why = match ended {

@@ -14,11 +14,13 @@ use crate::supervise::Supervisor;
 
 /// How often a database that is not there yet is looked for.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
-/// When it is said again that a database is waited for; each time after twice as long, up to the most.
+/// When it is said again that a database is waited for; each time after twice as long, up to the
+/// most.
 const TELL_AGAIN: Duration = Duration::from_secs(5);
 const TELL_MOST: Duration = Duration::from_secs(300);
 
-/// The role of the service in its own PostgreSQL: no superuser, and the owner of nothing but the schema.
+/// The role of the service in its own PostgreSQL: no superuser, and the owner of nothing but the
+/// schema.
 const OWN_ROLE: &str = "reveille_service";
 
 /// A database with an up-to-date schema.
@@ -59,7 +61,8 @@ impl Database {
         Ok(database)
     }
 
-    /// The direct way if there is one: for what needs a session only now and then, and says so if a pooler is in the way.
+    /// The direct way if there is one: for what needs a session only now and then, and says so if a
+    /// pooler is in the way.
     pub(super) fn nearest(&self) -> &Target {
         self.direct.as_ref().unwrap_or(&self.target)
     }
@@ -116,8 +119,8 @@ async fn prepare(config: &Config, database: &Database) -> anyhow::Result<()> {
     Ok(prepared.await?)
 }
 
-/// Does a step of the start until it succeeds, or fails for a reason that no waiting mends. What is waited for is told at once,
-/// and again as time goes by.
+/// Does a step of the start until it succeeds, or fails for a reason that no waiting mends. What is
+/// waited for is told at once, and again as time goes by.
 pub(super) async fn patiently<T, E: Passing>(
     target: &Target,
     mut step: impl AsyncFnMut() -> Result<T, E>,

@@ -1,5 +1,6 @@
-//! File descriptors: each connection takes one, and a service that has none left can neither reach its database nor keep
-//! its jobs. So the limit is raised as far as the system allows, and callers get only what the rest does not need.
+//! File descriptors: each connection takes one, and a service that has none left can neither reach
+//! its database nor keep its jobs. So the limit is raised as far as the system allows, and callers
+//! get only what the rest does not need.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -10,7 +11,8 @@ use crate::store::Store;
 /// For the log, the runtime, the listener, the files of handlers, and a PostgreSQL of our own.
 const OWN: usize = 24;
 
-/// Raises the limit of open files to the one that the system sets. For a process that is the service alone.
+/// Raises the limit of open files to the one that the system sets. For a process that is the
+/// service alone.
 pub(crate) fn raise() {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
     if soft >= hard {
@@ -24,8 +26,8 @@ pub(crate) fn raise() {
     }
 }
 
-/// How many connections of HTTP are served: `max_connections`, or what the limit of open files leaves. Says so if it is
-/// less.
+/// How many connections of HTTP are served: `max_connections`, or what the limit of open files
+/// leaves. Says so if it is less.
 pub(super) fn connections(config: &Config) -> usize {
     let Ok((limit, _)) = getrlimit(Resource::RLIMIT_NOFILE) else { return config.max_connections };
     let kept = kept(config);

@@ -31,7 +31,8 @@ pub(crate) struct Front {
 }
 
 impl Front {
-    /// Binds the address and answers at once: that the service lives, and that its database is not there yet.
+    /// Binds the address and answers at once: that the service lives, and that its database is not
+    /// there yet.
     ///
     /// # Errors
     /// When the address is taken; the message says what to do.
@@ -41,7 +42,8 @@ impl Front {
             format!("cannot listen on {}. Is another service there? Choose an address with --listen, port 0 for any free one", config.listen)
         })?;
         let address = listener.local_addr()?;
-        // What is counted before there is a recorder goes nowhere, for as long as the process lives.
+        // What is counted before there is a recorder goes nowhere, for as long as the process
+        // lives.
         super::metrics::install();
         let (app, behind) = api::app(tokens, Browsers::of(config))?;
         let limits =
@@ -78,8 +80,8 @@ impl Serving {
         self.0.address
     }
 
-    /// Each answer ends its connection from now on. Answers how long all is to be answered still, so that balancers see
-    /// that the service is not ready any more before its port is closed.
+    /// Each answer ends its connection from now on. Answers how long all is to be answered still,
+    /// so that balancers see that the service is not ready any more before its port is closed.
     pub(super) fn leave(&self) -> Duration {
         self.0.leaving.cancel();
         self.0.delay
@@ -97,9 +99,10 @@ impl Serving {
     }
 }
 
-/// The line that scripts wait for, on standard output; for people the rest on standard error, with a
-/// command to paste. Where the API is `guarded`, it takes the token from the variable that our own
-/// command line reads. A thread of its own writes the line, since its reader may stall or be gone.
+/// The line that scripts wait for, on standard output; for people the rest on standard error, with
+/// a command to paste. Where the API is `guarded`, it takes the token from the variable that our
+/// own command line reads. A thread of its own writes the line, since its reader may stall or be
+/// gone.
 pub(super) fn say_ready(address: SocketAddr, guarded: bool) {
     let url = format!("http://{address}");
     let token = if guarded { r#" -H "authorization: Bearer $REVEILLE_TOKEN""# } else { "" };

@@ -1,5 +1,6 @@
-//! The thread of the heartbeat and the listener. Its runtime has that thread alone, and their connections are made there:
-//! handlers that block every thread of the main runtime keep neither from the database.
+//! The thread of the heartbeat and the listener. Its runtime has that thread alone, and their
+//! connections are made there: handlers that block every thread of the main runtime keep neither
+//! from the database.
 
 use std::sync::mpsc;
 use std::thread;
@@ -8,7 +9,8 @@ use anyhow::Context as _;
 
 const REFUSED: &str = "the system refuses a thread for the heartbeat; see `ulimit -u`";
 
-/// Runs this on a thread of its own. Blocks until that has begun, which takes well below a millisecond.
+/// Runs this on a thread of its own. Blocks until that has begun, which takes well below a
+/// millisecond.
 pub(super) fn start(loops: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
     let (tell, told) = mpsc::channel();
     let run = move || {

@@ -1,4 +1,5 @@
-//! The loops of a service. They are made where they belong, and spawned here: no other module spawns one.
+//! The loops of a service. They are made where they belong, and spawned here: no other module
+//! spawns one.
 
 use std::sync::Arc;
 
@@ -34,8 +35,8 @@ impl Loops {
         }
     }
 
-    /// The engine's loops. Those that keep the leases run on a thread of their own, and the listener beside them, if there is a
-    /// connection that can listen.
+    /// The engine's loops. Those that keep the leases run on a thread of their own, and the
+    /// listener beside them, if there is a connection that can listen.
     pub(super) fn run_engine(
         &self,
         engine: engine::Loops,

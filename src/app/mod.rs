@@ -1,4 +1,5 @@
-//! The composition root: builds everything, runs it, and takes it down in order. Services are spawned only here.
+//! The composition root: builds everything, runs it, and takes it down in order. Services are
+//! spawned only here.
 
 mod database;
 mod descriptors;
@@ -38,7 +39,8 @@ use signals::{Asked, Signals};
 const CLOCK_WITHIN: Duration = Duration::from_secs(4);
 /// How long answers in flight may take once every job has ended.
 const LAST_ANSWERS: Duration = Duration::from_millis(300);
-/// What leaving may take beyond the grace period: handlers are cancelled, outcomes flushed, the last answers given.
+/// What leaving may take beyond the grace period: handlers are cancelled, outcomes flushed, the
+/// last answers given.
 const BEYOND_GRACE: Duration = Duration::from_millis(900);
 
 /// Runs the service until SIGTERM, Ctrl-C or SIGHUP.
@@ -86,7 +88,8 @@ pub(crate) async fn start(
     metrics::install();
     let supervisor = front.as_ref().map(Front::supervisor).unwrap_or_default();
     let failed = supervisor.clone();
-    // On the heap: unoptimized, these futures together overflow the 2 MiB stack of a caller's thread.
+    // On the heap: unoptimized, these futures together overflow the 2 MiB stack of a caller's
+    // thread.
     let started = Box::pin(async move {
         let database = Box::pin(Database::open(&config, &supervisor)).await?;
         // Where nothing is run nothing is prepared.
@@ -120,8 +123,8 @@ pub(crate) struct Service {
     started: Started,
 }
 
-/// A service that is dropped rather than stopped ends at once; the others take its jobs back. So does one whose start fails, and
-/// one that has not left in time.
+/// A service that is dropped rather than stopped ends at once; the others take its jobs back. So
+/// does one whose start fails, and one that has not left in time.
 struct Ending {
     shutdown: Shutdown,
     leftovers: Leftovers,
@@ -209,9 +212,9 @@ impl Service {
         &self.client
     }
 
-    /// Takes no more claims, lets running jobs end within the grace period, settles their outcomes, and ends the rest.
-    /// Unless `at_once`, calls are answered for the shutdown delay in any case. It returns, whatever clients, handlers or
-    /// the database do.
+    /// Takes no more claims, lets running jobs end within the grace period, settles their outcomes,
+    /// and ends the rest. Unless `at_once`, calls are answered for the shutdown delay in any case.
+    /// It returns, whatever clients, handlers or the database do.
     pub(crate) async fn stop(mut self, at_once: bool) {
         let (limit, by) = (self.grace + BEYOND_GRACE, Instant::now() + self.grace);
         // What is given up then ends with [`Ending`].

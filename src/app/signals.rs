@@ -46,8 +46,8 @@ impl Signals {
         }
     }
 
-    /// Waits for a signal to leave at once. A hangup is none: of one terminal that closes, both the shell
-    /// and the kernel tell.
+    /// Waits for a signal to leave at once. A hangup is none: of one terminal that closes, both the
+    /// shell and the kernel tell.
     pub(super) async fn again(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}

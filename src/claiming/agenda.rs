@@ -1,5 +1,5 @@
-//! When lanes are to be looked at. Each operation costs the logarithm of how many there are: the dispatcher asks at every turn,
-//! and 100,000 lanes may wait for something.
+//! When lanes are to be looked at. Each operation costs the logarithm of how many there are: the
+//! dispatcher asks at every turn, and 100,000 lanes may wait for something.
 
 use std::collections::{BTreeSet, HashMap};
 

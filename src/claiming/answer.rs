@@ -1,5 +1,6 @@
-//! What a claim says of a lane. There are three answers, and each lane that was read gets one: with any other a limit would leave
-//! a lane that nobody asks any more, or one that is asked again and again.
+//! What a claim says of a lane. There are three answers, and each lane that was read gets one: with
+//! any other a limit would leave a lane that nobody asks any more, or one that is asked again and
+//! again.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -29,7 +30,8 @@ pub(super) struct LaneAnswer {
     pub(super) answer: Answer,
 }
 
-/// The answers of a claim of at most `limit` jobs. Lanes that it did not come to have none, and stay as they are.
+/// The answers of a claim of at most `limit` jobs. Lanes that it did not come to have none, and
+/// stay as they are.
 pub(super) fn answers(asked: &[LaneClaim], claim: &Claim, limit: usize) -> Vec<LaneAnswer> {
     let mut all: Vec<LaneAnswer> = (0..asked.len())
         .map(|nth| LaneAnswer { nth, got: 0, last: None, answer: Answer::Empty { due: None } })

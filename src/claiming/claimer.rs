@@ -1,8 +1,10 @@
-//! What is known of lanes, and the claims that follow from it: a state machine, driven by wakes, times and answers.
+//! What is known of lanes, and the claims that follow from it: a state machine, driven by wakes,
+//! times and answers.
 //!
-//! A lane is *known* to have jobs from a wake, or from a scan at each poll, and stays known while claims from it come back full.
-//! One that is read to its end is forgotten, but for the time at which its next job is due. One that is *held* is not asked
-//! again until its hold ends or the next poll begins, whoever notifies of it.
+//! A lane is *known* to have jobs from a wake, or from a scan at each poll, and stays known while
+//! claims from it come back full. One that is read to its end is forgotten, but for the time at
+//! which its next job is due. One that is *held* is not asked again until its hold ends or the next
+//! poll begins, whoever notifies of it.
 
 use std::time::Instant;
 
@@ -98,7 +100,8 @@ impl Claimer {
         self.due_before = Agenda::default();
     }
 
-    /// Makes known what is due by now: by a timer, by a look, because a hold has ended, or because only its end was read.
+    /// Makes known what is due by now: by a timer, by a look, because a hold has ended, or because
+    /// only its end was read.
     pub fn wake_due(&mut self, clock: DateTime<Utc>, now: Instant) {
         let due =
             [self.due.take_due(clock), self.due_before.take_due(clock), self.held.take_due(clock)];
@@ -128,7 +131,8 @@ impl Claimer {
         !self.known.is_empty()
     }
 
-    /// Claims at most `limit` jobs, as far as there is `room`. Answers what was asked, and the claim.
+    /// Claims at most `limit` jobs, as far as there is `room`. Answers what was asked, and the
+    /// claim.
     pub async fn claim(
         &mut self,
         store: &Store,

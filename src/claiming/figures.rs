@@ -1,4 +1,5 @@
-//! Handles of metrics, which are kept: one that is looked up by its name and labels is hashed anew each time.
+//! Handles of metrics, which are kept: one that is looked up by its name and labels is hashed anew
+//! each time.
 
 use metrics::{Counter, Histogram, counter, histogram};
 

@@ -1,12 +1,14 @@
 //! Where the claims of a lane begin.
 //!
-//! A claim passes by what the claims before it took: entries that stay in the index until vacuum. Reading all of them took 30 ms
-//! where 14,000 jobs came and went each second, so a job waited 5 ms after a vacuum and 30 ms before the next.
+//! A claim passes by what the claims before it took: entries that stay in the index until vacuum.
+//! Reading all of them took 30 ms where 14,000 jobs came and went each second, so a job waited 5 ms
+//! after a vacuum and 30 ms before the next.
 //!
-//! The place where a claim may begin is a guess: what is committed late, taken back from a lost worker, retried or moved to
-//! another priority lies before it. So it is only remembered here, lies a little before the claim that it comes from, and is
-//! not used for long: then the lane is read from its front again, and if only its end was read meanwhile, that is done without
-//! being asked. A front that is read in no time is read each time.
+//! The place where a claim may begin is a guess: what is committed late, taken back from a lost
+//! worker, retried or moved to another priority lies before it. So it is only remembered here, lies
+//! a little before the claim that it comes from, and is not used for long: then the lane is read
+//! from its front again, and if only its end was read meanwhile, that is done without being asked.
+//! A front that is read in no time is read each time.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -22,12 +24,15 @@ use crate::store::lease::LaneClaim;
 const SLACK: TimeDelta = TimeDelta::milliseconds(250);
 /// A lane that is read to its end within this needs no place to begin at.
 const NO_TIME: Duration = Duration::from_millis(2);
-/// A front is read again after so many times as long as that took the last time, which is a twentieth of the time,
+/// A front is read again after so many times as long as that took the last time, which is a
+/// twentieth of the time,
 const TIMES: u32 = 20;
 const LEAST: Duration = Duration::from_millis(100);
-/// or more than that: behind an old snapshot nothing is vacuumed, and reading the front takes ever longer.
+/// or more than that: behind an old snapshot nothing is vacuumed, and reading the front takes ever
+/// longer.
 const MOST: Duration = Duration::from_secs(2);
-/// So long after it may be used a place still counts: a reading of the front that finds only what is older leaves it.
+/// So long after it may be used a place still counts: a reading of the front that finds only what
+/// is older leaves it.
 const KEPT: Duration = Duration::from_secs(10);
 
 type Place = (DateTime<Utc>, Uuid);
@@ -65,7 +70,8 @@ impl Fronts {
         self.fronts.get(lane).filter(|front| now < front.good_until)?.place
     }
 
-    /// A claim came back with jobs of the lane up to `last`, after which there are none if it was read `to_the_end`.
+    /// A claim came back with jobs of the lane up to `last`, after which there are none if it was
+    /// read `to_the_end`.
     pub(super) fn read(
         &mut self,
         asked: &LaneClaim,

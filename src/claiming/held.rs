@@ -1,5 +1,6 @@
-//! Lanes that are held: they may have jobs, and a claim answered that it gives none. Nobody asks for them again until their time
-//! has come, or until somebody says that they are free. So a held lane costs no claim, however often it is notified of.
+//! Lanes that are held: they may have jobs, and a claim answered that it gives none. Nobody asks
+//! for them again until their time has come, or until somebody says that they are free. So a held
+//! lane costs no claim, however often it is notified of.
 
 use std::collections::{HashMap, HashSet};
 

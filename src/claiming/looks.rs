@@ -1,5 +1,5 @@
-//! Lanes to be looked at again. A gated notification can be skipped while the notifier commits a moment earlier, so a lane that
-//! was notified is looked at a few times more.
+//! Lanes to be looked at again. A gated notification can be skipped while the notifier commits a
+//! moment earlier, so a lane that was notified is looked at a few times more.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -68,7 +68,7 @@ mod tests {
             assert_eq!(looks.next(), Some(now + after));
             assert!(looks.take_due(now).is_empty());
             now += after;
-            assert_eq!(looks.take_due(now), [lane.clone()]);
+            assert_eq!(looks.take_due(now), std::slice::from_ref(&lane));
         }
         assert_eq!((looks.next(), looks.looked.len()), (None, 0));
     }

@@ -1,8 +1,9 @@
 //! Claiming: which lanes a claim names, where it begins in each, and what follows from its answers.
 //!
-//! The [`Claimer`] knows which lanes have jobs. Its plan names those that a claim asks, in turns; claimed entries stay in the index
-//! until vacuum, so a claim starts where the last one of its lane ended ([`fronts`]). A lane answers *more*, *empty* or *held*
-//! ([`answer`]). All but the statement itself is pure.
+//! The [`Claimer`] knows which lanes have jobs. Its plan names those that a claim asks, in turns;
+//! claimed entries stay in the index until vacuum, so a claim starts where the last one of its lane
+//! ended ([`fronts`]). A lane answers *more*, *empty* or *held* ([`answer`]). All but the statement
+//! itself is pure.
 
 mod agenda;
 mod answer;

@@ -85,7 +85,7 @@ impl Bench {
 }
 
 fn held(until: Option<DateTime<Utc>>) -> impl Fn(&[LaneClaim]) -> Claim {
-    move |asked| {
+    move |asked: &[LaneClaim]| {
         let hold = Hold { by: Holder::Pause, until };
         Claim { held: (0..asked.len()).map(|nth| (nth, hold)).collect(), ..Claim::default() }
     }
@@ -201,8 +201,8 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    /// Each of four lanes always has a job. A paused one is asked at most once between what frees it; any other one that was
-    /// heard of is asked by the next claim.
+    /// Each of four lanes always has a job. A paused one is asked at most once between what frees
+    /// it; any other one that was heard of is asked by the next claim.
     #[test]
     fn no_lane_is_forgotten_and_none_is_spun_on(events in proptest::collection::vec(event(), 1..60)) {
         let mut bench = Bench::new();

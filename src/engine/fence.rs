@@ -1,6 +1,6 @@
-//! The fence: stops handlers when the lease time of this process is nearly over and no heartbeat was confirmed. Others may run
-//! their jobs soon. What a handler gives then is offered all the same, and counts if its lease stands; else its job goes back,
-//! and the attempt is not spent.
+//! The fence: stops handlers when the lease time of this process is nearly over and no heartbeat
+//! was confirmed. Others may run their jobs soon. What a handler gives then is offered all the
+//! same, and counts if its lease stands; else its job goes back, and the attempt is not spent.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,7 +9,8 @@ use super::running::{Running, Stop};
 use super::slots::Slots;
 use crate::shutdown::Shutdown;
 
-/// How long before the end of the lease time handlers are told to stop, where that is a small part of it.
+/// How long before the end of the lease time handlers are told to stop, where that is a small part
+/// of it.
 const MARGIN: Duration = Duration::from_secs(1);
 /// How often jobs that begin all the same are stopped while no heartbeat is confirmed.
 const STOP_EVERY: Duration = Duration::from_millis(100);

@@ -1,8 +1,10 @@
-//! Handles of metrics, which are kept: one that is looked up by its name and labels is hashed anew each time.
+//! Handles of metrics, which are kept: one that is looked up by its name and labels is hashed anew
+//! each time.
 
 use metrics::{Counter, Histogram, counter, histogram};
 
-/// Those of all jobs together; what is told by queue and task has a [`Meter`](crate::settling::meter::Meter).
+/// Those of all jobs together; what is told by queue and task has a
+/// [`Meter`](crate::settling::meter::Meter).
 pub(super) struct JobFigures {
     pub(super) waited: Histogram,
     pub(super) given_back: Counter,

@@ -1,14 +1,16 @@
-//! The heartbeat: one row says that this process lives, and renews all of its leases at once. The answer says which leases
-//! are still held; a handler whose lease is missing there is stopped, or a claim that a crash of the database forgot would
-//! run twice in one process. The other way round, a job that is held there and unknown here, because the answer to its claim
-//! was lost, is given back, or it would be held for as long as this process lives.
+//! The heartbeat: one row says that this process lives, and renews all of its leases at once. The
+//! answer says which leases are still held; a handler whose lease is missing there is stopped, or a
+//! claim that a crash of the database forgot would run twice in one process. The other way round, a
+//! job that is held there and unknown here, because the answer to its claim was lost, is given
+//! back, or it would be held for as long as this process lives.
 //!
-//! It runs beside the listener on a thread of their own, whose runtime handlers cannot block: as many handlers as cores that
-//! block their threads would else cost a living instance its jobs. It is not renewed for an instance that does nothing any
-//! more, either: one whose own runtime has stood still for longer than an attempt may take.
+//! It runs beside the listener on a thread of their own, whose runtime handlers cannot block: as
+//! many handlers as cores that block their threads would else cost a living instance its jobs. It
+//! is not renewed for an instance that does nothing any more, either: one whose own runtime has
+//! stood still for longer than an attempt may take.
 //!
-//! A process that is cut off from the database cannot hear that its jobs were given to others. So the [`fence`](super::fence) stops its
-//! handlers when its lease time is nearly over.
+//! A process that is cut off from the database cannot hear that its jobs were given to others. So
+//! the [`fence`](super::fence) stops its handlers when its lease time is nearly over.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -33,11 +35,13 @@ use crate::store::worker::{HeartbeatReply, RegisterOver, Registration};
 use crate::store::{Error, Result as StoreResult, Store};
 use crate::supervise::Inbox;
 
-/// How much longer than an attempt may take the main runtime may stand still while the heartbeat is renewed.
+/// How much longer than an attempt may take the main runtime may stand still while the heartbeat is
+/// renewed.
 const STILL_BEYOND: Duration = Duration::from_secs(60);
 /// How long the answer to a heartbeat is waited for, at most.
 const ANSWER_MOST: Duration = Duration::from_secs(5);
-/// How long the leadership is asked for: others may ask at the same moment, and the next heartbeat takes the same connection.
+/// How long the leadership is asked for: others may ask at the same moment, and the next heartbeat
+/// takes the same connection.
 const LEAD_MOST: Duration = Duration::from_millis(500);
 
 pub(super) struct Heartbeat {
@@ -59,8 +63,8 @@ pub(super) struct Heartbeat {
     pub(super) connected_since: Option<Instant>,
     /// Jobs that were held and unknown at the last one.
     pub(super) orphaned: HashSet<Key>,
-    /// As whom this instance is to be registered, since it was taken for lost. Kept until that has succeeded, or each answer
-    /// that is lost would leave an instance that nobody is.
+    /// As whom this instance is to be registered, since it was taken for lost. Kept until that has
+    /// succeeded, or each answer that is lost would leave an instance that nobody is.
     pub(super) anew: Option<WorkerId>,
 }
 
@@ -179,7 +183,8 @@ impl Heartbeat {
         self.orphaned = unknown.difference(&self.orphaned).copied().collect();
     }
 
-    /// Asks for the leadership, which nobody has. Without an answer this instance does not lead, and lives all the same.
+    /// Asks for the leadership, which nobody has. Without an answer this instance does not lead,
+    /// and lives all the same.
     async fn lead(&self) -> bool {
         if self.shutdown.draining.is_cancelled() {
             return false;
@@ -192,8 +197,8 @@ impl Heartbeat {
         })
     }
 
-    /// Gives back jobs that are held and do not run here: not the first time that they are seen, since the answer to a claim
-    /// may be on its way. Should it come after all, its lease is stale.
+    /// Gives back jobs that are held and do not run here: not the first time that they are seen,
+    /// since the answer to a claim may be on its way. Should it come after all, its lease is stale.
     fn give_back<'a>(&self, orphaned: impl Iterator<Item = &'a Key>) {
         for &(lease, id) in orphaned {
             tracing::warn!(job.id = %id, "a job is held here and unknown here: the answer to its claim was lost; it is given back");
@@ -204,7 +209,8 @@ impl Heartbeat {
         }
     }
 
-    /// Stops handlers whose lease is gone, and those whose cancellation was asked for. Answers what is held.
+    /// Stops handlers whose lease is gone, and those whose cancellation was asked for. Answers what
+    /// is held.
     fn compare(&self, before: &HashSet<Key>, reply: &HeartbeatReply) -> HashSet<Key> {
         let held: HashSet<Key> = reply
             .held
@@ -227,7 +233,8 @@ fn lost_after(registration: &Registration) -> Duration {
     Duration::try_from_secs_f64(registration.lost_after_seconds).unwrap_or(Duration::MAX)
 }
 
-/// Whether a service does nothing any more: its runtime stands still, and no handler has a right to keep it so.
+/// Whether a service does nothing any more: its runtime stands still, and no handler has a right to
+/// keep it so.
 fn is_dead(still: Duration, default_timeout: Duration, in_time: bool) -> bool {
     still > default_timeout.saturating_add(STILL_BEYOND) && !in_time
 }

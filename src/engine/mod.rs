@@ -1,4 +1,5 @@
-//! The engine: it claims jobs for the slots of this process, runs them, and hands their outcomes over to be settled.
+//! The engine: it claims jobs for the slots of this process, runs them, and hands their outcomes
+//! over to be settled.
 
 mod assembly;
 mod dispatcher;
@@ -125,20 +126,22 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Waits until every job that runs has ended and its outcome is settled, and deregisters this instance. Call it once the
-    /// shutdown is draining; it ends soon after `cancelling`.
+    /// Waits until every job that runs has ended and its outcome is settled, and deregisters this
+    /// instance. Call it once the shutdown is draining; it ends soon after `cancelling`.
     pub async fn drain(&self) {
         // A claim in flight may still start jobs, so the dispatcher goes first.
         self.claims.close();
         self.claims.wait().await;
         self.jobs.close();
         self.jobs.wait().await;
-        // Until then heartbeats keep the leases, or others would run again what has only to be written.
+        // Until then heartbeats keep the leases, or others would run again what has only to be
+        // written.
         tokio::select! {
             () = self.running.emptied() => {}
             () = self.settled.cancelled() => {}
         }
-        // The executors and the heartbeat hold the completer's channel: with the last of them it ends.
+        // The executors and the heartbeat hold the completer's channel: with the last of them it
+        // ends.
         self.shutdown.stopping.cancel();
         self.services.close();
         self.services.wait().await;

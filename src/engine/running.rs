@@ -1,4 +1,5 @@
-//! What this process holds: jobs whose handlers run, until their outcome is settled; and why one of them is to stop.
+//! What this process holds: jobs whose handlers run, until their outcome is settled; and why one of
+//! them is to stop.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU8, Ordering};

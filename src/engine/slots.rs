@@ -1,10 +1,11 @@
 //! Slots for running jobs, and the jobs that wait in this process for one.
 //!
-//! A claim of as many jobs as there are free slots keeps few slots waiting for the database: ten of them, with jobs that take
-//! no time, did a third of what a hundred did. So a claim takes more than can run at once, as long as that is little work: as
-//! many jobs as have ended here within the last [`AHEAD_FOR`]. A job that is held longer than [`HELD_MOST`] is released for the
-//! others, and so are all when the service leaves. The price: a more urgent job starts up to that time later. A released job is
-//! found when its lane is next read from the front.
+//! A claim of as many jobs as there are free slots keeps few slots waiting for the database: ten of
+//! them, with jobs that take no time, did a third of what a hundred did. So a claim takes more than
+//! can run at once, as long as that is little work: as many jobs as have ended here within the last
+//! [`AHEAD_FOR`]. A job that is held longer than [`HELD_MOST`] is released for the others, and so
+//! are all when the service leaves. The price: a more urgent job starts up to that time later. A
+//! released job is found when its lane is next read from the front.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,8 +22,9 @@ use crate::store::lease::{CLAIM_MOST, ClaimRoom, Claimed};
 const AHEAD_FOR: Duration = Duration::from_millis(50);
 /// The most jobs that are held ahead.
 const AHEAD_MOST: usize = 2 * CLAIM_MOST;
-/// Payload bytes that are held ahead. A claim is as large as it may be if payloads stay as large as those before; where they have
-/// grown it keeps so many bytes beyond what runs at once, and gives the other jobs back.
+/// Payload bytes that are held ahead. A claim is as large as it may be if payloads stay as large as
+/// those before; where they have grown it keeps so many bytes beyond what runs at once, and gives
+/// the other jobs back.
 const AHEAD_BYTES: usize = 8 << 20;
 /// A job held longer is given back.
 const HELD_MOST: Duration = Duration::from_millis(200);
@@ -127,7 +129,8 @@ impl Slots {
         let by_bytes = AHEAD_BYTES / state.bytes.max(1);
         let ahead = state.pace.at(Instant::now()).before.min(AHEAD_MOST).min(by_bytes);
         state.low = ahead / 2;
-        // Small claims cost as much as large ones: while the slots are busy, wait until half of it has gone.
+        // Small claims cost as much as large ones: while the slots are busy, wait until half of it
+        // has gone.
         if state.held.len() > state.low {
             return 0;
         }
@@ -139,13 +142,15 @@ impl Slots {
         ClaimRoom { jobs: self.usage().1, bytes: AHEAD_BYTES, largest: 0 }
     }
 
-    /// A payload of so many bytes was seen: the next claims are as if all were so large, for a while.
+    /// A payload of so many bytes was seen: the next claims are as if all were so large, for a
+    /// while.
     pub(super) fn saw(&self, bytes: usize) {
         let mut state = self.lock();
         state.bytes = state.bytes.max(bytes);
     }
 
-    /// Whether a slot is free; if not, the next one will be, instead of going to a job that is held.
+    /// Whether a slot is free; if not, the next one will be, instead of going to a job that is
+    /// held.
     pub(super) fn reserve(&self) -> bool {
         let mut state = self.lock();
         if state.shut {

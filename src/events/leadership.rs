@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
 
-/// Whether this instance leads the maintenance services, as its heartbeat finds out, and whether somebody is to be rescued.
+/// Whether this instance leads the maintenance services, as its heartbeat finds out, and whether
+/// somebody is to be rescued.
 #[derive(Clone, Debug, Default)]
 pub struct Leadership {
     leads: Arc<watch::Sender<bool>>,

@@ -1,5 +1,6 @@
-//! What happens inside this process, and what the instances tell each other: a [`Notice`] is heard, and what it says is handed
-//! on here. All of it coalesces, so that a flood costs no more than its distinct parts.
+//! What happens inside this process, and what the instances tell each other: a [`Notice`] is heard,
+//! and what it says is handed on here. All of it coalesces, so that a flood costs no more than its
+//! distinct parts.
 
 mod ends;
 mod leadership;
@@ -63,8 +64,8 @@ impl Events {
         self.wakes.wake(|pending| pending.paused = true);
     }
 
-    /// The database says that these queues are paused, and was asked at `asked_at`: nothing of them starts here that was
-    /// claimed before that.
+    /// The database says that these queues are paused, and was asked at `asked_at`: nothing of them
+    /// starts here that was claimed before that.
     pub fn paused(&self, queues: Vec<QueueName>, asked_at: Instant) {
         let any = !queues.is_empty();
         self.pauses.found(queues, asked_at);

@@ -1,9 +1,10 @@
-//! Notices: what the database and the instances tell each other over one channel. This is the wire format, written and read
-//! here. Statements and triggers write some notices themselves, and a test compares their words with these.
+//! Notices: what the database and the instances tell each other over one channel. This is the wire
+//! format, written and read here. Statements and triggers write some notices themselves, and a test
+//! compares their words with these.
 //!
-//! Any role that may connect can notify, of anything and as often as it likes. So a notice only has something looked at, and
-//! what it asks for is bounded. A cancellation is believed: it names a lease, whose id is random and known to the service alone
-//! until the job is cancelled.
+//! Any role that may connect can notify, of anything and as often as it likes. So a notice only has
+//! something looked at, and what it asks for is bounded. A cancellation is believed: it names a
+//! lease, whose id is random and known to the service alone until the job is cancelled.
 //!
 //! Releases roll: words stay as they are, and an unknown one is ignored.
 

@@ -10,8 +10,8 @@ use tokio::sync::Notify;
 use super::lock;
 use crate::queue::QueueName;
 
-/// Remembers pauses. A claim that was sent before may still bring jobs of them, and others are held ahead
-/// of a free slot: those must not start. A later claim is told by the database.
+/// Remembers pauses. A claim that was sent before may still bring jobs of them, and others are held
+/// ahead of a free slot: those must not start. A later claim is told by the database.
 ///
 /// A notice of a pause only asks for a look at the database: any role can notify.
 #[derive(Clone, Debug, Default)]
@@ -46,8 +46,8 @@ impl Pauses {
         self.0.some.store(true, Ordering::Release);
     }
 
-    /// These queues are paused, as the database said to a question that was sent at `asked_at`. What was known before is
-    /// forgotten.
+    /// These queues are paused, as the database said to a question that was sent at `asked_at`.
+    /// What was known before is forgotten.
     pub(super) fn found(&self, queues: Vec<QueueName>, asked_at: Instant) {
         let mut since = lock(&self.0.since);
         since.queues.retain(|_, at| *at > asked_at);
@@ -58,7 +58,8 @@ impl Pauses {
         self.0.some.store(since.last.is_some(), Ordering::Release);
     }
 
-    /// Whether a job of this queue must not start that was claimed by a statement sent at `asked_at`.
+    /// Whether a job of this queue must not start that was claimed by a statement sent at
+    /// `asked_at`.
     pub fn forbid(&self, queue: &QueueName, asked_at: Instant) -> bool {
         if !self.0.some.load(Ordering::Acquire) {
             return false;

@@ -46,7 +46,8 @@ pub struct Pending {
     /// There were more of them than are kept: every lane is to be looked at.
     pub all_queues: bool,
     pub suspects: bool,
-    /// Everything is to be looked at, each lane from its front: the listener may have missed something.
+    /// Everything is to be looked at, each lane from its front: the listener may have missed
+    /// something.
     pub everything: bool,
     /// A queue was paused: what is held of it goes back.
     pub paused: bool,

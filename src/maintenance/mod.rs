@@ -1,8 +1,8 @@
-//! What keeps the house: jobs of lost workers are taken back, unique keys of ended jobs freed, partitions made ahead and
-//! removed, ended jobs forgotten.
+//! What keeps the house: jobs of lost workers are taken back, unique keys of ended jobs freed,
+//! partitions made ahead and removed, ended jobs forgotten.
 //!
-//! All but the first two are done by one instance, the leader, once every so often. That two might lead for a moment does no harm:
-//! each of these can be done twice at once.
+//! All but the first two are done by one instance, the leader, once every so often. That two might
+//! lead for a moment does no harm: each of these can be done twice at once.
 
 mod partitions;
 mod pruner;

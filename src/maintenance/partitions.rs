@@ -1,5 +1,5 @@
-//! Partitions: those of the weeks to come are made, those of old weeks go as a whole. Removing one gives its disk space back,
-//! which forgetting its jobs one by one does not.
+//! Partitions: those of the weeks to come are made, those of old weeks go as a whole. Removing one
+//! gives its disk space back, which forgetting its jobs one by one does not.
 
 use std::time::Duration;
 

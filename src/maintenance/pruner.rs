@@ -1,7 +1,8 @@
 //! The pruner: forgets jobs that ended long enough ago, in chunks, so that no transaction is long.
 //!
-//! Chunks and not only whole partitions, because a partition holds a week and is bound by the last of its jobs: one that
-//! failed is kept for a month, one that waits for as long as it does, and a retention may be a minute.
+//! Chunks and not only whole partitions, because a partition holds a week and is bound by the last
+//! of its jobs: one that failed is kept for a month, one that waits for as long as it does, and a
+//! retention may be a minute.
 
 use std::time::{Duration, Instant};
 

@@ -9,8 +9,8 @@ use crate::settling::log_failed;
 use crate::shutdown::Shutdown;
 use crate::store::{Result, Store};
 
-/// Rescues whenever the heartbeat says that there is somebody to be rescued. A rescue that is under way when the service ends
-/// is undone, and left to the others.
+/// Rescues whenever the heartbeat says that there is somebody to be rescued. A rescue that is under
+/// way when the service ends is undone, and left to the others.
 pub async fn rescue(
     store: Store,
     leadership: Leadership,
@@ -30,7 +30,8 @@ pub async fn rescue(
     }
 }
 
-/// One that cannot be dealt with does not keep the others from it: somebody may have locked its rows.
+/// One that cannot be dealt with does not keep the others from it: somebody may have locked its
+/// rows.
 async fn rescue_all(store: &Store, leftovers: &Leftovers, crash_budget: u32) {
     let lost = store.worker_lost().await.unwrap_or_else(|error| {
         tracing::warn!(%error, "lost workers could not be looked for; the next heartbeat tries again");

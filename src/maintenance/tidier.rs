@@ -1,8 +1,9 @@
-//! The tidier: clears away what outcomes leave behind, after they were written. It frees the unique keys of jobs that have ended,
-//! and forgets all but the last snoozes of a job.
+//! The tidier: clears away what outcomes leave behind, after they were written. It frees the unique
+//! keys of jobs that have ended, and forgets all but the last snoozes of a job.
 //!
-//! Nobody waits for it: a key whose holder has ended counts as free. A key that somebody has locked, such as an open SQL
-//! transaction, is tried again, ever more rarely. A process that dies leaves the keys that it has not freed to the pruner.
+//! Nobody waits for it: a key whose holder has ended counts as free. A key that somebody has
+//! locked, such as an open SQL transaction, is tried again, ever more rarely. A process that dies
+//! leaves the keys that it has not freed to the pruner.
 
 use std::time::Duration;
 
@@ -22,7 +23,8 @@ const PAUSE_MOST: Duration = Duration::from_secs(5);
 /// How long it goes on once every outcome is settled.
 const LAST_MOST: Duration = Duration::from_millis(300);
 
-/// Tidies up until no more will come, and then once more; at the end of the service for [`LAST_MOST`] at most.
+/// Tidies up until no more will come, and then once more; at the end of the service for
+/// [`LAST_MOST`] at most.
 pub async fn tidy(store: Store, leftovers: Leftovers, stopping: CancellationToken) {
     let over = async {
         stopping.cancelled().await;

@@ -1,11 +1,14 @@
-//! Outcomes, settled many in one statement: at once when none is in flight, and meanwhile they gather. The buffer outlives an
-//! outage of the database; an outcome whose lease did not is answered as stale, and changes nothing.
+//! Outcomes, settled many in one statement: at once when none is in flight, and meanwhile they
+//! gather. The buffer outlives an outage of the database; an outcome whose lease did not is
+//! answered as stale, and changes nothing.
 //!
-//! The buffer is bounded by count and by bytes. While it is full, jobs that have ended keep their slots, and nothing is claimed.
+//! The buffer is bounded by count and by bytes. While it is full, jobs that have ended keep their
+//! slots, and nothing is claimed.
 //!
-//! A second statement flies beside the first once a full batch waits, at least half of which can go: a quarter more jobs each second
-//! in a drain, since PostgreSQL works on one while the other is flushed. The two never have jobs of one lease, or the second would
-//! wait for its row until that flush. A third gave nothing. Outcomes that were refused fly apart from both when they are tried
+//! A second statement flies beside the first once a full batch waits, at least half of which can
+//! go: a quarter more jobs each second in a drain, since PostgreSQL works on one while the other is
+//! flushed. The two never have jobs of one lease, or the second would wait for its row until that
+//! flush. A third gave nothing. Outcomes that were refused fly apart from both when they are tried
 //! again, and may share leases with them: whichever comes second waits for a flush, which is rare.
 
 use std::any::Any;
@@ -28,7 +31,8 @@ use crate::job::{JobId, LeaseId};
 use crate::store::Store;
 use crate::supervise::Inbox;
 
-/// Outcomes that wait in the channel; a batch that gathers, two in flight and those kept come on top.
+/// Outcomes that wait in the channel; a batch that gathers, two in flight and those kept come on
+/// top.
 pub const WAITING_MOST: usize = 10_000;
 /// Outcomes of one statement.
 const BATCH_MOST: usize = 1000;
@@ -165,8 +169,9 @@ impl Waiting {
         settlements.recv_many(&mut self.outcomes, room).await > 0
     }
 
-    /// What the next statement settles, if one may fly while so many do: all that waits if none does; if one does, what is not of
-    /// its leases, whose rows it has locked until its flush, provided that is worth a flush of its own.
+    /// What the next statement settles, if one may fly while so many do: all that waits if none
+    /// does; if one does, what is not of its leases, whose rows it has locked until its flush,
+    /// provided that is worth a flush of its own.
     fn next(&mut self, flying: usize) -> Option<Vec<Delivery>> {
         let mut batch = match flying {
             0 => mem::take(&mut self.outcomes),
@@ -179,7 +184,8 @@ impl Waiting {
             }
             _ => return None,
         };
-        // Of two outcomes of one job the first counts; a statement that had both would end it and put it back.
+        // Of two outcomes of one job the first counts; a statement that had both would end it and
+        // put it back.
         let mut seen = HashSet::with_capacity(batch.len());
         batch.retain(|outcome| seen.insert(outcome.key()));
         self.busy.extend(leases_of(&batch));
@@ -193,7 +199,8 @@ impl Waiting {
     }
 }
 
-/// Outcomes that the database refused, until they are tried again: apart from the others, which they do not hold up.
+/// Outcomes that the database refused, until they are tried again: apart from the others, which
+/// they do not hold up.
 struct Kept {
     outcomes: Vec<Delivery>,
     /// How many fly again.

@@ -1,7 +1,9 @@
-//! What becomes of the jobs of a queue and task, as metrics. Their handles are looked up once for each claim and lane, and go with
-//! the jobs: a metric that is looked up by its labels is hashed anew each time.
+//! What becomes of the jobs of a queue and task, as metrics. Their handles are looked up once for
+//! each claim and lane, and go with the jobs: a metric that is looked up by its labels is hashed
+//! anew each time.
 //!
-//! A label never goes again, so only the first hundred queues have their own, and the others share one.
+//! A label never goes again, so only the first hundred queues have their own, and the others share
+//! one.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;

@@ -1,7 +1,8 @@
 //! Settling: outcomes on their way to the database, whichever worker they come from.
 //!
-//! A worker hands an outcome over, and is done with it: the [`Completer`] writes many in one statement, the teller tells the other
-//! instances which jobs have ended, and the reporter keeps how far running jobs say that they are.
+//! A worker hands an outcome over, and is done with it: the [`Completer`] writes many in one
+//! statement, the teller tells the other instances which jobs have ended, and the reporter keeps
+//! how far running jobs say that they are.
 
 mod completer;
 mod delivery;
@@ -64,7 +65,8 @@ impl Settling {
         let (room, over) = (Room::new(), CancellationToken::new());
         let completer = Completer::new(store.clone(), let_go, events.clone(), deliveries, tell);
         let completing = complete(Arc::new(Mutex::new(completer)), supervisor);
-        // Else it would go on in the program of somebody who has shut the service down, for as long as the database is away.
+        // Else it would go on in the program of somebody who has shut the service down, for as long
+        // as the database is away.
         let (abandoned, ended) = (shutdown.abandoned.clone(), over.clone().drop_guard());
         let completing = async move {
             abandoned.run_until_cancelled(completing).await;

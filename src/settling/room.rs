@@ -1,4 +1,5 @@
-//! Room for outcomes on their way to the database: results may be large, and the database may be away.
+//! Room for outcomes on their way to the database: results may be large, and the database may be
+//! away.
 
 use std::sync::Arc;
 
@@ -20,7 +21,8 @@ impl Room {
         Self(Arc::new(Semaphore::new(ROOM_BYTES)))
     }
 
-    /// Waits for the room that this ending takes, if it is not small. The outcome holds it until it is settled.
+    /// Waits for the room that this ending takes, if it is not small. The outcome holds it until it
+    /// is settled.
     pub async fn take(&self, ending: &Ending) -> Option<Arc<OwnedSemaphorePermit>> {
         let bytes = ending.bytes().min(ROOM_BYTES);
         if bytes <= SMALL_BYTES {

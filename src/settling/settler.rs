@@ -1,9 +1,10 @@
 //! Settling a batch of outcomes, whatever the database says about it.
 //!
-//! Only a value can be at fault: SQLSTATE class 22 says so, and 54000 where nothing is notified of. Such an outcome becomes a
-//! failure, or its job would be held for ever. Every other refusal may pass: the outcome is kept and tried again. One outcome
-//! that cannot be written does not hold back its neighbours: a batch that is refused is settled in halves in the end, and what is
-//! still refused then comes again later.
+//! Only a value can be at fault: SQLSTATE class 22 says so, and 54000 where nothing is notified of.
+//! Such an outcome becomes a failure, or its job would be held for ever. Every other refusal may
+//! pass: the outcome is kept and tried again. One outcome that cannot be written does not hold back
+//! its neighbours: a batch that is refused is settled in halves in the end, and what is still
+//! refused then comes again later.
 
 use std::time::Duration;
 
@@ -72,12 +73,14 @@ pub(super) struct Settler {
 }
 
 impl Settler {
-    /// Settles a batch, however long the database is away. It is refused so many `tries` before it is settled in halves.
+    /// Settles a batch, however long the database is away. It is refused so many `tries` before it
+    /// is settled in halves.
     pub(super) async fn settle(&self, batch: &[Delivery], tries: u32) -> Settlements {
         self.settle_part(batch, tries, batch.len()).await
     }
 
-    /// Settles the whole of a batch of so many outcomes, or a part. What refuses parts has been said of the whole.
+    /// Settles the whole of a batch of so many outcomes, or a part. What refuses parts has been
+    /// said of the whole.
     async fn settle_part(&self, batch: &[Delivery], tries: u32, whole: usize) -> Settlements {
         let (mut pause, mut announce, mut tries) = (PAUSE_LEAST, true, tries);
         loop {
@@ -147,14 +150,16 @@ impl Settler {
         Box::pin(self.settle(&[Delivery { settlement, ..outcome.clone() }], APART)).await
     }
 
-    /// Counts what became of outcomes, and logs what somebody has to know of. Answers the jobs that have ended now.
+    /// Counts what became of outcomes, and logs what somebody has to know of. Answers the jobs that
+    /// have ended now.
     fn note(&self, batch: &[Delivery], settled: &[Settled]) -> Vec<JobId> {
         let mut ended = Vec::with_capacity(batch.len());
         let (mut keyed, mut snoozed) = (Vec::new(), Vec::new());
         for (outcome, settled) in batch.iter().zip(settled) {
             let settlement = &outcome.settlement;
             match settled {
-                // It may be this very outcome, if the answer to an earlier try was lost: whoever waits looks again.
+                // It may be this very outcome, if the answer to an earlier try was lost: whoever
+                // waits looks again.
                 Settled::Applied(Some(_)) | Settled::AlreadyFinal => {
                     ended.push(settlement.id);
                     if settlement.keyed {

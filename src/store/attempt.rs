@@ -42,7 +42,8 @@ impl Store {
         self.upkeep.query(statement, &[&ids, &SNOOZES_KEPT]).await.map(drop)
     }
 
-    /// The newest attempts of a job, in order, as far as their errors have some 8 MiB at most; `None` for an unknown job.
+    /// The newest attempts of a job, in order, as far as their errors have some 8 MiB at most;
+    /// `None` for an unknown job.
     pub async fn attempt_list(&self, id: JobId, limit: u32) -> Result<Option<Vec<AttemptRow>>> {
         let statement = sql!("attempt/list": UUID, INT8, INT8);
         let parameters: Parameters<'_> = &[&id.0, &i64::from(limit), &ERRORS_BYTES];

@@ -1,9 +1,10 @@
-//! The database's clock. It decides what is due, so the service reckons with it and not with its own: an instance whose
-//! clock is ten minutes off starts no job early.
+//! The database's clock. It decides what is due, so the service reckons with it and not with its
+//! own: an instance whose clock is ten minutes off starts no job early.
 //!
-//! Between two answers of the database the time is counted on by the monotonic clock, which nobody sets. So a jump of this
-//! machine's clock changes nothing here. The monotonic clock stands still while the machine sleeps; then the two of this machine
-//! drift apart, the estimate is in doubt, and who needs it exactly asks the database again.
+//! Between two answers of the database the time is counted on by the monotonic clock, which nobody
+//! sets. So a jump of this machine's clock changes nothing here. The monotonic clock stands still
+//! while the machine sleeps; then the two of this machine drift apart, the estimate is in doubt,
+//! and who needs it exactly asks the database again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -15,7 +16,8 @@ use tokio::time::Instant as Deadline;
 use super::session::sql;
 use super::{Error, Result, Store};
 
-/// How far the clocks of this machine may drift apart, in microseconds, before the estimate is in doubt.
+/// How far the clocks of this machine may drift apart, in microseconds, before the estimate is in
+/// doubt.
 const DRIFT_MOST: i64 = 1_000_000;
 
 /// An estimate of the database's time, renewed by every heartbeat.
@@ -27,7 +29,8 @@ struct Estimate {
     origin: Instant,
     /// The database's time at `origin`, since 1970.
     base: AtomicI64,
-    /// This machine's time at `origin`, since 1970, as it would be by what its clock showed at the last answer.
+    /// This machine's time at `origin`, since 1970, as it would be by what its clock showed at the
+    /// last answer.
     wall: AtomicI64,
 }
 
@@ -63,7 +66,8 @@ impl Clock {
         self.0.wall.store(Utc::now().timestamp_micros() - self.elapsed(), Ordering::Relaxed);
     }
 
-    /// Whether the clocks of this machine disagree about the time since the last answer: one was set, or the machine slept.
+    /// Whether the clocks of this machine disagree about the time since the last answer: one was
+    /// set, or the machine slept.
     fn is_in_doubt(&self) -> bool {
         self.is_in_doubt_at(Utc::now())
     }

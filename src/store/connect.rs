@@ -1,16 +1,18 @@
-//! How a connection to PostgreSQL is made: the one place for it, with libpq's words for TLS, with keepalives that notice a
-//! dead network within about ten seconds (untouched, neither an idle LISTEN nor a query noticed one within a minute), and
-//! with session settings that travel in the startup packet.
+//! How a connection to PostgreSQL is made: the one place for it, with libpq's words for TLS, with
+//! keepalives that notice a dead network within about ten seconds (untouched, neither an idle
+//! LISTEN nor a query noticed one within a minute), and with session settings that travel in the
+//! startup packet.
 //!
-//! Every session looks for what a statement names in `pg_catalog` alone. A role that may create objects in the database would
-//! else have the service call functions and operators of its own that fit a statement better than PostgreSQL's.
+//! Every session looks for what a statement names in `pg_catalog` alone. A role that may create
+//! objects in the database would else have the service call functions and operators of its own that
+//! fit a statement better than PostgreSQL's.
 //!
-//! Why there: a PgBouncer in transaction mode takes a `SET` and hands the changed server connection to somebody else, so
-//! that `synchronous_commit = off` for claims would leak to submissions. The startup parameter `options` it refuses, and
-//! the refusal can be explained.
+//! Why there: a PgBouncer in transaction mode takes a `SET` and hands the changed server connection
+//! to somebody else, so that `synchronous_commit = off` for claims would leak to submissions. The
+//! startup parameter `options` it refuses, and the refusal can be explained.
 //!
-//! Each address of each host has a time limit of its own, and the host that was good last comes first: a primary that is
-//! frozen accepts connections for ever and answers none.
+//! Each address of each host has a time limit of its own, and the host that was good last comes
+//! first: a primary that is frozen accepts connections for ever and answers none.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -26,13 +28,15 @@ use super::refusal::{Refusals, may_be_of_tls};
 use super::tls::{self, Connector};
 use crate::config::{Address, ChannelBinding, Host, HostAddress, ServerKind, TlsMode};
 
-/// How long one address of one host may take until a connection can be used, where the URL does not say.
+/// How long one address of one host may take until a connection can be used, where the URL does not
+/// say.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 
-/// What every session brings along, whatever the database or the role says. Backslashes in literals mean themselves, also where
-/// a migration makes a function; nulls are nulls; times are written as they are read; only limits of our own end a statement, a
-/// transaction or a session.
-/// `default_transaction_read_only` stays as it is: a provider whose disk is full sets it, and means it.
+/// What every session brings along, whatever the database or the role says. Backslashes in literals
+/// mean themselves, also where a migration makes a function; nulls are nulls; times are written as
+/// they are read; only limits of our own end a statement, a transaction or a session.
+/// `default_transaction_read_only` stays as it is: a provider whose disk is full sets it, and means
+/// it.
 const SESSION: &str = "-c search_path=pg_catalog,pg_temp -c standard_conforming_strings=on -c array_nulls=on \
     -c transform_null_equals=off -c row_security=on -c default_transaction_isolation=read\\ committed \
     -c default_transaction_deferrable=off -c statement_timeout=0 -c lock_timeout=0 \
@@ -88,8 +92,8 @@ impl Target {
         Ok(Self { own: true, ..Self::through_pooler(address)?.with_options(SESSION) })
     }
 
-    /// As [`Target::of`], by a PgBouncer in transaction mode, which takes no settings of a session. The role has to have the
-    /// search path: [`trust`](super::trust) says whether it has.
+    /// As [`Target::of`], by a PgBouncer in transaction mode, which takes no settings of a session.
+    /// The role has to have the search path: [`trust`](super::trust) says whether it has.
     pub(crate) fn through_pooler(address: &Address) -> Result<Self> {
         let shown = match &address.database {
             Some(_) => address.to_string(),
@@ -128,7 +132,8 @@ impl Target {
         self.tls.clone()
     }
 
-    /// Waits until a host other than this one was good last: it has taken over, and this one answers no more.
+    /// Waits until a host other than this one was good last: it has taken over, and this one
+    /// answers no more.
     pub(super) async fn moved_from(&self, host: usize) {
         if self.hosts.len() == 1 {
             return std::future::pending().await;
@@ -142,8 +147,8 @@ impl Target {
         *self.good.borrow() != host
     }
 
-    /// Connects, and serves the connection until its client is dropped, or as long as the runtime lives. What it is notified of
-    /// comes from the receiver.
+    /// Connects, and serves the connection until its client is dropped, or as long as the runtime
+    /// lives. What it is notified of comes from the receiver.
     ///
     /// # Errors
     /// [`Error::Misconfigured`] for what no waiting mends, else [`Error::Unavailable`].
@@ -151,7 +156,8 @@ impl Target {
         let reached = self.reach(|config, tls| async move {
             let (client, mut connection) = config.connect(tls).await?;
             let (sender, notifications) = mpsc::unbounded_channel();
-            // Reads on whatever anybody else does: a listener that stops reading holds back vacuum, and at last every COMMIT.
+            // Reads on whatever anybody else does: a listener that stops reading holds back vacuum,
+            // and at last every COMMIT.
             tokio::spawn(async move {
                 let mut next =
                     async || std::future::poll_fn(|context| connection.poll_message(context)).await;
@@ -168,7 +174,8 @@ impl Target {
         Ok((reached.client, reached.rest))
     }
 
-    /// Tries the hosts, the last good one first, until `make` gives a connection that leads to such a server as is wanted.
+    /// Tries the hosts, the last good one first, until `make` gives a connection that leads to such
+    /// a server as is wanted.
     pub(super) async fn reach<T, F>(
         &self,
         make: impl Fn(Config, Connector) -> F,
@@ -221,8 +228,8 @@ impl Target {
         Err(refusals.into_error())
     }
 
-    /// Connects; as libpq, once more without encryption where that was only preferred and may be what
-    /// the server dislikes.
+    /// Connects; as libpq, once more without encryption where that was only preferred and may be
+    /// what the server dislikes.
     async fn admitted<T, F>(
         &self,
         mut config: Config,

@@ -4,10 +4,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-/// How long a disk counts as full after a submission found it so, unless another one is kept meanwhile.
+/// How long a disk counts as full after a submission found it so, unless another one is kept
+/// meanwhile.
 const FULL_FOR: Duration = Duration::from_secs(5);
 
-/// When the disk was last found full, in milliseconds since [`START`] and 1; 0: it has taken something since.
+/// When the disk was last found full, in milliseconds since [`START`] and 1; 0: it has taken
+/// something since.
 #[derive(Clone, Default)]
 pub struct Disk(Arc<AtomicU64>);
 

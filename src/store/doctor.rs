@@ -24,7 +24,8 @@ const LIMIT: &str = "-c statement_timeout=30000";
 /// What a connection is notified of.
 pub type Notifications = mpsc::UnboundedReceiver<Notification>;
 
-/// Connects; with `limited`, its statements end after 30 seconds, else no settings of the session are sent at all.
+/// Connects; with `limited`, its statements end after 30 seconds, else no settings of the session
+/// are sent at all.
 pub async fn connect(url: &DatabaseUrl, limited: bool) -> Result<(Client, Notifications)> {
     let address = url.address();
     if limited {

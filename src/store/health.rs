@@ -1,5 +1,6 @@
-//! Whether the database would take a job. Probes come from anybody, in any number: one answer serves all that ask within half a
-//! second, one question is asked at a time, and it has a connection of its own.
+//! Whether the database would take a job. Probes come from anybody, in any number: one answer
+//! serves all that ask within half a second, one question is asked at a time, and it has a
+//! connection of its own.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,7 +18,8 @@ const FRESH: Duration = Duration::from_millis(500);
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Health {
     pub database: Database,
-    /// How many migrations a service must know to run on the schema as it is now; `None`: it could not be read.
+    /// How many migrations a service must know to run on the schema as it is now; `None`: it could
+    /// not be read.
     pub oldest_service: Option<u32>,
 }
 
@@ -47,8 +49,8 @@ struct Question {
 }
 
 impl Question {
-    /// Whether its answer is still to come. It comes whether or not anybody waits for it, so that no old one is kept for those
-    /// who ask next.
+    /// Whether its answer is still to come. It comes whether or not anybody waits for it, so that
+    /// no old one is kept for those who ask next.
     fn is_open(&self) -> bool {
         self.answer.borrow().is_none() && self.answer.has_changed().is_ok()
     }

@@ -1,8 +1,9 @@
 //! Unique keys, and the order in which locks are taken.
 //!
-//! A key has a row in `unique_key`, which names its holder. An outcome is written without a look at that row, so nobody who has
-//! locked it, such as an open SQL transaction, can hold up an outcome. Keys are freed afterwards. Until then the holder has ended,
-//! and a key whose holder has ended counts as free. Which keys are to be freed is only remembered in the process: the row of one
+//! A key has a row in `unique_key`, which names its holder. An outcome is written without a look at
+//! that row, so nobody who has locked it, such as an open SQL transaction, can hold up an outcome.
+//! Keys are freed afterwards. Until then the holder has ended, and a key whose holder has ended
+//! counts as free. Which keys are to be freed is only remembered in the process: the row of one
 //! that was killed before stays until somebody takes the key, or until retention forgets the job.
 //!
 //! Every statement takes its locks in this order, each kind in the order that is given:
@@ -14,13 +15,15 @@
 //! 5. `ready`, by id;
 //! 6. `job` and what hangs on it: `outcome`, `attempt`, `superseded`, `progress`.
 //!
-//! A submission locks all of its keys in one pass, before anything else. A cancellation, a retry and a deletion lock the key of
-//! their job first. Outcomes, rescues and claims lock no key; what frees or prunes keys passes by those that are locked. A lock
-//! that is not waited for (SKIP LOCKED) has no place in the order.
+//! A submission locks all of its keys in one pass, before anything else. A cancellation, a retry
+//! and a deletion lock the key of their job first. Outcomes, rescues and claims lock no key; what
+//! frees or prunes keys passes by those that are locked. A lock that is not waited for (SKIP
+//! LOCKED) has no place in the order.
 //!
-//! `superseded` has the jobs whose key went to a replacement while a worker held them. Such a job does not wait again: it ends
-//! `cancelled`. That is decided before its outcome is written, and again when it is claimed, since the transaction of the
-//! replacement may have been open until then.
+//! `superseded` has the jobs whose key went to a replacement while a worker held them. Such a job
+//! does not wait again: it ends `cancelled`. That is decided before its outcome is written, and
+//! again when it is claimed, since the transaction of the replacement may have been open until
+//! then.
 
 use std::collections::{HashMap, HashSet};
 
@@ -41,7 +44,8 @@ impl Store {
         rows.iter().map(|row| Ok((JobId(row.try_get(0)?), JobId(row.try_get(1)?)))).collect()
     }
 
-    /// The places of those of these submissions whose keys somebody has locked, such as an open SQL transaction.
+    /// The places of those of these submissions whose keys somebody has locked, such as an open SQL
+    /// transaction.
     pub async fn key_held(
         &self,
         jobs: &[(JobId, Submission)],
@@ -59,8 +63,9 @@ impl Store {
         rows.iter().map(place).collect()
     }
 
-    /// Frees the unique keys of those of these jobs that have ended, without waiting. Answers those whose keys somebody has
-    /// locked, which are to be tried again. A key that is never freed does no harm.
+    /// Frees the unique keys of those of these jobs that have ended, without waiting. Answers those
+    /// whose keys somebody has locked, which are to be tried again. A key that is never freed does
+    /// no harm.
     pub async fn key_free(&self, ids: &[JobId]) -> Result<Vec<JobId>> {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
         let rows = self.upkeep.query(sql!("key/free": UUID_ARRAY), &[&ids]).await?;

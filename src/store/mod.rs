@@ -1,8 +1,9 @@
 //! All SQL, one function for each file under `sql/`; nothing above this level knows a table.
 //!
-//! Connections are pooled by [`Purpose`], so that what is slow for one is not for another. The statements of all purposes but
-//! `People` have pinned plans: the planner cannot know what a LATERAL limit or a CTE will give, and would hash the whole
-//! backlog (16 ms instead of 0.6 ms for 100 of 50,000 jobs).
+//! Connections are pooled by [`Purpose`], so that what is slow for one is not for another. The
+//! statements of all purposes but `People` have pinned plans: the planner cannot know what a
+//! LATERAL limit or a CTE will give, and would hash the whole backlog (16 ms instead of 0.6 ms for
+//! 100 of 50,000 jobs).
 
 pub mod attempt;
 mod clock;
@@ -69,8 +70,8 @@ pub struct PoolState {
 #[derive(Clone)]
 pub struct Store(Arc<Shared>);
 
-/// Shared by the clones of a [`Store`]. Each submission has one, and the addresses and settings of seven pools are much to
-/// copy: it took three quarters of what a submission costs a client.
+/// Shared by the clones of a [`Store`]. Each submission has one, and the addresses and settings of
+/// seven pools are much to copy: it took three quarters of what a submission costs a client.
 pub struct Shared {
     claims: Connections,
     heartbeat: Connections,
@@ -108,7 +109,8 @@ impl Store {
             Connections::new(purpose, size, target, pooler, strays.clone())
         };
         let store = Self::over(&strays, open).await?;
-        // A pool only says that time ran out; what really keeps it from connecting is found out here.
+        // A pool only says that time ran out; what really keeps it from connecting is found out
+        // here.
         target_of(target, config.pooler, Purpose::Claims).connect().await?;
         Ok(store)
     }

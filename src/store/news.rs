@@ -1,5 +1,5 @@
-//! Notices between instances. Listening has a connection of its own: a pool gives no access to notifications, and would hand the
-//! connection to others.
+//! Notices between instances. Listening has a connection of its own: a pool gives no access to
+//! notifications, and would hand the connection to others.
 
 use std::time::Duration;
 
@@ -23,7 +23,8 @@ pub struct Listening {
 }
 
 impl Listening {
-    /// Connects and listens. What was announced before it returns may have been missed: look at everything once.
+    /// Connects and listens. What was announced before it returns may have been missed: look at
+    /// everything once.
     pub async fn connect(target: &Target) -> Result<Self> {
         let (client, notifications) = target.connect().await?;
         let listen = format!("listen {CHANNEL}");

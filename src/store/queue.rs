@@ -87,14 +87,15 @@ impl Store {
             .collect()
     }
 
-    /// The queues that were paused so lately that claims sent before may still bring jobs of them. Asked where claims are asked:
-    /// readers do not hold it up.
+    /// The queues that were paused so lately that claims sent before may still bring jobs of them.
+    /// Asked where claims are asked: readers do not hold it up.
     pub async fn queue_paused_lately(&self) -> Result<Vec<QueueName>> {
         let rows = self.claims.query(sql!("queue/paused_lately"), &[]).await?;
         rows.iter().map(|row| Ok(QueueName::trusted(row.try_get(0)?))).collect()
     }
 
-    /// Every queue with waiting jobs, and those that are known and empty (some of them, where there are hundreds).
+    /// Every queue with waiting jobs, and those that are known and empty (some of them, where there
+    /// are hundreds).
     pub async fn queue_depths(&self) -> Result<Vec<Depth>> {
         let rows = self.upkeep.query(sql!("queue/depths"), &[]).await?;
         let depth = |row: &Row| {

@@ -1,5 +1,5 @@
-//! Why no connection could be made: what waiting mends is told apart from what it does not, such as a wrong password, a
-//! certificate that is not trusted, or a pooler that takes no settings.
+//! Why no connection could be made: what waiting mends is told apart from what it does not, such as
+//! a wrong password, a certificate that is not trusted, or a pooler that takes no settings.
 
 use std::io;
 

@@ -1,10 +1,12 @@
 //! Statements that nobody waits for any more: their caller went away, or its time was over.
 //!
-//! The server goes on with them, so their connection keeps its place in its pool until the server has answered, or has
-//! closed it: else each caller who hangs up behind a lock would leave one more session behind. What may be cancelled is.
+//! The server goes on with them, so their connection keeps its place in its pool until the server
+//! has answered, or has closed it: else each caller who hangs up behind a lock would leave one more
+//! session behind. What may be cancelled is.
 //!
-//! A frozen server neither answers nor closes. So somebody looks now and then, over a connection of its own: whether
-//! another host has taken over, or whether the session is gone or idle because its answer was lost.
+//! A frozen server neither answers nor closes. So somebody looks now and then, over a connection of
+//! its own: whether another host has taken over, or whether the session is gone or idle because its
+//! answer was lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,17 +19,20 @@ use super::connect::Target;
 use super::error::Result;
 use super::session::{Backend, Manager, Parameters, Session, sql, unprepared};
 
-/// How long a request to cancel may take. It is only sent; the answer comes over the statement's own connection.
+/// How long a request to cancel may take. It is only sent; the answer comes over the statement's
+/// own connection.
 const CANCEL_WITHIN: Duration = Duration::from_secs(2);
-/// How long after a cancellation the connection is used again: the request might reach the next statement.
+/// How long after a cancellation the connection is used again: the request might reach the next
+/// statement.
 const LATE_CANCEL: Duration = Duration::from_millis(200);
 /// How often a session that does not answer is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How long the answer of a look is waited for. To connect for it has limits of its own.
 const LOOK_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long an answer is waited for behind a pooler, where sessions cannot be told apart. Then the connection is closed, and the
-/// pooler sees to the rest. A statement that was cancelled has ended soon, or its answer was lost.
+/// How long an answer is waited for behind a pooler, where sessions cannot be told apart. Then the
+/// connection is closed, and the pooler sees to the rest. A statement that was cancelled has ended
+/// soon, or its answer was lost.
 fn pooled_most(cancelled: bool) -> Duration {
     Duration::from_secs(if cancelled { 2 } else { 75 })
 }
@@ -122,8 +127,8 @@ impl Strays {
         }
     }
 
-    /// Whether this session is gone, or idle since its answer was lost on the way; then it is ended. To connect also finds out
-    /// whether another host has taken over.
+    /// Whether this session is gone, or idle since its answer was lost on the way; then it is
+    /// ended. To connect also finds out whether another host has taken over.
     async fn has_ended(&self, backend: Backend) -> Result<bool> {
         let (client, _notifications) = self.target.connect().await?;
         let statement = sql!("session/ended": INT4, TIMESTAMPTZ);

@@ -43,8 +43,8 @@ pub(super) fn connector(tls: &Tls) -> Result<Connector> {
     Ok(Connector { inner: MakeRustlsConnect::new(config), begun: Arc::default() })
 }
 
-/// Encrypts connections, and remembers whether a server agreed to that. An error of the driver does not
-/// say so.
+/// Encrypts connections, and remembers whether a server agreed to that. An error of the driver does
+/// not say so.
 #[derive(Clone)]
 pub(super) struct Connector {
     inner: MakeRustlsConnect,
@@ -155,8 +155,8 @@ impl ServerCertVerifier for Verifier {
         let checked =
             verify_server_cert_signed_by_trust_anchor(&parsed, &anchors.roots, between, now, known);
         match checked {
-            // `openssl req -x509`, as PostgreSQL's manual shows it, makes a server's certificate that
-            // is a CA as well. OpenSSL takes it if it is itself what is trusted.
+            // `openssl req -x509`, as PostgreSQL's manual shows it, makes a server's certificate
+            // that is a CA as well. OpenSSL takes it if it is itself what is trusted.
             Err(error)
                 if format!("{error:?}").contains("CaUsedAsEndEntity")
                     && anchors.certificates.iter().any(|it| **it == **certificate) => {}

@@ -1,8 +1,9 @@
 //! Whether what the service would call is its own.
 //!
-//! A database is shared with roles that are not trusted. Two things let them act as the service: sessions that look for functions
-//! and operators where others may create some, and a schema that others own or may create in. Both are looked at before any
-//! statement names the schema, because a view or a function there may be a stranger's.
+//! A database is shared with roles that are not trusted. Two things let them act as the service:
+//! sessions that look for functions and operators where others may create some, and a schema that
+//! others own or may create in. Both are looked at before any statement names the schema, because a
+//! view or a function there may be a stranger's.
 
 use tokio_postgres::Client;
 
@@ -29,8 +30,9 @@ const OWNED: i32 = 1;
 /// As many findings are told.
 const TOLD: usize = 3;
 
-/// What is wrong with where the sessions of this role look for names; `None` if they look in `pg_catalog` alone. A direct
-/// connection brings that along; behind a pooler it is a setting of the role.
+/// What is wrong with where the sessions of this role look for names; `None` if they look in
+/// `pg_catalog` alone. A direct connection brings that along; behind a pooler it is a setting of
+/// the role.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -47,7 +49,8 @@ pub async fn search_path(client: &Client) -> Result<Option<Untrusted>> {
     Ok((names(&path) != ["pg_catalog", "pg_temp"]).then_some(Untrusted { found, change }))
 }
 
-/// What is wrong with the schema: what others own in it, or may put there. `None` if nothing is, or there is no schema.
+/// What is wrong with the schema: what others own in it, or may put there. `None` if nothing is, or
+/// there is no schema.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -76,10 +79,12 @@ pub async fn strangers(client: &Client) -> Result<Option<Untrusted>> {
     Ok(Some(Untrusted { found, change }))
 }
 
-/// Makes a role that is no superuser if it is not there, and gives it the schema with all that is in it.
+/// Makes a role that is no superuser if it is not there, and gives it the schema with all that is
+/// in it.
 ///
 /// # Errors
-/// When the database does not answer, or the target's role is no superuser. Nothing is changed then.
+/// When the database does not answer, or the target's role is no superuser. Nothing is changed
+/// then.
 pub(crate) async fn install(superuser: &Target, role: &str) -> Result<()> {
     let client = connect(superuser).await?;
     let made = unprepared(&client, SHORT, sql!("schema/role": TEXT), &[&role]).await?;

@@ -56,7 +56,8 @@ impl FromSql<'_> for Size {
     }
 }
 
-/// An array for a statement that takes an empty one for one in which each value is `idle`: fewer values to send and to read.
+/// An array for a statement that takes an empty one for one in which each value is `idle`: fewer
+/// values to send and to read.
 pub(crate) fn unless_all<T>(values: impl Iterator<Item = T>, idle: impl Fn(&T) -> bool) -> Vec<T> {
     let values: Vec<T> = values.collect();
     if values.iter().all(idle) { Vec::new() } else { values }

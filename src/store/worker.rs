@@ -136,7 +136,8 @@ impl Store {
         Ok(reply)
     }
 
-    /// Takes over the leadership of the maintenance services, if nobody has it. Answers whether the worker leads.
+    /// Takes over the leadership of the maintenance services, if nobody has it. Answers whether the
+    /// worker leads.
     pub async fn worker_lead(&self, worker: WorkerId) -> Result<bool> {
         let rows = self.heartbeat.query(sql!("worker/lead": UUID), &[&worker.0]).await?;
         rows.first().map_or(Ok(false), |row| row.try_get(0))

@@ -1,4 +1,5 @@
-//! Who is told of submissions: this process's own dispatcher at once, and the other instances by notices that the INSERT sends.
+//! Who is told of submissions: this process's own dispatcher at once, and the other instances by
+//! notices that the INSERT sends.
 
 use std::collections::HashSet;
 
@@ -8,13 +9,14 @@ use crate::job::submission::{Start, Submission};
 use crate::queue::{Lane, QueueName};
 use crate::store::Clock;
 
-/// How long before its time a job is announced: a poll interval is at most a minute, and the poll after next finds later ones.
+/// How long before its time a job is announced: a poll interval is at most a minute, and the poll
+/// after next finds later ones.
 const ANNOUNCED_WITHIN_SECONDS: f64 = 120.0;
 /// In how many lanes a statement announces jobs one by one. Beyond, it announces their queues.
 const LANES_MOST: usize = 16;
 
-/// How long until a job may start, in seconds; negative if it might have started already. Most jobs start now, and need no look
-/// at the clock.
+/// How long until a job may start, in seconds; negative if it might have started already. Most jobs
+/// start now, and need no look at the clock.
 pub(super) fn seconds_until(job: &Submission, clock: &Clock) -> f64 {
     match job.start {
         Start::Now => 0.0,
@@ -23,7 +25,8 @@ pub(super) fn seconds_until(job: &Submission, clock: &Clock) -> f64 {
     }
 }
 
-/// The notices of these jobs: each lane with a job that is due soon, or their queues if there are many lanes.
+/// The notices of these jobs: each lane with a job that is due soon, or their queues if there are
+/// many lanes.
 pub(super) fn notices(jobs: &[(JobId, Submission)], clock: &Clock) -> Vec<String> {
     let soon = || jobs.iter().map(|(_, job)| job).filter(|job| is_due_soon(job, clock));
     // One job of each lane.

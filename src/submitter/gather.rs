@@ -84,7 +84,8 @@ pub(super) async fn gather(requests: &mut mpsc::Receiver<Request>) -> Option<Vec
     Some(batch)
 }
 
-/// What has gathered meanwhile, as far as there is room in the batch; whether there is room for more.
+/// What has gathered meanwhile, as far as there is room in the batch; whether there is room for
+/// more.
 pub(super) fn gather_more(
     requests: &mut mpsc::Receiver<Request>,
     batch: &mut Vec<Request>,

@@ -8,7 +8,8 @@ use uuid::{ContextV7, Timestamp, Uuid};
 use crate::job::JobId;
 use crate::store::Clock;
 
-/// The clock may come back by so much, and ids ascend all the same. By more, it was wrong before, and ids follow it.
+/// The clock may come back by so much, and ids ascend all the same. By more, it was wrong before,
+/// and ids follow it.
 const COMES_BACK_MOST: TimeDelta = TimeDelta::seconds(1);
 
 /// Makes ids that ascend, by the database's clock.

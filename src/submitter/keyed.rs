@@ -1,10 +1,12 @@
-//! Submissions with a unique key, in rounds: each key once. An open SQL transaction that holds keys is waited for only by the
-//! submissions of those keys. A round gives up on them soon and asks which they are, which takes some 1 ms for each. Those leave
-//! the rounds until their submissions, which go on alone and take turns at one connection, are answered.
+//! Submissions with a unique key, in rounds: each key once. An open SQL transaction that holds keys
+//! is waited for only by the submissions of those keys. A round gives up on them soon and asks
+//! which they are, which takes some 1 ms for each. Those leave the rounds until their submissions,
+//! which go on alone and take turns at one connection, are answered.
 //!
-//! Lists with unique keys are written here too, each by itself. One that meets a held key takes turns with those that go alone.
-//! Statements with keys never have all connections of submissions at a time, so that keys that are held keep no submission
-//! without a key waiting; and no more than one of them waits for a key for longer than a round does.
+//! Lists with unique keys are written here too, each by itself. One that meets a held key takes
+//! turns with those that go alone. Statements with keys never have all connections of submissions
+//! at a time, so that keys that are held keep no submission without a key waiting; and no more than
+//! one of them waits for a key for longer than a round does.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -96,7 +98,8 @@ impl Keyed {
         }
     }
 
-    /// Writes a round. What an open transaction holds is found out without waiting for it, and leaves the round.
+    /// Writes a round. What an open transaction holds is found out without waiting for it, and
+    /// leaves the round.
     async fn write(&self, mut round: Vec<Request>) {
         for _ in 0..TOGETHER {
             match self.write_all(round).await {
@@ -221,8 +224,8 @@ impl Keyed {
         }
     }
 
-    /// Has the submission tried until its key is free or its deadline has come. The key stays out of the rounds until the last
-    /// of its submissions is answered.
+    /// Has the submission tried until its key is free or its deadline has come. The key stays out
+    /// of the rounds until the last of its submissions is answered.
     fn go_alone(&self, request: Request) {
         let (keyed, held) = (self.clone(), key(&request.job));
         *self.busy().entry(held.clone()).or_default() += 1;

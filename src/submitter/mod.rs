@@ -1,14 +1,17 @@
-//! Submissions, group-committed: while one INSERT is in flight the next ones gather. When none is, a submission is written at once, in
-//! its caller's own task, but for the moment after a group of many, when the next waits until half as many have come again. A
-//! caller who goes away meanwhile does not know whether it was written.
+//! Submissions, group-committed: while one INSERT is in flight the next ones gather. When none is,
+//! a submission is written at once, in its caller's own task, but for the moment after a group of
+//! many, when the next waits until half as many have come again. A caller who goes away meanwhile
+//! does not know whether it was written.
 //!
-//! Two writers take turns at one channel, and fly together only when many jobs of the library have gathered or an INSERT takes
-//! long. Two that are always in flight halve small batches, which costs more than it gains; one alone leaves the processor idle
-//! during its flush (64 callers of the library, measured alternately: 37,000 durable jobs/s, and 54,000 so). Jobs with a unique
-//! key go by a channel of their own ([`keyed`]), or one open SQL transaction that holds a key would stall everybody.
+//! Two writers take turns at one channel, and fly together only when many jobs of the library have
+//! gathered or an INSERT takes long. Two that are always in flight halve small batches, which costs
+//! more than it gains; one alone leaves the processor idle during its flush (64 callers of the
+//! library, measured alternately: 37,000 durable jobs/s, and 54,000 so). Jobs with a unique key go
+//! by a channel of their own ([`keyed`]), or one open SQL transaction that holds a key would stall
+//! everybody.
 //!
-//! An answer is given after a flushed COMMIT and never before. Ids are made first, so a COMMIT whose answer was lost is
-//! repeated, and inserts nothing twice.
+//! An answer is given after a flushed COMMIT and never before. Ids are made first, so a COMMIT
+//! whose answer was lost is repeated, and inserts nothing twice.
 
 mod announce;
 mod answers;
@@ -41,7 +44,8 @@ use writer::Writer;
 
 /// How long a submission may take before its caller is told that the database is not there.
 const PATIENCE: Duration = Duration::from_millis(1_900);
-/// How long a list may take whatever its size, and for how many bytes of payloads it may take a second more.
+/// How long a list may take whatever its size, and for how many bytes of payloads it may take a
+/// second more.
 const LIST_PATIENCE: Duration = Duration::from_secs(2);
 const BYTES_A_SECOND: usize = 4 * 1024 * 1024;
 /// Submissions on their way; beyond, callers wait for a place.
@@ -52,7 +56,8 @@ pub const LIBRARY: &str = "library";
 /// Why a submission was not accepted.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SubmitError {
-    /// The rule book has something against it: everything that is wrong, with JSON pointers into the list for a list.
+    /// The rule book has something against it: everything that is wrong, with JSON pointers into
+    /// the list for a list.
     #[error("nothing was submitted: {}", words(.0))]
     Invalid(Vec<FieldError>),
     /// Jobs that have not ended hold the unique keys of these submissions (by their index).
@@ -64,7 +69,8 @@ pub enum SubmitError {
     /// It was sent to the database, and nobody knows whether it was kept.
     #[error("the database did not confirm the submission: {0}")]
     Unknown(String),
-    /// Somebody's open transaction holds the unique key, or a lock on a table that the submission needs.
+    /// Somebody's open transaction holds the unique key, or a lock on a table that the submission
+    /// needs.
     #[error(
         "an open transaction holds the unique key or locks a table of jobs; nothing was submitted"
     )]
@@ -130,8 +136,8 @@ pub struct Submitter {
 }
 
 impl Submitter {
-    /// The way to its writers, and the writers, which end when every clone is gone. `wakes` are those of the dispatcher beside
-    /// them, if there is one.
+    /// The way to its writers, and the writers, which end when every clone is gone. `wakes` are
+    /// those of the dispatcher beside them, if there is one.
     pub fn new(store: Store, wakes: Option<Wakes>, supervisor: &Supervisor) -> (Self, Vec<Loop>) {
         let (plain, plain_requests) = mpsc::channel(WAITING_MOST);
         let (keyed, keyed_requests) = mpsc::channel(WAITING_MOST);

@@ -14,20 +14,23 @@ const MANY: usize = 32;
 const BESIDE_AFTER: Duration = Duration::from_millis(3);
 /// Callers of fewer jobs are not expected to come again.
 const AGAIN_LEAST: usize = 8;
-/// For how long they are expected after their group ended, and how long the next group waits for them but for [`SLACK`], at most.
+/// For how long they are expected after their group ended, and how long the next group waits for
+/// them but for [`SLACK`], at most.
 const AGAIN_WITHIN: Duration = Duration::from_millis(50);
 const AGAIN_WAIT: Duration = Duration::from_millis(10);
 /// How much later than asked a [`Timer`] may go off.
 const SLACK: Duration = Duration::from_millis(3);
 
-/// Whose turn it is. While an INSERT is in flight the next waits for its end, and grows: two that take half each cost
-/// PostgreSQL and this process more. It flies beside the other if [`MANY`] jobs have gathered, each of which costs hardly more
-/// than among twice as many, or if the other takes long. Over HTTP the processor is never idle, and the first costs more there
-/// than it gives.
+/// Whose turn it is. While an INSERT is in flight the next waits for its end, and grows: two that
+/// take half each cost PostgreSQL and this process more. It flies beside the other if [`MANY`] jobs
+/// have gathered, each of which costs hardly more than among twice as many, or if the other takes
+/// long. Over HTTP the processor is never idle, and the first costs more there than it gives.
 ///
-/// A turn leaves to the next one how large its group was: after one of many the next waits a moment for those who are told.
+/// A turn leaves to the next one how large its group was: after one of many the next waits a moment
+/// for those who are told.
 pub(super) struct Turns {
-    /// Held by whoever writes. One that flies beside does not, so that the next may fly beside it in turn.
+    /// Held by whoever writes. One that flies beside does not, so that the next may fly beside it
+    /// in turn.
     alone: Mutex<Group>,
     many: Notify,
 }
@@ -73,10 +76,11 @@ impl Turns {
 
 /// The group that was written last, by which the next one knows whom to expect.
 ///
-/// Those who are told come again one by one. Were the first of them written alone, all others would wait for that: with eight
-/// instances on a small machine every second INSERT had one job.
+/// Those who are told come again one by one. Were the first of them written alone, all others would
+/// wait for that: with eight instances on a small machine every second INSERT had one job.
 pub(super) struct Group {
-    /// Of the largest group lately: each smaller one takes a quarter from it, and a wait in vain half.
+    /// Of the largest group lately: each smaller one takes a quarter from it, and a wait in vain
+    /// half.
     jobs: usize,
     took: Duration,
     ended: Instant,
@@ -103,8 +107,9 @@ impl Group {
         *self = Self { jobs: jobs.max(self.jobs * 3 / 4), took: now - begun, ended: now };
     }
 
-    /// It was waited in vain: nobody came. That may be for want of a processor, so it does not end the waiting at once; if it did,
-    /// eight instances on a small machine submitted 0.92 times as many. A lone caller waits three times after a group of 64.
+    /// It was waited in vain: nobody came. That may be for want of a processor, so it does not end
+    /// the waiting at once; if it did, eight instances on a small machine submitted 0.92 times as
+    /// many. A lone caller waits three times after a group of 64.
     pub(super) fn nobody_came(&mut self) {
         self.jobs /= 2;
     }
@@ -117,8 +122,9 @@ impl Group {
     }
 }
 
-/// A timer that is used again and again. It stays as it was set before, unless that has passed or is too late, since to set it may
-/// wake the thread that waits for all timers, and most waits end sooner.
+/// A timer that is used again and again. It stays as it was set before, unless that has passed or
+/// is too late, since to set it may wake the thread that waits for all timers, and most waits end
+/// sooner.
 pub(super) struct Timer(Pin<Box<Sleep>>);
 
 impl Timer {
@@ -146,7 +152,8 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Groups of so many jobs, each of which took so long, one after the other; and when the last ended.
+    /// Groups of so many jobs, each of which took so long, one after the other; and when the last
+    /// ended.
     fn after(sizes: &[usize], took: Duration) -> (Group, Instant) {
         let mut now = Instant::now();
         let mut group = Group::new(now);

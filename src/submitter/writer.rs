@@ -41,8 +41,9 @@ impl Writer {
             }
             if by_library {
                 answers.tell_together().await;
-                // Callers in this process come again before the next INSERT flies, and so share it: 15 of 16 callers instead of 12.
-                // A client over HTTP takes longer, which would leave PostgreSQL idle.
+                // Callers in this process come again before the next INSERT flies, and so share it:
+                // 15 of 16 callers instead of 12. A client over HTTP takes longer, which would
+                // leave PostgreSQL idle.
                 yield_now().await;
             } else {
                 drop(answers);
@@ -95,8 +96,8 @@ impl Writer {
         .await
     }
 
-    /// Inserts jobs of which some have a unique key, all or none. Waits `key_wait` for a key that an open transaction holds.
-    /// `sent` says that an earlier try may have been kept.
+    /// Inserts jobs of which some have a unique key, all or none. Waits `key_wait` for a key that
+    /// an open transaction holds. `sent` says that an earlier try may have been kept.
     pub(super) async fn insert_keyed(
         &self,
         jobs: &[(JobId, Submission)],
@@ -106,7 +107,8 @@ impl Writer {
     ) -> Result<Vec<Written>, SubmitError> {
         let written = self
             .persist(true, sent, deadline, |announce, sent| async move {
-                // Such a job may have ended by now, and its key may be free: only its id tells that it was kept.
+                // Such a job may have ended by now, and its key may be free: only its id tells that
+                // it was kept.
                 if sent && let Some(kept) = self.store.job_kept(jobs, deadline).await? {
                     return Ok(kept);
                 }
@@ -124,8 +126,8 @@ impl Writer {
         if rejected.is_empty() { Ok(accepted) } else { Err(SubmitError::Conflict(rejected)) }
     }
 
-    /// Tries to write, announced or not, until it is settled or the deadline has come. `write` is told whether an earlier try
-    /// may have been kept.
+    /// Tries to write, announced or not, until it is settled or the deadline has come. `write` is
+    /// told whether an earlier try may have been kept.
     async fn persist<T, F: Future<Output = StoreResult<T>>>(
         &self,
         keyed: bool,
@@ -149,7 +151,8 @@ impl Writer {
             if keyed && !sent && error.is_locked() {
                 return Err(SubmitError::KeyBusy);
             } else if announce && error.is_limit() {
-                // The queue of notifications is full. The jobs matter more than their announcement; the poll finds them.
+                // The queue of notifications is full. The jobs matter more than their announcement;
+                // the poll finds them.
                 announce = false;
             } else if !partitions && error.lacks_partition() {
                 partitions = true;

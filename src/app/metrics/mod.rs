@@ -1,8 +1,9 @@
-//! Metrics are recorded by one recorder for the whole process. The first service installs it, those after it share it; where
-//! the program has installed its own, the figures go there, and `/metrics` says so.
+//! Metrics are recorded by one recorder for the whole process. The first service installs it, those
+//! after it share it; where the program has installed its own, the figures go there, and `/metrics`
+//! says so.
 //!
-//! What happens is counted where it happens. What there is (slots, connections, waiting jobs) is read when somebody asks, so
-//! that an instance that nobody asks makes no query for it.
+//! What happens is counted where it happens. What there is (slots, connections, waiting jobs) is
+//! read when somebody asks, so that an instance that nobody asks makes no query for it.
 
 mod queues;
 mod table;
@@ -68,7 +69,8 @@ impl MetricsReader {
         })
     }
 
-    /// Histograms are summarised when they are read, or by this; and a recorder of the program's own is asked by nobody.
+    /// Histograms are summarised when they are read, or by this; and a recorder of the program's
+    /// own is asked by nobody.
     pub(super) async fn keep(self, shutdown: Shutdown) {
         let mut every = tokio::time::interval(UPKEEP_EVERY);
         loop {

@@ -1,5 +1,6 @@
 //! How the queues stand, for `/metrics`: read when somebody asks, and not again for some seconds.
-//! While the database does not answer they stay as they were, and the time of the last reading tells how old they are.
+//! While the database does not answer they stay as they were, and the time of the last reading
+//! tells how old they are.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

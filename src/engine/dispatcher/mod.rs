@@ -1,5 +1,6 @@
-//! The dispatcher: one loop that is woken, and claims for all free slots, and a little ahead of them, in one statement. What it
-//! knows of lanes is the [`Claimer`]'s. Timers are exact: the loop sleeps until the next job of a lane is due.
+//! The dispatcher: one loop that is woken, and claims for all free slots, and a little ahead of
+//! them, in one statement. What it knows of lanes is the [`Claimer`]'s. Timers are exact: the loop
+//! sleeps until the next job of a lane is due.
 
 mod scans;
 mod suspects;
@@ -44,7 +45,8 @@ pub(super) struct Dispatcher {
     meters: Meters,
 }
 
-/// A look at which lanes have jobs, page by page, so that lanes that are known are claimed from meanwhile.
+/// A look at which lanes have jobs, page by page, so that lanes that are known are claimed from
+/// meanwhile.
 struct Scan {
     /// `None`: all of them.
     queue: Option<QueueName>,
@@ -110,7 +112,8 @@ impl Dispatcher {
         self.executor.give_back(self.slots.give_up()).await;
     }
 
-    /// Looks at everything when it is time, and claims while there is something to claim and a slot to run it in.
+    /// Looks at everything when it is time, and claims while there is something to claim and a slot
+    /// to run it in.
     async fn work(&mut self, poll_at: &mut Option<Instant>) -> Result<()> {
         if poll_at.is_some_and(|at| at <= Instant::now()) {
             *poll_at = None;
@@ -214,7 +217,8 @@ impl Dispatcher {
         }
     }
 
-    /// Reads which lanes have jobs, as far as a page goes. Answers where the next one begins, if there is one.
+    /// Reads which lanes have jobs, as far as a page goes. Answers where the next one begins, if
+    /// there is one.
     async fn read_page(&mut self, scan: &Scan) -> Result<Option<Scan>> {
         let lanes = self.store.ready_lanes(scan.queue.as_ref(), scan.after.as_ref()).await?;
         let now = self.store.clock.now();
@@ -245,8 +249,9 @@ impl Dispatcher {
         self.register(unseen).await
     }
 
-    /// Hands the jobs of a claim to the executor. Answers the lanes that have jobs: a queue of which nothing was found is not
-    /// made known, since it may be a name that a stranger notified of.
+    /// Hands the jobs of a claim to the executor. Answers the lanes that have jobs: a queue of
+    /// which nothing was found is not made known, since it may be a name that a stranger notified
+    /// of.
     async fn hand_out(
         &mut self,
         asked: &[LaneClaim],

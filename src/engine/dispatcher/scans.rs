@@ -11,8 +11,9 @@ use crate::store::Result;
 const SCANS_MOST: usize = 100;
 
 impl Dispatcher {
-    /// Has the lanes of a queue read, or of all. Rarely more than one or two queues: a statement submitted to many lanes, or a
-    /// queue was resumed. Where there are many, one look at everything serves all of them.
+    /// Has the lanes of a queue read, or of all. Rarely more than one or two queues: a statement
+    /// submitted to many lanes, or a queue was resumed. Where there are many, one look at
+    /// everything serves all of them.
     pub(super) fn scan(&mut self, queue: Option<QueueName>) {
         let waits =
             |scan: &Scan| scan.after.is_none() && (scan.queue.is_none() || scan.queue == queue);

@@ -119,7 +119,8 @@ impl Executor {
         })
     }
 
-    /// Waits so long for a handler that was told to stop, and no longer than that takes when the service leaves.
+    /// Waits so long for a handler that was told to stop, and no longer than that takes when the
+    /// service leaves.
     async fn last_words(
         &self,
         most: Duration,
@@ -135,7 +136,8 @@ impl Executor {
     }
 }
 
-/// The ending of a handler that did not succeed after it was told to stop; `None` if it was not told.
+/// The ending of a handler that did not succeed after it was told to stop; `None` if it was not
+/// told.
 pub(super) fn told_to_stop(handle: &Handle, failure: Failure) -> Option<Option<Ending>> {
     match handle.reason()? {
         Stop::Lost => Some(None),

@@ -65,8 +65,8 @@ pub(super) struct Executor {
 }
 
 impl Executor {
-    /// Takes a job that was claimed by a statement sent at `asked_at`: runs it at once if a slot is free, else when one comes free.
-    /// `done` is called when it has left this process.
+    /// Takes a job that was claimed by a statement sent at `asked_at`: runs it at once if a slot is
+    /// free, else when one comes free. `done` is called when it has left this process.
     pub(super) fn take(
         self: &Arc<Self>,
         job: Claimed,
@@ -106,7 +106,8 @@ impl Executor {
         }
     }
 
-    /// Ends the attempt of a job that cannot be read. Another release may read it, so it is tried as often as others of its task.
+    /// Ends the attempt of a job that cannot be read. Another release may read it, so it is tried
+    /// as often as others of its task.
     pub(super) async fn refuse(&self, job: Unreadable, task: &TaskName, meter: Arc<Meter>) {
         let Unreadable { lease, id, place, attempt, why } = job;
         tracing::error!(job.id = %id, task.name = %task, error = why, "a claimed job cannot be read; its attempt has failed");
@@ -174,7 +175,8 @@ impl Executor {
     ) {
         match ending {
             Some(ending) => {
-                // The buffer is bounded: while the database is away a full one keeps slots taken, and so claims away.
+                // The buffer is bounded: while the database is away a full one keeps slots taken,
+                // and so claims away.
                 let room = self.room.take(&ending).await;
                 let Claimed { lease, id, place, keyed, .. } = *job;
                 let settlement = Settlement { lease, id, place, ending, keyed };

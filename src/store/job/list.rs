@@ -1,5 +1,6 @@
-//! Lists of jobs. A filter that no index serves has to walk past all the others, which takes seconds where there are millions. So
-//! one call looks at so many at most, and the next goes on where it stopped. Only a tag can cost more: its index has no order.
+//! Lists of jobs. A filter that no index serves has to walk past all the others, which takes
+//! seconds where there are millions. So one call looks at so many at most, and the next goes on
+//! where it stopped. Only a tag can cost more: its index has no order.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -59,23 +60,24 @@ impl Default for JobFilter {
 /// Some of the jobs of a list.
 #[derive(Debug)]
 pub struct JobPage {
-    /// At most as many as were asked for. Fewer, even none, where one call would have had to look at too many others, or where
-    /// they are large.
+    /// At most as many as were asked for. Fewer, even none, where one call would have had to look
+    /// at too many others, or where they are large.
     pub jobs: Vec<JobRow>,
     /// Below which job to go on; nothing where there are no more.
     pub next: Option<JobId>,
 }
 
-/// How many jobs one call looks at, so that it takes some milliseconds whatever the filter and however many there are: in the
-/// table that holds those of a status, which it walks in order.
+/// How many jobs one call looks at, so that it takes some milliseconds whatever the filter and
+/// however many there are: in the table that holds those of a status, which it walks in order.
 const LOOKED_AT: i64 = 5_000;
 /// Where each of them needs a look into another table or into its payload, too.
 const LOOKED_AT_TWICE: i64 = 500;
 /// Where the index of tags or keys leads to jobs scattered over the table.
 const LOOKED_UP: i64 = 250;
 
-/// A page ends after the job with which its payloads, results and errors have so many bytes: a page of 200 large jobs would have
-/// hundreds of MiB, and several readers of it more than the process may take.
+/// A page ends after the job with which its payloads, results and errors have so many bytes: a page
+/// of 200 large jobs would have hundreds of MiB, and several readers of it more than the process
+/// may take.
 const PAGE_BYTES: i64 = 8 * 1024 * 1024;
 
 /// The table that is walked for the jobs of a list.
@@ -181,8 +183,8 @@ impl Store {
     }
 }
 
-/// What the rows of a list say: jobs, and how far it was looked. An outcome can be without its job for a moment, while an old
-/// week is given up.
+/// What the rows of a list say: jobs, and how far it was looked. An outcome can be without its job
+/// for a moment, while an old week is given up.
 fn page(rows: &[Row], limit: usize) -> Result<JobPage> {
     let mut found = Vec::with_capacity(rows.len());
     for row in rows {

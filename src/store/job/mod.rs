@@ -22,7 +22,8 @@ use crate::job::json::Json;
 use crate::job::state::Status;
 use crate::job::{JobId, WorkerId};
 
-/// Everything about a job. Of those in a list the payload and the result are left out unless asked for.
+/// Everything about a job. Of those in a list the payload and the result are left out unless asked
+/// for.
 #[derive(Clone, Debug)]
 pub struct JobRow {
     pub job_id: JobId,

@@ -22,7 +22,8 @@ impl Keep {
     }
 }
 
-/// Where the next chunk of a state begins. What was forgotten stays in the index until vacuum, and would be passed by again.
+/// Where the next chunk of a state begins. What was forgotten stays in the index until vacuum, and
+/// would be passed by again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Pruned {
     pub state: Status,
@@ -41,7 +42,8 @@ pub fn from_the_front() -> [Pruned; 3] {
 }
 
 impl Store {
-    /// Forgets up to `most` jobs of each state that ended before their time, from where `from` ended.
+    /// Forgets up to `most` jobs of each state that ended before their time, from where `from`
+    /// ended.
     pub async fn job_prune(&self, keep: Keep, from: [Pruned; 3], most: u32) -> Result<[Pruned; 3]> {
         let (completed, failed_or_cancelled) = keep.seconds();
         let states = from.map(|pruned| pruned.state.as_str());

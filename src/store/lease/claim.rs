@@ -13,11 +13,11 @@ use crate::store::session::{Parameters, sql};
 use crate::store::value::{Jsonb, Size};
 use crate::store::{Error, Result, Store};
 
-/// The most jobs that one lease may hold: a lease row of more would leave its page and be rewritten as a TOAST value at each
-/// partial outcome.
+/// The most jobs that one lease may hold: a lease row of more would leave its page and be rewritten
+/// as a TOAST value at each partial outcome.
 const LEASE_MOST: i32 = 250;
-/// The most jobs of one claim, in several leases: what a statement costs whatever it claims made a job of a claim of 250 a third
-/// dearer than one of 1,000.
+/// The most jobs of one claim, in several leases: what a statement costs whatever it claims made a
+/// job of a claim of 250 a third dearer than one of 1,000.
 pub const CLAIM_MOST: usize = 1000;
 
 /// What a claim asks of one lane.
@@ -36,7 +36,8 @@ impl LaneClaim {
     }
 }
 
-/// How much a claim may bring into memory. It cannot know what payloads weigh before it has read them.
+/// How much a claim may bring into memory. It cannot know what payloads weigh before it has read
+/// them.
 #[derive(Clone, Debug)]
 pub struct ClaimRoom {
     /// Jobs whose payloads are kept whatever they weigh: those that run at once.
@@ -113,7 +114,8 @@ pub struct Unreadable {
 }
 
 impl Store {
-    /// Claims up to `most` jobs from `lanes`, taken in their order, into as few leases as hold them, as far as there is `room`.
+    /// Claims up to `most` jobs from `lanes`, taken in their order, into as few leases as hold
+    /// them, as far as there is `room`.
     pub async fn lease_claim(
         &self,
         worker: WorkerId,
@@ -200,7 +202,8 @@ impl Store {
     }
 }
 
-/// Reads what a claim answers, row by row: jobs, the leases that hold them, when lanes have more, and which are held.
+/// Reads what a claim answers, row by row: jobs, the leases that hold them, when lanes have more,
+/// and which are held.
 struct Reading<'a> {
     lanes: &'a [LaneClaim],
     room: &'a mut ClaimRoom,

@@ -26,8 +26,8 @@ pub struct Rescued {
 }
 
 impl Store {
-    /// Takes back what `worker` held, if it is lost still: its name, if that is known, and what came of its
-    /// jobs. `None`: it is not lost, or somebody else is about it.
+    /// Takes back what `worker` held, if it is lost still: its name, if that is known, and what
+    /// came of its jobs. `None`: it is not lost, or somebody else is about it.
     pub async fn worker_rescue(
         &self,
         worker: WorkerId,

@@ -60,8 +60,9 @@ pub enum Settled {
 }
 
 impl Store {
-    /// Settles outcomes, each lease and job once; jobs that go back to wait are announced, or not. A job that was superseded
-    /// ends instead. The answers are in the order of `settlements`. The keys of jobs that end are to be freed afterwards.
+    /// Settles outcomes, each lease and job once; jobs that go back to wait are announced, or not.
+    /// A job that was superseded ends instead. The answers are in the order of `settlements`. The
+    /// keys of jobs that end are to be freed afterwards.
     pub async fn lease_settle<S: AsRef<Settlement>>(
         &self,
         settlements: &[S],
@@ -115,8 +116,8 @@ impl Store {
         self.settled(settlements, &rows).await
     }
 
-    /// What the answer says of each: one row of nulls, if all were accepted and became what was asked for, else a row for each
-    /// that was accepted.
+    /// What the answer says of each: one row of nulls, if all were accepted and became what was
+    /// asked for, else a row for each that was accepted.
     async fn settled(&self, settlements: &[&Settlement], rows: &[Row]) -> Result<Vec<Settled>> {
         let first = rows.first().map(|row| row.try_get::<_, Option<Uuid>>(0)).transpose()?;
         if first == Some(None) {
