@@ -112,9 +112,10 @@ fn is_sql(text: &str, tables: &[String]) -> bool {
             })
         })
     };
-    begins(&["select ", "insert into ", "delete from ", "truncate ", "listen ", "lock table "])
+    begins(&["select ", "insert into ", "delete from ", "truncate ", "lock table "])
         || begins(&["create table ", "create schema ", "create function ", "create index "])
-        || begins(&["alter table ", "alter role ", "drop table ", "grant ", "set local "])
+        || begins(&["alter table ", "drop table ", "set local "])
+        || text.starts_with("listen ") && text.split(' ').count() == 2
         || text.starts_with("update ") && text.contains(" set ")
         || text.starts_with("with ") && text.contains(" as (")
         || names_a_table()
@@ -167,7 +168,8 @@ pub(super) fn spawns(sources: &[Source]) -> Vec<String> {
         if spawns && !known {
             faults.push(format!("{} spawns, and has no place in SPAWNS", source.path));
         }
-        if spawns && calls(&["keep", "keep_until"]) {
+        let supervised = source.paths.iter().any(|path| path.iter().any(|it| it == "supervise"));
+        if spawns && (calls(&["keep_until"]) || supervised && calls(&["keep"])) {
             faults.push(format!("{} keeps a loop and spawns", source.path));
         }
         if known && !spawns {
