@@ -15,7 +15,8 @@ use crate::store::{Result, Store};
 const FRESH: Duration = Duration::from_secs(1);
 /// How long an answer may be held up by its hints.
 const PATIENCE: Duration = Duration::from_millis(250);
-/// For how many lanes of a batch a name is looked for that their task resembles: each is compared with all that are served.
+/// For how many lanes of a batch a name is looked for that their task resembles: each is compared
+/// with all that are served.
 const SUGGESTED_MOST: usize = 100;
 
 /// Reads hints. Clones share what was read.
@@ -28,7 +29,8 @@ pub struct Hints {
 /// What was read, and when; nothing if it could not be.
 type Read = (Instant, Option<Arc<Known>>);
 
-/// What was known a moment ago. A batch asks it for each of its jobs, so nothing here is searched through.
+/// What was known a moment ago. A batch asks it for each of its jobs, so nothing here is searched
+/// through.
 #[derive(Debug, Default)]
 struct Known {
     /// The tasks that workers serve, each with the queues in which they do.

@@ -1,11 +1,12 @@
-//! The lanes that have jobs: which of them a claim names, in which order, and how much each may give. Pure.
+//! The lanes that have jobs: which of them a claim names, in which order, and how much each may
+//! give. Pure.
 //!
-//! Queues take turns, and so do the tasks of a queue; within a queue the first priority goes first, but in one claim of ten
-//! the last does, so that a low one is served even if the high ones never end. Lanes that got no share stand at the end
-//! and fill what the others left.
+//! Queues take turns, and so do the tasks of a queue; within a queue the first priority goes first,
+//! but in one claim of ten the last does, so that a low one is served even if the high ones never
+//! end. Lanes that got no share stand at the end and fill what the others left.
 //!
-//! A plan costs what it names, and not what is known: while each of 100,000 known lanes was looked at for each claim, jobs of as
-//! many queues took eighteen times as long as those of one.
+//! A plan costs what it names, and not what is known: while each of 100,000 known lanes was looked
+//! at for each claim, jobs of as many queues took eighteen times as long as those of one.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -18,8 +19,8 @@ use crate::queue::{Lane, QueueName, TaskName};
 const LANES_MOST: usize = 250;
 /// Where so many lanes are known, one more is not believed to have jobs because a notice says so.
 const NOTICED_MOST: usize = 10_000;
-/// So many queues share one claim, and more only if each of them can get as many jobs: an index probe that gives one job costs
-/// several times what the job does.
+/// So many queues share one claim, and more only if each of them can get as many jobs: an index
+/// probe that gives one job costs several times what the job does.
 const QUEUES_SHARING: usize = 16;
 /// In one of so many claims the last priority of a queue goes first.
 const LOW_TURN: u64 = 10;
@@ -47,7 +48,8 @@ impl Lanes {
         self.queues.is_empty()
     }
 
-    /// Whether a notice may add this lane: any role can notify of as many as it likes, and each costs a probe of the index.
+    /// Whether a notice may add this lane: any role can notify of as many as it likes, and each
+    /// costs a probe of the index.
     pub(super) fn takes_notice_of(&mut self, lane: &Lane) -> bool {
         self.count < NOTICED_MOST || self.source(lane).is_some()
     }
@@ -76,7 +78,8 @@ impl Lanes {
         }
     }
 
-    /// The lanes that the next claim names, for so many free slots, each with the most that it may give.
+    /// The lanes that the next claim names, for so many free slots, each with the most that it may
+    /// give.
     pub(super) fn plan(&mut self, free: usize) -> Vec<(Lane, usize)> {
         let count = self.queues.len();
         let sharing = count.min(QUEUES_SHARING.max(free / QUEUES_SHARING));
@@ -94,7 +97,8 @@ impl Lanes {
             queue.share(name, quota, free, &mut first, &mut rest);
             queue.served += u64::from(nth < step);
         }
-        // The next claim begins with those that got nothing; where all have a share, with another one than this.
+        // The next claim begins with those that got nothing; where all have a share, with another
+        // one than this.
         let served = if step < count { step } else { 1 };
         self.last = names.into_iter().nth(served - 1);
         first.extend(rest);
@@ -113,7 +117,8 @@ impl Lanes {
 }
 
 impl Queue {
-    /// Adds the lanes: to `first` those that get a share of the quota, to `rest` those that fill what others left.
+    /// Adds the lanes: to `first` those that get a share of the quota, to `rest` those that fill
+    /// what others left.
     fn share(
         &self,
         name: &QueueName,

@@ -25,7 +25,8 @@ impl Ends {
         }
     }
 
-    /// Arms a wait. Arm first, look at the job then, and wait last: an end in between is not missed.
+    /// Arms a wait. Arm first, look at the job then, and wait last: an end in between is not
+    /// missed.
     pub fn watch(&self, id: JobId) -> Waiting {
         let mut waiting = lock(&self.waiting);
         let seen = waiting.entry(id).or_insert_with(|| watch::channel(0).0).subscribe();
@@ -45,7 +46,8 @@ impl Ends {
         }
     }
 
-    /// Some jobs may have ended, and nobody says which. Calls coalesce until [`Ends::unnamed`] returns.
+    /// Some jobs may have ended, and nobody says which. Calls coalesce until [`Ends::unnamed`]
+    /// returns.
     pub fn some_ended(&self) {
         self.unnamed.notify_one();
     }

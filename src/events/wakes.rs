@@ -53,7 +53,8 @@ pub struct Pending {
     pub paused: bool,
 }
 
-/// The most queues and lanes that are remembered one by one: any role can notify of as many as it likes.
+/// The most queues and lanes that are remembered one by one: any role can notify of as many as it
+/// likes.
 const QUEUES_MOST: usize = 100;
 const LANES_MOST: usize = 10_000;
 

@@ -1,8 +1,9 @@
 //! Weekly partitions: made ahead, and removed as a whole when nothing of them is to be kept.
 //!
-//! A week is removed by a session of its own, since detaching waits for every transaction that is open, which may take long. An
-//! operator's retry has a share lock on the row of its week. The removal locks that row, looks a last time, and marks the
-//! week: from then on no job of it is sent back to wait, or that job would lose what it is to do.
+//! A week is removed by a session of its own, since detaching waits for every transaction that is
+//! open, which may take long. An operator's retry has a share lock on the row of its week. The
+//! removal locks that row, looks a last time, and marks the week: from then on no job of it is sent
+//! back to wait, or that job would lose what it is to do.
 
 use std::time::Duration;
 
@@ -15,12 +16,14 @@ use super::job::Keep;
 use super::session::{Sql, in_time, silence, sql, unprepared};
 use super::{Error, Result, Store};
 
-/// Not enough for a transaction that takes long, but the next call goes on where this one gave up. Meanwhile nobody else has the
-/// direct connection, and lost answers want to be looked after.
+/// Not enough for a transaction that takes long, but the next call goes on where this one gave up.
+/// Meanwhile nobody else has the direct connection, and lost answers want to be looked after.
 const PATIENCE: &str = "-c lock_timeout=5000";
-/// How long its statements may take in all. To detach waits for transactions, which PATIENCE bounds; to drop frees disk space.
+/// How long its statements may take in all. To detach waits for transactions, which PATIENCE
+/// bounds; to drop frees disk space.
 const WITHIN: Duration = Duration::from_secs(120);
-/// How long it may take to begin or to commit. The answer to COMMIT can be lost, or wait for a standby.
+/// How long it may take to begin or to commit. The answer to COMMIT can be lost, or wait for a
+/// standby.
 const EDGE_WITHIN: Duration = Duration::from_secs(5);
 
 /// A week whose partitions may go.
@@ -51,8 +54,8 @@ impl Store {
 const EXPIRED: &Sql = sql!("partition/expired": FLOAT8, FLOAT8, INT4);
 
 impl Store {
-    /// Removes the partitions of a week, if it may still go, over a session of its own. `false`: it may not, or somebody else is
-    /// about it.
+    /// Removes the partitions of a week, if it may still go, over a session of its own. `false`: it
+    /// may not, or somebody else is about it.
     ///
     /// # Errors
     /// When a statement fails; what was begun is ended by the next call.
@@ -97,8 +100,8 @@ async fn mark(client: &mut Client, keep: Keep, week: Week) -> Result<bool> {
     Ok(goes)
 }
 
-/// A service of the release before holds a lock while it removes the week, or sends a job of it back to wait. Another role's lock
-/// on the same number is no reason to wait.
+/// A service of the release before holds a lock while it removes the week, or sends a job of it
+/// back to wait. Another role's lock on the same number is no reason to wait.
 async fn exclude_release_before(client: &Client, week: Week) -> Result<bool> {
     let rows = unprepared(client, WITHIN, sql!("partition/lock": INT4), &[&week.number]).await?;
     let Some(row) = rows.first() else { return Ok(false) };

@@ -1,5 +1,6 @@
-//! What connections are for. Purposes do not share what can run out: slow readers take no connection from claims, a database
-//! that keeps submissions waiting takes none from outcomes, and probes have one of their own.
+//! What connections are for. Purposes do not share what can run out: slow readers take no
+//! connection from claims, a database that keeps submissions waiting takes none from outcomes, and
+//! probes have one of their own.
 //!
 //! An instance opens `pool_size` + 11 connections at most:
 //!
@@ -15,14 +16,16 @@
 //! | listener | 1 | LISTEN |
 //! | direct | 1 | at a time: migrations, removal of partitions, a look at sessions that do not answer |
 //!
-//! A request to cancel a statement goes over a connection that PostgreSQL does not count as a session; one is made at a time.
+//! A request to cancel a statement goes over a connection that PostgreSQL does not count as a
+//! session; one is made at a time.
 
 use std::time::Duration;
 
 /// What a connection is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Purpose {
-    /// What the dispatcher asks. A crash may forget a claim: its lease is random, and the job still waits.
+    /// What the dispatcher asks. A crash may forget a claim: its lease is random, and the job still
+    /// waits.
     Claims,
     /// Heartbeats, which a crash may forget too.
     Heartbeat,
@@ -55,8 +58,8 @@ pub const BESIDE_PEOPLE: u32 = {
 const PINNED: &str = "-c jit=off -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off \
                       -c enable_hashjoin=off -c enable_mergejoin=off";
 
-/// Plans for what is asked: one for every list would have to read all jobs. Cancelling and the like need their index before
-/// ANALYZE has ever run, too.
+/// Plans for what is asked: one for every list would have to read all jobs. Cancelling and the like
+/// need their index before ANALYZE has ever run, too.
 const CUSTOM: &str = "-c jit=off -c plan_cache_mode=force_custom_plan -c enable_seqscan=off -c enable_bitmapscan=on \
                       -c enable_hashjoin=off -c enable_mergejoin=off";
 
@@ -99,8 +102,9 @@ impl Purpose {
         }
     }
 
-    /// How long an answer is waited for here, whatever the network does. For people, upkeep and probes that is somewhat longer
-    /// than the server works on it; a later heartbeat, claim, outcome or submission is of no use to who asked.
+    /// How long an answer is waited for here, whatever the network does. For people, upkeep and
+    /// probes that is somewhat longer than the server works on it; a later heartbeat, claim,
+    /// outcome or submission is of no use to who asked.
     pub(super) fn within(self) -> Duration {
         Duration::from_secs(match self {
             Self::Claims => 10,
@@ -117,8 +121,9 @@ impl Purpose {
         Duration::from_millis(if self == Self::Upkeep { 5_000 } else { 1_500 })
     }
 
-    /// Whether a statement may be cancelled when nobody waits for its answer any more. While a synchronous standby is missing,
-    /// a cancellation makes COMMIT succeed, so nothing is cancelled that may be acknowledged by a second look.
+    /// Whether a statement may be cancelled when nobody waits for its answer any more. While a
+    /// synchronous standby is missing, a cancellation makes COMMIT succeed, so nothing is cancelled
+    /// that may be acknowledged by a second look.
     pub(super) fn may_cancel(self) -> bool {
         !matches!(self, Self::Outcomes | Self::Submissions)
     }
@@ -138,7 +143,8 @@ impl Purpose {
     }
 }
 
-/// The settings of [`Purpose::settings`] one by one, for a session that served another purpose before.
+/// The settings of [`Purpose::settings`] one by one, for a session that served another purpose
+/// before.
 pub(super) fn names_and_values(settings: &str) -> (Vec<&str>, Vec<&str>) {
     let pairs = settings.split("-c ").filter_map(|pair| pair.trim().split_once('='));
     pairs.unzip()

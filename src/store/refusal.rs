@@ -7,8 +7,8 @@ use tokio_postgres::error::SqlState;
 
 use super::error::{Error, with_sources};
 
-/// PgBouncer's words for what passes: PostgreSQL behind it is away, or no place is free. It gives them the same state as its
-/// complaints about the client.
+/// PgBouncer's words for what passes: PostgreSQL behind it is away, or no place is free. It gives
+/// them the same state as its complaints about the client.
 const PASSING: [&str; 5] = [
     "login has been failing",
     "cannot connect to server",

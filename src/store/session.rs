@@ -1,5 +1,5 @@
-//! A pooled connection that remembers its prepared statements, and the pool's manager around the one of bb8-postgres, which
-//! has neither a statement cache nor a word for what went wrong.
+//! A pooled connection that remembers its prepared statements, and the pool's manager around the
+//! one of bb8-postgres, which has neither a statement cache nor a word for what went wrong.
 
 mod pool;
 
@@ -53,12 +53,13 @@ pub(crate) struct Session {
     pub(super) host: usize,
     /// `None` behind a pooler.
     pub(super) backend: Option<Backend>,
-    /// Something was sent, and nobody has read the answer. Such a connection does not go back to its pool, where whoever took
-    /// it next would wait for the same answer.
+    /// Something was sent, and nobody has read the answer. Such a connection does not go back to
+    /// its pool, where whoever took it next would wait for the same answer.
     unanswered: bool,
 }
 
-/// The server's process of a session. Processes that follow each other may have one number, so its start belongs to it.
+/// The server's process of a session. Processes that follow each other may have one number, so its
+/// start belongs to it.
 #[derive(Clone, Copy)]
 pub(super) struct Backend {
     pub(super) pid: i32,
@@ -76,12 +77,14 @@ impl Session {
         self.unanswered = false;
     }
 
-    /// This came of the last that was sent. Where nobody knows what came of it, its answer may be under way still.
+    /// This came of the last that was sent. Where nobody knows what came of it, its answer may be
+    /// under way still.
     pub(super) fn gave<T>(&mut self, result: &Result<T>) {
         self.unanswered = matches!(result, Err(Error::Unknown(_)));
     }
 
-    /// Takes the settings of another purpose than the one it has served: a client has so few connections that each serves all.
+    /// Takes the settings of another purpose than the one it has served: a client has so few
+    /// connections that each serves all.
     async fn serve(&mut self, purpose: Purpose) -> Result<()> {
         let settings = purpose.settings();
         let (names, values) = names_and_values(&settings);
@@ -94,8 +97,8 @@ impl Session {
         Ok(())
     }
 
-    /// Runs a statement, prepared once per connection; behind a PgBouncer, which may answer from another server connection
-    /// each time, unprepared.
+    /// Runs a statement, prepared once per connection; behind a PgBouncer, which may answer from
+    /// another server connection each time, unprepared.
     pub(crate) async fn query(
         &mut self,
         sql: &'static Sql,
@@ -106,14 +109,16 @@ impl Session {
         Ok(rows)
     }
 
-    /// As [`Session::query`], but each row is handed on as it comes: all of them together may be more than the memory holds.
+    /// As [`Session::query`], but each row is handed on as it comes: all of them together may be
+    /// more than the memory holds.
     pub(crate) async fn each(
         &mut self,
         sql: &'static Sql,
         parameters: Parameters<'_>,
         take: impl FnMut(Row),
     ) -> Result<()> {
-        // Stays so if this future is dropped: its caller may be an HTTP request whose client went away.
+        // Stays so if this future is dropped: its caller may be an HTTP request whose client went
+        // away.
         self.unanswered = true;
         let result = self.ask(sql, parameters, take).await;
         self.unanswered = false;
@@ -158,7 +163,8 @@ impl Session {
     }
 }
 
-/// Runs a statement without preparing it: in a transaction, or on a connection that asks rarely. Waits `within` for the answer.
+/// Runs a statement without preparing it: in a transaction, or on a connection that asks rarely.
+/// Waits `within` for the answer.
 pub(super) async fn unprepared(
     client: &impl GenericClient,
     within: Duration,

@@ -276,7 +276,8 @@ impl Keyed {
     }
 }
 
-/// The answer to a submission that may have been kept by an earlier try: nobody may be told that nothing was submitted.
+/// The answer to a submission that may have been kept by an earlier try: nobody may be told that
+/// nothing was submitted.
 fn in_doubt(answer: Answer) -> Answer {
     answer.map_err(|error| match error {
         SubmitError::KeyBusy => {

@@ -22,7 +22,8 @@ use crate::store::ready::LANES_PAGE;
 use crate::store::{Result, Store};
 use crate::tasks::Registry;
 
-/// How long nothing is read after that has failed: longer than the loop pauses, or lanes that are known would have no turn.
+/// How long nothing is read after that has failed: longer than the loop pauses, or lanes that are
+/// known would have no turn.
 const SCANS_REST: Duration = Duration::from_secs(2);
 
 pub(super) struct Dispatcher {

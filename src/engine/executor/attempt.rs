@@ -172,7 +172,8 @@ fn again(job: &Claimed, task: &Registered, failure: Failure) -> Ending {
     retry(job.attempt, job.max_attempts, task, failure, None)
 }
 
-/// As [`again`], of a job of which only this is known, after this delay or else the task's back-off.
+/// As [`again`], of a job of which only this is known, after this delay or else the task's
+/// back-off.
 pub(super) fn retry(
     attempt: u32,
     most: Option<u32>,

@@ -195,7 +195,8 @@ impl Store {
         Err(moving())
     }
 
-    /// Sends a job that has ended back to wait, with fresh attempts. For all that does not say so, it has not ended.
+    /// Sends a job that has ended back to wait, with fresh attempts. For all that does not say so,
+    /// it has not ended.
     pub async fn job_retry(&self, id: JobId) -> Result<Retried> {
         let rows = self.people.query(sql!("job/retry": UUID), &[&id.0]).await?;
         let Some(row) = rows.first() else { return Ok(Retried::NotFinal) };

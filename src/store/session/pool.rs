@@ -65,8 +65,9 @@ impl ManageConnection for Manager {
     }
 }
 
-/// The connections of one purpose, opened when they are needed. The one that was used last is taken first, since its server process
-/// has its caches warm (draining takes 0.94 of the CPU that it takes if they go round). The others are closed after ten minutes.
+/// The connections of one purpose, opened when they are needed. The one that was used last is taken
+/// first, since its server process has its caches warm (draining takes 0.94 of the CPU that it
+/// takes if they go round). The others are closed after ten minutes.
 #[derive(Clone)]
 pub(in crate::store) struct Connections {
     pub(in crate::store) purpose: Purpose,
@@ -107,8 +108,9 @@ impl Connections {
         Self { purpose, ..self.clone() }
     }
 
-    /// Takes a connection: one that is open still, to the host that was good last. A pool does not notice what happens to those
-    /// that lie in it; after a restart of the database all of them are closed.
+    /// Takes a connection: one that is open still, to the host that was good last. A pool does not
+    /// notice what happens to those that lie in it; after a restart of the database all of them are
+    /// closed.
     pub(in crate::store) async fn take(&self) -> Result<Taken> {
         loop {
             let session = self.pool.get_owned().await.map_err(|error| match error {
@@ -155,7 +157,8 @@ impl Connections {
         self.in_time(host, deadline, session.each(sql, parameters, take)).await
     }
 
-    /// Runs a statement and answers by `deadline`: `Unavailable` if nothing was sent by then, `Unknown` if it was.
+    /// Runs a statement and answers by `deadline`: `Unavailable` if nothing was sent by then,
+    /// `Unknown` if it was.
     pub(in crate::store) async fn query_by(
         &self,
         deadline: Instant,
@@ -204,7 +207,8 @@ impl Connections {
     }
 }
 
-/// A connection out of a pool. If it is dropped before it was answered, its place stays taken until the answer is there.
+/// A connection out of a pool. If it is dropped before it was answered, its place stays taken until
+/// the answer is there.
 pub(in crate::store) struct Taken {
     /// There until it is dropped.
     session: Option<PooledConnection<'static, Manager>>,
