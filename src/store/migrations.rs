@@ -1,7 +1,8 @@
 //! The migrations themselves: their texts, and applying one.
 //!
-//! Each is applied in a transaction of its own that locks the table of migrations first and looks again, so that instances which
-//! start at once take turns. A text counts by its lines, whatever ends them: a checkout of Windows makes the same schema.
+//! Each is applied in a transaction of its own that locks the table of migrations first and looks
+//! again, so that instances which start at once take turns. A text counts by its lines, whatever
+//! ends them: a checkout of Windows makes the same schema.
 
 use std::time::Duration;
 
@@ -27,8 +28,9 @@ pub(super) struct Limits {
 /// An index of many millions of jobs takes hours.
 pub(super) const LIMITS: Limits = Limits { text: Duration::from_secs(6 * 3600), step: SHORT };
 
-/// What the first functions did to exclude each other, before the lock on the table of migrations did. Any role can hold that lock
-/// and keep an empty database from getting its schema, so it is left out of what is run; a later migration replaces them.
+/// What the first functions did to exclude each other, before the lock on the table of migrations
+/// did. Any role can hold that lock and keep an empty database from getting its schema, so it is
+/// left out of what is run; a later migration replaces them.
 const OLD_LOCK: &str = "perform pg_advisory_xact_lock(77, 1);";
 
 /// One migration of this release.
@@ -40,7 +42,8 @@ pub(super) struct Numbered {
 }
 
 impl Numbered {
-    /// Whether this is the checksum of its text. Builds of a checkout of Windows once counted the ends of its lines in.
+    /// Whether this is the checksum of its text. Builds of a checkout of Windows once counted the
+    /// ends of its lines in.
     pub(super) fn has(&self, checksum: &str) -> bool {
         self.checksums.iter().any(|it| it == checksum)
     }

@@ -93,7 +93,9 @@ pub(super) fn tables() -> Vec<String> {
 pub(super) fn sql(sources: &[Source], tables: &[String]) -> Vec<String> {
     let rooms = ["store", "embedded"];
     let drivers = ["tokio_postgres", "bb8", "bb8_postgres", "refinery"];
-    let mut faults = foreign(sources, &rooms, &drivers);
+    // Who submits within a transaction brings one of the driver.
+    let brought = [&rooms[..], &["client/mod.rs", "client/transaction.rs", "lib.rs"]].concat();
+    let mut faults = foreign(sources, &brought, &drivers);
     for source in sources.iter().filter(|it| !it.is_in(&rooms)) {
         let statements = source.texts.iter().filter(|text| is_sql(text, tables));
         faults.extend(statements.map(|text| format!("{} has {text:?}", source.path)));
