@@ -16,13 +16,18 @@ use crate::harness::{self, Service, TestDatabase, eventually, within};
 /// The connections of the client that has this name.
 async fn connections(database: &TestDatabase) -> i64 {
     let client = database.client().await;
-    value(&client, "select count(*) from pg_stat_activity where application_name = 'it'").await
+    value(
+        &client,
+        "select count(*) from pg_stat_activity
+      where application_name = 'it' and datname = current_database()",
+    )
+    .await
 }
 
 /// Whether one of them listens.
 async fn listens(database: &TestDatabase) -> bool {
     let listening = "select count(*) = 1 from pg_stat_activity
-      where application_name = 'it' and (query like 'listen%' or query like '%pg_notify%')";
+      where application_name = 'it' and datname = current_database() and (query like 'listen%' or query like '%pg_notify%')";
     value(&database.client().await, listening).await
 }
 
