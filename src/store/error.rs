@@ -12,14 +12,16 @@ pub enum Error {
     /// No connection could be had; nothing was sent. Safe to repeat.
     #[error("the database cannot be reached: {0}")]
     Unavailable(String),
-    /// No connection can be had until somebody changes something: a password, a certificate, an address. Nothing was sent.
+    /// No connection can be had until somebody changes something: a password, a certificate, an
+    /// address. Nothing was sent.
     #[error("the database cannot be used: {message}. {advice}")]
     Misconfigured { state: Option<String>, message: String, advice: String },
-    /// The connection went while the statement was under way, or its answer did not come in time; nobody knows whether it was
-    /// carried out.
+    /// The connection went while the statement was under way, or its answer did not come in time;
+    /// nobody knows whether it was carried out.
     #[error("nobody knows whether the database did it: {0}")]
     Unknown(String),
-    /// The database gave up on it for a passing reason (a lock, a deadlock, a limit); nothing was changed. Safe to repeat.
+    /// The database gave up on it for a passing reason (a lock, a deadlock, a limit); nothing was
+    /// changed. Safe to repeat.
     #[error("the database was too busy: {message}")]
     Busy { state: String, message: String },
     /// The database refused it.
@@ -88,7 +90,8 @@ impl Error {
         self.state() == Some(SqlState::QUERY_CANCELED.code())
     }
 
-    /// Whether a limit of the server was passed: with notices that of their queue, else one that the value passes.
+    /// Whether a limit of the server was passed: with notices that of their queue, else one that
+    /// the value passes.
     pub fn is_limit(&self) -> bool {
         self.state() == Some(SqlState::PROGRAM_LIMIT_EXCEEDED.code())
     }
@@ -113,7 +116,8 @@ impl Error {
         self.is_outage() || matches!(self, Self::Busy { .. })
     }
 
-    /// Whether the start of a service had better wait: the same call may succeed without anybody's doing.
+    /// Whether the start of a service had better wait: the same call may succeed without anybody's
+    /// doing.
     pub fn is_waited_for(&self) -> bool {
         self.is_passing() && !matches!(self, Self::Misconfigured { .. })
     }
@@ -147,12 +151,14 @@ impl Error {
         Self::of_state(db.code(), db.message().to_owned(), db.detail())
     }
 
-    /// What an error of the database means. Only a state that may pass by itself is not a refusal; whether one that is
-    /// refused is the fault of a value, [`Error::is_limit`] and [`Error::is_of_value`] say.
+    /// What an error of the database means. Only a state that may pass by itself is not a refusal;
+    /// whether one that is refused is the fault of a value, [`Error::is_limit`] and
+    /// [`Error::is_of_value`] say.
     pub(super) fn of_state(state: &SqlState, message: String, detail: Option<&str>) -> Self {
         let code = state.code();
         match state {
-            // The server ends the session: an autocommit statement may have committed before it said so.
+            // The server ends the session: an autocommit statement may have committed before it
+            // said so.
             &SqlState::ADMIN_SHUTDOWN
             | &SqlState::CRASH_SHUTDOWN
             | &SqlState::DATABASE_DROPPED
