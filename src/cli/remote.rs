@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::object::{Object, Page};
+use super::output;
 use super::stop::Usage;
 use super::table::clean;
 use crate::config::{Secret, not_valid, process_environment, variable};
@@ -38,7 +39,8 @@ impl Args {
         let environment = process_environment();
         let url = self.url.as_deref().or_else(|| variable(&environment, "REVEILLE_URL"));
         let token = variable(&environment, "REVEILLE_TOKEN").map(|it| Secret::new(it.trim()));
-        Remote::new(url.unwrap_or(DEFAULT_URL), token)
+        let remote = Remote::new(url.unwrap_or(DEFAULT_URL), token)?;
+        Ok(Remote { as_json: self.json, ..remote })
     }
 
     /// The URL that was given, here or in the environment.
@@ -53,6 +55,8 @@ pub(super) struct Remote {
     client: reqwest::Client,
     base: Url,
     token: Option<Secret>,
+    /// Whether problems are told as JSON.
+    as_json: bool,
 }
 
 /// A request to it.
@@ -162,7 +166,7 @@ impl Remote {
             builder = builder.no_proxy();
         }
         let client = builder.build().context("cannot make an HTTP client")?;
-        Ok(Self { client, base, token })
+        Ok(Self { client, base, token, as_json: false })
     }
 
     /// The service at this URL, without a token.
@@ -202,6 +206,11 @@ impl Remote {
         let url = without_credentials(url);
         let said = say(status, &body, &url, self.token.is_some());
         Err(Refused::Said { status, said, body })
+    }
+
+    /// Tells a refusal that does not end the command.
+    pub(super) fn tell(&self, about: &str, refused: &Refused) {
+        output::note(if self.as_json { refused.problem() } else { format!("{about}: {refused}") });
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Refused {

@@ -59,8 +59,7 @@ pub(super) async fn execute(verb: Verb, args: &Args) -> anyhow::Result<ExitCode>
             Ok(line) => output::line(line)?,
             Err(error) => {
                 let refused = error.downcast::<remote::Refused>()?;
-                let said = format!("error: {id}: {refused}");
-                output::note(if as_json { refused.problem() } else { said });
+                remote.tell(&format!("error: {id}"), &refused);
                 code = ExitCode::FAILURE;
             }
         }

@@ -65,7 +65,8 @@ pub(super) async fn execute(args: &Args) -> anyhow::Result<ExitCode> {
 
     let job = answer.object()?;
     let id = job.text("job_id").ok_or_else(|| remote::incomplete("job_id"))?;
-    for warning in job.texts("warnings") {
+    // The answer has them too, for who reads JSON.
+    for warning in job.texts("warnings").iter().filter(|_| !args.service.json) {
         output::note(format!("warning: {warning}"));
     }
     if args.quiet {

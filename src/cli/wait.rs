@@ -99,7 +99,7 @@ pub(super) async fn until_ended(
                     return Err(refused.into());
                 }
                 if since == asked {
-                    output::note(format!("waiting on: {refused}"));
+                    remote.tell("waiting on", &refused);
                 }
             }
         }

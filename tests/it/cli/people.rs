@@ -44,6 +44,18 @@ fn where_answers_are_json_problems_are_too() {
         assert_eq!((status, out.as_str(), &problem["code"]), (Some(expected), "", &code.into()));
         assert!(problem["detail"].as_str().unwrap().len() > 20, "{said}");
     }
+    // Of several jobs each problem has its line, and a warning stands in the answer alone.
+    let problems =
+        vec![("409 Conflict", CONFLICT.to_owned()), ("409 Conflict", CONFLICT.to_owned())];
+    let (url, asked) = answering(problems);
+    let (_, _, said) = run(&[], &["retry", JOB, OTHER, "--json", "--url", &url]);
+    assert_eq!(said, format!("{CONFLICT}\n{CONFLICT}\n"));
+    asked.join().unwrap();
+    let warned = job("queued").replace("{\"job_id", r#"{"warnings":["nobody serves it"],"job_id"#);
+    let (url, asked) = answering(vec![("201 Created", warned)]);
+    let (code, out, said) = run(&[], &["submit", "x", "--json", "--url", &url]);
+    assert!(code == Some(0) && out.contains("nobody serves it") && said.is_empty(), "{said}");
+    asked.join().unwrap();
     let (url, asked) = answering(vec![("502 Bad Gateway", "<html>\n".to_owned())]);
     let (_, _, said) = run(&[], &["list", "--json", "--url", &url]);
     let problem: Value = serde_json::from_str(&said).unwrap();
