@@ -4,18 +4,18 @@ use std::error::Error;
 use std::path::Path;
 use std::{env, fs};
 
-const FUNCTIONS: &str = "sql/functions";
+const FUNCTIONS: [&str; 2] = ["sql/functions", "sql/functions/former"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=sql/migrations");
-    println!("cargo::rerun-if-changed={FUNCTIONS}");
     let mut list = String::from("[\n");
-    for file in files(&Path::new(env!("CARGO_MANIFEST_DIR")).join(FUNCTIONS))? {
-        let name = file.trim_end_matches(".sql");
-        let path = format!("/{FUNCTIONS}/{file}");
-        list += &format!(
-            "({name:?}, include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {path:?}))),\n"
-        );
+    for folder in FUNCTIONS {
+        println!("cargo::rerun-if-changed={folder}");
+        for file in files(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder))? {
+            let (name, path) = (file.trim_end_matches(".sql"), format!("/{folder}/{file}"));
+            let text = format!("include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {path:?}))");
+            list += &format!("({name:?}, {text}),\n");
+        }
     }
     fs::write(Path::new(&env::var("OUT_DIR")?).join("functions.rs"), list + "]\n")?;
     Ok(())

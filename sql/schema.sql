@@ -41,6 +41,7 @@ create table reveille.job (
   payload jsonb not null,
   tags text[],
   unique_key text,
+  settings jsonb,
   constraint job_pkey PRIMARY KEY (id)
 ) partition by RANGE (id);
 
@@ -224,7 +225,8 @@ create view reveille.jobs as
     p.fraction AS progress_fraction,
     p.message AS progress_message,
     p.updated_at AS progress_at,
-    COALESCE((j.id = ANY (l.cancels)), false) AS cancel_requested
+    COALESCE((j.id = ANY (l.cancels)), false) AS cancel_requested,
+    j.settings
    FROM ((((((reveille.job j
      LEFT JOIN reveille.ready r ON ((r.id = j.id)))
      LEFT JOIN reveille.outcome o ON ((o.id = j.id)))
@@ -293,6 +295,32 @@ begin
     or not exists (select from reveille.job j where j.id = $1);
 end $function$;
 
+CREATE OR REPLACE FUNCTION reveille.insert_jobs(ids uuid[], queues text[], tasks text[], priorities smallint[], run_ats timestamp with time zone[], payloads jsonb[], max_attemptss integer[], timeouts double precision[], tagss jsonb[], settingss jsonb[], keys text[], wanteds boolean[])
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+begin
+  with u as materialized (
+    select *,
+      row_number() over (partition by u.queue, u.task, u.priority order by u.run_at, u.id) as nth
+    from unnest(ids, queues, tasks, priorities, run_ats, payloads, max_attemptss, timeouts, tagss,
+        settingss, keys, wanteds)
+      u (id, queue, task, priority, run_at, payload, max_attempts, timeout, tags, settings, key,
+        wanted)
+    where u.wanted
+  ), j as (
+    insert into reveille.job (id, queue, task, priority, run_at, payload, max_attempts,
+      timeout_seconds, tags, settings, unique_key)
+    select u.id, u.queue, u.task, u.priority, u.run_at, u.payload, u.max_attempts, u.timeout,
+      reveille.tag_array(u.tags), u.settings, u.key
+    from u
+  )
+  insert into reveille.ready (queue, task, priority, run_at, id, wakes)
+  select u.queue, u.task, u.priority, u.run_at, u.id,
+    (u.run_at < clock_timestamp() + interval '2 minutes' and u.nth = 1)::integer
+  from u;
+end $function$;
+
 CREATE OR REPLACE FUNCTION reveille.insert_rows(ids uuid[], queues text[], tasks text[], priorities smallint[], run_ats timestamp with time zone[], payloads jsonb[], max_attemptss integer[], timeouts double precision[], tagss jsonb[], keys text[], wanteds boolean[])
  RETURNS void
  LANGUAGE plpgsql
@@ -328,6 +356,32 @@ AS $function$
     when 'null' then true
     else value is null
   end
+$function$;
+
+CREATE OR REPLACE FUNCTION reveille.job_columns(jobs jsonb, moment timestamp with time zone, ticks bigint, seed bigint)
+ RETURNS TABLE(nth bigint, id uuid, queue text, task text, priority smallint, run_at timestamp with time zone, payload jsonb, max_attempts integer, timeout double precision, tags jsonb, settings jsonb, key text, policy text)
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select e.nth, reveille.uuid7(ticks, seed, e.nth),
+    coalesce(e.job ->> 'queue', 'default'),
+    coalesce(e.job ->> 'task',
+      case when jsonb_typeof(e.job -> 'payload' -> 'task') = 'string'
+        then substring(e.job -> 'payload' ->> 'task' from '^[a-zA-Z0-9_.:-]{1,100}$') end,
+      'echo'),
+    coalesce((e.job ->> 'priority')::numeric, 5)::smallint,
+    coalesce(reveille.moment(e.job ->> 'run_at'),
+      moment + interval '1 second'
+        * round((e.job ->> 'delay_seconds')::numeric, 6)::double precision,
+      moment),
+    e.job -> 'payload',
+    (e.job ->> 'max_attempts')::numeric::integer,
+    (e.job ->> 'timeout_seconds')::double precision,
+    case jsonb_typeof(e.job -> 'tags') when 'array' then e.job -> 'tags' end,
+    reveille.job_settings(e.job),
+    e.job ->> 'unique_key',
+    coalesce(e.job ->> 'on_conflict', 'keep')
+  from jsonb_array_elements(jobs) with ordinality e (job, nth)
 $function$;
 
 CREATE OR REPLACE FUNCTION reveille.job_faults(job jsonb)
@@ -484,6 +538,16 @@ AS $function$
     e.job ->> 'unique_key',
     coalesce(e.job ->> 'on_conflict', 'keep')
   from jsonb_array_elements(jobs) with ordinality e (job, nth)
+$function$;
+
+CREATE OR REPLACE FUNCTION reveille.job_settings(job jsonb)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  -- made by make made: settings
+  select null::jsonb
+  -- end of settings
 $function$;
 
 CREATE OR REPLACE FUNCTION reveille.job_status(id uuid)
@@ -882,6 +946,23 @@ AS $function$
   order by n.nth
 $function$;
 
+CREATE OR REPLACE FUNCTION reveille.refuse(faults jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+ STRICT
+AS $function$
+begin
+  raise exception using errcode = 'invalid_parameter_value',
+    message = 'nothing was submitted: ' || (
+      select string_agg((f.fault ->> 'pointer') || ' ' || (f.fault ->> 'message'), '; '
+        order by f.nth)
+      from jsonb_array_elements(faults) with ordinality f (fault, nth)
+      where f.nth <= 10
+    ),
+    detail = faults::text,
+    hint = 'Fix the fields listed in DETAIL, and submit again.';
+end $function$;
+
 CREATE OR REPLACE FUNCTION reveille.submission_fields()
  RETURNS TABLE(name text, kind text, low numeric, high numeric, longest integer, words text[], rule text, apart text, beside text)
  LANGUAGE sql
@@ -915,7 +996,7 @@ AS $function$
   ) f (name, kind, low, high, longest, words, rule, apart, beside)
 $function$;
 
-CREATE OR REPLACE FUNCTION reveille.submit(task text DEFAULT NULL::text, payload jsonb DEFAULT NULL::jsonb, queue text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay_seconds double precision DEFAULT NULL::double precision, max_attempts integer DEFAULT NULL::integer, timeout_seconds double precision DEFAULT NULL::double precision, tags text[] DEFAULT NULL::text[], unique_key text DEFAULT NULL::text, on_conflict text DEFAULT NULL::text)
+CREATE OR REPLACE FUNCTION reveille.submit(task text DEFAULT NULL::text, payload jsonb DEFAULT NULL::jsonb, queue text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay_seconds double precision DEFAULT NULL::double precision, max_attempts integer DEFAULT NULL::integer, timeout_seconds double precision DEFAULT NULL::double precision, tags text[] DEFAULT NULL::text[], unique_key text DEFAULT NULL::text, on_conflict text DEFAULT NULL::text, settings jsonb DEFAULT NULL::jsonb)
  RETURNS TABLE(job_id uuid, status text, outcome text)
  LANGUAGE sql
  SECURITY DEFINER
@@ -923,11 +1004,14 @@ CREATE OR REPLACE FUNCTION reveille.submit(task text DEFAULT NULL::text, payload
  SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
   select s.job_id, s.status, s.outcome
-  from reveille.submit_checked(jsonb_build_array(
-    jsonb_build_object('task', $1, 'queue', $3, 'priority', $4, 'run_at', $5, 'delay_seconds', $6,
-      'max_attempts', $7, 'timeout_seconds', $8, 'tags', $9, 'unique_key', $10,
-      'on_conflict', $11)
-    || case when $2 is null then '{}' else jsonb_build_object('payload', $2) end), false) s
+  from (
+    select jsonb_build_object('task', $1, 'queue', $3, 'priority', $4, 'run_at', $5,
+        'delay_seconds', $6, 'max_attempts', $7, 'timeout_seconds', $8, 'tags', $9,
+        'unique_key', $10, 'on_conflict', $11)
+      || case when $2 is null then '{}' else jsonb_build_object('payload', $2) end
+  ) f (fields)
+  cross join lateral reveille.submit_checked(jsonb_build_array(
+    case when $12 is null then f.fields else reveille.with_settings(f.fields, $12) end), false) s
 $function$;
 
 CREATE OR REPLACE FUNCTION reveille.submit_checked(jobs jsonb, listed boolean)
@@ -937,7 +1021,6 @@ AS $function$
 #variable_conflict use_column
 declare
   faults jsonb;
-  summary text;
   moment timestamptz := clock_timestamp();
   ticks bigint := reveille.uuid7_ticks(moment);
   seed bigint := reveille.uuid7_seed();
@@ -947,24 +1030,17 @@ begin
   if exists (
     select from jsonb_array_elements(jobs) e (job) where not reveille.job_is_sound(e.job)
   ) then
-    select
-      jsonb_agg(jsonb_build_object('pointer', f.pointer, 'code', f.code, 'message', f.message)
-        order by f.nth, f.pointer),
-      string_agg(f.pointer || ' ' || f.message, '; ' order by f.nth, f.pointer)
-        filter (where f.rank <= 10)
-    into faults, summary
+    perform reveille.refuse(jsonb_agg(
+      jsonb_build_object('pointer', f.pointer, 'code', f.code, 'message', f.message)
+      order by f.nth, f.pointer))
     from (
       select e.nth, case when listed then '/' || e.nth - 1 else '' end || f.pointer as pointer,
-        f.code, f.message, row_number() over () as rank
+        f.code, f.message
       from jsonb_array_elements(jobs) with ordinality e (job, nth)
       cross join lateral reveille.job_faults(e.job) f
       where not reveille.job_is_sound(e.job)
+      limit 10000
     ) f;
-    if faults is not null then
-      raise exception using errcode = 'invalid_parameter_value',
-        message = 'nothing was submitted: ' || summary,
-        detail = faults::text, hint = 'Fix the fields listed in DETAIL, and submit again.';
-    end if;
   end if;
 
   -- Without keys nothing can be in the way, and one statement writes it all.
@@ -976,16 +1052,16 @@ begin
     end if;
     return query
       with e as materialized (
-        select * from reveille.job_rows(jobs, moment, ticks, seed)
+        select * from reveille.job_columns(jobs, moment, ticks, seed)
       ), first as materialized (
         select min(e.nth) as nth from e
         where e.run_at < moment + interval '2 minutes'
         group by e.queue, e.task, e.priority
       ), j as (
         insert into reveille.job (id, queue, task, priority, run_at, payload, max_attempts,
-          timeout_seconds, tags)
+          timeout_seconds, tags, settings)
         select e.id, e.queue, e.task, e.priority, e.run_at, e.payload, e.max_attempts, e.timeout,
-          reveille.tag_array(e.tags)
+          reveille.tag_array(e.tags), e.settings
         from e
       ), r as (
         insert into reveille.ready (queue, task, priority, run_at, id, wakes)
@@ -1002,13 +1078,13 @@ begin
   select array_agg(e.id) as ids, array_agg(e.queue) as queues, array_agg(e.task) as tasks,
     array_agg(e.priority) as priorities, array_agg(e.run_at) as run_ats,
     array_agg(e.payload) as payloads, array_agg(e.max_attempts) as max_attemptss,
-    array_agg(e.timeout) as timeouts, array_agg(e.tags) as tagss, array_agg(e.key) as keys,
-    array_agg(e.policy) as policies
+    array_agg(e.timeout) as timeouts, array_agg(e.tags) as tagss,
+    array_agg(e.settings) as settingss, array_agg(e.key) as keys, array_agg(e.policy) as policies
   into a
-  from reveille.job_rows(jobs, moment, ticks, seed) e;
+  from reveille.job_columns(jobs, moment, ticks, seed) e;
   select jsonb_agg(to_jsonb(r) order by r.nth) into answers
-  from reveille.submit_rows(a.ids, a.queues, a.tasks, a.priorities, a.run_ats, a.payloads,
-    a.max_attemptss, a.timeouts, a.tagss, a.keys, a.policies) r;
+  from reveille.submit_keyed(a.ids, a.queues, a.tasks, a.priorities, a.run_ats, a.payloads,
+    a.max_attemptss, a.timeouts, a.tagss, a.settingss, a.keys, a.policies) r;
   select jsonb_agg(jsonb_build_object(
       'pointer', case when listed then '/' || r.nth - 1 else '' end || '/unique_key',
       'code', 'unique_key_conflict', 'message', 'job ' || r.job_id || ' holds this key',
@@ -1026,32 +1102,7 @@ begin
     from jsonb_to_recordset(answers) r (nth bigint, job_id uuid, status text, outcome text);
 end $function$;
 
-CREATE OR REPLACE FUNCTION reveille.submit_many(jobs jsonb)
- RETURNS TABLE(job_id uuid, status text, outcome text)
- LANGUAGE plpgsql
- SECURITY DEFINER
- SET search_path TO 'pg_catalog', 'pg_temp'
- SET plan_cache_mode TO 'force_generic_plan'
-AS $function$
-begin
-  if jsonb_typeof(jobs) is distinct from 'array' then
-    raise exception using errcode = 'invalid_parameter_value',
-      message = 'submit_many takes a JSON array of jobs',
-      detail = '[{"pointer": "", "code": "wrong_type", "message": "expected an array of jobs"}]',
-      hint = 'Put the jobs into an array, also a single one.';
-  end if;
-  if jsonb_array_length(jobs) not between 1 and 10000 then
-    raise exception using errcode = 'invalid_parameter_value',
-      message = 'submit_many takes a JSON array of 1 to 10000 jobs',
-      detail = '[{"pointer": "", "code": "batch_size", '
-        '"message": "a batch is a JSON array of 1 to 10000 jobs"}]',
-      hint = 'Split a longer list into several calls.';
-  end if;
-  return query select s.job_id, s.status, s.outcome from reveille.submit_checked(jobs, true) s
-    order by s.nth;
-end $function$;
-
-CREATE OR REPLACE FUNCTION reveille.submit_rows(ids uuid[], queues text[], tasks text[], priorities smallint[], run_ats timestamp with time zone[], payloads jsonb[], max_attemptss integer[], timeouts double precision[], tagss jsonb[], keys text[], policies text[])
+CREATE OR REPLACE FUNCTION reveille.submit_keyed(ids uuid[], queues text[], tasks text[], priorities smallint[], run_ats timestamp with time zone[], payloads jsonb[], max_attemptss integer[], timeouts double precision[], tagss jsonb[], settingss jsonb[], keys text[], policies text[])
  RETURNS TABLE(nth bigint, job_id uuid, status text, outcome text)
  LANGUAGE plpgsql
 AS $function$
@@ -1065,8 +1116,8 @@ begin
   end if;
 
   if num_nonnulls(variadic keys) = 0 then
-    perform reveille.insert_rows(ids, queues, tasks, priorities, run_ats, payloads, max_attemptss,
-      timeouts, tagss, keys, array_fill(true, array[cardinality(ids)]));
+    perform reveille.insert_jobs(ids, queues, tasks, priorities, run_ats, payloads, max_attemptss,
+      timeouts, tagss, settingss, keys, array_fill(true, array[cardinality(ids)]));
     return query select u.nth, u.id,
         case when u.run_at > clock_timestamp() then 'scheduled' else 'queued' end, 'created'
       from unnest(ids, run_ats) with ordinality u (id, run_at, nth);
@@ -1100,16 +1151,17 @@ begin
   )
   select created || array_agg(freed.id) into created from freed;
 
-  perform reveille.insert_rows(ids, queues, tasks, priorities, run_ats, payloads, max_attemptss,
-    timeouts, tagss, keys, array(
+  perform reveille.insert_jobs(ids, queues, tasks, priorities, run_ats, payloads, max_attemptss,
+    timeouts, tagss, settingss, keys, array(
       select u.key is null or u.id = any (created)
       from unnest(keys, ids) with ordinality u (key, id, nth) order by u.nth));
 
   for item in
     select u.*
     from unnest(ids, queues, tasks, priorities, run_ats, payloads, max_attemptss, timeouts, tagss,
-        keys, policies) with ordinality
-      u (id, queue, task, priority, run_at, payload, max_attempts, timeout, tags, key, policy, nth)
+        settingss, keys, policies) with ordinality
+      u (id, queue, task, priority, run_at, payload, max_attempts, timeout, tags, settings, key,
+        policy, nth)
     order by u.nth
   loop
     nth := item.nth;
@@ -1127,7 +1179,8 @@ begin
           outcome := 'replaced';
           update reveille.job j set task = item.task, priority = item.priority,
             run_at = item.run_at, payload = item.payload, max_attempts = item.max_attempts,
-            timeout_seconds = item.timeout, tags = reveille.tag_array(item.tags)
+            timeout_seconds = item.timeout, tags = reveille.tag_array(item.tags),
+            settings = item.settings
             where j.id = holder;
           delete from reveille.ready r where r.id = holder;
           insert into reveille.ready (queue, task, priority, run_at, id, wakes)
@@ -1140,10 +1193,10 @@ begin
             on conflict (id) do update set replacement = excluded.replacement;
           update reveille.unique_key k set id = item.id
             where k.queue = item.queue and k.key = item.key;
-          perform reveille.insert_rows(array[item.id], array[item.queue], array[item.task],
+          perform reveille.insert_jobs(array[item.id], array[item.queue], array[item.task],
             array[item.priority], array[item.run_at], array[item.payload],
-            array[item.max_attempts], array[item.timeout], array[item.tags], array[item.key],
-            array[true]);
+            array[item.max_attempts], array[item.timeout], array[item.tags],
+            array[item.settings], array[item.key], array[true]);
         end if;
       end if;
     end if;
@@ -1154,6 +1207,49 @@ begin
     return next;
   end loop;
 end $function$;
+
+CREATE OR REPLACE FUNCTION reveille.submit_many(jobs jsonb)
+ RETURNS TABLE(job_id uuid, status text, outcome text)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET plan_cache_mode TO 'force_generic_plan'
+AS $function$
+begin
+  if jsonb_typeof(jobs) is distinct from 'array' then
+    raise exception using errcode = 'invalid_parameter_value',
+      message = 'submit_many takes a JSON array of jobs',
+      detail = '[{"pointer": "", "code": "wrong_type", "message": "expected an array of jobs"}]',
+      hint = 'Put the jobs into an array, also a single one.';
+  end if;
+  if jsonb_array_length(jobs) not between 1 and 10000 then
+    raise exception using errcode = 'invalid_parameter_value',
+      message = 'submit_many takes a JSON array of 1 to 10000 jobs',
+      detail = '[{"pointer": "", "code": "batch_size", '
+        '"message": "a batch is a JSON array of 1 to 10000 jobs"}]',
+      hint = 'Split a longer list into several calls.';
+  end if;
+  return query select s.job_id, s.status, s.outcome from reveille.submit_checked(jobs, true) s
+    order by s.nth;
+end $function$;
+
+CREATE OR REPLACE FUNCTION reveille.submit_rows(ids uuid[], queues text[], tasks text[], priorities smallint[], run_ats timestamp with time zone[], payloads jsonb[], max_attemptss integer[], timeouts double precision[], tagss jsonb[], keys text[], policies text[])
+ RETURNS TABLE(nth bigint, job_id uuid, status text, outcome text)
+ LANGUAGE sql
+AS $function$
+  select * from reveille.submit_keyed(ids, queues, tasks, priorities, run_ats, payloads,
+    max_attemptss, timeouts, tagss, '{}', keys, policies)
+$function$;
+
+CREATE OR REPLACE FUNCTION reveille.submit_without_settings(task text DEFAULT NULL::text, payload jsonb DEFAULT NULL::jsonb, queue text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay_seconds double precision DEFAULT NULL::double precision, max_attempts integer DEFAULT NULL::integer, timeout_seconds double precision DEFAULT NULL::double precision, tags text[] DEFAULT NULL::text[], unique_key text DEFAULT NULL::text, on_conflict text DEFAULT NULL::text)
+ RETURNS TABLE(job_id uuid, status text, outcome text)
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET plan_cache_mode TO 'force_generic_plan'
+AS $function$
+  select * from reveille.submit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+$function$;
 
 CREATE OR REPLACE FUNCTION reveille.tag_array(tags jsonb)
  RETURNS text[]
@@ -1322,6 +1418,40 @@ AS $function$
   select floor((extract(epoch from at) + 259200) / 604800)::integer
 $function$;
 
+CREATE OR REPLACE FUNCTION reveille.with_settings(fields jsonb, settings jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+declare
+  given jsonb := case jsonb_typeof(settings) when 'object' then settings else '{}' end;
+  job jsonb := given - 'payload' || coalesce((
+    select jsonb_object_agg(f.name, f.value) from jsonb_each(fields) f (name, value)
+    where f.value <> 'null' or f.name = 'payload'
+  ), '{}');
+  faults jsonb;
+begin
+  select jsonb_agg(to_jsonb(f) order by f.pointer, f.code) into faults
+  from (
+    select '/settings', 'wrong_type', 'settings must be an object'
+      where jsonb_typeof(settings) not in ('object', 'null')
+    union all
+    select '/payload', 'unknown_field', 'payload is a parameter of its own, and no setting'
+      where given ? 'payload'
+    union all
+    select '/' || g.name, 'conflicting_fields',
+      'give ' || g.name || ' as a parameter or in settings, not both'
+      from jsonb_each(given) g (name, value)
+      where g.value <> 'null' and g.name <> 'payload' and fields ->> g.name is not null
+  ) f (pointer, code, message);
+  if faults is not null then
+    perform reveille.refuse(faults || coalesce((
+      select jsonb_agg(to_jsonb(f) order by f.pointer) from reveille.job_faults(job) f
+    ), '[]'));
+  end if;
+  return job;
+end $function$;
+
 CREATE OR REPLACE FUNCTION reveille.written_bytes(written text)
  RETURNS integer
  LANGUAGE sql
@@ -1349,7 +1479,61 @@ comment on column reveille.definition.release is 'The number of the release that
 
 comment on table reveille.job is 'What was submitted. max_attempts and timeout_seconds are null where the task''s own default holds.';
 
+comment on column reveille.job.settings is 'Rare settings by the names that they have over HTTP; null without any.';
+
 comment on view reveille.jobs is 'One row for each job, with its status and all that is known of it.';
+
+comment on column reveille.jobs.attempt_count is 'Attempts that have begun and count.';
+
+comment on column reveille.jobs.cancel_requested is 'Whether a cancellation was asked for while it is being processed.';
+
+comment on column reveille.jobs.crashes is 'How often its worker was lost.';
+
+comment on column reveille.jobs.created_at is 'When it was submitted.';
+
+comment on column reveille.jobs.error is 'Why it failed or was cancelled: an object with code and message.';
+
+comment on column reveille.jobs.finished_at is 'When it ended.';
+
+comment on column reveille.jobs.job_id is 'The id of the job, a UUIDv7: jobs sort by their time of submission.';
+
+comment on column reveille.jobs.lease is 'The claim that holds it, or that held it last.';
+
+comment on column reveille.jobs.max_attempts is 'Attempts that it may spend: its own, its tasks, or 10.';
+
+comment on column reveille.jobs.payload is 'What the task works on.';
+
+comment on column reveille.jobs.priority is '0 (first) to 9.';
+
+comment on column reveille.jobs.progress_at is 'When its handler said so.';
+
+comment on column reveille.jobs.progress_fraction is 'How far the present attempt is, from 0 to 1, as its handler says.';
+
+comment on column reveille.jobs.progress_message is 'What its handler says.';
+
+comment on column reveille.jobs.queue is 'The queue it lies in.';
+
+comment on column reveille.jobs.result is 'The result of a job that completed.';
+
+comment on column reveille.jobs.run_at is 'It does not start before this time; while it waits again, its next start.';
+
+comment on column reveille.jobs.settings is 'Its rare settings; null without any.';
+
+comment on column reveille.jobs.started_at is 'When the present attempt was claimed, or the last one.';
+
+comment on column reveille.jobs.status is 'scheduled, queued, processing, completed, failed or cancelled.';
+
+comment on column reveille.jobs.tags is 'Its tags; null without any.';
+
+comment on column reveille.jobs.task is 'What it is to do.';
+
+comment on column reveille.jobs.timeout_seconds is 'The longest time of an attempt: its own, its tasks, or 900.';
+
+comment on column reveille.jobs.unique_key is 'Its unique key, if it has one.';
+
+comment on column reveille.jobs.worker is 'The id of the instance that holds it, or held it last.';
+
+comment on column reveille.jobs.worker_name is 'The name of that instance, while it is known.';
 
 comment on column reveille.lease.cancels is 'Ids whose cancellation was asked for. Here and not in a table of its own: a statement that waited for the row''s lock sees the row as it is now, but every other table as it was when it began.';
 
@@ -1359,11 +1543,19 @@ comment on column reveille.outcome.worker_name is 'As in attempt.';
 
 comment on view reveille.partition is 'The tables of each week, by the Monday it begins with.';
 
+comment on column reveille.partition.name is 'Its name.';
+
+comment on column reveille.partition.oid is 'The table.';
+
+comment on column reveille.partition.parent is 'job, outcome or attempt.';
+
+comment on column reveille.partition.week is 'The Monday that its week begins with.';
+
 comment on column reveille.ready.attempt is 'Attempts already spent.';
 
 comment on column reveille.ready.crashes is 'How often its worker was lost. From 2 on the job is a suspect and runs alone.';
 
-comment on column reveille.ready.payload is 'That of the job, if it is small and the claim needs nothing else of the job: no max_attempts, timeout_seconds or unique_key of its own. Null: look there. Only a first wait has it. Whoever changes any of these of a waiting job sets this to null.';
+comment on column reveille.ready.payload is 'That of the job, if it is small and the claim needs nothing else of the job: it has no max_attempts, timeout_seconds, unique_key or settings of its own. Null: look there. Only a first wait has it. Changing any of these of a waiting job sets this to null.';
 
 comment on column reveille.ready.wakes is 'Whether this row announces its statement: 0 no, 1 its own lane, 2 its whole queue.';
 
@@ -1375,15 +1567,21 @@ comment on function reveille.gate_key(text,timestamp with time zone) is 'The key
 
 comment on function reveille.has_ended(uuid) is 'Whether a job has ended or is gone.';
 
+comment on function reveille.insert_jobs(uuid[],text[],text[],smallint[],timestamp with time zone[],jsonb[],integer[],double precision[],jsonb[],jsonb[],text[],boolean[]) is 'Writes the checked jobs whose `wanted` is true.';
+
 comment on function reveille.insert_rows(uuid[],text[],text[],smallint[],timestamp with time zone[],jsonb[],integer[],double precision[],jsonb[],text[],boolean[]) is 'Writes the checked jobs whose `wanted` is true.';
 
 comment on function reveille.integer_is_sound(jsonb,numeric,numeric) is 'Whether a value is absent, null, or an integer between two others.';
+
+comment on function reveille.job_columns(jsonb,timestamp with time zone,bigint,bigint) is 'The columns of jobs that were checked.';
 
 comment on function reveille.job_faults(jsonb) is 'The rule book of a submission: one row for each fault of a job.';
 
 comment on function reveille.job_is_sound(jsonb) is 'Whether job_faults finds nothing for certain. A job that is not sound may still have no fault.';
 
 comment on function reveille.job_rows(jsonb,timestamp with time zone,bigint,bigint) is 'The columns of jobs that were checked.';
+
+comment on function reveille.job_settings(jsonb) is 'The rare settings of a job; null without any.';
 
 comment on function reveille.job_status(uuid) is 'The status of a job by the table that holds it; null if none does.';
 
@@ -1421,15 +1619,21 @@ comment on function reveille.pointer_token(text) is 'A name as a token of a JSON
 
 comment on function reveille.queue_state(text[]) is 'How these queues stand: one row for each name, known or not.';
 
+comment on function reveille.refuse(jsonb) is 'Fails with these faults of a submission, if there are any.';
+
 comment on function reveille.submission_fields() is 'The fields of a submission: what each takes, and beside which others it may stand.';
 
-comment on function reveille.submit(text,jsonb,text,integer,timestamp with time zone,double precision,integer,double precision,text[],text,text) is 'Submits a job in the caller''s transaction. Only payload is required; DETAIL lists all faults.';
+comment on function reveille.submit(text,jsonb,text,integer,timestamp with time zone,double precision,integer,double precision,text[],text,text,jsonb) is 'Submits a job in the caller''s transaction, and answers with its id, its status and what became of the submission: created, existing or replaced. Only payload is required. settings takes any other field by its name over HTTP. DETAIL of an error lists all faults as JSON.';
 
 comment on function reveille.submit_checked(jsonb,boolean) is 'Checks jobs and submits them, all or none.';
 
+comment on function reveille.submit_keyed(uuid[],text[],text[],smallint[],timestamp with time zone[],jsonb[],integer[],double precision[],jsonb[],jsonb[],text[],text[]) is 'Submits jobs that were checked. The outcome of each is created, existing, replaced or rejected.';
+
 comment on function reveille.submit_many(jsonb) is 'Submits 1 to 10000 jobs in the caller''s transaction, all or none, and answers in their order, as submit does. The jobs are a JSON array of objects, with the fields that they have over HTTP.';
 
-comment on function reveille.submit_rows(uuid[],text[],text[],smallint[],timestamp with time zone[],jsonb[],integer[],double precision[],jsonb[],text[],text[]) is 'Submits jobs that were checked. The outcome of each is created, existing, replaced or rejected.';
+comment on function reveille.submit_rows(uuid[],text[],text[],smallint[],timestamp with time zone[],jsonb[],integer[],double precision[],jsonb[],text[],text[]) is 'As submit_keyed, of jobs without settings.';
+
+comment on function reveille.submit_without_settings(text,jsonb,text,integer,timestamp with time zone,double precision,integer,double precision,text[],text,text) is 'For what was made to call an earlier submit.';
 
 comment on function reveille.tag_array(jsonb) is 'The strings of an array; null for an empty one.';
 
@@ -1456,6 +1660,8 @@ comment on function reveille.wake() is 'Announces the lane or the queue of a wai
 comment on function reveille.week_floor(date) is 'The least id of a week.';
 
 comment on function reveille.week_number(timestamp with time zone) is 'The number of a week, counted from the week of 1970-01-01.';
+
+comment on function reveille.with_settings(jsonb,jsonb) is 'The fields of a job that has settings as well.';
 
 comment on function reveille.written_bytes(text) is 'The bytes of a jsonb, given as its text, without the blanks after commas and colons.';
 

@@ -7,4 +7,8 @@ where c.relnamespace = 'reveille'::regnamespace and c.relkind = 'r'
   and c.relname ~ '^(job|outcome|attempt)_[0-9]{4}w[0-9]{2}$';
 
 comment on view reveille.partition is 'The tables of each week, by the Monday it begins with.';
+comment on column reveille.partition.oid is 'The table.';
+comment on column reveille.partition.name is 'Its name.';
+comment on column reveille.partition.parent is 'job, outcome or attempt.';
+comment on column reveille.partition.week is 'The Monday that its week begins with.';
 revoke all on reveille.partition from public;

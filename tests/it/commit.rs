@@ -98,7 +98,11 @@ async fn a_commit_whose_answer_was_lost_is_repeated_and_gives_one_job() {
     let client = database.client().await;
     let forms = [
         ("/jobs", "insert into reveille.job", json!({"payload": 1})),
-        ("/jobs", "submit_rows", json!({"payload": 1, "unique_key": "k", "on_conflict": "reject"})),
+        (
+            "/jobs",
+            "submit_keyed",
+            json!({"payload": 1, "unique_key": "k", "on_conflict": "reject"}),
+        ),
         ("/jobs/batch", "insert into reveille.job", json!([{"payload": 1}, {"payload": 2}])),
     ];
     let mut kept = 0;
@@ -127,7 +131,7 @@ async fn a_commit_that_cannot_be_settled_in_time_is_said_to_be_unknown() {
         (database.client().await, harness::cluster::connect(database.url()).await);
     for (needle, job) in [
         ("insert into reveille.job", json!({"payload": 1})),
-        ("submit_rows", json!({"payload": 1, "unique_key": "k"})),
+        ("submit_keyed", json!({"payload": 1, "unique_key": "k"})),
     ] {
         let before = jobs(&client).await;
         let lock = locker.transaction().await.unwrap();

@@ -18,6 +18,7 @@ use super::session::sql;
 use super::value::Jsonb;
 use super::{Error, Result, Store};
 use crate::job::failure::Failure;
+use crate::job::fields::Settings;
 use crate::job::json::Json;
 use crate::job::state::Status;
 use crate::job::{JobId, WorkerId};
@@ -52,6 +53,7 @@ pub struct JobRow {
     pub error: Option<Failure>,
     pub progress: Option<ProgressRow>,
     pub cancel_requested: bool,
+    pub settings: Settings,
 }
 
 /// The last word of a handler.
@@ -123,6 +125,7 @@ pub(super) fn job_row(row: &Row) -> Result<JobRow> {
         error: failure(row, "error")?,
         progress: progress_row(row)?,
         cancel_requested: row.try_get("cancel_requested")?,
+        settings: Settings::of(json(row, "settings")?.as_ref()),
     })
 }
 

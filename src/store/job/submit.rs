@@ -35,6 +35,7 @@ struct Columns<'a> {
     max_attempts: Vec<Option<i32>>,
     timeouts: Vec<Option<f64>>,
     tags: Vec<Option<Jsonb>>,
+    settings: Vec<Option<Jsonb>>,
 }
 
 impl<'a> Columns<'a> {
@@ -51,6 +52,7 @@ impl<'a> Columns<'a> {
             max_attempts: unless_all(each().map(|job| job.max_attempts), Option::is_none),
             timeouts: unless_all(each().map(|job| job.timeout_seconds), Option::is_none),
             tags: unless_all(each().map(tags), Option::is_none),
+            settings: unless_all(each().map(settings), Option::is_none),
         }
     }
 }
@@ -65,6 +67,10 @@ pub(super) fn delay(job: &Submission) -> Option<f64> {
 
 fn tags(job: &Submission) -> Option<Jsonb> {
     (!job.tags.is_empty()).then(|| Json::from_serialize(&job.tags).ok().map(Jsonb)).flatten()
+}
+
+fn settings(job: &Submission) -> Option<Jsonb> {
+    job.settings_kept().map(Jsonb)
 }
 
 impl Store {
@@ -98,10 +104,11 @@ impl Store {
             &c.max_attempts,
             &c.timeouts,
             &c.tags,
+            &c.settings,
             &notices,
         ];
         let statement = sql!("job/submit": UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT2_ARRAY, TIMESTAMPTZ_ARRAY, FLOAT8_ARRAY,
-            JSONB_ARRAY, INT4_ARRAY, FLOAT8_ARRAY, JSONB_ARRAY, TEXT_ARRAY);
+            JSONB_ARRAY, INT4_ARRAY, FLOAT8_ARRAY, JSONB_ARRAY, JSONB_ARRAY, TEXT_ARRAY);
         self.submissions.query_by(deadline, statement, parameters).await.map(drop)
     }
 
@@ -131,9 +138,10 @@ impl Store {
             &job.max_attempts,
             &job.timeout_seconds,
             &tags(job),
+            &settings(job),
             &notice,
         ];
-        let statement = sql!("job/submit_one": UUID, TEXT, TEXT, INT2, TIMESTAMPTZ, FLOAT8, JSONB, INT4, FLOAT8, JSONB, TEXT);
+        let statement = sql!("job/submit_one": UUID, TEXT, TEXT, INT2, TIMESTAMPTZ, FLOAT8, JSONB, INT4, FLOAT8, JSONB, JSONB, TEXT);
         self.submissions.query_by(deadline, statement, parameters).await.map(drop)
     }
 
@@ -222,7 +230,7 @@ impl Store {
 pub type Kept = std::result::Result<Written, JobId>;
 
 const SUBMIT_KEYED: &Sql = sql!("job/submit_keyed": UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT2_ARRAY, TIMESTAMPTZ_ARRAY,
-    FLOAT8_ARRAY, JSONB_ARRAY, INT4_ARRAY, FLOAT8_ARRAY, JSONB_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT, TEXT);
+    FLOAT8_ARRAY, JSONB_ARRAY, INT4_ARRAY, FLOAT8_ARRAY, JSONB_ARRAY, JSONB_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT, TEXT);
 
 /// The parameters of [`SUBMIT_KEYED`].
 struct Keyed<'a> {
@@ -247,7 +255,7 @@ impl<'a> Keyed<'a> {
         }
     }
 
-    fn parameters(&self) -> [&(dyn ToSql + Sync); 14] {
+    fn parameters(&self) -> [&(dyn ToSql + Sync); 15] {
         let c = &self.columns;
         [
             &c.ids,
@@ -260,6 +268,7 @@ impl<'a> Keyed<'a> {
             &c.max_attempts,
             &c.timeouts,
             &c.tags,
+            &c.settings,
             &self.keys,
             &self.policies,
             &self.key_wait,

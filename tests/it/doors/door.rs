@@ -183,7 +183,7 @@ impl House {
         Some(self.rows(&query, &[]).await)
     }
 
-    async fn rows(&self, query: &str, parameters: &[&(dyn ToSql + Sync)]) -> Answer {
+    pub(super) async fn rows(&self, query: &str, parameters: &[&(dyn ToSql + Sync)]) -> Answer {
         let types = vec![Type::TEXT; parameters.len()];
         let typed: Vec<_> = parameters.iter().copied().zip(types).collect();
         match self.guest.query_typed(query, &typed).await {

@@ -60,7 +60,7 @@ async fn a_replacement_beside_one_who_gives_up_takes_the_place_of_the_waiting_jo
         let replacing = house.submit_with(key, "replace", &Deed::Fail(1), &later);
         let giving_up = async {
             let waits = "select count(*) from pg_stat_activity where datname = current_database()
-                and wait_event_type = 'Lock' and query like '%submit_rows%'";
+                and wait_event_type = 'Lock' and query like '%submit_keyed%'";
             eventually("the replacement waits", super::SOON, async || {
                 value::<i64>(&house.client, waits).await > 0
             })

@@ -2,7 +2,9 @@
 
 mod functions;
 mod migrating;
+mod replacing;
 mod statements;
+mod upgrading;
 
 use std::path::{Path, PathBuf};
 

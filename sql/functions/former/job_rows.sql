@@ -1,4 +1,4 @@
--- A job's own time wins, then its delay, then the moment of the call.
+-- Calls of the release before may still be under way; the next release drops it.
 create or replace function reveille.job_rows(
   jobs jsonb, moment timestamptz, ticks bigint, seed bigint
 ) returns table (

@@ -1,5 +1,4 @@
--- The first row of each lane that is due before the poll after next announces the lane (poll
--- intervals are at most a minute).
+-- Calls of the release before may still be under way; the next release drops it.
 create or replace function reveille.insert_rows(
   ids uuid[], queues text[], tasks text[], priorities smallint[], run_ats timestamptz[],
   payloads jsonb[], max_attemptss integer[], timeouts double precision[], tagss jsonb[],

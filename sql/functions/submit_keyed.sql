@@ -1,10 +1,10 @@
 -- Jobs without a key are one statement. All keys are taken or locked in one pass and in their
 -- order, whether they are free or not, so that two callers cannot deadlock. New content starts
 -- afresh. A job that is being processed is noted as superseded when its key goes to another one.
-create or replace function reveille.submit_rows(
+create or replace function reveille.submit_keyed(
   ids uuid[], queues text[], tasks text[], priorities smallint[], run_ats timestamptz[],
   payloads jsonb[], max_attemptss integer[], timeouts double precision[], tagss jsonb[],
-  keys text[], policies text[]
+  settingss jsonb[], keys text[], policies text[]
 ) returns table (nth bigint, job_id uuid, status text, outcome text)
 language plpgsql as $$
 declare
@@ -17,8 +17,8 @@ begin
   end if;
 
   if num_nonnulls(variadic keys) = 0 then
-    perform reveille.insert_rows(ids, queues, tasks, priorities, run_ats, payloads, max_attemptss,
-      timeouts, tagss, keys, array_fill(true, array[cardinality(ids)]));
+    perform reveille.insert_jobs(ids, queues, tasks, priorities, run_ats, payloads, max_attemptss,
+      timeouts, tagss, settingss, keys, array_fill(true, array[cardinality(ids)]));
     return query select u.nth, u.id,
         case when u.run_at > clock_timestamp() then 'scheduled' else 'queued' end, 'created'
       from unnest(ids, run_ats) with ordinality u (id, run_at, nth);
@@ -52,16 +52,17 @@ begin
   )
   select created || array_agg(freed.id) into created from freed;
 
-  perform reveille.insert_rows(ids, queues, tasks, priorities, run_ats, payloads, max_attemptss,
-    timeouts, tagss, keys, array(
+  perform reveille.insert_jobs(ids, queues, tasks, priorities, run_ats, payloads, max_attemptss,
+    timeouts, tagss, settingss, keys, array(
       select u.key is null or u.id = any (created)
       from unnest(keys, ids) with ordinality u (key, id, nth) order by u.nth));
 
   for item in
     select u.*
     from unnest(ids, queues, tasks, priorities, run_ats, payloads, max_attemptss, timeouts, tagss,
-        keys, policies) with ordinality
-      u (id, queue, task, priority, run_at, payload, max_attempts, timeout, tags, key, policy, nth)
+        settingss, keys, policies) with ordinality
+      u (id, queue, task, priority, run_at, payload, max_attempts, timeout, tags, settings, key,
+        policy, nth)
     order by u.nth
   loop
     nth := item.nth;
@@ -79,7 +80,8 @@ begin
           outcome := 'replaced';
           update reveille.job j set task = item.task, priority = item.priority,
             run_at = item.run_at, payload = item.payload, max_attempts = item.max_attempts,
-            timeout_seconds = item.timeout, tags = reveille.tag_array(item.tags)
+            timeout_seconds = item.timeout, tags = reveille.tag_array(item.tags),
+            settings = item.settings
             where j.id = holder;
           delete from reveille.ready r where r.id = holder;
           insert into reveille.ready (queue, task, priority, run_at, id, wakes)
@@ -92,10 +94,10 @@ begin
             on conflict (id) do update set replacement = excluded.replacement;
           update reveille.unique_key k set id = item.id
             where k.queue = item.queue and k.key = item.key;
-          perform reveille.insert_rows(array[item.id], array[item.queue], array[item.task],
+          perform reveille.insert_jobs(array[item.id], array[item.queue], array[item.task],
             array[item.priority], array[item.run_at], array[item.payload],
-            array[item.max_attempts], array[item.timeout], array[item.tags], array[item.key],
-            array[true]);
+            array[item.max_attempts], array[item.timeout], array[item.tags],
+            array[item.settings], array[item.key], array[true]);
         end if;
       end if;
     end if;
@@ -107,6 +109,6 @@ begin
   end loop;
 end $$;
 
-comment on function reveille.submit_rows is
+comment on function reveille.submit_keyed is
   'Submits jobs that were checked. The outcome of each is created, existing, replaced or rejected.';
-revoke all on function reveille.submit_rows from public;
+revoke all on function reveille.submit_keyed from public;

@@ -1,3 +1,4 @@
+-- Calls of the release before may still be under way; the next release drops it.
 create or replace function reveille.tags_are_sound(value jsonb) returns boolean
 language sql immutable parallel safe as $$
   select case jsonb_typeof(value)

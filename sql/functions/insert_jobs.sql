@@ -1,0 +1,32 @@
+-- The first row of each lane that is due before the poll after next announces the lane (poll
+-- intervals are at most a minute).
+create or replace function reveille.insert_jobs(
+  ids uuid[], queues text[], tasks text[], priorities smallint[], run_ats timestamptz[],
+  payloads jsonb[], max_attemptss integer[], timeouts double precision[], tagss jsonb[],
+  settingss jsonb[], keys text[], wanteds boolean[]
+) returns void
+language plpgsql as $$
+begin
+  with u as materialized (
+    select *,
+      row_number() over (partition by u.queue, u.task, u.priority order by u.run_at, u.id) as nth
+    from unnest(ids, queues, tasks, priorities, run_ats, payloads, max_attemptss, timeouts, tagss,
+        settingss, keys, wanteds)
+      u (id, queue, task, priority, run_at, payload, max_attempts, timeout, tags, settings, key,
+        wanted)
+    where u.wanted
+  ), j as (
+    insert into reveille.job (id, queue, task, priority, run_at, payload, max_attempts,
+      timeout_seconds, tags, settings, unique_key)
+    select u.id, u.queue, u.task, u.priority, u.run_at, u.payload, u.max_attempts, u.timeout,
+      reveille.tag_array(u.tags), u.settings, u.key
+    from u
+  )
+  insert into reveille.ready (queue, task, priority, run_at, id, wakes)
+  select u.queue, u.task, u.priority, u.run_at, u.id,
+    (u.run_at < clock_timestamp() + interval '2 minutes' and u.nth = 1)::integer
+  from u;
+end $$;
+
+comment on function reveille.insert_jobs is 'Writes the checked jobs whose `wanted` is true.';
+revoke all on function reveille.insert_jobs from public;
