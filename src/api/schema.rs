@@ -1,13 +1,13 @@
-//! The schema of a submission, made from the table of fields.
+//! The schemas of a submission and of what a job keeps of it, made from the table of fields.
 
 use std::borrow::Cow;
 
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
-use poem_openapi::types::Type;
+use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
 use serde_json::{Value, json};
 
 use super::types::described;
-use crate::job::fields::{FIELDS, Field, Kind, Literal};
+use crate::job::fields::{FIELDS, Field, Kind, Literal, Settings};
 
 /// A job to submit, as the specification has it: a name for a schema. Nothing is ever read into it.
 #[derive(Debug)]
@@ -31,6 +31,32 @@ fn job_create(registry: &mut Registry) -> MetaSchema {
         properties: FIELDS.iter().map(property).collect(),
         example: Some(json!({"payload": payload})),
         ..MetaSchema::new("object")
+    }
+}
+
+described!(
+    Settings,
+    "settings".into(),
+    MetaSchemaRef::Inline(Box::new(settings())),
+    register_choices
+);
+
+fn settings() -> MetaSchema {
+    let properties = FIELDS.iter().filter(|field| field.is_setting).map(property).collect();
+    MetaSchema { properties, ..MetaSchema::new("object") }
+}
+
+/// `derive(Object)` asks for it, for examples.
+impl ToJSON for Settings {
+    fn to_json(&self) -> Option<Value> {
+        serde_json::to_value(self).ok()
+    }
+}
+
+/// `derive(Object)` asks for it; no request is read by it.
+impl ParseFromJSON for Settings {
+    fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
+        serde_json::from_value(value.unwrap_or_default()).map_err(ParseError::custom)
     }
 }
 

@@ -20,6 +20,41 @@ fn the_sql_door_knows_the_fields_of_the_table() {
     made::holds("sql/functions/job_is_sound.sql", "names", &names.join(",\n"));
 }
 
+#[test]
+fn the_sql_door_keeps_the_settings_of_the_table() {
+    let settings: Vec<&Field> = FIELDS.iter().filter(|field| field.is_setting).collect();
+    let names: Vec<&str> = settings.iter().map(|field| field.name).collect();
+    let members: String = settings.into_iter().map(member).collect();
+    let expression = match &names[..] {
+        [] => "null::jsonb".to_owned(),
+        names => {
+            let names = words(names);
+            format!("case when job ?| {names} then nullif('{{}}'::jsonb\n{members}  , '{{}}') end")
+        }
+    };
+    let block = format!("  select {expression}");
+    made::holds("sql/functions/job_settings.sql", "settings", &block);
+}
+
+/// A setting that is given, as the object of its name and its value.
+fn member(field: &Field) -> String {
+    let name = text(field.name);
+    let value = match field.kind {
+        // One spelling of each value, as the other doors have it.
+        Kind::Integer { .. } => format!("(job ->> {name})::numeric::bigint"),
+        Kind::Seconds { .. } => format!("(job ->> {name})::double precision"),
+        Kind::Time => format!("reveille.moment(job ->> {name})"),
+        Kind::Json
+        | Kind::Name { .. }
+        | Kind::Text { .. }
+        | Kind::Choice { .. }
+        | Kind::Texts { .. } => format!("job -> {name}"),
+    };
+    format!(
+        "    || case when job ->> {name} is null then '{{}}'\n      else jsonb_build_object({name}, {value}) end\n"
+    )
+}
+
 fn text(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::job::failure::Failure;
+use crate::job::fields::Settings;
 use crate::job::json::Json;
 use crate::job::state::Status;
 use crate::store::job::JobRow;
@@ -165,6 +166,10 @@ pub struct Job {
     /// The time limit of one attempt, in seconds.
     #[oai(validator(minimum(value = "0")))]
     pub timeout_seconds: f64,
+    // The rare fields of its submission, each under its name.
+    #[oai(flatten)]
+    #[serde(flatten)]
+    pub settings: Settings,
     /// The time of its submission.
     pub created_at: DateTime<Utc>,
     /// The job does not start before this time. Of a job that waits for a retry: the time of that.
@@ -212,6 +217,7 @@ impl From<JobRow> for Job {
             attempts_left: left,
             crash_count: row.crashes,
             timeout_seconds: row.timeout_seconds,
+            settings: row.settings,
             created_at: row.created_at,
             run_at: row.run_at,
             started_at: row.started_at,
@@ -249,6 +255,7 @@ impl Example for Job {
             attempts_left: 0,
             crash_count: 0,
             timeout_seconds: 900.0,
+            settings: Settings::default(),
             created_at: example_time(),
             run_at: example_time(),
             started_at: Some(example_time()),

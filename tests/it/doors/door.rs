@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use reveille::job::moment;
 use reveille::{Json, NewJob, Reveille, SubmitError, Written};
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use tokio_postgres::Client;
 use tokio_postgres::types::{Json as Jsonb, ToSql, Type};
 
@@ -147,7 +147,7 @@ impl House {
     /// Calls `submit` with the arguments that the members of the job are.
     async fn call(&self, job: &str) -> Option<Answer> {
         let members: BTreeMap<String, Box<RawValue>> = serde_json::from_str(job).ok()?;
-        let mut arguments = Vec::new();
+        let (mut arguments, mut settings) = (Vec::new(), Vec::new());
         for (name, value) in &members {
             let value = value.get();
             let text = serde_json::from_str::<Option<String>>(value).ok().flatten();
@@ -161,7 +161,10 @@ impl House {
                 "priority" | "max_attempts" => "integer",
                 "delay_seconds" | "timeout_seconds" => "double precision",
                 "tags" => "text[]",
-                _ => return None,
+                _ => {
+                    settings.push(format!("{}: {value}", Value::from(name.as_str())));
+                    continue;
+                }
             };
             let literal = match (value, kind) {
                 ("null", _) => "null".to_owned(),
@@ -176,6 +179,10 @@ impl House {
                 _ => value.parse::<f64>().ok().filter(|it| it.is_finite())?.to_string(),
             };
             arguments.push(format!("{name} => {literal}::{kind}"));
+        }
+        if !settings.is_empty() {
+            let settings = quoted(&format!("{{{}}}", settings.join(", ")));
+            arguments.push(format!("settings => {settings}::jsonb"));
         }
         let arguments = arguments.join(", ");
         let query =
@@ -214,7 +221,7 @@ impl House {
         let query = "select jsonb_build_object('task', task, 'queue', queue, 'priority', priority, 'max_attempts',
                 max_attempts, 'timeout_seconds', timeout_seconds, 'tags', tags, 'unique_key', unique_key, 'delay',
                 round(extract(epoch from run_at - created_at)), 'run_at',
-                to_char(run_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')), payload::text
+                to_char(run_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')) || coalesce(settings, '{}'), payload::text
             from reveille.jobs where job_id::text = $1";
         let row = self.database.client().await.query_one(query, &[&id]).await.unwrap();
         (row.get::<_, Jsonb<Value>>(0).0, row.get(1))
@@ -268,7 +275,7 @@ fn told(written: Result<Vec<Written>, SubmitError>, place: fn(usize) -> String) 
 /// The job as a Rust program would write it; `None` if its types do not let it.
 fn new_job(text: &str) -> Option<NewJob> {
     let members: BTreeMap<String, Box<RawValue>> = serde_json::from_str(text).ok()?;
-    let mut job = NewJob::default();
+    let (mut job, mut settings) = (NewJob::default(), Map::new());
     for (name, value) in &members {
         let value = value.get();
         match name.as_str() {
@@ -286,8 +293,13 @@ fn new_job(text: &str) -> Option<NewJob> {
             "tags" => job.tags = serde_json::from_str(value).ok()?,
             "unique_key" => job.unique_key = serde_json::from_str(value).ok()?,
             "on_conflict" => job.on_conflict = serde_json::from_str(value).ok()?,
-            _ => return None,
+            _ => {
+                let value: Option<Value> = serde_json::from_str(value).ok()?;
+                settings.extend(value.map(|value| (name.clone(), value)));
+            }
         }
     }
-    Some(job)
+    // What is not among them has no place to be written.
+    job.settings = serde_json::from_value(settings.clone().into()).ok()?;
+    (serde_json::to_value(&job.settings).ok()? == Value::from(settings)).then_some(job)
 }
