@@ -36,7 +36,8 @@ async fn settings_take_any_field_by_the_rules_of_the_other_doors() {
     let house = House::open(idle()).await;
     let owner = house.database.client().await;
     let (mut wrong, mut tried) = (Vec::new(), 0);
-    for case in cases() {
+    // The payload is a parameter of its own, so the megabytes among the cases show nothing here.
+    for case in cases().into_iter().filter(|it| it.job.len() < 10_000) {
         let Some(found) = by_settings(&house, &case.job).await else { continue };
         owner.batch_execute("delete from reveille.unique_key").await.unwrap();
         let expected = house.submit(Door::SqlMany, &case.job).await.unwrap();
