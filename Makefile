@@ -14,7 +14,7 @@ PG_DIR = $(CURDIR)/target/pg-$(PG)
 PG_HOME = $(PG_DIR)/node_modules/$(PG_PACKAGE)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-pg lint fmt openapi made contract schema bench growth mischief clean
+.PHONY: help run test test-pg lint fmt openapi made public contract schema bench growth mischief clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ contract: ## Lint the specification, and run clients generated from it in five l
 
 made: ## Write the blocks that are made from the table of fields anew (docs/submitting.md, sql/functions)
 	WRITE_MADE=1 $(CARGO) test --locked --quiet --lib fields::
+
+public: ## Write the listing of the public API (tests/it/public/api.txt) anew
+	WRITE_API=1 $(CARGO) test --locked --quiet --test it the_public_api
 
 schema: ## Write sql/schema.sql anew
 	WRITE_SCHEMA=1 $(CARGO) test --locked --quiet --test it the_committed_schema

@@ -3,7 +3,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "its answers go there")]
 
-#[expect(dead_code, reason = "each adapter uses its part")]
+#[expect(dead_code, unreachable_pub, reason = "each adapter uses its part")]
 #[path = "rivals/rust/src/lib.rs"]
 mod peers;
 
@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use peers::{Info, Peer, Result, Tally, WorkerOptions};
-use reveille::store::{Target, migrate};
+use reveille::internals::store::{Target, migrate};
 use reveille::{Client, Context, Handler, JsonSchema, NewJob, Reveille, TaskError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

@@ -21,7 +21,7 @@ const SUGGESTED_MOST: usize = 100;
 
 /// Reads hints. Clones share what was read.
 #[derive(Clone)]
-pub struct Hints {
+pub(crate) struct Hints {
     store: Store,
     read: Arc<Mutex<Option<Read>>>,
 }
@@ -46,17 +46,17 @@ enum Serving {
 }
 
 impl Hints {
-    pub fn new(store: Store) -> Self {
+    pub(crate) fn new(store: Store) -> Self {
         Self { store, read: Arc::default() }
     }
 
     /// Why a job of this task would wait in this queue; nothing if it would not.
-    pub async fn of(&self, queue: &str, task: &str) -> Vec<String> {
+    pub(crate) async fn of(&self, queue: &str, task: &str) -> Vec<String> {
         self.known().await.map(|known| known.hints(queue, task, true)).unwrap_or_default()
     }
 
     /// As [`Hints::of`], of many.
-    pub async fn of_many<'a>(
+    pub(crate) async fn of_many<'a>(
         &self,
         jobs: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> Vec<Vec<String>> {
@@ -67,7 +67,7 @@ impl Hints {
     }
 
     /// What was read is no longer true.
-    pub async fn forget(&self) {
+    pub(crate) async fn forget(&self) {
         *self.read.lock().await = None;
     }
 

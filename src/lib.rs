@@ -99,10 +99,16 @@
     not(feature = "service"),
     allow(
         dead_code,
+        unreachable_pub,
         unused_imports,
         reason = "a client alone needs less of the store than a service"
     )
 )]
+
+/// What the binary, the tests and the benches of this repository reach for. It is no part of the public API.
+#[cfg(feature = "service")]
+#[doc(hidden)]
+pub mod internals;
 
 /// The Rust in README and docs/, which compiles as it is pasted.
 #[cfg(all(doctest, feature = "service"))]
@@ -114,62 +120,67 @@ mod documents {
 }
 
 #[cfg(feature = "service")]
-pub mod api;
+mod api;
 #[cfg(feature = "service")]
 mod app;
 #[cfg(feature = "service")]
-pub mod auth;
+mod auth;
 #[cfg(feature = "service")]
-pub mod builder;
+mod builder;
 #[cfg(feature = "service")]
 mod claiming;
 #[cfg(feature = "service")]
-pub mod cli;
-pub mod client;
-pub mod config;
+mod cli;
+mod client;
+mod config;
 #[cfg(feature = "service")]
-pub mod embedded;
+#[allow(missing_docs, reason = "public for the tests of this repository alone")]
+mod embedded;
 #[cfg(feature = "service")]
-pub mod engine;
-pub mod events;
+mod engine;
+mod events;
 #[cfg(feature = "service")]
-pub mod explain;
-pub mod job;
-pub mod listener;
+mod explain;
+mod job;
+mod listener;
 #[cfg(feature = "service")]
 mod logging;
 #[cfg(test)]
 mod made;
 #[cfg(feature = "service")]
-pub mod maintenance;
-pub mod queue;
+mod maintenance;
+mod queue;
 #[cfg(feature = "service")]
 mod settling;
-pub mod shutdown;
+mod shutdown;
 mod spelling;
-pub mod store;
-pub mod submitter;
-pub mod supervise;
-pub mod tasks;
+mod store;
+mod submitter;
+mod supervise;
+mod tasks;
 
+/// For the macro `refusals!`.
+#[cfg(feature = "service")]
+#[doc(hidden)]
+pub use api::answers::Refuses;
 #[cfg(feature = "service")]
 pub use builder::{Builder, Reveille};
 pub use client::{Client, ClientError, submit_in};
-pub use config::Config;
-pub use job::JobId;
+pub use config::{Config, ConfigError, DatabaseUrl, LogFormat, OnLostHeartbeat, PublicUrl, Secret};
 pub use job::backoff::Backoff;
 pub use job::failure::Failure;
-pub use job::fields::NewJob;
-pub use job::json::Json;
+pub use job::fields::{NewJob, Settings};
+pub use job::json::{Json, JsonFault};
 pub use job::state::Status;
 pub use job::submission::{FieldError, OnConflict};
 pub use job::written::{Outcome, Written};
+pub use job::{JobId, WorkerId};
 #[cfg(feature = "service")]
 pub use reqwest;
 /// What [`Handler::Payload`] and [`Handler::Output`] derive, beside what serde needs. The derived code names the crate
 /// `schemars`, version 1; `#[schemars(crate = "reveille::schemars")]` does without it among a program's own dependencies.
 pub use schemars::{self, JsonSchema};
-pub use store::job::{Cancelled, JobFilter, JobPage, JobRow, ProgressRow, Retried};
+pub use store::job::{Cancelled, Job, JobFilter, JobPage, JobProgress, Retried};
 pub use submitter::SubmitError;
 pub use supervise::LoopFailed;
 #[cfg(feature = "service")]

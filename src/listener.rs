@@ -32,7 +32,7 @@ const ENDS_REST_MOST: Duration = Duration::from_secs(2);
 const PAUSES_REST_MOST: Duration = Duration::from_millis(500);
 
 /// Listens until the service stops.
-pub async fn run(target: Target, events: Events, shutdown: Shutdown) {
+pub(crate) async fn run(target: Target, events: Events, shutdown: Shutdown) {
     tokio::select! {
         () = shutdown.stopping.cancelled() => {}
         () = listen_on(&target, &events) => {}
@@ -74,7 +74,7 @@ async fn listen_on(target: &Target, events: &Events) {
 }
 
 /// As [`run`], for a client without a service: it hears which jobs have ended, and wakes nobody.
-pub async fn run_for_ends(target: Target, ends: Ends, shutdown: Shutdown) {
+pub(crate) async fn run_for_ends(target: Target, ends: Ends, shutdown: Shutdown) {
     let listening = async {
         let mut pause = RECONNECT_LEAST;
         loop {
@@ -139,7 +139,7 @@ async fn listen(
 
 /// Finds out which of the awaited jobs have ended when that was announced without their ids: in one
 /// statement for all of them, so that those who wait for other jobs ask nothing.
-pub async fn look_for_ends(store: Store, events: Events, shutdown: Shutdown) {
+pub(crate) async fn look_for_ends(store: Store, events: Events, shutdown: Shutdown) {
     let looking = async {
         let mut looks = Looks::new(ENDS_REST_MOST);
         // What one that panicked had heard of may not have been looked for.
@@ -162,7 +162,7 @@ pub async fn look_for_ends(store: Store, events: Events, shutdown: Shutdown) {
 
 /// Finds out which queues are paused when a pause was announced: the announcement itself is not
 /// believed.
-pub async fn look_for_pauses(store: Store, events: Events, shutdown: Shutdown) {
+pub(crate) async fn look_for_pauses(store: Store, events: Events, shutdown: Shutdown) {
     let looking = async {
         let mut looks = Looks::new(PAUSES_REST_MOST);
         events.pauses.ask();

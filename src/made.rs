@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// The `block` of a file below the repository's root is this text. A block stands between two lines that hold
 /// `made by make made: BLOCK` and `end of BLOCK`, as comments of the file's language.
-pub fn holds(file: &str, block: &str, text: &str) {
+pub(crate) fn holds(file: &str, block: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     let committed = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{file}: {error}"));
     let (begin, end) = (format!("made by make made: {block}"), format!("end of {block}"));

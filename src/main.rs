@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    reveille::cli::run()
+    reveille::internals::cli::run()
 }

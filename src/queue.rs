@@ -29,6 +29,7 @@ macro_rules! name {
                 Self::fits(text).then(|| Self(text.into()))
             }
 
+            /// The name.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -82,7 +83,9 @@ impl Default for QueueName {
 /// The waiting jobs of one queue, task and priority: what a claim names.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Lane {
+    /// The queue that they wait in.
     pub queue: QueueName,
+    /// What they are to do.
     pub task: TaskName,
     /// 0 (first) to 9.
     pub priority: i16,
@@ -91,6 +94,7 @@ pub struct Lane {
 /// Why a claim gives no jobs of a lane that may have some.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Hold {
+    /// By what it is held.
     pub by: Holder,
     /// When it ends by itself, by the database's clock; `None`: when somebody ends it.
     pub until: Option<DateTime<Utc>>,
@@ -104,6 +108,7 @@ pub enum Holder {
 }
 
 impl Holder {
+    /// Its name, for metrics and explanations.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pause => "pause",

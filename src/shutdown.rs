@@ -4,7 +4,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Leaving happens in stages, each of which includes those before it.
 #[derive(Clone, Debug, Default)]
-pub struct Shutdown {
+pub(crate) struct Shutdown {
     /// No more claims; long polls end; `/readyz` says 503.
     pub draining: CancellationToken,
     /// The grace period is over: running handlers are cancelled and their jobs given back.

@@ -4,14 +4,14 @@
 const ALIKE: f64 = 0.8;
 
 /// The known name that is closest to this one; `None` if nothing is close.
-pub fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let scored = known.into_iter().map(|known| (strsim::jaro_winkler(name, known), known));
     let close = scored.filter(|(likeness, _)| *likeness > ALIKE);
     close.max_by(|left, right| left.0.total_cmp(&right.0)).map(|(_, known)| known)
 }
 
 /// The closest name as the end of a message; empty if nothing is close.
-pub fn did_you_mean(name: &str, known: &[&str]) -> String {
+pub(crate) fn did_you_mean(name: &str, known: &[&str]) -> String {
     closest(name, known.iter().copied())
         .map_or_else(String::new, |known| format!(" Did you mean `{known}`?"))
 }

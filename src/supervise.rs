@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// A loop of the service, kept alive. Whoever makes one hands it to the composition root, which
 /// alone spawns it.
-pub type Loop = BoxFuture<'static, ()>;
+pub(crate) type Loop = BoxFuture<'static, ()>;
 
 /// A loop of the service could not be kept alive.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -154,21 +154,21 @@ impl Ends {
 }
 
 /// The words of a panic.
-pub fn words_of(panic: &(dyn Any + Send)) -> &str {
+pub(crate) fn words_of(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a word")
 }
 
 /// The receiving end of a channel that outlives the loop that reads it.
-pub type Inbox<T> = Arc<tokio::sync::Mutex<T>>;
+pub(crate) type Inbox<T> = Arc<tokio::sync::Mutex<T>>;
 
 /// Whether nothing more will come out of a channel. A loop reads it, or has just ended.
-pub fn is_spent<R: Receives>(inbox: &Inbox<R>) -> bool {
+pub(crate) fn is_spent<R: Receives>(inbox: &Inbox<R>) -> bool {
     inbox.try_lock().is_ok_and(|inbox| inbox.is_spent())
 }
 
 /// The receiving ends of channels of either kind.
-pub trait Receives {
+pub(crate) trait Receives {
     /// Whether nothing more will come.
     fn is_spent(&self) -> bool;
 }

@@ -20,17 +20,19 @@ use super::problem::Problem;
 /// database gone.
 const ALWAYS: &[u16] = &[401, 421, 500, 503];
 /// Statuses of an operation that changes something: a web page of another origin asks for it.
-pub const CHANGE: &[u16] = &[403];
+pub(crate) const CHANGE: &[u16] = &[403];
 /// Statuses of an operation that reads a body through [`super::body::Read`].
 pub const BODY: &[u16] = &[400, 403, 408, 413, 415, 422];
 
 /// What an operation may refuse with; written by [`refusals!`](crate::refusals).
 pub trait Refuses: Send + Sync + 'static {
+    /// The statuses of its refusals.
     const STATUSES: &'static [&'static [u16]];
 }
 
 /// Names operations and the statuses that they may refuse with:
 /// `refusals! { pub SubmitJob: BODY, &[409]; pub GetJob: &[400, 404]; }`.
+#[doc(hidden)]
 #[macro_export]
 macro_rules! refusals {
     ($($vis:vis $name:ident: $($statuses:expr),* ;)*) => {$(
@@ -38,7 +40,7 @@ macro_rules! refusals {
         #[derive(Debug)]
         $vis struct $name;
 
-        impl $crate::api::answers::Refuses for $name {
+        impl $crate::Refuses for $name {
             const STATUSES: &'static [&'static [u16]] = &[$($statuses),*];
         }
     )*};

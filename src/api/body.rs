@@ -38,7 +38,7 @@ const BLOCKING_FROM: usize = 512 * 1024;
 
 /// What holds for the body of a request, in its extensions.
 #[derive(Debug, Clone)]
-pub struct BodyTerms {
+pub(crate) struct BodyTerms {
     pub within: Duration,
     pub room: Room,
 }

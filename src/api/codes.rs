@@ -150,13 +150,13 @@ pub fn is_known(status: u16, name: &str) -> bool {
 }
 
 /// The names of the codes that `errors` may hold, in order.
-pub fn of_places() -> BTreeSet<&'static str> {
+pub(crate) fn of_places() -> BTreeSet<&'static str> {
     let of_requests = PROBLEMS.iter().filter(|code| code.status == 400).map(|code| code.name);
     FIELDS.iter().map(|field| field.0).chain(of_requests).collect()
 }
 
 /// As [`is_known`], for a place in `errors`.
-pub fn is_known_place(name: &str) -> bool {
+pub(crate) fn is_known_place(name: &str) -> bool {
     of_places().contains(name)
 }
 

@@ -27,7 +27,7 @@ use crate::submitter::SubmitError;
 const MEDIA_TYPE: &str = "application/problem+json";
 
 /// The document of poem-openapi, as JSON, and what it cannot say.
-pub fn finished(spec: &str) -> Value {
+pub(super) fn finished(spec: &str) -> Value {
     let read = serde_json::from_str(spec);
     let mut document: Value = read.expect("the document was written as JSON");
     let paths = document.get_mut("paths").and_then(Value::as_mapping_mut);

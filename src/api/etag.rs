@@ -4,7 +4,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 /// The weak tag of a representation: what is told beside it may differ.
-pub fn tag(representation: &impl Serialize) -> String {
+pub(super) fn tag(representation: &impl Serialize) -> String {
     // What cannot be written is refused when it is answered; its tag matches nothing.
     let bytes = serde_json::to_vec(representation).unwrap_or_default();
     let digest = Sha256::digest(&bytes);
@@ -17,7 +17,7 @@ pub fn tag(representation: &impl Serialize) -> String {
 }
 
 /// Whether `If-None-Match` names this tag, by the weak comparison: then there is nothing new.
-pub fn is_known(if_none_match: Option<&str>, tag: &str) -> bool {
+pub(super) fn is_known(if_none_match: Option<&str>, tag: &str) -> bool {
     let named = if_none_match.unwrap_or_default().split(',').map(str::trim);
     named.into_iter().any(|one| one == "*" || opaque(one) == opaque(tag))
 }

@@ -40,14 +40,14 @@ impl From<Error> for Problem {
 }
 
 /// 503 while the database is away.
-pub fn database_unavailable() -> Problem {
+pub(super) fn database_unavailable() -> Problem {
     let detail = "The database cannot be reached at the moment. Nothing was changed. Try again.";
     Problem::unavailable("database_unavailable", detail, 1)
 }
 
 /// Of a change that was made, and of which the answer could not be read after it: to be told that
 /// nothing was changed would have it made twice.
-pub fn after_change(problem: Problem) -> Problem {
+pub(super) fn after_change(problem: Problem) -> Problem {
     if problem.status() != StatusCode::SERVICE_UNAVAILABLE {
         return problem;
     }
@@ -92,7 +92,7 @@ impl From<SubmitError> for Problem {
 }
 
 /// Of a batch: a conflict names the place of each submission that was refused.
-pub fn of_batch(error: SubmitError) -> Problem {
+pub(super) fn of_batch(error: SubmitError) -> Problem {
     match error {
         SubmitError::Conflict(held) => conflict(&held, |nth| format!("/{nth}/unique_key")),
         other => other.into(),

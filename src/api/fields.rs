@@ -197,7 +197,7 @@ fn unknown_message(name: &str, known: &[&str]) -> String {
 }
 
 /// What kind of value a JSON text is, in words.
-pub fn kind(text: &str) -> &'static str {
+pub(crate) fn kind(text: &str) -> &'static str {
     match text.trim_ascii_start().as_bytes().first() {
         Some(b'{') => "an object",
         Some(b'[') => "an array",

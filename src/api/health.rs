@@ -14,7 +14,7 @@ use super::params::SwitchText;
 use super::problem::Problem;
 use crate::store::Database;
 use readiness::CheckState;
-pub use readiness::{Readiness, ReadyAnswer};
+pub(super) use readiness::{Readiness, ReadyAnswer};
 
 /// `healthy`: the service would accept a job. `unhealthy`: it would not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
@@ -52,7 +52,7 @@ pub enum HealthAnswer {
     NoHost(Problem),
 }
 
-pub struct HealthApi;
+pub(super) struct HealthApi;
 
 /// Health.
 #[OpenApi(tag = "super::Tag::Health")]

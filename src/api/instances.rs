@@ -15,13 +15,13 @@ use crate::refusals;
 use crate::store::worker::InstanceRow;
 
 refusals! {
-    pub ListInstances: &[400];
+    pub(super) ListInstances: &[400];
 }
 
 /// A process of the service, as of its last heartbeat.
 #[derive(Debug, Clone, Object, Serialize)]
 #[oai(rename = "InstanceDetails", skip_serializing_if_is_none, example)]
-pub struct Instance {
+pub(super) struct Instance {
     /// Its id, made anew at each start. Jobs name it as their worker.
     pub id: Uuid,
     /// Its name: `instance_name`, else that of its host.
@@ -103,7 +103,7 @@ impl Example for Instance {
 /// The processes of the service.
 #[derive(Debug, Clone, Object, Serialize)]
 #[oai(rename = "InstanceList", example)]
-pub struct Instances {
+pub(super) struct Instances {
     /// The processes, the oldest first.
     pub data: Vec<Instance>,
 }
@@ -114,7 +114,7 @@ impl Example for Instances {
     }
 }
 
-pub struct InstancesApi;
+pub(super) struct InstancesApi;
 
 /// Instances.
 #[OpenApi(tag = "super::Tag::Instances")]

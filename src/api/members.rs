@@ -14,29 +14,29 @@ const MAX_UNKNOWN: usize = 50;
 const MAX_OF_ONE_NAME: usize = 2;
 
 /// The members of an object.
-pub struct Members<'a> {
+pub(super) struct Members<'a> {
     kept: Vec<(Cow<'a, str>, &'a RawValue)>,
     unknown: usize,
 }
 
 impl<'a> Members<'a> {
     /// Of the object in `text`, which has passed the JSON check. `None`: it is another value.
-    pub fn read(text: &'a str, known: &'static [&'static str]) -> Option<Self> {
+    pub(super) fn read(text: &'a str, known: &'static [&'static str]) -> Option<Self> {
         Known(known).deserialize(&mut serde_json::Deserializer::from_str(text)).ok()
     }
 
     /// The names that are not among the known ones, the first [`MAX_UNKNOWN`] of them.
-    pub fn unknown(&self, known: &[&str]) -> impl Iterator<Item = &str> {
+    pub(super) fn unknown(&self, known: &[&str]) -> impl Iterator<Item = &str> {
         self.kept.iter().map(|(name, _)| &**name).filter(move |name| !known.contains(name))
     }
 
     /// How many more unknown names there are.
-    pub fn more_unknown(&self) -> usize {
+    pub(super) fn more_unknown(&self) -> usize {
         self.unknown.saturating_sub(MAX_UNKNOWN)
     }
 
     /// The values of the members of this name.
-    pub fn of(&self, name: &str) -> impl Iterator<Item = &'a RawValue> {
+    pub(super) fn of(&self, name: &str) -> impl Iterator<Item = &'a RawValue> {
         self.kept.iter().filter(move |(member, _)| member == name).map(|(_, value)| *value)
     }
 }

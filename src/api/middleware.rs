@@ -106,10 +106,10 @@ fn shape(path: &str) -> String {
 
 /// The middleware; it belongs outside of everything else.
 #[derive(Debug, Clone, Default)]
-pub struct Observe(Arc<Routes>);
+pub(crate) struct Observe(Arc<Routes>);
 
 impl Observe {
-    pub fn new(routes: Routes) -> Self {
+    pub(crate) fn new(routes: Routes) -> Self {
         Self(Arc::new(routes))
     }
 }
@@ -123,7 +123,7 @@ impl<E: Endpoint> Middleware<E> for Observe {
 }
 
 /// What [`Observe`] makes of an endpoint; it answers always.
-pub struct Observed<E> {
+pub(crate) struct Observed<E> {
     inner: E,
     routes: Arc<Routes>,
     figures: RwLock<HashMap<Labels, Arc<Figures>>>,

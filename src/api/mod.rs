@@ -6,32 +6,32 @@
 //! is answered by the operation of a resource. [`answers`] puts its error answers into the
 //! specification. `contract` finishes that, with the [`codes`] of errors, and [`docs`] serves it.
 
-pub mod answers;
-pub mod body;
-pub mod browsers;
-pub mod codes;
+pub(crate) mod answers;
+pub(crate) mod body;
+pub(crate) mod browsers;
+pub(crate) mod codes;
 mod contract;
-pub mod docs;
-pub mod edge;
+pub(crate) mod docs;
+pub(crate) mod edge;
 mod etag;
 mod failure;
 #[cfg(feature = "faults")]
 mod faults;
-pub mod fields;
+pub(crate) mod fields;
 mod guard;
 mod health;
 mod instances;
 mod jobs;
 mod members;
-pub mod middleware;
+pub(crate) mod middleware;
 mod params;
-pub mod problem;
-pub mod query;
+pub(crate) mod problem;
+pub(crate) mod query;
 mod queues;
-pub mod request;
-pub mod room;
+pub(crate) mod request;
+pub(crate) mod room;
 mod schema;
-pub mod security;
+pub(crate) mod security;
 mod starting;
 mod submission;
 mod tasks;
@@ -61,10 +61,10 @@ use crate::supervise::Supervisor;
 
 /// What the operations work with. Each request has a clone.
 #[derive(Clone)]
-pub struct Services(Arc<Parts>);
+pub(crate) struct Services(Arc<Parts>);
 
 impl Services {
-    pub fn new(parts: Parts) -> Self {
+    pub(crate) fn new(parts: Parts) -> Self {
         Self(Arc::new(parts))
     }
 }
@@ -89,7 +89,7 @@ impl Deref for Services {
 }
 
 /// What [`Services`] share.
-pub struct Parts {
+pub(crate) struct Parts {
     pub store: Store,
     pub submitter: Submitter,
     pub events: Events,
@@ -167,7 +167,7 @@ pub fn spec_yaml() -> String {
 ///
 /// # Errors
 /// When the specification cannot be read back: a mistake of the program.
-pub fn app(
+pub(crate) fn app(
     tokens: Tokens,
     browsers: Browsers,
 ) -> serde_json::Result<(BoxEndpoint<'static, Response>, Behind)> {
@@ -183,14 +183,14 @@ pub fn app(
 
 /// The place of the operations, which need a database.
 #[derive(Clone, Default)]
-pub struct Behind(starting::Opening);
+pub(crate) struct Behind(starting::Opening);
 
 impl Behind {
     /// The operations are answered from now on.
     ///
     /// # Errors
     /// When the specification cannot be read back: a mistake of the program.
-    pub fn open(&self, services: Services) -> serde_json::Result<()> {
+    pub(crate) fn open(&self, services: Services) -> serde_json::Result<()> {
         let service = service(services.public_url.as_deref().unwrap_or(HERE));
         let query = query::KnownQuery::from_spec(&docs::json(&service))?;
         let render = services.metrics.clone();

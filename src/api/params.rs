@@ -16,9 +16,9 @@ use crate::queue::QueueName;
 /// The most items that a page may have.
 const LIMIT_MOST: u32 = 200;
 /// The most jobs of a page whose caller does not say.
-pub const JOBS_A_PAGE: u32 = 50;
+pub(super) const JOBS_A_PAGE: u32 = 50;
 /// The most queues of a page whose caller does not say.
-pub const QUEUES_A_PAGE: u32 = 100;
+pub(super) const QUEUES_A_PAGE: u32 = 100;
 /// The longest unique key, in characters.
 const KEY_CHARS_MOST: usize = 255;
 /// The longest that a call may wait for the end of a job.
@@ -30,7 +30,7 @@ macro_rules! text {
     ($(#[$doc:meta])* $type:ident, $name:literal, $schema:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone)]
-        pub struct $type(pub(super) String);
+        pub(crate) struct $type(pub(super) String);
 
         described!($type, $name, $schema);
 
@@ -125,13 +125,13 @@ fn limit(usual: u32) -> MetaSchema {
 }
 
 impl SwitchText {
-    pub fn is_on(&self) -> bool {
+    pub(super) fn is_on(&self) -> bool {
         self.0 != "false" && self.0 != "0"
     }
 }
 
 impl KeyText {
-    pub fn key(self) -> Result<String, Problem> {
+    pub(super) fn key(self) -> Result<String, Problem> {
         if (1..=KEY_CHARS_MOST).contains(&self.0.chars().count()) {
             return Ok(self.0);
         }
@@ -141,12 +141,12 @@ impl KeyText {
 
 impl PreferText {
     /// How long a call is to wait; `None` if that cannot be followed, too.
-    pub fn wait_seconds(&self) -> Option<u32> {
+    pub(super) fn wait_seconds(&self) -> Option<u32> {
         wait_seconds(self.get("wait")?)
     }
 
     /// The value of the first preference of this name: by the standard, the others do not count.
-    pub fn get(&self, name: &str) -> Option<&str> {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         let value = self.0.split(',').find_map(|preference| {
             let (known, value) = preference.split(';').next()?.split_once('=')?;
             known.trim().eq_ignore_ascii_case(name).then_some(value)
@@ -156,33 +156,33 @@ impl PreferText {
 }
 
 impl IdText {
-    pub fn job(&self) -> Result<JobId, Problem> {
+    pub(super) fn job(&self) -> Result<JobId, Problem> {
         Uuid::parse_str(&self.0).map(JobId).map_err(|_| invalid_job_id())
     }
 }
 
 /// 400 for a job's id that is not a UUID.
-pub fn invalid_job_id() -> Problem {
+pub(super) fn invalid_job_id() -> Problem {
     let detail = "A job's id is a UUID, such as 0199a3c0-b5d2-7c3f-8a51-f0e2d4c6b8a0. Take it \
                   from the answer to the submission.";
     Problem::parameter("job_id", "invalid_job_id", detail)
 }
 
 impl QueueText {
-    pub fn queue(&self) -> Result<QueueName, Problem> {
+    pub(super) fn queue(&self) -> Result<QueueName, Problem> {
         QueueName::new(&self.0).ok_or_else(invalid_queue)
     }
 }
 
 /// 400 for a queue's name in a path.
-pub fn invalid_queue() -> Problem {
+pub(super) fn invalid_queue() -> Problem {
     let detail =
         format!("A queue's name is {}. GET /queues lists those that there are.", QueueName::RULE);
     Problem::parameter("queue", "invalid_queue_name", detail)
 }
 
 impl WaitText {
-    pub fn seconds(&self) -> Result<u32, Problem> {
+    pub(super) fn seconds(&self) -> Result<u32, Problem> {
         wait_seconds(&self.0).ok_or_else(|| {
             let detail = format!(
                 "wait must be a whole number of seconds from 0 to {WAIT_MOST_SECONDS}. Ask again \
@@ -200,7 +200,7 @@ fn wait_seconds(text: &str) -> Option<u32> {
 impl TimeText {
     /// The time by RFC 3339. In a query a `+` that is not written `%2B` is a blank, so a blank
     /// before an offset is a `+`.
-    pub fn time(&self, name: &str) -> Result<DateTime<Utc>, Problem> {
+    pub(super) fn time(&self, name: &str) -> Result<DateTime<Utc>, Problem> {
         let offset = |text: &str| text.len() == 5 && text.as_bytes()[2] == b':';
         let with_plus = match self.0.rsplit_once(' ') {
             Some((moment, zone)) if offset(zone) => format!("{moment}+{zone}"),
@@ -215,13 +215,13 @@ impl TimeText {
 }
 
 /// 400 for a name that nothing here can have.
-pub fn invalid_name(name: &str, code: &str, rule: &str) -> Problem {
+pub(super) fn invalid_name(name: &str, code: &str, rule: &str) -> Problem {
     let detail = format!("`{name}` must be {rule}. Leave the parameter out for any.");
     Problem::parameter(name, code, detail)
 }
 
 /// The most items of a page: as the caller says, from 1 to 200, else `usual`.
-pub fn page_limit(limit: Option<String>, usual: u32) -> Result<u32, Problem> {
+pub(super) fn page_limit(limit: Option<String>, usual: u32) -> Result<u32, Problem> {
     let Some(text) = limit else { return Ok(usual) };
     let limit = text.parse().ok().filter(|limit| (1..=LIMIT_MOST).contains(limit));
     limit.ok_or_else(|| {
@@ -234,7 +234,11 @@ pub fn page_limit(limit: Option<String>, usual: u32) -> Result<u32, Problem> {
 
 /// The `Link` to the next page of the list that `request` asks for (RFC 8288). Relative to that
 /// request unless the public URL is known, so that it stays behind a proxy's prefix.
-pub fn next_link(request: &Request, public: Option<&str>, cursor: Option<&str>) -> Option<String> {
+pub(super) fn next_link(
+    request: &Request,
+    public: Option<&str>,
+    cursor: Option<&str>,
+) -> Option<String> {
     let cursor = cursor?;
     let query = request.uri().query().unwrap_or_default();
     let mut link = match public {
@@ -250,14 +254,14 @@ pub fn next_link(request: &Request, public: Option<&str>, cursor: Option<&str>) 
 }
 
 /// 400 for a cursor that no list has given.
-pub fn invalid_cursor() -> Problem {
+pub(super) fn invalid_cursor() -> Problem {
     let detail = "cursor is not one that a list has given. Pass next_cursor of the page before \
                   as it is, or leave it out.";
     Problem::parameter("cursor", "invalid_cursor", detail)
 }
 
 /// 404 for a job.
-pub fn no_job(id: JobId) -> Problem {
+pub(super) fn no_job(id: JobId) -> Problem {
     let detail = format!(
         "There is no job {id}. Its retention may be over, or it was deleted, or never submitted \
          here."

@@ -71,7 +71,7 @@ struct Details {
 /// One wrong place in a request.
 #[derive(Debug, Clone, PartialEq, Object, Serialize)]
 #[oai(rename = "ProblemPlace", example, skip_serializing_if_is_none)]
-pub struct ProblemError {
+pub(crate) struct ProblemError {
     /// JSON pointer (RFC 6901) into the request body; empty for the body as a whole, and for a
     /// parameter.
     pub pointer: String,
@@ -234,10 +234,12 @@ impl Problem {
         self
     }
 
+    /// The status of the answer.
     pub fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.0.details.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
+    /// The stable name of the problem.
     pub fn code(&self) -> &str {
         &self.0.details.code
     }

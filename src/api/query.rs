@@ -18,7 +18,7 @@ use crate::spelling::did_you_mean;
 
 /// The query parameters of each operation.
 #[derive(Debug, Clone, Default)]
-pub struct KnownQuery(Arc<HashMap<String, Vec<Operation>>>);
+pub(crate) struct KnownQuery(Arc<HashMap<String, Vec<Operation>>>);
 
 /// One operation: its path, in segments, and the names of its parameters.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl KnownQuery {
     ///
     /// # Errors
     /// When it is no JSON.
-    pub fn from_spec(spec: &str) -> serde_json::Result<Self> {
+    pub(crate) fn from_spec(spec: &str) -> serde_json::Result<Self> {
         let spec: serde_json::Value = serde_json::from_str(spec)?;
         let mut known: HashMap<String, Vec<Operation>> = HashMap::new();
         for (path, operations) in spec["paths"].as_object().into_iter().flatten() {
@@ -150,7 +150,7 @@ impl<E: Endpoint> Middleware<E> for KnownQuery {
 }
 
 /// An endpoint that is asked only what it knows.
-pub struct Checked<E> {
+pub(crate) struct Checked<E> {
     inner: E,
     known: KnownQuery,
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 /// The request that is being answered.
 #[derive(Debug, Clone)]
-pub struct RequestInfo {
+pub(crate) struct RequestInfo {
     /// The caller's `X-Request-Id`, or one made here.
     pub id: Arc<str>,
     /// The path as it was asked for, without its query.
@@ -19,11 +19,11 @@ tokio::task_local! {
 }
 
 /// Runs `answer` as the answer to that request.
-pub async fn within<F: Future>(info: RequestInfo, answer: F) -> F::Output {
+pub(crate) async fn within<F: Future>(info: RequestInfo, answer: F) -> F::Output {
     CURRENT.scope(info, answer).await
 }
 
 /// The request that this future answers; none outside of [`within`], in a spawned task for example.
-pub fn current() -> Option<RequestInfo> {
+pub(crate) fn current() -> Option<RequestInfo> {
     CURRENT.try_with(Clone::clone).ok()
 }

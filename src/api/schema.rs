@@ -11,7 +11,7 @@ use crate::job::fields::{FIELDS, Field, Kind, Literal, Settings};
 
 /// A job to submit, as the specification has it: a name for a schema. Nothing is ever read into it.
 #[derive(Debug)]
-pub enum JobCreate {}
+pub(super) enum JobCreate {}
 
 described!(
     JobCreate,

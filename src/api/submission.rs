@@ -17,11 +17,11 @@ use crate::job::submission::{BATCH_MOST, FieldError, PAYLOAD_BYTES_MOST, Submiss
 
 /// One submission, checked.
 #[derive(Debug)]
-pub struct SubmissionBody(pub Submission);
+pub(super) struct SubmissionBody(pub Submission);
 
 /// A batch of them.
 #[derive(Debug)]
-pub struct BatchBody(pub Vec<Submission>);
+pub(super) struct BatchBody(pub Vec<Submission>);
 
 described!(SubmissionBody as JobCreate);
 described!(BatchBody as Vec<JobCreate>);

@@ -19,15 +19,15 @@ use crate::spelling::did_you_mean;
 use crate::store::task::KnownTask;
 
 refusals! {
-    pub ListTasks: &[400];
-    pub GetTask: &[400, 404];
+    pub(super) ListTasks: &[400];
+    pub(super) GetTask: &[400, 404];
 }
 
 /// The back-off of a failed job. The `n`-th wait is `base_seconds` times the `n - 1`-th power of
 /// `factor`, at most `max_seconds`, and up to the share `jitter` of that more or less.
 #[derive(Debug, Clone, Object, Serialize)]
 #[oai(example)]
-pub struct TaskRetry {
+pub(super) struct TaskRetry {
     /// The first wait.
     #[oai(validator(minimum(value = "0")))]
     pub base_seconds: f64,
@@ -62,7 +62,7 @@ impl Example for TaskRetry {
 /// A task that jobs can ask for.
 #[derive(Debug, Clone, Object, Serialize)]
 #[oai(rename = "TaskDetails", example, skip_serializing_if_is_none)]
-pub struct Task {
+pub(super) struct Task {
     /// Its name, for the `task` of a job.
     #[oai(validator(min_length = 1, max_length = 100))]
     pub name: String,
@@ -137,7 +137,7 @@ impl Example for Task {
 /// The tasks that are known.
 #[derive(Debug, Clone, Object, Serialize)]
 #[oai(example)]
-pub struct TaskList {
+pub(super) struct TaskList {
     /// The tasks, by name.
     pub data: Vec<Task>,
 }
@@ -150,7 +150,7 @@ impl Example for TaskList {
 
 /// Not in pages: programs register their tasks, each with what its code says, and no caller adds
 /// any.
-pub struct TasksApi;
+pub(super) struct TasksApi;
 
 /// Tasks.
 #[OpenApi(tag = "super::Tag::Tasks")]

@@ -34,7 +34,7 @@ const PAGE: &str = concat!(
 
 /// Answers browsers that ask for the root.
 #[derive(Debug, Clone, Copy)]
-pub struct Welcome;
+pub(super) struct Welcome;
 
 impl<E: Endpoint<Output = Response>> Middleware<E> for Welcome {
     type Output = Welcoming<E>;
@@ -45,7 +45,7 @@ impl<E: Endpoint<Output = Response>> Middleware<E> for Welcome {
 }
 
 /// An endpoint whose root browsers can read.
-pub struct Welcoming<E>(E);
+pub(super) struct Welcoming<E>(E);
 
 impl<E: Endpoint<Output = Response>> Endpoint for Welcoming<E> {
     type Output = Response;

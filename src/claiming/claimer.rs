@@ -24,7 +24,7 @@ use crate::store::lease::{Claim, ClaimRoom, LaneClaim};
 use crate::store::{Result, Store};
 
 /// Decides which lanes are asked, and remembers what they answered.
-pub struct Claimer {
+pub(crate) struct Claimer {
     /// Lanes that have jobs, and how that was heard.
     known: Lanes,
     held: HeldLanes,
@@ -38,7 +38,7 @@ pub struct Claimer {
 }
 
 impl Claimer {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             known: Lanes::default(),
             held: HeldLanes::default(),
@@ -52,7 +52,7 @@ impl Claimer {
 
     /// A wake says that a lane has jobs. `false`: so many lanes are known that a notice of one more
     /// is not believed, and all of them are to be looked at.
-    pub fn hear(&mut self, lane: Lane, source: Source, now: Instant) -> bool {
+    pub(crate) fn hear(&mut self, lane: Lane, source: Source, now: Instant) -> bool {
         if source == Source::Notify {
             if !self.known.takes_notice_of(&lane) {
                 return false;
@@ -64,7 +64,13 @@ impl Claimer {
     }
 
     /// A scan found a lane whose first job is due at `at`.
-    pub fn find(&mut self, lane: Lane, at: DateTime<Utc>, source: Source, clock: DateTime<Utc>) {
+    pub(crate) fn find(
+        &mut self,
+        lane: Lane,
+        at: DateTime<Utc>,
+        source: Source,
+        clock: DateTime<Utc>,
+    ) {
         if at <= clock {
             self.know(lane, source);
         } else if !self.held.has(&lane) {
@@ -73,36 +79,36 @@ impl Claimer {
     }
 
     /// The lanes of this queue are free: somebody resumed it, or says that each is to be looked at.
-    pub fn release(&mut self, queue: &QueueName) {
+    pub(crate) fn release(&mut self, queue: &QueueName) {
         for lane in self.held.release_queue(queue) {
             self.know(lane, Source::Notify);
         }
     }
 
     /// A scan of all lanes begins, and finds each that has jobs: what is held is asked again.
-    pub fn forget_holds(&mut self) {
+    pub(crate) fn forget_holds(&mut self) {
         self.held = HeldLanes::default();
     }
 
     /// Each lane is to be read from its front.
-    pub fn forget_fronts(&mut self) {
+    pub(crate) fn forget_fronts(&mut self) {
         self.fronts = Fronts::default();
     }
 
     /// A poll begins.
-    pub fn poll_begins(&mut self) {
+    pub(crate) fn poll_begins(&mut self) {
         self.due_before = std::mem::take(&mut self.due);
         self.forget_holds();
     }
 
     /// It has read every lane.
-    pub fn poll_ends(&mut self) {
+    pub(crate) fn poll_ends(&mut self) {
         self.due_before = Agenda::default();
     }
 
     /// Makes known what is due by now: by a timer, by a look, because a hold has ended, or because
     /// only its end was read.
-    pub fn wake_due(&mut self, clock: DateTime<Utc>, now: Instant) {
+    pub(crate) fn wake_due(&mut self, clock: DateTime<Utc>, now: Instant) {
         let due =
             [self.due.take_due(clock), self.due_before.take_due(clock), self.held.take_due(clock)];
         for lane in due.into_iter().flatten() {
@@ -117,23 +123,23 @@ impl Claimer {
     }
 
     /// When [`Self::wake_due`] has something to do by the database's clock.
-    pub fn next_due(&self) -> Option<DateTime<Utc>> {
+    pub(crate) fn next_due(&self) -> Option<DateTime<Utc>> {
         [self.due.next(), self.due_before.next(), self.held.next()].into_iter().flatten().min()
     }
 
     /// The same, by this process's clock.
-    pub fn next_look(&self) -> Option<Instant> {
+    pub(crate) fn next_look(&self) -> Option<Instant> {
         [self.looks.next(), self.fronts.next()].into_iter().flatten().min()
     }
 
     /// Whether there is a lane to be asked.
-    pub fn has_lanes(&self) -> bool {
+    pub(crate) fn has_lanes(&self) -> bool {
         !self.known.is_empty()
     }
 
     /// Claims at most `limit` jobs, as far as there is `room`. Answers what was asked, and the
     /// claim.
-    pub async fn claim(
+    pub(crate) async fn claim(
         &mut self,
         store: &Store,
         worker: WorkerId,

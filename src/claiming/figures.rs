@@ -6,7 +6,7 @@ use metrics::{Counter, Histogram, counter, histogram};
 use crate::events::Source;
 
 /// Those of claims.
-pub struct ClaimFigures {
+pub(crate) struct ClaimFigures {
     claims: [(Source, Counter); Source::ALL.len()],
     pub suspects: Counter,
     pub took: Histogram,
@@ -14,7 +14,7 @@ pub struct ClaimFigures {
 }
 
 impl ClaimFigures {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let claims = |source: &'static str| counter!("reveille_claims_total", "source" => source);
         Self {
             claims: Source::ALL.map(|source| (source, claims(source.as_str()))),
@@ -25,7 +25,7 @@ impl ClaimFigures {
     }
 
     /// So many jobs were claimed, for this reason.
-    pub fn claimed(&self, source: Source, jobs: usize) {
+    pub(crate) fn claimed(&self, source: Source, jobs: usize) {
         if let Some((_, counter)) = self.claims.iter().find(|(known, _)| *known == source) {
             counter.increment(jobs as u64);
         }

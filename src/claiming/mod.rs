@@ -16,4 +16,4 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-pub use claimer::Claimer;
+pub(crate) use claimer::Claimer;

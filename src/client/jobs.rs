@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::events::{Ends, Notice};
 use crate::job::JobId;
-use crate::store::job::{Cancelled, JobFilter, JobPage, JobRow, Retried};
+use crate::store::job::{Cancelled, Job, JobFilter, JobPage, Retried};
 use crate::store::{Result, Store};
 
 /// A look that found the job not ended, though its end was announced, is followed by a rest: any role
@@ -17,17 +17,17 @@ const REST_MOST: Duration = Duration::from_secs(1);
 
 /// Reads and steers jobs. Clones share the database and the news of ends.
 #[derive(Clone)]
-pub struct Jobs {
+pub(crate) struct Jobs {
     store: Store,
     ends: Ends,
 }
 
 impl Jobs {
-    pub fn new(store: Store, ends: Ends) -> Self {
+    pub(crate) fn new(store: Store, ends: Ends) -> Self {
         Self { store, ends }
     }
 
-    pub(crate) async fn get(&self, id: JobId) -> Result<Option<JobRow>> {
+    pub(crate) async fn get(&self, id: JobId) -> Result<Option<Job>> {
         self.store.job_get(id).await
     }
 
@@ -45,7 +45,7 @@ impl Jobs {
         id: JobId,
         within: Duration,
         leaving: &CancellationToken,
-    ) -> Result<Option<JobRow>> {
+    ) -> Result<Option<Job>> {
         let begun = Instant::now();
         let mut waiting = self.ends.watch(id);
         let mut rest = Duration::ZERO;

@@ -23,13 +23,13 @@ use crate::job::JobId;
 use crate::job::fields::NewJob;
 use crate::job::submission::{BATCH_MOST, FieldError, Submission};
 use crate::job::written::Written;
-use crate::store::job::{Cancelled, JobFilter, JobPage, JobRow, Retried};
+use crate::store::job::{Cancelled, Job, JobFilter, JobPage, Retried};
 use crate::store::{Store, Target, migrate};
 use crate::submitter::{LIBRARY, SubmitError, Submitter};
 use crate::supervise::Supervisor;
 use ears::Ears;
 pub use error::ClientError;
-pub use jobs::Jobs;
+pub(crate) use jobs::Jobs;
 pub(crate) use recorded::Recorded;
 pub use transaction::submit_in;
 
@@ -156,7 +156,7 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn get(&self, id: JobId) -> Result<Option<JobRow>, ClientError> {
+    pub async fn get(&self, id: JobId) -> Result<Option<Job>, ClientError> {
         Ok(self.database()?.jobs.get(id).await?)
     }
 
@@ -165,7 +165,7 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn wait(&self, id: JobId, within: Duration) -> Result<Option<JobRow>, ClientError> {
+    pub async fn wait(&self, id: JobId, within: Duration) -> Result<Option<Job>, ClientError> {
         let database = self.database()?;
         if let Some(ears) = &database.ears {
             ears.listen();

@@ -32,31 +32,35 @@ mod surroundings;
 mod tests;
 mod value;
 
-pub use address::{
-    Address, ChannelBinding, Host, HostAddress, Keepalive, ServerKind, Tls, TlsMode,
-};
+pub(crate) use address::{Address, ChannelBinding, Host, HostAddress, ServerKind, Tls, TlsMode};
 #[cfg(feature = "service")]
-pub use layers::{Inputs, Loaded, Sources};
+pub(crate) use layers::{Inputs, Loaded};
 #[cfg(feature = "service")]
 pub(crate) use log_filter::directives as log_directives;
-pub use problem::{ConfigError, Problem, Source};
-pub(crate) use public_url::not_valid;
-pub use public_url::{PublicUrl, host_and_port, is_host, usual_port};
+pub use problem::ConfigError;
+pub(crate) use problem::{Problem, Source};
+pub use public_url::PublicUrl;
+pub(crate) use public_url::{host_and_port, is_host, not_valid, usual_port};
 #[cfg(feature = "service")]
-pub use reference::reference;
+pub(crate) use reference::reference;
 pub use secret::{DatabaseUrl, Secret};
-pub use settings::{Config, Range, SETTINGS, Setting};
+pub use settings::Config;
+pub(crate) use settings::{SETTINGS, Setting};
 #[cfg(feature = "faults")]
 pub(crate) use surroundings::mutant;
 #[cfg(feature = "service")]
-pub use surroundings::{host_name, inherited, process_environment, search_path, temporary_folder};
-pub use value::{LogFormat, OnLostHeartbeat, Raw, Wrong};
+pub(crate) use surroundings::{
+    host_name, inherited, process_environment, search_path, temporary_folder,
+};
+pub use value::{LogFormat, OnLostHeartbeat};
+pub(crate) use value::{Raw, Wrong};
 
 /// Variables that belong to the command line client, and are therefore no settings.
-pub const CLIENT_VARIABLES: [&str; 3] = ["REVEILLE_URL", "REVEILLE_TOKEN", "REVEILLE_CONFIG"];
+pub(crate) const CLIENT_VARIABLES: [&str; 3] =
+    ["REVEILLE_URL", "REVEILLE_TOKEN", "REVEILLE_CONFIG"];
 
 /// What `name` says in `environment`; an empty variable counts as not set.
-pub fn variable<'a>(environment: &'a [(String, String)], name: &str) -> Option<&'a str> {
+pub(crate) fn variable<'a>(environment: &'a [(String, String)], name: &str) -> Option<&'a str> {
     environment
         .iter()
         .find(|(key, value)| key == name && !value.trim().is_empty())

@@ -57,7 +57,7 @@ impl PublicUrl {
 }
 
 /// The port that a URL of this scheme means when it names none.
-pub fn usual_port(scheme: &str) -> Option<u16> {
+pub(crate) fn usual_port(scheme: &str) -> Option<u16> {
     match scheme {
         "http" => Some(80),
         "https" => Some(443),
@@ -66,7 +66,7 @@ pub fn usual_port(scheme: &str) -> Option<u16> {
 }
 
 /// Splits `HOST[:PORT]`; an IPv6 address keeps its brackets. `None`: it is something else.
-pub fn host_and_port(authority: &str) -> Option<(&str, Option<u16>)> {
+pub(crate) fn host_and_port(authority: &str) -> Option<(&str, Option<u16>)> {
     let end = match authority.strip_prefix('[') {
         Some(address) => address.find(']')? + 2,
         None => authority.find(':').unwrap_or(authority.len()),
@@ -94,7 +94,7 @@ pub(crate) fn not_valid(text: &str, kind: &str) -> String {
 }
 
 /// Whether this can be the host of a URL: a name, or an address (IPv6 in brackets).
-pub fn is_host(host: &str) -> bool {
+pub(crate) fn is_host(host: &str) -> bool {
     match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
         None => {

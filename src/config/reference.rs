@@ -19,7 +19,7 @@ const HEAD: &str = "\
 
 /// Writes the reference from the table of settings. `default.toml` beside this file is the
 /// committed copy, which a test holds equal to it.
-pub fn reference() -> String {
+pub(crate) fn reference() -> String {
     let defaults = Config::default();
     let mut text = HEAD.to_owned();
     let mut group = "";

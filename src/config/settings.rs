@@ -9,11 +9,11 @@ use super::secret::{DatabaseUrl, Secret};
 use super::value::{LogFormat, OnLostHeartbeat, Raw, Value, Wrong};
 
 /// The least and the greatest value a number may have, both included; durations in seconds.
-pub type Range = (f64, f64);
+pub(crate) type Range = (f64, f64);
 
 /// One line of the table.
 #[derive(Debug)]
-pub struct Setting {
+pub(crate) struct Setting {
     /// The heading it stands under in the reference.
     pub group: &'static str,
     /// Its name in `reveille.toml`.
@@ -22,8 +22,6 @@ pub struct Setting {
     pub doc: &'static [&'static str],
     /// The bounds of a number.
     pub range: Option<Range>,
-    /// Whether its value must not be shown as it is.
-    pub secret: bool,
     /// What kind of value it takes, as a placeholder (`SECONDS`).
     pub kind: &'static str,
     /// Reads a value and puts it into a configuration.
@@ -34,12 +32,12 @@ pub struct Setting {
 
 impl Setting {
     /// Its environment variable: `REVEILLE_WORKERS` for `workers`.
-    pub fn variable(&self) -> String {
+    pub(crate) fn variable(&self) -> String {
         format!("REVEILLE_{}", self.name.to_uppercase())
     }
 
     /// Its flag without the dashes: `data-dir` for `data_dir`.
-    pub fn flag(&self) -> String {
+    pub(crate) fn flag(&self) -> String {
         self.name.replace('_', "-")
     }
 }
@@ -63,12 +61,11 @@ macro_rules! settings {
         }
 
         /// All settings, in the order of the reference.
-        pub const SETTINGS: &[Setting] = &[$($(Setting {
+        pub(crate) const SETTINGS: &[Setting] = &[$($(Setting {
             group: $group,
             name: $name,
             doc: &[$($doc),+],
             range: settings!(@range $($least, $most)?),
-            secret: <$type as Value>::SECRET,
             kind: <$type as Value>::KIND,
             set: |config, raw| {
                 config.$field = Value::read(raw, settings!(@range $($least, $most)?))?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 /// The process's environment. Values that are not UTF-8 are kept with a replacement character, so
 /// that they are reported as wrong rather than overlooked.
-pub fn process_environment() -> Vec<(String, String)> {
+pub(crate) fn process_environment() -> Vec<(String, String)> {
     env::vars_os()
         .map(|(key, value)| {
             (key.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
@@ -22,7 +22,7 @@ pub(crate) fn mutant() -> Option<String> {
 
 /// What this machine calls itself; `None` if that is not UTF-8.
 #[cfg(unix)]
-pub fn host_name() -> Option<String> {
+pub(crate) fn host_name() -> Option<String> {
     nix::unistd::gethostname().ok()?.into_string().ok()
 }
 
@@ -33,16 +33,16 @@ pub fn host_name() -> Option<String> {
 }
 
 /// The folders in which the system looks for programs.
-pub fn search_path() -> Vec<PathBuf> {
+pub(crate) fn search_path() -> Vec<PathBuf> {
     env::var_os("PATH").iter().flat_map(env::split_paths).collect()
 }
 
 /// The system's folder for temporary files.
-pub fn temporary_folder() -> PathBuf {
+pub(crate) fn temporary_folder() -> PathBuf {
     env::temp_dir()
 }
 
 /// Those of these variables that are set, for a child whose environment is to hold nothing else.
-pub fn inherited(names: &[&'static str]) -> Vec<(&'static str, OsString)> {
+pub(crate) fn inherited(names: &[&'static str]) -> Vec<(&'static str, OsString)> {
     names.iter().filter_map(|name| Some((*name, env::var_os(name)?))).collect()
 }

@@ -10,7 +10,7 @@ use super::settings::Range;
 
 /// A value as it was found.
 #[derive(Debug, Clone, Copy)]
-pub enum Raw<'a> {
+pub(crate) enum Raw<'a> {
     /// In the environment or behind a flag.
     Text(&'a str),
     /// In the file.
@@ -55,7 +55,6 @@ pub enum LogFormat {
 /// A type that a setting can have.
 pub(super) trait Value: Sized {
     const KIND: &'static str;
-    const SECRET: bool = false;
 
     fn read(raw: Raw<'_>, range: Option<Range>) -> Result<Self, Wrong>;
     fn show(&self) -> toml::Value;
@@ -277,7 +276,6 @@ impl Value for LogFormat {
 
 impl Value for Secret {
     const KIND: &'static str = "SECRET";
-    const SECRET: bool = true;
 
     fn read(raw: Raw<'_>, _: Option<Range>) -> Result<Self, Wrong> {
         // `text` would quote a bare number, which here may be somebody's token.
@@ -296,7 +294,6 @@ impl Value for Secret {
 /// Empty text means that there is none, so that the reference can show a default.
 impl Value for Option<DatabaseUrl> {
     const KIND: &'static str = "URL";
-    const SECRET: bool = true;
 
     fn read(raw: Raw<'_>, range: Option<Range>) -> Result<Self, Wrong> {
         let text = Secret::read(raw, range)?;
@@ -330,7 +327,6 @@ impl Value for Option<PublicUrl> {
 /// A list of TOML, or text separated by commas.
 impl<T: Value> Value for Vec<T> {
     const KIND: &'static str = "LIST";
-    const SECRET: bool = T::SECRET;
 
     fn read(raw: Raw<'_>, range: Option<Range>) -> Result<Self, Wrong> {
         match raw {

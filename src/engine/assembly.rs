@@ -30,7 +30,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the database refuses to register it.
-    pub async fn new(parts: Parts) -> Result<(Self, Loops)> {
+    pub(crate) async fn new(parts: Parts) -> Result<(Self, Loops)> {
         let registration = registration(&parts);
         parts.store.task_register(&task_rows(&parts.registry)).await?;
         let sent = Instant::now();

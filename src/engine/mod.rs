@@ -34,7 +34,7 @@ const DEREGISTER_MOST: Duration = Duration::from_secs(2);
 
 /// What the engine is started with.
 #[derive(Clone)]
-pub struct EngineConfig {
+pub(crate) struct EngineConfig {
     pub name: String,
     pub host: String,
     /// Jobs that run at a time.
@@ -51,7 +51,7 @@ pub struct EngineConfig {
 
 /// What an engine is made of.
 #[derive(Clone)]
-pub struct Parts {
+pub(crate) struct Parts {
     pub config: EngineConfig,
     /// The same whenever a start is tried again.
     pub identity: Identity,
@@ -66,14 +66,14 @@ pub struct Parts {
 
 /// Who this process is to the others; made anew when it was taken for lost.
 #[derive(Clone)]
-pub struct Identity(Arc<RwLock<WorkerId>>);
+pub(crate) struct Identity(Arc<RwLock<WorkerId>>);
 
 impl Identity {
-    pub fn anew() -> Self {
+    pub(crate) fn anew() -> Self {
         Self(Arc::new(RwLock::new(WorkerId(Uuid::now_v7()))))
     }
 
-    pub fn worker(&self) -> WorkerId {
+    pub(crate) fn worker(&self) -> WorkerId {
         *self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -84,22 +84,22 @@ impl Identity {
 
 /// How much this instance has to do.
 #[derive(Clone)]
-pub struct Load(Arc<Slots>);
+pub(crate) struct Load(Arc<Slots>);
 
 impl Load {
     /// Jobs that run.
-    pub fn running(&self) -> usize {
+    pub(crate) fn running(&self) -> usize {
         self.0.usage().0
     }
 
     /// Jobs that could run besides.
-    pub fn free(&self) -> usize {
+    pub(crate) fn free(&self) -> usize {
         self.0.usage().1
     }
 }
 
 /// The loops of an engine, which the composition root spawns.
-pub struct Loops {
+pub(crate) struct Loops {
     /// For the runtime of the handlers.
     pub main: Vec<Loop>,
     /// Keeps the leases. It belongs on a thread that handlers cannot block.
@@ -107,7 +107,7 @@ pub struct Loops {
 }
 
 /// The engine. It works once its [`Loops`] are spawned.
-pub struct Engine {
+pub(crate) struct Engine {
     /// Who leads the maintenance services, and whether somebody is to be rescued.
     pub leadership: Leadership,
     pub load: Load,
@@ -128,7 +128,7 @@ pub struct Engine {
 impl Engine {
     /// Waits until every job that runs has ended and its outcome is settled, and deregisters this
     /// instance. Call it once the shutdown is draining; it ends soon after `cancelling`.
-    pub async fn drain(&self) {
+    pub(crate) async fn drain(&self) {
         // A claim in flight may still start jobs, so the dispatcher goes first.
         self.claims.close();
         self.claims.wait().await;

@@ -10,14 +10,14 @@ use crate::job::JobId;
 
 /// The ends of jobs, for those who wait for them.
 #[derive(Clone, Debug, Default)]
-pub struct Ends {
+pub(crate) struct Ends {
     waiting: Arc<Mutex<HashMap<JobId, watch::Sender<u64>>>>,
     unnamed: Arc<Notify>,
 }
 
 impl Ends {
     /// Takes in a notice, if it is of ends.
-    pub fn hear(&self, notice: Notice) {
+    pub(crate) fn hear(&self, notice: Notice) {
         match notice {
             Notice::Ended(ids) => self.ended(ids),
             Notice::SomeEnded => self.some_ended(),
@@ -27,14 +27,14 @@ impl Ends {
 
     /// Arms a wait. Arm first, look at the job then, and wait last: an end in between is not
     /// missed.
-    pub fn watch(&self, id: JobId) -> Waiting {
+    pub(crate) fn watch(&self, id: JobId) -> Waiting {
         let mut waiting = lock(&self.waiting);
         let seen = waiting.entry(id).or_insert_with(|| watch::channel(0).0).subscribe();
         Waiting { id, seen, ends: self.clone() }
     }
 
     /// These jobs have ended.
-    pub fn ended(&self, ids: impl IntoIterator<Item = JobId>) {
+    pub(crate) fn ended(&self, ids: impl IntoIterator<Item = JobId>) {
         let waiting = lock(&self.waiting);
         if waiting.is_empty() {
             return;
@@ -48,24 +48,24 @@ impl Ends {
 
     /// Some jobs may have ended, and nobody says which. Calls coalesce until [`Ends::unnamed`]
     /// returns.
-    pub fn some_ended(&self) {
+    pub(crate) fn some_ended(&self) {
         self.unnamed.notify_one();
     }
 
     /// Returns when jobs may have ended that were not named.
-    pub async fn unnamed(&self) {
+    pub(crate) async fn unnamed(&self) {
         self.unnamed.notified().await;
     }
 
     /// The jobs that are waited for.
-    pub fn awaited(&self) -> Vec<JobId> {
+    pub(crate) fn awaited(&self) -> Vec<JobId> {
         lock(&self.waiting).keys().copied().collect()
     }
 }
 
 /// Somebody who waits for the end of a job.
 #[derive(Debug)]
-pub struct Waiting {
+pub(crate) struct Waiting {
     id: JobId,
     seen: watch::Receiver<u64>,
     ends: Ends,
@@ -73,7 +73,7 @@ pub struct Waiting {
 
 impl Waiting {
     /// Returns when the job may have ended since the last call, or since the wait was armed.
-    pub async fn changed(&mut self) {
+    pub(crate) async fn changed(&mut self) {
         // The sender lives as long as somebody waits, so this is no error.
         let _ = self.seen.changed().await;
     }

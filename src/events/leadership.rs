@@ -7,19 +7,14 @@ use tokio::sync::{Notify, watch};
 /// Whether this instance leads the maintenance services, as its heartbeat finds out, and whether
 /// somebody is to be rescued.
 #[derive(Clone, Debug, Default)]
-pub struct Leadership {
+pub(crate) struct Leadership {
     leads: Arc<watch::Sender<bool>>,
     rescue: Arc<Notify>,
 }
 
 impl Leadership {
-    /// Whether this instance leads the singleton services.
-    pub fn leads(&self) -> bool {
-        *self.leads.borrow()
-    }
-
     /// Returns when this instance leads.
-    pub async fn led(&self) {
+    pub(crate) async fn led(&self) {
         // The sender is here, so this is no error.
         let _ = self.leads.subscribe().wait_for(|leads| *leads).await;
     }
@@ -30,7 +25,7 @@ impl Leadership {
     }
 
     /// Returns when somebody is to be rescued; a call before counts.
-    pub async fn rescue(&self) {
+    pub(crate) async fn rescue(&self) {
         self.rescue.notified().await;
     }
 

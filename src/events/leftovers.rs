@@ -12,11 +12,11 @@ const LEFT_MOST: usize = 100_000;
 
 /// The way of what outcomes leave behind to the tidier.
 #[derive(Clone, Debug, Default)]
-pub struct Leftovers(Arc<(Mutex<Left>, Notify)>);
+pub(crate) struct Leftovers(Arc<(Mutex<Left>, Notify)>);
 
 /// Jobs whose outcomes leave something behind.
 #[derive(Debug, Default)]
-pub struct Left {
+pub(crate) struct Left {
     /// They have ended, and may hold a unique key.
     pub ended: Vec<JobId>,
     /// They have snoozed, and may have done so many times.
@@ -26,7 +26,7 @@ pub struct Left {
 
 impl Leftovers {
     /// Adds jobs that have ended and may hold a unique key, and jobs that have snoozed.
-    pub fn add(&self, ended: Vec<JobId>, snoozed: Vec<JobId>) {
+    pub(crate) fn add(&self, ended: Vec<JobId>, snoozed: Vec<JobId>) {
         if ended.is_empty() && snoozed.is_empty() {
             return;
         }
@@ -41,7 +41,7 @@ impl Leftovers {
     }
 
     /// What came since the last call, at least one; `None` when no more will come. For one taker.
-    pub async fn take(&self) -> Option<Left> {
+    pub(crate) async fn take(&self) -> Option<Left> {
         loop {
             {
                 let mut left = lock(&self.0.0);
@@ -60,7 +60,7 @@ impl Leftovers {
     }
 
     /// No more will come.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         lock(&self.0.0).closed = true;
         self.0.1.notify_one();
     }

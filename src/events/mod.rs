@@ -15,19 +15,19 @@ use std::time::Instant;
 
 use tokio::sync::broadcast;
 
-pub use ends::{Ends, Waiting};
-pub use leadership::Leadership;
-pub use leftovers::{Left, Leftovers};
-pub use notice::{IDS_MOST, Notice};
-pub use pauses::Pauses;
-pub use wakes::{Pending, Source, Wakes};
+pub(crate) use ends::Ends;
+pub(crate) use leadership::Leadership;
+pub(crate) use leftovers::{Left, Leftovers};
+pub(crate) use notice::{IDS_MOST, Notice};
+pub(crate) use pauses::Pauses;
+pub(crate) use wakes::{Pending, Source, Wakes};
 
 use crate::job::{JobId, LeaseId};
 use crate::queue::QueueName;
 
 /// What this process is told, and tells itself.
 #[derive(Clone, Debug)]
-pub struct Events {
+pub(crate) struct Events {
     pub wakes: Wakes,
     pub ends: Ends,
     pub leftovers: Leftovers,
@@ -40,7 +40,7 @@ pub struct Events {
 
 impl Events {
     /// Hands on what another instance or the database says.
-    pub fn hear(&self, notice: Notice) {
+    pub(crate) fn hear(&self, notice: Notice) {
         match notice {
             Notice::Lane(lane) => {
                 self.wakes.wake(|pending| pending.lane(lane, Source::Notify));
@@ -59,14 +59,14 @@ impl Events {
     }
 
     /// Nothing of this queue starts here from now on that was claimed before.
-    pub fn pause(&self, queue: QueueName) {
+    pub(crate) fn pause(&self, queue: QueueName) {
         self.pauses.pause(queue);
         self.wakes.wake(|pending| pending.paused = true);
     }
 
     /// The database says that these queues are paused, and was asked at `asked_at`: nothing of them
     /// starts here that was claimed before that.
-    pub fn paused(&self, queues: Vec<QueueName>, asked_at: Instant) {
+    pub(crate) fn paused(&self, queues: Vec<QueueName>, asked_at: Instant) {
         let any = !queues.is_empty();
         self.pauses.found(queues, asked_at);
         if any {

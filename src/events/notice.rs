@@ -18,7 +18,7 @@ use crate::job::{JobId, LeaseId};
 use crate::queue::{Lane, QueueName, TaskName};
 
 /// Ids in one notice: a payload has less than 8,000 bytes, and an id takes 23.
-pub const IDS_MOST: usize = 300;
+pub(crate) const IDS_MOST: usize = 300;
 
 const LANE: &str = "lane";
 const QUEUE: &str = "queue";
@@ -32,7 +32,7 @@ const SOME: &str = "*";
 
 /// One notice.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Notice {
+pub(crate) enum Notice {
     /// A lane has jobs that are due, or will be soon.
     Lane(Lane),
     /// Any lane of this queue may have jobs.
@@ -53,12 +53,12 @@ pub enum Notice {
 
 impl Notice {
     /// Of jobs that have ended: named if they are few.
-    pub fn of_ended(ids: Vec<JobId>) -> Self {
+    pub(crate) fn of_ended(ids: Vec<JobId>) -> Self {
         if ids.len() > IDS_MOST { Self::SomeEnded } else { Self::Ended(ids) }
     }
 
     /// Reads a payload. `None`: it is not a notice that this release knows.
-    pub fn parse(payload: &str) -> Option<Self> {
+    pub(crate) fn parse(payload: &str) -> Option<Self> {
         let mut words = payload.split(' ');
         Some(match words.next()? {
             LANE => Self::Lane(Lane {

@@ -15,7 +15,7 @@ use crate::queue::QueueName;
 ///
 /// A notice of a pause only asks for a look at the database: any role can notify.
 #[derive(Clone, Debug, Default)]
-pub struct Pauses(Arc<Paused>);
+pub(crate) struct Pauses(Arc<Paused>);
 
 #[derive(Debug, Default)]
 struct Paused {
@@ -37,7 +37,7 @@ impl Pauses {
     const KEPT: Duration = Duration::from_secs(120);
 
     /// The queue is paused now.
-    pub fn pause(&self, queue: QueueName) {
+    pub(crate) fn pause(&self, queue: QueueName) {
         let now = Instant::now();
         let mut since = lock(&self.0.since);
         since.queues.retain(|_, at| at.elapsed() < Self::KEPT);
@@ -60,7 +60,7 @@ impl Pauses {
 
     /// Whether a job of this queue must not start that was claimed by a statement sent at
     /// `asked_at`.
-    pub fn forbid(&self, queue: &QueueName, asked_at: Instant) -> bool {
+    pub(crate) fn forbid(&self, queue: &QueueName, asked_at: Instant) -> bool {
         if !self.0.some.load(Ordering::Acquire) {
             return false;
         }
@@ -73,12 +73,12 @@ impl Pauses {
     }
 
     /// A queue may have been paused. Calls coalesce until [`Pauses::asked`] returns.
-    pub fn ask(&self) {
+    pub(crate) fn ask(&self) {
         self.0.asked.notify_one();
     }
 
     /// Returns when the database is to be asked which queues are paused.
-    pub async fn asked(&self) {
+    pub(crate) async fn asked(&self) {
         self.0.asked.notified().await;
     }
 }

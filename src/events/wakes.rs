@@ -10,7 +10,7 @@ use crate::queue::{Lane, QueueName};
 
 /// Why the dispatcher looked, and found what it claimed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Source {
+pub(crate) enum Source {
     /// PostgreSQL told.
     Notify,
     /// A submission through this very process.
@@ -24,9 +24,10 @@ pub enum Source {
 }
 
 impl Source {
-    pub const ALL: [Self; 5] = [Self::Notify, Self::Local, Self::Drain, Self::Timer, Self::Poll];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Notify, Self::Local, Self::Drain, Self::Timer, Self::Poll];
 
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Notify => "notify",
             Self::Local => "local",
@@ -39,7 +40,7 @@ impl Source {
 
 /// Wakes that the dispatcher has not taken yet.
 #[derive(Debug, Default)]
-pub struct Pending {
+pub(crate) struct Pending {
     pub lanes: HashMap<Lane, Source>,
     /// Queues of which every lane is to be looked at.
     pub queues: HashSet<QueueName>,
@@ -59,13 +60,8 @@ const QUEUES_MOST: usize = 100;
 const LANES_MOST: usize = 10_000;
 
 impl Pending {
-    pub fn is_empty(&self) -> bool {
-        let flags = self.suspects || self.everything || self.paused || self.all_queues;
-        self.lanes.is_empty() && self.queues.is_empty() && !flags
-    }
-
     /// Every lane of this queue is to be looked at.
-    pub fn queue(&mut self, queue: QueueName) {
+    pub(crate) fn queue(&mut self, queue: QueueName) {
         if self.queues.len() < QUEUES_MOST {
             self.queues.insert(queue);
         } else if !self.queues.contains(&queue) {
@@ -74,7 +70,7 @@ impl Pending {
     }
 
     /// This lane has jobs that are due, or will be soon.
-    pub fn lane(&mut self, lane: Lane, source: Source) {
+    pub(crate) fn lane(&mut self, lane: Lane, source: Source) {
         if self.lanes.len() < LANES_MOST {
             self.lanes.entry(lane).or_insert(source);
         } else if !self.lanes.contains_key(&lane) {
@@ -85,22 +81,22 @@ impl Pending {
 
 /// The way of wakes to the dispatcher.
 #[derive(Clone, Debug, Default)]
-pub struct Wakes(Arc<(Mutex<Pending>, Notify)>);
+pub(crate) struct Wakes(Arc<(Mutex<Pending>, Notify)>);
 
 impl Wakes {
     /// Adds to what is pending, and wakes the dispatcher.
-    pub fn wake(&self, add: impl FnOnce(&mut Pending)) {
+    pub(crate) fn wake(&self, add: impl FnOnce(&mut Pending)) {
         add(&mut lock(&self.0.0));
         self.0.1.notify_one();
     }
 
     /// Everything that came since the last call.
-    pub fn take(&self) -> Pending {
+    pub(crate) fn take(&self) -> Pending {
         std::mem::take(&mut lock(&self.0.0))
     }
 
     /// Returns when there may be something to take; a wake before the call counts.
-    pub async fn wait(&self) {
+    pub(crate) async fn wait(&self) {
         self.0.1.notified().await;
     }
 }

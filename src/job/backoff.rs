@@ -7,8 +7,11 @@ use std::time::Duration;
 /// more or less.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Backoff {
+    /// The wait before the first retry.
     pub base: Duration,
+    /// How much longer each wait is than the one before.
     pub factor: f64,
+    /// The longest wait, without its jitter.
     pub max: Duration,
     /// A share, 0 to 1.
     pub jitter: f64,

@@ -2,18 +2,18 @@
 //! of its attempts has one: whole, they stop the outcomes of others and fill every list.
 
 /// Bytes of the message of an error.
-pub const ERROR_BYTES_MOST: usize = 8 << 10;
+pub(crate) const ERROR_BYTES_MOST: usize = 8 << 10;
 /// Bytes of the message of a progress report.
-pub const PROGRESS_BYTES_MOST: usize = 1 << 10;
+pub(crate) const PROGRESS_BYTES_MOST: usize = 1 << 10;
 /// Bytes of a result when it is written out ([`Json::written_bytes`](super::json::Json::written_bytes)).
-pub const RESULT_BYTES_MOST: usize = 1 << 20;
+pub(crate) const RESULT_BYTES_MOST: usize = 1 << 20;
 
 /// Room for the note that ends an excerpt.
 const NOTE_BYTES: usize = 40;
 
 /// `text` in at most `most` bytes, 64 at least: what is beyond is cut on a character boundary, and the end says so. U+0000, which
 /// PostgreSQL cannot keep, becomes U+FFFD.
-pub fn excerpt(text: &str, most: usize) -> String {
+pub(crate) fn excerpt(text: &str, most: usize) -> String {
     let start = &text[..text.floor_char_boundary(most)];
     let grows = start.bytes().filter(|byte| *byte == 0).count() * ('\u{FFFD}'.len_utf8() - 1);
     if text.len() + grows <= most {

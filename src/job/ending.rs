@@ -8,6 +8,7 @@ use super::json::Json;
 /// How an attempt ended.
 #[derive(Clone, Debug)]
 pub enum Ending {
+    /// It succeeded, with this result.
     Completed(Json),
     /// For good.
     Failed(Failure),
@@ -15,17 +16,21 @@ pub enum Ending {
     Cancelled(Failure),
     /// It failed and is tried again after so many seconds.
     Retry {
+        /// How long the job waits.
         seconds: f64,
+        /// Why the attempt failed.
         failure: Failure,
     },
     /// It asked to come back after so many seconds; the attempt is not spent.
     Snooze {
+        /// How long the job waits.
         seconds: f64,
     },
     /// It was given back; the attempt is not spent.
     Release,
     /// It was claimed and did not begin; it waits again where it stood.
     NotStarted {
+        /// Where the job stood.
         run_at: DateTime<Utc>,
     },
 }

@@ -14,6 +14,7 @@ pub struct Failure {
     /// `outcome_refused`, `unreadable`, `worker_lost`, `cancelled`, `superseded`, and of an attempt `snoozed`. Handlers may give
     /// others.
     pub code: String,
+    /// What happened, for people.
     pub message: String,
     /// The other job that the message is about, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

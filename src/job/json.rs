@@ -6,7 +6,7 @@
 //! parse that it replaces.
 
 mod check;
-pub mod number;
+pub(crate) mod number;
 mod pointer;
 
 use std::borrow::Cow;
@@ -20,8 +20,9 @@ use serde::de::{DeserializeOwned, Deserializer, Error as _};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-pub use check::{Checked, MAX_DEPTH, check, checked, checked_within};
-pub use pointer::escape;
+pub use check::checked;
+pub(crate) use check::{Checked, MAX_DEPTH, checked_within};
+pub(crate) use pointer::escape;
 
 /// Why a text is not JSON that can be kept, and where.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -45,7 +46,7 @@ impl JsonFault {
     }
 }
 
-/// A JSON value as the text that it came as, checked by [`check`]; cloning is cheap.
+/// A JSON value as the text that it came as, checked by [`checked`]; cloning is cheap.
 ///
 /// Equality is that of the text: `1.0` and `1.00` differ.
 #[derive(Clone)]
@@ -101,6 +102,7 @@ impl Json {
         Self::new(RawValue::NULL.to_owned(), RawValue::NULL.get().len())
     }
 
+    /// Whether the value is `null`.
     pub fn is_null(&self) -> bool {
         self.as_str() == "null"
     }
@@ -119,6 +121,7 @@ impl Json {
         serde_json::from_str(self.as_str())
     }
 
+    /// The text of the value.
     pub fn as_str(&self) -> &str {
         self.raw.get()
     }

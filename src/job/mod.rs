@@ -1,15 +1,15 @@
 //! A job: one piece of work, its states, and the rules of submitting one. Pure; nothing here does any I/O.
 
-pub mod backoff;
-pub mod bounds;
-pub mod ending;
-pub mod failure;
-pub mod fields;
-pub mod json;
-pub mod moment;
-pub mod state;
-pub mod submission;
-pub mod written;
+pub(crate) mod backoff;
+pub(crate) mod bounds;
+pub(crate) mod ending;
+pub(crate) mod failure;
+pub(crate) mod fields;
+pub(crate) mod json;
+pub(crate) mod moment;
+pub(crate) mod state;
+pub(crate) mod submission;
+pub(crate) mod written;
 
 use std::fmt;
 

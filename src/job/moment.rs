@@ -6,7 +6,7 @@
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 /// What [`parse`] reads, in words.
-pub const RULE: &str = "an RFC 3339 time with a zone, such as 2030-01-31T08:00:00Z";
+pub(crate) const RULE: &str = "an RFC 3339 time with a zone, such as 2030-01-31T08:00:00Z";
 
 /// The time that `text` is, or `None` if it is not one by RFC 3339. A `T` may be small or a blank, and a `Z` small.
 pub fn parse(text: &str) -> Option<DateTime<Utc>> {
@@ -40,7 +40,7 @@ pub fn parse(text: &str) -> Option<DateTime<Utc>> {
 }
 
 /// A time as it is kept: whole microseconds, and a leap second as the first of the next minute.
-pub fn kept(at: DateTime<Utc>) -> DateTime<Utc> {
+pub(crate) fn kept(at: DateTime<Utc>) -> DateTime<Utc> {
     let micros = i64::from(at.timestamp_subsec_nanos() / 1000);
     let whole = at.timestamp().checked_mul(1_000_000).and_then(|whole| whole.checked_add(micros));
     whole.and_then(DateTime::from_timestamp_micros).unwrap_or(at)

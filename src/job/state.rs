@@ -29,6 +29,7 @@ pub enum Status {
 }
 
 impl Status {
+    /// Each status, in the order of a life.
     pub const ALL: [Self; 6] = [
         Self::Scheduled,
         Self::Queued,
@@ -38,6 +39,7 @@ impl Status {
         Self::Cancelled,
     ];
 
+    /// Its name, as the API and SQL spell it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Scheduled => "scheduled",
@@ -49,6 +51,7 @@ impl Status {
         }
     }
 
+    /// The status of this name.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.as_str() == text)
     }

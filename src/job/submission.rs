@@ -15,14 +15,14 @@ use super::moment;
 use crate::queue::{QueueName, TaskName};
 
 /// How far ahead a job may be scheduled.
-pub const FARTHEST_SECONDS: f64 = 315_360_000.0;
+pub(crate) const FARTHEST_SECONDS: f64 = 315_360_000.0;
 /// Of a payload when it is written out ([`Json::written_bytes`]).
-pub const PAYLOAD_BYTES_MOST: usize = 1024 * 1024;
+pub(crate) const PAYLOAD_BYTES_MOST: usize = 1024 * 1024;
 /// The most jobs that one batch may have.
-pub const BATCH_MOST: usize = 10_000;
+pub(crate) const BATCH_MOST: usize = 10_000;
 /// The task of a job that names none.
-pub const DEFAULT_TASK: &str = "echo";
-pub const DEFAULT_PRIORITY: i16 = 5;
+pub(crate) const DEFAULT_TASK: &str = "echo";
+pub(crate) const DEFAULT_PRIORITY: i16 = 5;
 /// Bytes of a name that is not valid, in a warning.
 const NAME_SHOWN_MOST: usize = 120;
 
@@ -38,13 +38,14 @@ pub struct FieldError {
 }
 
 impl FieldError {
+    /// What is wrong at this place.
     pub fn new(pointer: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), code, message: message.into() }
     }
 }
 
 /// The code of a list that is too long, whatever its items are.
-pub const TOO_MANY: &str = "too_many";
+pub(crate) const TOO_MANY: &str = "too_many";
 
 /// What becomes of a submission whose unique key a job that has not ended holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -60,6 +61,7 @@ pub enum OnConflict {
 }
 
 impl OnConflict {
+    /// Each policy.
     pub const ALL: [Self; 3] = [Self::Keep, Self::Reject, Self::Replace];
     /// Their names, as they are submitted.
     pub const NAMES: [&str; 3] =
@@ -72,6 +74,7 @@ impl OnConflict {
         still complete or fail for good, but is not tried again: it ends `cancelled` with the code \
         `superseded`.";
 
+    /// Its name, as it is submitted.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Keep => "keep",

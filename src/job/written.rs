@@ -6,14 +6,18 @@ use super::state::Status;
 /// What became of one submission.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Written {
+    /// The id of the job, which may be one that was there before.
     pub job_id: JobId,
+    /// How the job stands.
     pub status: Status,
+    /// What became of the submission.
     pub outcome: Outcome,
 }
 
 /// Whether a submission made a job.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
+    /// It is a new job.
     Created,
     /// A job that has not ended holds the unique key, and was kept.
     Existing,
@@ -22,6 +26,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Its name, as the API and SQL spell it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Created => "created",

@@ -16,13 +16,13 @@ use crate::events::Leadership;
 use crate::shutdown::Shutdown;
 use crate::store::Result;
 
-pub use partitions::Partitions;
-pub use pruner::Pruner;
-pub use rescuer::rescue;
-pub use tidier::tidy;
+pub(crate) use partitions::Partitions;
+pub(crate) use pruner::Pruner;
+pub(crate) use rescuer::rescue;
+pub(crate) use tidier::tidy;
 
 /// A service that only the leader runs, every so often.
-pub trait LeaderService: Send + Sync + 'static {
+pub(crate) trait LeaderService: Send + Sync + 'static {
     /// What is wrong when it failed, for the log.
     const FAILED: &'static str;
 
@@ -33,7 +33,11 @@ pub trait LeaderService: Send + Sync + 'static {
 }
 
 /// Runs the service whenever this instance leads. A failure is told once, until it works again.
-pub async fn lead<C: LeaderService>(service: Arc<C>, leadership: Leadership, shutdown: Shutdown) {
+pub(crate) async fn lead<C: LeaderService>(
+    service: Arc<C>,
+    leadership: Leadership,
+    shutdown: Shutdown,
+) {
     let mut failing = false;
     let work = async {
         loop {

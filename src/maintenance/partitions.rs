@@ -12,7 +12,7 @@ use crate::store::{Result, Store, Target};
 /// Partitions reach weeks ahead, and an old one may stay for a while.
 const EVERY: Duration = Duration::from_secs(600);
 
-pub struct Partitions {
+pub(crate) struct Partitions {
     pub store: Store,
     /// For what a PgBouncer cannot do.
     pub direct: Target,

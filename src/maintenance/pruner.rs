@@ -17,7 +17,7 @@ const CHUNK: u32 = 5_000;
 const REST_LEAST: Duration = Duration::from_secs(1);
 const REST_MOST: Duration = Duration::from_secs(60);
 
-pub struct Pruner {
+pub(crate) struct Pruner {
     pub store: Store,
     pub keep: Keep,
 }

@@ -11,7 +11,7 @@ use crate::store::{Result, Store};
 
 /// Rescues whenever the heartbeat says that there is somebody to be rescued. A rescue that is under
 /// way when the service ends is undone, and left to the others.
-pub async fn rescue(
+pub(crate) async fn rescue(
     store: Store,
     leadership: Leadership,
     leftovers: Leftovers,

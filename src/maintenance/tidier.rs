@@ -25,7 +25,7 @@ const LAST_MOST: Duration = Duration::from_millis(300);
 
 /// Tidies up until no more will come, and then once more; at the end of the service for
 /// [`LAST_MOST`] at most.
-pub async fn tidy(store: Store, leftovers: Leftovers, stopping: CancellationToken) {
+pub(crate) async fn tidy(store: Store, leftovers: Leftovers, stopping: CancellationToken) {
     let over = async {
         stopping.cancelled().await;
         sleep(LAST_MOST).await;

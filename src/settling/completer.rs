@@ -33,7 +33,7 @@ use crate::supervise::Inbox;
 
 /// Outcomes that wait in the channel; a batch that gathers, two in flight and those kept come on
 /// top.
-pub const WAITING_MOST: usize = 10_000;
+pub(super) const WAITING_MOST: usize = 10_000;
 /// Outcomes of one statement.
 const BATCH_MOST: usize = 1000;
 /// Fewer do not fly beside others.
@@ -47,7 +47,7 @@ const KEPT_LEAST: Duration = Duration::from_millis(500);
 const KEPT_MOST: Duration = Duration::from_secs(5);
 
 /// What settles, with every outcome that is on its way: all of it outlives a panic of the loop.
-pub struct Completer {
+pub(super) struct Completer {
     settler: Settler,
     let_go: LetGo,
     events: Events,
@@ -63,7 +63,7 @@ pub struct Completer {
 type Flying = FuturesUnordered<BoxFuture<'static, Landed>>;
 
 impl Completer {
-    pub fn new(
+    pub(super) fn new(
         store: Store,
         let_go: LetGo,
         events: Events,
@@ -77,7 +77,7 @@ impl Completer {
     }
 
     /// Settles until the last sender is gone.
-    pub async fn run(completer: Inbox<Self>) {
+    pub(super) async fn run(completer: Inbox<Self>) {
         let mut it = completer.lock().await;
         let mut open = true;
         loop {
@@ -114,7 +114,7 @@ impl Completer {
     }
 
     /// Whether every outcome is settled and no more will come.
-    pub fn is_over(completer: &Inbox<Self>) -> bool {
+    pub(super) fn is_over(completer: &Inbox<Self>) -> bool {
         completer.try_lock().is_ok_and(|it| {
             it.settlements.is_closed()
                 && it.settlements.is_empty()

@@ -16,7 +16,7 @@ const LOGGED_BYTES_MOST: usize = 1 << 10;
 
 /// An outcome to be settled.
 #[derive(Clone, Debug)]
-pub struct Delivery {
+pub(crate) struct Delivery {
     pub settlement: Settlement,
     /// Counts its end; `None` if its task is not known.
     pub meter: Option<Arc<Meter>>,
@@ -38,7 +38,7 @@ impl AsRef<Settlement> for Delivery {
 }
 
 /// Logs that a job failed for good: somebody has to look at it.
-pub fn log_failed(job: JobId, failure: &Failure, task: Option<&str>, queue: Option<&str>) {
+pub(crate) fn log_failed(job: JobId, failure: &Failure, task: Option<&str>, queue: Option<&str>) {
     tracing::warn!(job.id = %job, task.name = task, queue.name = queue, error.code = failure.code,
         error.message = excerpt(&failure.message, LOGGED_BYTES_MOST), "job failed; it is not tried again");
 }

@@ -14,11 +14,11 @@ use metrics::{Counter, Histogram, counter, histogram};
 use crate::queue::{QueueName, TaskName};
 
 /// Queues with a label of their own.
-pub const QUEUES_MOST: usize = 100;
+pub(crate) const QUEUES_MOST: usize = 100;
 /// The label of all the others.
-pub const OTHERS: &str = "(others)";
+pub(crate) const OTHERS: &str = "(others)";
 /// How an attempt can end, with what came too late.
-pub const OUTCOMES: [&str; 9] = [
+pub(crate) const OUTCOMES: [&str; 9] = [
     "completed",
     "failed",
     "cancelled",
@@ -31,7 +31,7 @@ pub const OUTCOMES: [&str; 9] = [
 ];
 
 /// Counts the ends of attempts at jobs of one queue and task.
-pub struct Meter {
+pub(crate) struct Meter {
     pub queue: QueueName,
     pub task: TaskName,
     figures: Arc<Figures>,
@@ -39,12 +39,12 @@ pub struct Meter {
 
 impl Meter {
     /// An attempt has ended so.
-    pub fn ended(&self, outcome: &'static str) {
+    pub(crate) fn ended(&self, outcome: &'static str) {
         self.figures.count(outcome, 1);
     }
 
     /// An attempt ran for so many seconds.
-    pub fn ran(&self, seconds: f64) {
+    pub(crate) fn ran(&self, seconds: f64) {
         self.figures.run.record(seconds);
     }
 }
@@ -80,7 +80,7 @@ impl Figures {
 
 /// The meters of an instance. Clones share them.
 #[derive(Clone, Default)]
-pub struct Meters(Arc<Mutex<State>>);
+pub(crate) struct Meters(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
@@ -92,7 +92,7 @@ struct State {
 
 impl Meters {
     /// With the tasks of this instance in the default queue, none of whose jobs has ended.
-    pub fn of_tasks<'a>(tasks: impl Iterator<Item = &'a TaskName>) -> Self {
+    pub(crate) fn of_tasks<'a>(tasks: impl Iterator<Item = &'a TaskName>) -> Self {
         let meters = Self::default();
         for task in tasks {
             let meter = meters.of(&QueueName::default(), task);
@@ -104,7 +104,7 @@ impl Meters {
     }
 
     /// That of this queue and task.
-    pub fn of(&self, queue: &QueueName, task: &TaskName) -> Arc<Meter> {
+    pub(crate) fn of(&self, queue: &QueueName, task: &TaskName) -> Arc<Meter> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let names = (queue.clone(), task.clone());
         if let Some(meter) = state.known.get(&names) {
@@ -125,7 +125,7 @@ impl Meters {
 }
 
 /// An attempt has ended so, at a job of which this instance does not know the task.
-pub fn ended_unknown(outcome: &'static str) {
+pub(crate) fn ended_unknown(outcome: &'static str) {
     outcomes(outcome, OTHERS, OTHERS).increment(1);
 }
 

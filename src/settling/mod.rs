@@ -6,7 +6,7 @@
 
 mod completer;
 mod delivery;
-pub mod meter;
+pub(crate) mod meter;
 #[cfg(feature = "faults")]
 mod mutant;
 mod reporter;
@@ -21,8 +21,8 @@ use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use completer::{Completer, WAITING_MOST};
-pub use delivery::{Delivery, log_failed};
-pub use room::Room;
+pub(crate) use delivery::{Delivery, log_failed};
+pub(crate) use room::Room;
 
 use crate::events::Events;
 use crate::job::{JobId, LeaseId};
@@ -35,14 +35,14 @@ use crate::supervise::{Inbox, Loop, Supervisor, is_spent};
 const REPORTS_MOST: usize = 1024;
 
 /// A job as one claim holds it.
-pub type Key = (LeaseId, JobId);
+pub(crate) type Key = (LeaseId, JobId);
 
 /// Called with jobs whose outcomes are settled: whoever ran them holds them no longer.
-pub type LetGo = Arc<dyn Fn(&[Key]) + Send + Sync>;
+pub(crate) type LetGo = Arc<dyn Fn(&[Key]) + Send + Sync>;
 
 /// The way to the loops that write outcomes and reports. They go on while a clone of it lives.
 #[derive(Clone)]
-pub struct Settling {
+pub(crate) struct Settling {
     pub outcomes: mpsc::Sender<Delivery>,
     pub reports: mpsc::Sender<Progress>,
     pub room: Room,
@@ -52,7 +52,7 @@ pub struct Settling {
 
 impl Settling {
     /// The way to its loops, and the loops. `let_go` is told of jobs whose outcomes are settled.
-    pub fn new(
+    pub(crate) fn new(
         store: &Store,
         events: &Events,
         let_go: LetGo,

@@ -13,7 +13,7 @@ use crate::supervise::Inbox;
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 /// Keeps the last report of each job, once in [`REPORT_EVERY`].
-pub async fn report(store: Store, reports: Inbox<mpsc::Receiver<Progress>>) {
+pub(super) async fn report(store: Store, reports: Inbox<mpsc::Receiver<Progress>>) {
     let mut reports = reports.lock().await;
     let mut last = HashMap::new();
     let mut next = Instant::now();

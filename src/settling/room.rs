@@ -14,16 +14,16 @@ const SMALL_BYTES: usize = 4 << 10;
 
 /// Room for results and errors on their way to the database.
 #[derive(Clone)]
-pub struct Room(Arc<Semaphore>);
+pub(crate) struct Room(Arc<Semaphore>);
 
 impl Room {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Arc::new(Semaphore::new(ROOM_BYTES)))
     }
 
     /// Waits for the room that this ending takes, if it is not small. The outcome holds it until it
     /// is settled.
-    pub async fn take(&self, ending: &Ending) -> Option<Arc<OwnedSemaphorePermit>> {
+    pub(crate) async fn take(&self, ending: &Ending) -> Option<Arc<OwnedSemaphorePermit>> {
         let bytes = ending.bytes().min(ROOM_BYTES);
         if bytes <= SMALL_BYTES {
             return None;

@@ -13,7 +13,7 @@ use crate::supervise::Inbox;
 const NEWS_EVERY: Duration = Duration::from_millis(10);
 
 /// Tells the other instances which jobs have ended: after the commit, coalesced, and short.
-pub async fn tell_others(store: Store, told: Inbox<mpsc::UnboundedReceiver<Vec<JobId>>>) {
+pub(super) async fn tell_others(store: Store, told: Inbox<mpsc::UnboundedReceiver<Vec<JobId>>>) {
     let mut told = told.lock().await;
     while let Some(mut ids) = told.recv().await {
         tokio::time::sleep(NEWS_EVERY).await;

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 use tokio_postgres::Notification;
 
-pub use tokio_postgres::Client;
+pub(crate) use tokio_postgres::Client;
 
 use super::connect::Target;
 use super::error::Result;
@@ -22,11 +22,11 @@ const WITHIN: Duration = Duration::from_secs(35);
 const LIMIT: &str = "-c statement_timeout=30000";
 
 /// What a connection is notified of.
-pub type Notifications = mpsc::UnboundedReceiver<Notification>;
+pub(crate) type Notifications = mpsc::UnboundedReceiver<Notification>;
 
 /// Connects; with `limited`, its statements end after 30 seconds, else no settings of the session
 /// are sent at all.
-pub async fn connect(url: &DatabaseUrl, limited: bool) -> Result<(Client, Notifications)> {
+pub(crate) async fn connect(url: &DatabaseUrl, limited: bool) -> Result<(Client, Notifications)> {
     let address = url.address();
     if limited {
         Target::of(address)?.with_options(LIMIT).connect().await
@@ -37,7 +37,7 @@ pub async fn connect(url: &DatabaseUrl, limited: bool) -> Result<(Client, Notifi
 
 /// Which server this is, and as whom we are there.
 #[derive(Debug, Clone)]
-pub struct Server {
+pub(crate) struct Server {
     /// 150018 for 15.18.
     pub version_number: i32,
     pub version: String,
@@ -49,7 +49,7 @@ pub struct Server {
 }
 
 /// Which server this is.
-pub async fn server(client: &Client) -> Result<Server> {
+pub(crate) async fn server(client: &Client) -> Result<Server> {
     let row = one(client, WITHIN, sql!("doctor/server")).await?;
     Ok(Server {
         version_number: row.try_get("version_number")?,
@@ -62,27 +62,27 @@ pub async fn server(client: &Client) -> Result<Server> {
 }
 
 /// The values of these settings; one that this version does not have is missing.
-pub async fn settings(client: &Client, names: &[&str]) -> Result<HashMap<String, String>> {
+pub(crate) async fn settings(client: &Client, names: &[&str]) -> Result<HashMap<String, String>> {
     let rows = unprepared(client, WITHIN, sql!("doctor/settings": TEXT_ARRAY), &[&names]).await?;
     rows.iter().map(|row| Ok((row.try_get("name")?, row.try_get("setting")?))).collect()
 }
 
 /// How many connections there may be.
 #[derive(Debug, Clone, Copy)]
-pub struct Connections {
+pub(crate) struct Connections {
     pub most: i64,
     /// Those that a role like ours could still open.
     pub free: i64,
 }
 
 /// How many connections there may be, and are left.
-pub async fn connections(client: &Client) -> Result<Connections> {
+pub(crate) async fn connections(client: &Client) -> Result<Connections> {
     let row = one(client, WITHIN, sql!("doctor/connections")).await?;
     Ok(Connections { most: row.try_get("most")?, free: row.try_get("free")? })
 }
 
 /// The tables of the schema.
-pub const TABLES: [&str; 16] = [
+pub(crate) const TABLES: [&str; 16] = [
     "attempt",
     "compatibility",
     "definition",
@@ -102,7 +102,7 @@ pub const TABLES: [&str; 16] = [
 ];
 
 /// Which of [`TABLES`] are not there.
-pub async fn missing_tables(client: &Client) -> Result<Vec<String>> {
+pub(crate) async fn missing_tables(client: &Client) -> Result<Vec<String>> {
     let statement = sql!("doctor/missing_tables": TEXT_ARRAY);
     let rows = unprepared(client, WITHIN, statement, &[&TABLES.as_slice()]).await?;
     rows.iter().map(|row| row.try_get("name")).collect()
@@ -110,7 +110,7 @@ pub async fn missing_tables(client: &Client) -> Result<Vec<String>> {
 
 /// What the role may do.
 #[derive(Debug, Clone, Copy)]
-pub struct Privileges {
+pub(crate) struct Privileges {
     /// Make a schema.
     pub may_create: bool,
     /// Change the tables of the schema, as migrations and partitions need it.
@@ -120,7 +120,7 @@ pub struct Privileges {
 }
 
 /// What the role may do.
-pub async fn privileges(client: &Client) -> Result<Privileges> {
+pub(crate) async fn privileges(client: &Client) -> Result<Privileges> {
     let row = one(client, WITHIN, sql!("doctor/privileges")).await?;
     Ok(Privileges {
         may_create: row.try_get("may_create")?,
@@ -131,7 +131,7 @@ pub async fn privileges(client: &Client) -> Result<Privileges> {
 
 /// Where the jobs are.
 #[derive(Debug, Clone, Copy)]
-pub struct Places {
+pub(crate) struct Places {
     pub jobs: i64,
     /// Jobs that neither wait nor run nor have ended.
     pub nowhere: i64,
@@ -142,7 +142,7 @@ pub struct Places {
 }
 
 /// Whether every job is in exactly one place. Reads all of them.
-pub async fn one_place(client: &Client) -> Result<Places> {
+pub(crate) async fn one_place(client: &Client) -> Result<Places> {
     let row = one(client, WITHIN, sql!("doctor/one_place")).await?;
     Ok(Places {
         jobs: row.try_get("jobs")?,
@@ -154,7 +154,7 @@ pub async fn one_place(client: &Client) -> Result<Places> {
 
 /// Who keeps dead rows from being removed.
 #[derive(Debug, Clone)]
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     pub holder: String,
     /// Transactions begun since.
     pub age: i64,
@@ -163,7 +163,7 @@ pub struct Snapshot {
 }
 
 /// The oldest snapshot, if anybody holds one.
-pub async fn oldest_snapshot(client: &Client) -> Result<Option<Snapshot>> {
+pub(crate) async fn oldest_snapshot(client: &Client) -> Result<Option<Snapshot>> {
     let rows = unprepared(client, WITHIN, sql!("doctor/oldest_snapshot"), &[]).await?;
     let read = |row: &Row| {
         Ok(Snapshot {
@@ -176,31 +176,31 @@ pub async fn oldest_snapshot(client: &Client) -> Result<Option<Snapshot>> {
 }
 
 /// How full the queue of notifications is, from 0 to 1.
-pub async fn notification_usage(client: &Client) -> Result<f64> {
+pub(crate) async fn notification_usage(client: &Client) -> Result<f64> {
     let row = one(client, WITHIN, sql!("doctor/notification_usage")).await?;
     row.try_get("usage")
 }
 
 /// The server's clock.
-pub async fn clock(client: &Client) -> Result<DateTime<Utc>> {
+pub(crate) async fn clock(client: &Client) -> Result<DateTime<Utc>> {
     let row = one(client, WITHIN, sql!("doctor/clock")).await?;
     row.try_get("now")
 }
 
 /// Which database this is, in words that no other one has while its server runs.
-pub async fn identity(client: &Client) -> Result<String> {
+pub(crate) async fn identity(client: &Client) -> Result<String> {
     let row = one(client, WITHIN, sql!("doctor/identity")).await?;
     row.try_get("identity")
 }
 
 /// Listens to the doctor's own channel.
-pub async fn listen(client: &Client) -> Result<()> {
+pub(crate) async fn listen(client: &Client) -> Result<()> {
     let listening = client.batch_execute(include_str!("../../sql/doctor/listen.sql"));
     in_time(WITHIN, listening).await
 }
 
 /// Says `word` on the doctor's own channel.
-pub async fn notify(client: &Client, word: &str) -> Result<()> {
+pub(crate) async fn notify(client: &Client, word: &str) -> Result<()> {
     unprepared(client, WITHIN, sql!("doctor/notify": TEXT), &[&word]).await.map(drop)
 }
 

@@ -32,7 +32,7 @@ pub enum Error {
     Unexpected(String),
 }
 
-pub type Result<T> = std::result::Result<T, Error>;
+pub(crate) type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
     /// What is wrong in a configuration, not said by the database.

@@ -142,12 +142,12 @@ pub async fn check(target: &Target) -> Result<(), MigrateError> {
 }
 
 /// Fails unless the sessions of this target look for names in `pg_catalog` alone.
-pub async fn check_search_path(target: &Target) -> Result<(), MigrateError> {
+pub(crate) async fn check_search_path(target: &Target) -> Result<(), MigrateError> {
     trusted(trust::search_path(&connect(target).await?).await?)
 }
 
 /// Fails unless both lead to the same database.
-pub async fn check_same(target: &Target, other: &Target) -> Result<(), MigrateError> {
+pub(crate) async fn check_same(target: &Target, other: &Target) -> Result<(), MigrateError> {
     // A server that is restarted between two answers gives others.
     for _ in 0..2 {
         let (client, other) = (connect(target).await?, connect(other).await?);

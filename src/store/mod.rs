@@ -5,36 +5,40 @@
 //! LATERAL limit or a CTE will give, and would hash the whole backlog (16 ms instead of 0.6 ms for
 //! 100 of 50,000 jobs).
 
-pub mod attempt;
+pub(crate) mod attempt;
 mod clock;
 pub(crate) mod connect;
 mod disk;
-pub mod doctor;
+pub(crate) mod doctor;
+#[allow(missing_docs, reason = "public for the tests of this repository alone")]
 mod error;
 #[cfg(test)]
 mod fields;
 pub(crate) mod functions;
+#[allow(missing_docs, reason = "public for the tests of this repository alone")]
 mod health;
-pub mod job;
-pub mod key;
-pub mod lease;
-pub mod migrate;
+pub(crate) mod job;
+pub(crate) mod key;
+#[allow(missing_docs, reason = "public for the tests of this repository alone")]
+pub(crate) mod lease;
+#[allow(missing_docs, reason = "public for the tests of this repository alone")]
+pub(crate) mod migrate;
 mod migrations;
-pub mod news;
-pub mod partition;
-pub mod progress;
+pub(crate) mod news;
+pub(crate) mod partition;
+pub(crate) mod progress;
 mod purpose;
-pub mod queue;
-pub mod ready;
+pub(crate) mod queue;
+pub(crate) mod ready;
 mod refusal;
 mod row;
 mod session;
 mod stray;
-pub mod task;
+pub(crate) mod task;
 mod tls;
-pub mod trust;
+pub(crate) mod trust;
 mod value;
-pub mod worker;
+pub(crate) mod worker;
 
 use std::future;
 use std::ops::Deref;
@@ -43,12 +47,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-pub use clock::Clock;
+pub(crate) use clock::Clock;
 pub use connect::Target;
-pub(crate) use error::with_sources;
-pub use error::{Error, Result};
-pub use health::{Database, Health};
-pub use purpose::{BESIDE_PEOPLE, Purpose};
+pub use error::Error;
+pub(crate) use error::{Result, with_sources};
+pub use health::Database;
+pub(crate) use health::Health;
+pub(crate) use purpose::BESIDE_PEOPLE;
+pub use purpose::Purpose;
 use session::Connections;
 use stray::Strays;
 

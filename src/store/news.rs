@@ -17,7 +17,7 @@ pub(crate) const CHANNEL: &str = "reveille";
 const WITHIN: Duration = Duration::from_secs(5);
 
 /// A listening connection.
-pub struct Listening {
+pub(crate) struct Listening {
     client: Client,
     notifications: mpsc::UnboundedReceiver<Notification>,
 }
@@ -25,7 +25,7 @@ pub struct Listening {
 impl Listening {
     /// Connects and listens. What was announced before it returns may have been missed: look at
     /// everything once.
-    pub async fn connect(target: &Target) -> Result<Self> {
+    pub(crate) async fn connect(target: &Target) -> Result<Self> {
         let (client, notifications) = target.connect().await?;
         let listen = format!("listen {CHANNEL}");
         in_time(WITHIN, client.batch_execute(&listen)).await?;
@@ -33,12 +33,12 @@ impl Listening {
     }
 
     /// The next payload; `None` when the connection has gone.
-    pub async fn next(&mut self) -> Option<String> {
+    pub(crate) async fn next(&mut self) -> Option<String> {
         self.notifications.recv().await.map(|heard| heard.payload().to_owned())
     }
 
     /// Notifies everybody who listens, this connection included.
-    pub async fn notify(&self, payload: &str) -> Result<()> {
+    pub(crate) async fn notify(&self, payload: &str) -> Result<()> {
         let parameters: &[(&(dyn tokio_postgres::types::ToSql + Sync), _)] = &[
             (&CHANNEL, tokio_postgres::types::Type::TEXT),
             (&payload, tokio_postgres::types::Type::TEXT),

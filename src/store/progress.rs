@@ -17,6 +17,7 @@ pub struct Progress {
 }
 
 impl Store {
+    /// Keeps the last report of each job.
     pub async fn progress_report(&self, reports: &[Progress]) -> Result<()> {
         let leases: Vec<Uuid> = reports.iter().map(|report| report.lease.0).collect();
         let ids: Vec<Uuid> = reports.iter().map(|report| report.id.0).collect();

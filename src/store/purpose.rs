@@ -45,7 +45,7 @@ pub enum Purpose {
 const ALONE: u32 = 2;
 
 /// Connections beside those for people.
-pub const BESIDE_PEOPLE: u32 = {
+pub(crate) const BESIDE_PEOPLE: u32 = {
     let (mut sum, mut nth) = (ALONE, 0);
     while nth < Purpose::ALL.len() {
         sum += Purpose::ALL[nth].fixed();

@@ -7,7 +7,7 @@ use super::{Result, Store};
 use crate::queue::{Lane, QueueName, TaskName};
 
 /// The most lanes that are read at a time, in some 20 ms: claims wait meanwhile.
-pub const LANES_PAGE: usize = 2000;
+pub(crate) const LANES_PAGE: usize = 2000;
 impl Store {
     /// The next [`LANES_PAGE`] lanes with jobs behind this one, of one queue or of all, and when
     /// the first job of each is due.

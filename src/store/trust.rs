@@ -36,7 +36,7 @@ const TOLD: usize = 3;
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn search_path(client: &Client) -> Result<Option<Untrusted>> {
+pub(crate) async fn search_path(client: &Client) -> Result<Option<Untrusted>> {
     let rows = unprepared(client, SHORT, sql!("schema/search_path"), &[]).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let (path, role, database): (String, String, String) =
@@ -54,7 +54,7 @@ pub async fn search_path(client: &Client) -> Result<Option<Untrusted>> {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn strangers(client: &Client) -> Result<Option<Untrusted>> {
+pub(crate) async fn strangers(client: &Client) -> Result<Option<Untrusted>> {
     let role: Option<&str> = None;
     let rows = unprepared(client, SHORT, STRANGERS, &[&role]).await?;
     let column = |name: &'static str| -> Result<Vec<String>> {

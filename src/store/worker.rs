@@ -107,6 +107,7 @@ impl Store {
         connections.query(statement, parameters).await.map(drop)
     }
 
+    /// Renews the heartbeat of a worker, and answers what it is to know.
     pub async fn worker_heartbeat(
         &self,
         worker: WorkerId,

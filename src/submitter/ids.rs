@@ -14,18 +14,18 @@ const COMES_BACK_MOST: TimeDelta = TimeDelta::seconds(1);
 
 /// Makes ids that ascend, by the database's clock.
 #[derive(Clone)]
-pub struct Ids {
+pub(super) struct Ids {
     clock: Clock,
     last: Arc<Mutex<(DateTime<Utc>, ContextV7)>>,
 }
 
 impl Ids {
-    pub fn new(clock: Clock) -> Self {
+    pub(super) fn new(clock: Clock) -> Self {
         let last = Arc::new(Mutex::new((DateTime::UNIX_EPOCH, ContextV7::new())));
         Self { clock, last }
     }
 
-    pub fn next(&self) -> JobId {
+    pub(super) fn next(&self) -> JobId {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
         if now + COMES_BACK_MOST < last.0 {

@@ -51,7 +51,7 @@ const BYTES_A_SECOND: usize = 4 * 1024 * 1024;
 /// Submissions on their way; beyond, callers wait for a place.
 const WAITING_MOST: usize = 10_000;
 /// The door of submissions from this process's own code.
-pub const LIBRARY: &str = "library";
+pub(crate) const LIBRARY: &str = "library";
 
 /// Why a submission was not accepted.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -121,7 +121,7 @@ struct Request {
 
 /// Takes submissions. Clones share the writers.
 #[derive(Clone)]
-pub struct Submitter {
+pub(crate) struct Submitter {
     store: Store,
     wakes: Option<Wakes>,
     ids: Ids,
@@ -138,7 +138,11 @@ pub struct Submitter {
 impl Submitter {
     /// The way to its writers, and the writers, which end when every clone is gone. `wakes` are
     /// those of the dispatcher beside them, if there is one.
-    pub fn new(store: Store, wakes: Option<Wakes>, supervisor: &Supervisor) -> (Self, Vec<Loop>) {
+    pub(crate) fn new(
+        store: Store,
+        wakes: Option<Wakes>,
+        supervisor: &Supervisor,
+    ) -> (Self, Vec<Loop>) {
         let (plain, plain_requests) = mpsc::channel(WAITING_MOST);
         let (keyed, keyed_requests) = mpsc::channel(WAITING_MOST);
         let ids = Ids::new(store.clock.clone());
@@ -179,17 +183,17 @@ impl Submitter {
     }
 
     /// The same, for submissions that come in by another door than HTTP.
-    pub fn through(self, door: &'static str) -> Self {
+    pub(crate) fn through(self, door: &'static str) -> Self {
         Self { door, ..self }
     }
 
     /// The database's time, as far as it is known here.
-    pub fn now(&self) -> DateTime<Utc> {
+    pub(crate) fn now(&self) -> DateTime<Utc> {
         self.store.clock.now()
     }
 
     /// Submits one job. Answers after its COMMIT is flushed.
-    pub async fn submit(&self, job: Submission) -> Answer {
+    pub(crate) async fn submit(&self, job: Submission) -> Answer {
         let deadline = Instant::now() + PATIENCE;
         self.be_sure_of_the_time(deadline).await?;
         let id = self.ids.next();
@@ -206,7 +210,10 @@ impl Submitter {
     }
 
     /// Submits a list of jobs in one transaction: all of them or none. Answers in their order.
-    pub async fn submit_many(&self, jobs: Vec<Submission>) -> Result<Vec<Written>, SubmitError> {
+    pub(crate) async fn submit_many(
+        &self,
+        jobs: Vec<Submission>,
+    ) -> Result<Vec<Written>, SubmitError> {
         let (writer, deadline) = (self.writer(), Instant::now() + list_patience(&jobs));
         self.be_sure_of_the_time(deadline).await?;
         let jobs: Vec<(JobId, Submission)> =

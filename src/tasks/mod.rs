@@ -23,7 +23,7 @@ pub use context::Context;
 pub use error::TaskError;
 pub(crate) use error::Then;
 #[cfg(feature = "service")]
-pub use registry::{Registered, Registry};
+pub(crate) use registry::{Registered, Registry};
 #[cfg(feature = "service")]
 pub(crate) use registry::{RunError, Started};
 #[cfg(feature = "service")]

@@ -77,7 +77,7 @@ impl<H: Handler> AnyHandler for H {
 
 /// A task with its defaults.
 #[derive(Clone)]
-pub struct Registered {
+pub(crate) struct Registered {
     pub(crate) handler: Arc<dyn AnyHandler>,
     pub description: &'static str,
     pub max_attempts: u32,
@@ -107,11 +107,11 @@ pub(crate) struct NotStarted {
 
 /// The tasks that this process does.
 #[derive(Clone, Default)]
-pub struct Registry(BTreeMap<TaskName, Registered>);
+pub(crate) struct Registry(BTreeMap<TaskName, Registered>);
 
 impl Registry {
     /// The tasks that come with the service: `echo`, `hello_world`, `sleep`, `noop` and `flaky`.
-    pub fn builtin() -> Self {
+    pub(crate) fn builtin() -> Self {
         let mut registry = Self::default();
         builtin::add(&mut registry);
         registry
@@ -131,7 +131,7 @@ impl Registry {
     ///
     /// # Panics
     /// As [`Self::name_of`].
-    pub fn add<H: Handler>(&mut self, handler: H) {
+    pub(crate) fn add<H: Handler>(&mut self, handler: H) {
         let registered = Registered {
             description: handler.description(),
             max_attempts: handler.max_attempts(),
@@ -145,11 +145,11 @@ impl Registry {
         self.0.insert(Self::name_of::<H>(), registered);
     }
 
-    pub fn get(&self, name: &TaskName) -> Option<&Registered> {
+    pub(crate) fn get(&self, name: &TaskName) -> Option<&Registered> {
         self.0.get(name)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (&TaskName, &Registered)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&TaskName, &Registered)> {
         self.0.iter()
     }
 

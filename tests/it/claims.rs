@@ -3,17 +3,19 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use reveille::Config;
 use reveille::NewJob;
-use reveille::config::Config;
-use reveille::job::ending::Ending;
-use reveille::job::failure::Failure;
-use reveille::job::json::Json;
-use reveille::job::state::Status;
-use reveille::job::submission::OnConflict;
-use reveille::job::{LeaseId, WorkerId};
-use reveille::queue::{Hold, Holder, Lane, QueueName, TaskName};
-use reveille::store::lease::{Claim, ClaimRoom, Claimed, LaneClaim, Settled, Settlement};
-use reveille::store::{Store, Target};
+use reveille::internals::job::ending::Ending;
+use reveille::internals::job::failure::Failure;
+use reveille::internals::job::json::Json;
+use reveille::internals::job::state::Status;
+use reveille::internals::job::submission::OnConflict;
+use reveille::internals::job::{LeaseId, WorkerId};
+use reveille::internals::queue::{Hold, Holder, Lane, QueueName, TaskName};
+use reveille::internals::store::lease::{
+    Claim, ClaimRoom, Claimed, LaneClaim, Settled, Settlement,
+};
+use reveille::internals::store::{Store, Target};
 use tokio_postgres::Client;
 use uuid::Uuid;
 

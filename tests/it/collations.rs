@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use reveille::store::{Target, migrate};
+use reveille::internals::store::{Target, migrate};
 use tokio_postgres::Client;
 
 use crate::harness::look::value;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use reveille::store::{Store, Target};
+use reveille::internals::store::{Store, Target};
 use reveille::{Client, NewJob};
 use serde_json::json;
 use tokio::task::JoinSet;

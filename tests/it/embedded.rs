@@ -9,7 +9,7 @@ use std::{env, fs};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid, getpgid};
-use reveille::embedded::{Embedded, EmbeddedError, Settings};
+use reveille::internals::embedded::{Embedded, EmbeddedError, Settings};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio_postgres::Client;

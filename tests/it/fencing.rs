@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use reveille::config::Config;
-use reveille::job::ending::Ending;
-use reveille::job::json::Json;
-use reveille::job::{JobId, LeaseId};
-use reveille::store::lease::{Settled, Settlement};
-use reveille::store::{Store, Target};
+use reveille::Config;
+use reveille::internals::job::ending::Ending;
+use reveille::internals::job::json::Json;
+use reveille::internals::job::{JobId, LeaseId};
+use reveille::internals::store::lease::{Settled, Settlement};
+use reveille::internals::store::{Store, Target};
 use tokio_postgres::Client;
 
 use crate::harness::look::{

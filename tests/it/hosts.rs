@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use reveille::config::Config;
-use reveille::store::{Database, Store, Target};
+use reveille::Config;
+use reveille::internals::store::{Database, Store, Target};
 use serde_json::json;
 
 use crate::harness::look::{listens, value};

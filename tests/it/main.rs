@@ -44,6 +44,7 @@ mod parameters;
 mod payloads;
 mod plans;
 mod prefix;
+mod public;
 mod push;
 mod queues;
 mod reading;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
-use reveille::job::json;
+use reveille::internals::job::json;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 

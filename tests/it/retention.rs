@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use reveille::config::Config;
-use reveille::job::JobId;
-use reveille::store::job::{Keep, Retried, from_the_front};
-use reveille::store::partition::Week;
-use reveille::store::{Store, Target};
+use reveille::Config;
+use reveille::internals::job::JobId;
+use reveille::internals::store::job::{Keep, Retried, from_the_front};
+use reveille::internals::store::partition::Week;
+use reveille::internals::store::{Store, Target};
 use serde_json::json;
 use tokio_postgres::Client;
 use uuid::Uuid;

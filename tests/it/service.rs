@@ -199,9 +199,10 @@ fn the_committed_specification_is_the_one_that_the_binary_emits() {
     let committed = |name: &str| {
         std::fs::read_to_string(format!("{}/openapi/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
     };
-    for (name, emitted) in
-        [("openapi.json", reveille::api::spec_json()), ("openapi.yaml", reveille::api::spec_yaml())]
-    {
+    for (name, emitted) in [
+        ("openapi.json", reveille::internals::api::spec_json()),
+        ("openapi.yaml", reveille::internals::api::spec_yaml()),
+    ] {
         assert!(committed(name) == emitted, "openapi/{name} is old: run `make openapi`");
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use reveille::config::Config;
+use reveille::Config;
 use reveille::{Context, Handler, Json, NewJob, Reveille, TaskError};
 use tokio_postgres::Client;
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use reveille::config::Config;
-use reveille::store::{Store, Target, migrate};
+use reveille::Config;
+use reveille::internals::store::{Store, Target, migrate};
 use reveille::{Client, NewJob, OnConflict};
 use serde_json::{Value, json};
 

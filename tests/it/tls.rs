@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use reveille::store::migrate::check;
-use reveille::store::{Error, Target};
+use reveille::internals::store::migrate::check;
+use reveille::internals::store::{Error, Target};
 
 use crate::harness::look::value;
 use crate::harness::{Cluster, Service, TestDatabase, eventually};
@@ -85,7 +85,7 @@ async fn refusal(text: &str) -> Option<Error> {
     };
     match check(&target).await {
         Ok(()) => None,
-        Err(reveille::store::migrate::MigrateError::Store(error)) => Some(error),
+        Err(reveille::internals::store::migrate::MigrateError::Store(error)) => Some(error),
         Err(other) => panic!("{text}: {other}"),
     }
 }

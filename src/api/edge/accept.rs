@@ -19,6 +19,7 @@ const REPORT_EVERY: Duration = Duration::from_secs(10);
 
 /// Where connections come from: a listener, or in a test one that fails.
 pub trait Accept: Send + 'static {
+    /// The next connection.
     fn accept(&mut self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> + Send;
 }
 

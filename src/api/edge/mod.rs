@@ -91,7 +91,7 @@ impl EdgeLimits {
 
 /// Marks a request whose connection has a place for probes only.
 #[derive(Debug, Clone, Copy)]
-pub struct Crowded;
+pub(crate) struct Crowded;
 
 /// The stages of leaving.
 #[derive(Debug, Clone, Default)]

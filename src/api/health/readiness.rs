@@ -80,7 +80,7 @@ pub enum ReadyAnswer {
 }
 
 /// Looks at everything; asks the database no more than twice a second, whoever else asks.
-pub async fn checks(services: &Services) -> Vec<Check> {
+pub(super) async fn checks(services: &Services) -> Vec<Check> {
     let health = services.store.health().await;
     vec![database(&health), schema(&health), listener(services), draining(services)]
 }

@@ -176,7 +176,7 @@ pub enum ListAnswer {
 /// A part of a job that a list leaves out unless asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename = "JobInclude", rename_all = "snake_case")]
-pub enum Include {
+pub(super) enum Include {
     Payload,
     Result,
 }

@@ -16,7 +16,7 @@ use crate::store::attempt::AttemptRow;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
 #[oai(rename = "JobAttemptOutcome", rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
-pub enum AttemptOutcome {
+pub(super) enum AttemptOutcome {
     Completed,
     Failed,
     Cancelled,
@@ -41,7 +41,7 @@ impl From<AttemptEnd> for AttemptOutcome {
 /// One execution of a job.
 #[derive(Debug, Clone, Object, Serialize)]
 #[oai(rename = "JobAttempt", skip_serializing_if_is_none, example)]
-pub struct Attempt {
+pub(super) struct Attempt {
     /// Its number, from 1. An attempt that was not spent gives its number back, so numbers recur.
     #[oai(validator(minimum(value = "1")))]
     pub attempt: i32,
@@ -107,7 +107,7 @@ impl Example for Attempt {
 /// The attempts of a job.
 #[derive(Debug, Clone, Object, Serialize)]
 #[oai(rename = "JobAttemptList", example)]
-pub struct Attempts {
+pub(super) struct Attempts {
     /// The attempts in order, the oldest first.
     #[oai(validator(max_items = 1000))]
     pub data: Vec<Attempt>,

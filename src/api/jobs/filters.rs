@@ -19,7 +19,7 @@ macro_rules! list {
     ($(#[$doc:meta])* $type:ident, $name:literal, $item:expr, $register:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone)]
-        pub struct $type(Vec<String>);
+        pub(super) struct $type(Vec<String>);
 
         described!($type, $name.into(), array($item), $register);
 
@@ -78,7 +78,7 @@ fn pieces(values: &[String]) -> impl Iterator<Item = &str> {
 }
 
 impl Statuses {
-    pub fn read(list: Option<Self>) -> Result<Vec<Status>, Problem> {
+    pub(super) fn read(list: Option<Self>) -> Result<Vec<Status>, Problem> {
         let list = list.map_or_else(Vec::new, |list| list.0);
         let read = |piece: &str| {
             Status::parse(piece).ok_or_else(|| {
@@ -91,13 +91,13 @@ impl Statuses {
 
 /// What a list has beside the rest.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Beside {
+pub(super) struct Beside {
     pub payloads: bool,
     pub results: bool,
 }
 
 impl Includes {
-    pub fn read(list: Option<Self>) -> Result<Beside, Problem> {
+    pub(super) fn read(list: Option<Self>) -> Result<Beside, Problem> {
         let list = list.map_or_else(Vec::new, |list| list.0);
         let mut beside = Beside::default();
         for piece in pieces(&list) {
@@ -112,7 +112,7 @@ impl Includes {
 }
 
 impl Queues {
-    pub fn read(list: Option<Self>) -> Result<Vec<String>, Problem> {
+    pub(super) fn read(list: Option<Self>) -> Result<Vec<String>, Problem> {
         let list = list.map_or_else(Vec::new, |list| list.0);
         let read = |name: &str| {
             let known = QueueName::new(name).map(|name| name.as_str().to_owned());
@@ -123,7 +123,7 @@ impl Queues {
 }
 
 impl Tasks {
-    pub fn read(list: Option<Self>) -> Result<Vec<String>, Problem> {
+    pub(super) fn read(list: Option<Self>) -> Result<Vec<String>, Problem> {
         let list = list.map_or_else(Vec::new, |list| list.0);
         let read = |name: &str| {
             let known = TaskName::new(name).map(|name| name.as_str().to_owned());
@@ -134,7 +134,7 @@ impl Tasks {
 }
 
 impl Tags {
-    pub fn read(list: Option<Self>) -> Result<Vec<String>, Problem> {
+    pub(super) fn read(list: Option<Self>) -> Result<Vec<String>, Problem> {
         let list = list.map_or_else(Vec::new, |list| list.0);
         if list.iter().any(String::is_empty) {
             return Err(invalid_name("tag", "invalid_parameter", "1 to 64 characters"));

@@ -18,7 +18,7 @@ use answers::{
     BatchAnswer, JobPage, ListAnswer, SubmissionOutcome, SubmitAnswer, Submitted, SubmittedBatch,
 };
 use filters::{Includes, Queues, Statuses, Tags, Tasks};
-pub use one::JobApi;
+pub(super) use one::JobApi;
 use view::Job;
 use wait::Patience;
 
@@ -41,12 +41,12 @@ use crate::refusals;
 use crate::store::job::JobFilter;
 
 refusals! {
-    pub SubmitJob: BODY, &[409];
-    pub SubmitJobs: BODY, &[409];
-    pub ListJobs: &[400];
+    pub(super) SubmitJob: BODY, &[409];
+    pub(super) SubmitJobs: BODY, &[409];
+    pub(super) ListJobs: &[400];
 }
 
-pub struct JobsApi;
+pub(super) struct JobsApi;
 
 /// Jobs.
 #[OpenApi(tag = "super::Tag::Jobs")]

@@ -27,14 +27,14 @@ use crate::store::job::{Cancelled, Deleted, Retried};
 const ATTEMPTS_MOST: u32 = 1000;
 
 refusals! {
-    pub GetJob: &[400, 404];
-    pub ListAttempts: &[400, 404];
-    pub CancelJob: CHANGE, &[400, 404, 409];
-    pub RetryJob: CHANGE, &[400, 404, 409];
-    pub DeleteJob: CHANGE, &[400, 404, 409];
+    pub(super) GetJob: &[400, 404];
+    pub(super) ListAttempts: &[400, 404];
+    pub(super) CancelJob: CHANGE, &[400, 404, 409];
+    pub(super) RetryJob: CHANGE, &[400, 404, 409];
+    pub(super) DeleteJob: CHANGE, &[400, 404, 409];
 }
 
-pub struct JobApi;
+pub(crate) struct JobApi;
 
 /// A job.
 #[OpenApi(tag = "super::super::Tag::Jobs")]

@@ -5,27 +5,27 @@ use crate::job::JobId;
 use crate::job::state::Status;
 
 /// 409: a job that has ended cannot be cancelled.
-pub fn already_final(id: JobId, status: Status) -> Problem {
+pub(crate) fn already_final(id: JobId, status: Status) -> Problem {
     let detail =
         format!("The job has ended: it is {}. There is nothing left to cancel.", status.as_str());
     Problem::conflict("job_already_final", detail).job(id.0)
 }
 
 /// 409: a job that has not ended cannot be run once more.
-pub fn not_final(id: JobId) -> Problem {
+pub(crate) fn not_final(id: JobId) -> Problem {
     let detail = "The job has not ended, so there is nothing to run once more. Cancel it first, \
                   or wait.";
     Problem::conflict("job_not_final", detail).job(id.0)
 }
 
 /// 409: a job that a worker holds cannot be deleted.
-pub fn processing(id: JobId) -> Problem {
+pub(crate) fn processing(id: JobId) -> Problem {
     let detail = "A worker holds the job. Cancel it, wait for its end, and delete it then.";
     Problem::conflict("job_processing", detail).job(id.0)
 }
 
 /// 409: a job cannot be run once more while another holds its unique key.
-pub fn key_held(holder: JobId) -> Problem {
+pub(crate) fn key_held(holder: JobId) -> Problem {
     let detail = "Another job that has not ended holds this job's unique_key. Wait for it, or \
                   cancel it first.";
     Problem::conflict("unique_key_conflict", detail).job(holder.0)

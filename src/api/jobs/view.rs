@@ -10,7 +10,7 @@ use crate::job::failure::Failure;
 use crate::job::fields::Settings;
 use crate::job::json::Json;
 use crate::job::state::Status;
-use crate::store::job::JobRow;
+use crate::store::job::Job as JobRow;
 
 /// The state of a job. `scheduled`: it waits for its time, the first one or that of a retry.
 /// `queued`: it may start. `processing`: a worker holds it. `completed`, `failed` (its attempts are
@@ -270,10 +270,10 @@ impl Example for Job {
     }
 }
 
-pub fn example_id() -> Uuid {
+pub(crate) fn example_id() -> Uuid {
     Uuid::from_u128(0x0199_a3c0_b5d2_7c3f_8a51_f0e2_d4c6_b8a0)
 }
 
-pub fn example_time() -> DateTime<Utc> {
+pub(crate) fn example_time() -> DateTime<Utc> {
     DateTime::from_timestamp(1_795_507_200, 0).unwrap_or_default()
 }

@@ -10,7 +10,7 @@ use crate::job::JobId;
 
 /// How long a caller is willing to wait.
 #[derive(Debug)]
-pub struct Patience {
+pub(super) struct Patience {
     pub wait: Option<Duration>,
     /// What `Preference-Applied` says.
     pub applied: Option<String>,
@@ -18,7 +18,10 @@ pub struct Patience {
 
 impl Patience {
     /// From the query parameter, or without it from `Prefer: wait=N`.
-    pub fn of(query: Option<&WaitText>, prefer: Option<&PreferText>) -> Result<Self, Problem> {
+    pub(super) fn of(
+        query: Option<&WaitText>,
+        prefer: Option<&PreferText>,
+    ) -> Result<Self, Problem> {
         let preferred = prefer.and_then(PreferText::wait_seconds);
         let seconds = query.map(WaitText::seconds).transpose()?.or(preferred);
         let applied = preferred.and(seconds).map(|seconds| format!("wait={seconds}"));

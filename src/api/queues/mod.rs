@@ -23,13 +23,13 @@ use crate::queue::QueueName;
 use crate::refusals;
 
 refusals! {
-    pub ListQueues: &[400];
-    pub GetQueue: &[400, 404];
-    pub PauseQueue: CHANGE, &[400];
-    pub ResumeQueue: CHANGE, &[400, 404];
+    pub(super) ListQueues: &[400];
+    pub(super) GetQueue: &[400, 404];
+    pub(super) PauseQueue: CHANGE, &[400];
+    pub(super) ResumeQueue: CHANGE, &[400, 404];
 }
 
-pub struct QueuesApi;
+pub(super) struct QueuesApi;
 
 /// Queues.
 #[OpenApi(tag = "super::Tag::Queues")]

@@ -48,13 +48,13 @@ macro_rules! fields {
         }
 
         /// All fields, in the order in which they are told.
-        pub const FIELDS: &[Field] = &[
+        pub(crate) const FIELDS: &[Field] = &[
             $( fields!(@field false, [$($about)+], $name, $kind, [$($required)?], [$($default)?], [$($together)?]), )*
             $( fields!(@field true, [$($set_about)+], $set_name, $set_kind, [], [$($set_default)?], [$($set_together)?]), )*
         ];
 
         /// The names of [`FIELDS`].
-        pub const NAMES: &[&str] = &[$(stringify!($name),)* $(stringify!($set_name),)*];
+        pub(crate) const NAMES: &[&str] = &[$(stringify!($name),)* $(stringify!($set_name),)*];
 
         impl NewJob {
             $( fields! { @setter [$($about)+] [$name] $($setter($given: $given_type) = $value)? } )*

@@ -7,7 +7,7 @@ use super::super::moment;
 use super::FieldError;
 
 /// A field of a submission.
-pub struct Field {
+pub(crate) struct Field {
     /// Its name over HTTP, in SQL's JSON and in the answers.
     pub name: &'static str,
     pub kind: Kind,
@@ -25,13 +25,13 @@ pub struct Field {
 
 impl Field {
     /// The first sentence of [`Self::about`].
-    pub fn sentence(&self) -> &'static str {
+    pub(crate) fn sentence(&self) -> &'static str {
         self.about.split_inclusive(". ").next().unwrap_or_default().trim_end()
     }
 }
 
 /// Which values a field takes.
-pub enum Kind {
+pub(crate) enum Kind {
     /// Any JSON value that can be a payload.
     Json,
     /// A string that is a name.
@@ -57,7 +57,7 @@ pub enum Kind {
 
 impl Kind {
     /// What such a value is, in words: "`priority` must be …".
-    pub fn rule(&self) -> Cow<'static, str> {
+    pub(crate) fn rule(&self) -> Cow<'static, str> {
         match self {
             Self::Json => "any JSON value".into(),
             Self::Name { rule, .. } => (*rule).into(),
@@ -97,7 +97,7 @@ fn listed(words: &[&str]) -> String {
 
 /// A value that is written into the table.
 #[derive(Clone, Copy)]
-pub enum Literal {
+pub(crate) enum Literal {
     Text(&'static str),
     Integer(i64),
     /// The empty list.
@@ -106,7 +106,7 @@ pub enum Literal {
 
 /// What holds for a field beside others.
 #[derive(Clone, Copy)]
-pub enum Together {
+pub(crate) enum Together {
     /// Not both of them.
     NotWith(&'static str),
     /// Not without that one.
@@ -115,7 +115,7 @@ pub enum Together {
 
 impl Together {
     /// The codes of errors of this kind.
-    pub const CODES: [&str; 2] = ["conflicting_fields", "requires_unique_key"];
+    pub(crate) const CODES: [&str; 2] = ["conflicting_fields", "requires_unique_key"];
 
     pub(super) fn holds(&self, gives: impl Fn(&str) -> bool) -> bool {
         match self {
@@ -125,7 +125,7 @@ impl Together {
     }
 
     /// The code and the message, for the field of this name.
-    pub fn fault(&self, name: &str) -> (&'static str, String) {
+    pub(crate) fn fault(&self, name: &str) -> (&'static str, String) {
         match self {
             Self::NotWith(other) => (Self::CODES[0], format!("give {other} or {name}, not both")),
             Self::OnlyWith(other) => {

@@ -28,9 +28,10 @@ use super::json::{Json, JsonFault};
 use super::submission::{DEFAULT_PRIORITY, FARTHEST_SECONDS, FieldError, OnConflict};
 use crate::queue::{QueueName, TaskName};
 use declare::fields;
-pub use kind::{Field, Kind, Literal, Together};
+pub(crate) use kind::{Field, Kind, Literal, Together};
+pub(crate) use value::Faults;
+pub use value::Source;
 use value::Value;
-pub use value::{Faults, Source};
 
 fields! {
     columns {
@@ -98,7 +99,7 @@ fields! {
 }
 
 /// What is wrong with the fields that are given, of those that may not stand together or alone.
-pub fn together(gives: impl Fn(&str) -> bool) -> impl Iterator<Item = FieldError> {
+pub(crate) fn together(gives: impl Fn(&str) -> bool) -> impl Iterator<Item = FieldError> {
     FIELDS.iter().filter_map(move |field| {
         let rule = field.together.as_ref()?;
         (gives(field.name) && !rule.holds(&gives)).then(|| rule.error(field.name))

@@ -8,17 +8,22 @@ use super::{FieldError, Kind};
 
 /// Where the members of a submission are read. A method answers `None` for a member that is absent, null or of another type.
 pub trait Source {
+    /// The JSON of the member.
     fn json(&mut self, name: &str) -> Option<Json>;
+    /// The member as a string.
     fn string(&mut self, name: &str) -> Option<String>;
+    /// The member as an integer.
     fn integer(&mut self, name: &str) -> Option<i64>;
+    /// The member as a number.
     fn number(&mut self, name: &str) -> Option<f64>;
+    /// The member as a time.
     fn timestamp(&mut self, name: &str) -> Option<DateTime<Utc>>;
     /// The strings of a list that may have `most`; one more if it is longer.
     fn strings(&mut self, name: &str, most: usize) -> Option<Vec<String>>;
 }
 
 /// The Rust type of a field.
-pub trait Value: Sized {
+pub(super) trait Value: Sized {
     fn read(source: &mut impl Source, name: &str, kind: &Kind) -> Option<Self>;
     /// Notes what is wrong with it.
     fn check(&self, name: &str, kind: &Kind, faults: &mut Faults);
@@ -131,10 +136,10 @@ impl Value for Vec<String> {
 
 /// The faults found so far.
 #[derive(Default)]
-pub struct Faults(pub Vec<FieldError>);
+pub(crate) struct Faults(pub Vec<FieldError>);
 
 impl Faults {
-    pub fn add(
+    pub(crate) fn add(
         &mut self,
         pointer: impl Into<String>,
         code: &'static str,

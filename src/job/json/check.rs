@@ -4,7 +4,7 @@
 use super::{JsonFault, number, pointer::pointer_at};
 
 /// How deep a payload may nest.
-pub const MAX_DEPTH: u32 = 64;
+pub(crate) const MAX_DEPTH: u32 = 64;
 /// `jsonb` takes far more, but a number that is this long when written without an exponent is a mistake or an attack.
 const MAX_NUMBER_BYTES: usize = 1400;
 
@@ -18,19 +18,14 @@ pub struct Checked<'a> {
 }
 
 /// Whether `text` is JSON that PostgreSQL can keep value for value, nested at most [`MAX_DEPTH`] deep, with numbers of at most
-/// 1,400 bytes.
-pub fn check(text: &[u8]) -> Result<(), JsonFault> {
-    checked(text).map(|_| ())
-}
-
-/// As [`check`]; answers the text and its length when written out.
+/// 1,400 bytes. Answers the text and its length when written out.
 pub fn checked(text: &[u8]) -> Result<Checked<'_>, JsonFault> {
     scan(text, MAX_DEPTH, MAX_NUMBER_BYTES)
 }
 
-/// As [`check`], for a document that wraps payloads: it nests up to `depth` deep, at most 127, and may have any number that
+/// As [`checked`], for a document that wraps payloads: it nests up to `depth` deep, at most 127, and may have any number that
 /// PostgreSQL can keep, since each of its members has a rule of its own. Answers the text.
-pub fn checked_within(bytes: &[u8], depth: u32) -> Result<&str, JsonFault> {
+pub(crate) fn checked_within(bytes: &[u8], depth: u32) -> Result<&str, JsonFault> {
     scan(bytes, depth, usize::MAX).map(|checked| checked.text)
 }
 

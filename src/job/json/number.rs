@@ -13,7 +13,7 @@ const I64_DIGITS: i64 = 19;
 
 /// A whole number, or why it is not one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Whole {
+pub(crate) enum Whole {
     Is(i64),
     /// It is whole, and beyond 64 bits.
     TooLarge,
@@ -93,7 +93,7 @@ pub(super) fn written(text: &[u8]) -> Option<usize> {
 
 /// The whole number that `text` is, however it is written: 5, 5.0 and 0.5e1 are the same. The text has the grammar of a JSON
 /// number.
-pub fn whole(text: &str) -> Whole {
+pub(crate) fn whole(text: &str) -> Whole {
     let Some(number) = Number::of(text.as_bytes()) else { return Whole::TooLarge };
     let Some(first) = number.first() else { return Whole::Is(0) };
     let last = number.digits().rposition(|digit| digit != b'0').unwrap_or(first);

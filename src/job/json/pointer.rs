@@ -67,7 +67,7 @@ fn string_end(bytes: &[u8], quote: usize) -> usize {
 }
 
 /// A name as a token of a JSON pointer (RFC 6901).
-pub fn escape(name: &str) -> String {
+pub(crate) fn escape(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 

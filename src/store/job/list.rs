@@ -5,7 +5,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{JobRow, job_row};
+use super::{Job, job_row};
 use crate::job::JobId;
 use crate::job::json::Json;
 use crate::job::state::Status;
@@ -25,15 +25,21 @@ pub struct JobFilter {
     pub tasks: Vec<String>,
     /// All of these.
     pub tags: Vec<String>,
+    /// Those with this key.
     pub unique_key: Option<String>,
+    /// Those submitted at this time or later.
     pub created_after: Option<DateTime<Utc>>,
+    /// Those submitted before this time.
     pub created_before: Option<DateTime<Utc>>,
     /// JSON that the payload contains.
     pub payload_contains: Option<Json>,
     /// Only jobs before this one: where the call before stopped.
     pub below: Option<JobId>,
+    /// Whether to read payloads.
     pub payloads: bool,
+    /// Whether to read results.
     pub results: bool,
+    /// How many jobs a page has at most.
     pub limit: u32,
 }
 
@@ -62,7 +68,7 @@ impl Default for JobFilter {
 pub struct JobPage {
     /// At most as many as were asked for. Fewer, even none, where one call would have had to look
     /// at too many others, or where they are large.
-    pub jobs: Vec<JobRow>,
+    pub jobs: Vec<Job>,
     /// Below which job to go on; nothing where there are no more.
     pub next: Option<JobId>,
 }

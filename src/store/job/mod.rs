@@ -9,9 +9,8 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 pub use list::{JobFilter, JobPage};
-pub use prune::{Keep, Pruned, from_the_front};
-pub use submit::Kept;
-pub use within::submit_within;
+pub use prune::{Keep, from_the_front};
+pub(crate) use within::submit_within;
 
 use super::row::Row;
 use super::session::sql;
@@ -26,46 +25,69 @@ use crate::job::{JobId, WorkerId};
 /// Everything about a job. Of those in a list the payload and the result are left out unless asked
 /// for.
 #[derive(Clone, Debug)]
-pub struct JobRow {
+pub struct Job {
+    /// The id of the job.
     pub job_id: JobId,
+    /// How the job stands.
     pub status: Status,
+    /// The queue of the job.
     pub queue: String,
+    /// What the job is to do.
     pub task: String,
+    /// The priority, from 0 (first) to 9.
     pub priority: i16,
     /// When it may start next, or might.
     pub run_at: DateTime<Utc>,
+    /// When the job was submitted.
     pub created_at: DateTime<Utc>,
     /// Attempts that have begun.
     pub attempt_count: i32,
     /// How often its worker was lost.
     pub crashes: i32,
+    /// How many attempts the job may spend.
     pub max_attempts: i32,
+    /// How long one attempt may take.
     pub timeout_seconds: f64,
+    /// The tags of the job.
     pub tags: Vec<String>,
+    /// The unique key that the job was submitted with.
     pub unique_key: Option<String>,
+    /// What the task works on.
     pub payload: Option<Json>,
     /// Who holds it, or held it last.
     pub worker: Option<WorkerId>,
+    /// The name of that worker.
     pub worker_name: Option<String>,
+    /// When the current or last attempt began.
     pub started_at: Option<DateTime<Utc>>,
+    /// When the job ended.
     pub finished_at: Option<DateTime<Utc>>,
+    /// What the job gave, if it completed.
     pub result: Option<Json>,
+    /// Why the job failed, or its last attempt.
     pub error: Option<Failure>,
-    pub progress: Option<ProgressRow>,
+    /// The last report of its handler.
+    pub progress: Option<JobProgress>,
+    /// Whether its handler has been, or is about to be, told to stop.
     pub cancel_requested: bool,
+    /// Its rare fields.
     pub settings: Settings,
 }
 
 /// The last word of a handler.
 #[derive(Clone, Debug)]
-pub struct ProgressRow {
+pub struct JobProgress {
+    /// How much is done, from 0 to 1.
     pub fraction: Option<f64>,
+    /// How far it is, in words.
     pub message: Option<String>,
+    /// When this was reported.
     pub updated_at: DateTime<Utc>,
 }
 
 impl Store {
-    pub async fn job_get(&self, id: JobId) -> Result<Option<JobRow>> {
+    /// Reads a job.
+    pub async fn job_get(&self, id: JobId) -> Result<Option<Job>> {
         let rows = self.people.query(sql!("job/get": UUID), &[&id.0]).await?;
         rows.first().map(job_row).transpose()
     }
@@ -101,8 +123,8 @@ pub(super) fn failure(row: &Row, column: &str) -> Result<Option<Failure>> {
     Ok(json(row, column)?.map(read))
 }
 
-pub(super) fn job_row(row: &Row) -> Result<JobRow> {
-    Ok(JobRow {
+pub(super) fn job_row(row: &Row) -> Result<Job> {
+    Ok(Job {
         job_id: JobId(row.try_get("job_id")?),
         status: status(row.try_get("status")?)?,
         queue: row.try_get("queue")?,
@@ -129,10 +151,10 @@ pub(super) fn job_row(row: &Row) -> Result<JobRow> {
     })
 }
 
-fn progress_row(row: &Row) -> Result<Option<ProgressRow>> {
+fn progress_row(row: &Row) -> Result<Option<JobProgress>> {
     let Some(updated_at) = row.try_get("progress_at")? else { return Ok(None) };
     let (fraction, message) = (row.try_get("progress_fraction")?, row.try_get("progress_message")?);
-    Ok(Some(ProgressRow { fraction, message, updated_at }))
+    Ok(Some(JobProgress { fraction, message, updated_at }))
 }
 
 /// What came of a cancellation.
@@ -178,6 +200,7 @@ pub enum Deleted {
 const LOOKS: usize = 20;
 
 impl Store {
+    /// Cancels a job that waits, or asks its worker to.
     pub async fn job_cancel(&self, id: JobId) -> Result<Cancelled> {
         for _ in 0..LOOKS {
             let rows = self.people.query(sql!("job/cancel": UUID), &[&id.0]).await?;

@@ -11,6 +11,7 @@ use crate::store::{Result, Store};
 /// How long jobs are kept after their end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Keep {
+    /// How long completed jobs are kept.
     pub completed: Duration,
     /// Failed and cancelled ones.
     pub failed_or_cancelled: Duration,

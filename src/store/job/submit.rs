@@ -227,7 +227,7 @@ impl Store {
 }
 
 /// What became of a submission with a key, or who holds the key.
-pub type Kept = std::result::Result<Written, JobId>;
+pub(crate) type Kept = std::result::Result<Written, JobId>;
 
 const SUBMIT_KEYED: &Sql = sql!("job/submit_keyed": UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT2_ARRAY, TIMESTAMPTZ_ARRAY,
     FLOAT8_ARRAY, JSONB_ARRAY, INT4_ARRAY, FLOAT8_ARRAY, JSONB_ARRAY, JSONB_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT, TEXT);

@@ -16,7 +16,10 @@ use crate::job::submission::Submission;
 use crate::job::written::Written;
 
 /// Submits a job within a transaction of an application, by the function that is there for them.
-pub async fn submit_within(transaction: &Transaction<'_>, job: &Submission) -> Result<Written> {
+pub(crate) async fn submit_within(
+    transaction: &Transaction<'_>,
+    job: &Submission,
+) -> Result<Written> {
     let statement = sql!("job/submit_within": JSONB);
     let Ok(jobs) = Json::from_serialize(&[Asked::new(job)]).map(Jsonb) else {
         return Err(Error::Unexpected("the job cannot be written as JSON".into()));

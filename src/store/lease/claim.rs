@@ -18,7 +18,7 @@ use crate::store::{Error, Result, Store};
 const LEASE_MOST: i32 = 250;
 /// The most jobs of one claim, in several leases: what a statement costs whatever it claims made a
 /// job of a claim of 250 a third dearer than one of 1,000.
-pub const CLAIM_MOST: usize = 1000;
+pub(crate) const CLAIM_MOST: usize = 1000;
 
 /// What a claim asks of one lane.
 #[derive(Clone, Debug)]

@@ -6,6 +6,6 @@ mod settle;
 #[cfg(feature = "faults")]
 mod unfenced;
 
-pub use claim::{CLAIM_MOST, Claim, ClaimRoom, Claimed, LaneClaim, Unreadable};
-pub use rescue::Rescued;
+pub(crate) use claim::{CLAIM_MOST, Unreadable};
+pub use claim::{Claim, ClaimRoom, Claimed, LaneClaim};
 pub use settle::{Settled, Settlement};

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use reveille::api::codes::{FAILURES, FIELDS, PROBLEMS, is_known};
+use reveille::internals::api::codes::{FAILURES, FIELDS, PROBLEMS, is_known};
 use serde_json::Value;
 
 use super::{Operation, Validator, none, operations, specification};

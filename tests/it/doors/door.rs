@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use reveille::job::moment;
+use reveille::internals::job::moment;
 use reveille::{Json, NewJob, Reveille, SubmitError, Written};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};

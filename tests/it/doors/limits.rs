@@ -79,7 +79,8 @@ fn job(limit: &Limit) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_door_keeps_the_limits_and_defaults_of_the_specification() {
-    let specification: Value = serde_json::from_str(&reveille::api::spec_json()).unwrap();
+    let specification: Value =
+        serde_json::from_str(&reveille::internals::api::spec_json()).unwrap();
     let fields = specification["components"]["schemas"]["JobCreate"]["properties"].as_object();
     let house = House::open(idle()).await;
     let owner = house.database.client().await;

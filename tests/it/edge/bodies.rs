@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::app::Service;
 use super::client::PATIENCE;
 use crate::harness::eventually;
-use reveille::api::edge::EdgeLimits;
+use reveille::internals::api::edge::EdgeLimits;
 
 const CHUNKED: &str = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use reveille::api::edge::EdgeLimits;
+use reveille::internals::api::edge::EdgeLimits;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 

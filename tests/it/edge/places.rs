@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use http_body_util::Empty;
 use hyper::body::Bytes;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use reveille::api::edge::{EdgeLimits, PROBES};
+use reveille::internals::api::edge::{EdgeLimits, PROBES};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 

@@ -1,6 +1,6 @@
 //! Whatever goes wrong is a problem with the id of its request.
 
-use reveille::api::edge::EdgeLimits;
+use reveille::internals::api::edge::EdgeLimits;
 
 use super::app::{Service, TOKEN, spec};
 

@@ -12,7 +12,7 @@ use std::{env, fs};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use reveille::embedded::{Embedded, Settings};
+use reveille::internals::embedded::{Embedded, Settings};
 use tokio::sync::{Mutex, OnceCell};
 use tokio_postgres::{Client, NoTls};
 

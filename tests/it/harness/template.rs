@@ -1,6 +1,6 @@
 //! The database that every test's database is a copy of.
 
-use reveille::store::{Target, migrate};
+use reveille::internals::store::{Target, migrate};
 
 /// Makes the empty template into what a test expects to find. Runs once for each PostgreSQL that tests start.
 pub(crate) async fn prepare(url: &str) {

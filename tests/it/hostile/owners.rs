@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use reveille::embedded::Embedded;
-use reveille::store::{Target, migrate};
+use reveille::internals::embedded::Embedded;
+use reveille::internals::store::{Target, migrate};
 use tokio::process::Command;
 
 use super::{House, traps};

@@ -8,7 +8,7 @@ mod transactions;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use reveille::config::Config;
+use reveille::Config;
 use reveille::{
     Builder, Client, Context, Handler, JobId, Json, NewJob, Outcome, Reveille, SubmitError,
     TaskError,

@@ -8,7 +8,7 @@ mod reads;
 mod rows;
 mod weeks;
 
-use reveille::store::Purpose;
+use reveille::internals::store::Purpose;
 use tokio_postgres::{Client, Config, NoTls};
 
 use crate::harness::{self, TestDatabase};

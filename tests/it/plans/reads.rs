@@ -1,7 +1,7 @@
 //! What people read: pages of the list by each filter, and single jobs. The planner is free there, but no filter may read
 //! a table of jobs whole.
 
-use reveille::store::Purpose;
+use reveille::internals::store::Purpose;
 
 use super::{connect, explain, rows};
 use crate::harness;

@@ -1,6 +1,6 @@
 //! What a statement locks does not grow with the weeks that are kept: with three years of them, locks were a third of the rate.
 
-use reveille::store::Purpose;
+use reveille::internals::store::Purpose;
 use tokio_postgres::Client;
 
 use super::{HOT, NOW, connect};

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 
-use reveille::store::{Target, migrate};
+use reveille::internals::store::{Target, migrate};
 use sha2::{Digest as _, Sha256};
 
 use super::root;

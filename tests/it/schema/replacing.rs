@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use reveille::store::{Target, migrate};
+use reveille::internals::store::{Target, migrate};
 use tokio::process::Command;
 use tokio_postgres::{Client, Transaction};
 

@@ -3,7 +3,7 @@
 use std::fs;
 
 use refinery::Migration;
-use reveille::store::{Target, migrate};
+use reveille::internals::store::{Target, migrate};
 
 use super::replacing::migrate_now;
 use super::{dump, first_difference, root};

@@ -23,6 +23,8 @@ const ROWS: &[&[&str]] = &[
     &["builder"],
     // Level 5.
     &["cli"],
+    // What the binary, the tests and the benches reach for.
+    &["internals"],
 ];
 
 /// Files of more lines than this are everybody's regret.
