@@ -45,6 +45,7 @@ lint: ## Check formatting, lints, and the client alone
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --all-targets --features faults -- -D warnings
 	$(CARGO) clippy --locked --no-default-features --features client -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --quiet
 	@! $(CARGO) tree --locked --edges normal --no-default-features --features client | grep -E ' (poem|hyper|clap|reqwest) ' \
 		|| { echo "the client alone is to need none of these" >&2; exit 1; }
 

@@ -82,19 +82,23 @@
 //!
 //! | level | modules | what they are |
 //! |---|---|---|
-//! | 5 | [`cli`] | the command line |
-//! | 4 | `app`, [`builder`] | the composition root, which alone spawns services, and the library around it |
-//! | 3 | [`engine`], [`maintenance`], [`api`] | running jobs; keeping the house; the door for HTTP |
-//! | 2c | [`tasks`] | what jobs are to do |
-//! | 2b | [`client`] | the door for Rust |
-//! | 2a | [`submitter`], `claiming`, `settling`, [`listener`], [`explain`] | writing submissions; which lanes a claim asks; writing outcomes; hearing notices; why a job waits |
-//! | 1 | [`store`], [`events`], [`auth`], [`embedded`], [`shutdown`], [`supervise`], `logging` | all SQL; notices, and signals within the process; tokens; the own PostgreSQL; loops that go on |
-//! | 0 | [`job`], [`queue`], [`config`], `spelling` | pure rules, without I/O |
+//! | 5 | `cli` | the command line |
+//! | 4 | `app`, `builder` | the composition root, which alone spawns services, and the library around it |
+//! | 3 | `engine`, `maintenance`, `api` | running jobs; keeping the house; the door for HTTP |
+//! | 2c | `tasks` | what jobs are to do |
+//! | 2b | `client` | the door for Rust |
+//! | 2a | `submitter`, `claiming`, `settling`, `listener`, `explain` | writing submissions; which lanes a claim asks; writing outcomes; hearing notices; why a job waits |
+//! | 1 | `store`, `events`, `auth`, `embedded`, `shutdown`, `supervise`, `logging` | all SQL; notices, and signals within the process; tokens; the own PostgreSQL; loops that go on |
+//! | 0 | `job`, `queue`, `config`, `spelling` | pure rules, without I/O |
 //!
-//! A submission comes in through [`api`], [`client`] or SQL, is checked by the one rule book ([`job::submission`]), and is
-//! written by the [`submitter`]. The [`listener`] hears of it, and `claiming` names its lane. The [`engine`] claims and runs
+//! A submission comes in through `api`, `client` or SQL, is checked by the one rule book (`job::submission`), and is
+//! written by the `submitter`. The `listener` hears of it, and `claiming` names its lane. The `engine` claims and runs
 //! it, and `settling` writes its outcome. Each of these opens with what was decided there, and why.
 
+#![allow(
+    rustdoc::bare_urls,
+    reason = "the documentation of settings is the text of default.toml, too"
+)]
 #![cfg_attr(
     not(feature = "service"),
     allow(

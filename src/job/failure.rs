@@ -22,7 +22,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// With a message of at most [`ERROR_BYTES_MOST`].
+    /// With a message of at most `ERROR_BYTES_MOST`.
     pub fn new(code: &str, message: &str) -> Self {
         let message = excerpt(message, ERROR_BYTES_MOST);
         Self { code: code.to_owned(), message, job_id: None }

@@ -126,7 +126,7 @@ impl Json {
         self.raw.get()
     }
 
-    /// How many bytes the value has when it is written out; see [`Checked::written`].
+    /// How many bytes the value has when it is written out; see `Checked::written`.
     pub fn written_bytes(&self) -> usize {
         let text = self.as_str();
         self.written.map_or_else(

@@ -48,7 +48,7 @@ pub struct EdgeLimits {
     /// The whole body of a request.
     pub body: Duration,
     /// Bytes of the medium bodies that are there at a time, of the large ones, and of answers; see
-    /// [`Room`](super::room::Room).
+    /// `Room`.
     pub bodies: usize,
     /// Between two requests.
     pub idle: Duration,

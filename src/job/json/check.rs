@@ -17,7 +17,7 @@ pub struct Checked<'a> {
     pub written: usize,
 }
 
-/// Whether `text` is JSON that PostgreSQL can keep value for value, nested at most [`MAX_DEPTH`] deep, with numbers of at most
+/// Whether `text` is JSON that PostgreSQL can keep value for value, nested at most `MAX_DEPTH` deep, with numbers of at most
 /// 1,400 bytes. Answers the text and its length when written out.
 pub fn checked(text: &[u8]) -> Result<Checked<'_>, JsonFault> {
     scan(text, MAX_DEPTH, MAX_NUMBER_BYTES)
