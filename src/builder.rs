@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::app::{self, Front, Service};
+use crate::app::{self, Front, Service, Signals};
 use crate::client::Client;
 use crate::config::{Config, ConfigError, DatabaseUrl, Inputs, Problem, Secret, Source};
 use crate::job::fields::NewJob;
@@ -229,11 +229,12 @@ impl Builder {
     /// When it cannot start; the message says what to do.
     pub async fn run(self) -> anyhow::Result<()> {
         self.check()?;
+        let signals = Signals::new()?;
         let _logging = logging::init(&self.config)?;
         app::raise_descriptors();
         let front = self.open().await?;
         let registry = Self::registry(self.builtin, self.additions, &self.config)?;
-        app::run(self.config, registry, front).await
+        app::run(self.config, registry, front, signals).await
     }
 
     /// Starts the service inside this program and leaves signals, logs and standard output alone.

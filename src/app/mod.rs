@@ -33,7 +33,8 @@ pub(crate) use descriptors::raise as raise_descriptors;
 pub(crate) use front::Front;
 use front::Serving;
 use loops::Loops;
-use signals::{Asked, Signals};
+use signals::Asked;
+pub(crate) use signals::Signals;
 
 /// How long the database may take to say its time at the start.
 const CLOCK_WITHIN: Duration = Duration::from_secs(4);
@@ -43,7 +44,7 @@ const LAST_ANSWERS: Duration = Duration::from_millis(300);
 /// last answers given.
 const BEYOND_GRACE: Duration = Duration::from_millis(900);
 
-/// Runs the service until SIGTERM, Ctrl-C or SIGHUP.
+/// Runs the service until one of the `signals`.
 ///
 /// # Errors
 /// When it cannot start; the message says what to do.
@@ -51,8 +52,8 @@ pub(crate) async fn run(
     config: Config,
     registry: Registry,
     front: Option<Front>,
+    mut signals: Signals,
 ) -> anyhow::Result<()> {
-    let mut signals = Signals::new()?;
     let grace_seconds = config.shutdown_grace.as_secs_f64();
     let guarded = !config.auth_tokens.is_empty();
     let service = tokio::select! {

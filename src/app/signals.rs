@@ -13,7 +13,7 @@ pub(super) enum Asked {
     ByKeeper,
 }
 
-pub(super) struct Signals {
+pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     /// None where the process was started to outlive its terminal, as by `nohup`.
@@ -21,8 +21,9 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// From now on the process does not end by them.
-    pub(super) fn new() -> std::io::Result<Self> {
+    /// From now on the process does not end by them. Call it before the port is bound: a caller that
+    /// sees the port may send a signal at once.
+    pub(crate) fn new() -> std::io::Result<Self> {
         let hangup = SignalKind::hangup();
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,

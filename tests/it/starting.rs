@@ -8,7 +8,7 @@ use tokio::net::TcpSocket;
 
 use crate::harness::http::{Http, answer};
 use crate::harness::proxy::Mode;
-use crate::harness::{self, Service, eventually};
+use crate::harness::{self, Service, eventually, within};
 
 const SOON: Duration = Duration::from_secs(20);
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -75,11 +75,14 @@ async fn a_service_that_waits_for_its_database_leaves_when_it_is_told_to() {
     proxy.set(Mode::Blackhole);
     let (_kept, address) = kept_address();
     let mut service = Service::on(proxy.url()).env("REVEILLE_LISTEN", &address).spawn().await;
-    let http = Http::new(&format!("http://{address}"));
-    eventually("the port is bound", SOON, async || {
-        http.request("GET", "/livez").send().await.is_ok()
-    })
-    .await;
+    // The first moment at which somebody can know that the process is there.
+    let bound = async {
+        while std::net::TcpStream::connect(&address).is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    within("the port is bound", SOON, bound).await;
     service.signal(Signal::SIGTERM);
-    assert!(service.ended(Duration::from_secs(5)).await.success());
+    let status = service.ended(Duration::from_secs(5)).await;
+    assert!(status.success(), "{status}");
 }
