@@ -91,7 +91,11 @@ pub const PROBLEMS: &[Code] = &[
         "too_many_bodies",
         "Other large bodies take the room. Nothing was changed. Try again.",
     ),
-    code(503, "too_many_connections", "All connections are in use. Try again."),
+    code(
+        503,
+        "too_many_connections",
+        "All connections are in use, or all streams of HTTP/2. Try again.",
+    ),
     code(
         503,
         "unique_key_busy",

@@ -255,8 +255,8 @@ impl<E> Observed<E> {
 
 /// Places beyond `max_connections` are for probes.
 fn too_many() -> Problem {
-    let detail = "All connections of this service are in use. Try again; its operator may raise \
-                  max_connections.";
+    let detail = "All connections of this service are in use, or all streams that those of HTTP/2 \
+                  have together. Try again; its operator may raise max_connections.";
     Problem::unavailable("too_many_connections", detail, 1)
 }
 

@@ -20,6 +20,7 @@ use poem::endpoint::BoxEndpoint;
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Addr, Endpoint, Request, RequestParts, Response};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -33,6 +34,8 @@ use crate::api::room::Room;
 /// Enough for any sensible head; hyper answers 431 beyond.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 const HTTP2_STREAMS: u32 = 128;
+/// Bytes that a connection of HTTP/2 may send before somebody reads them.
+const HTTP2_UNREAD: u32 = 256 * 1024;
 const HTTP2_PING_EVERY: Duration = Duration::from_secs(20);
 const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// For what is already written to leave, once a connection has nothing more to do.
@@ -43,6 +46,9 @@ pub(super) struct Server {
     app: BoxEndpoint<'static, Response>,
     limits: EdgeLimits,
     room: Room,
+    /// Requests of HTTP/2 that are answered beside another of their connection. As many as
+    /// connections: each holds as much memory as one.
+    streams: Arc<Semaphore>,
     http: auto::Builder<Tasks>,
     tasks: Tasks,
     stages: Stages,
@@ -67,10 +73,14 @@ impl Server {
             .timer(TokioTimer::new())
             .max_concurrent_streams(HTTP2_STREAMS)
             .max_header_list_size(MAX_HEAD_BYTES as u32)
+            .initial_stream_window_size(HTTP2_UNREAD)
+            .initial_connection_window_size(HTTP2_UNREAD)
             .keep_alive_interval(HTTP2_PING_EVERY)
             .keep_alive_timeout(HTTP2_PING_TIMEOUT);
         let room = Room::new(limits.bodies);
-        Self { app, limits, room, http, tasks, stages }
+        let streams = limits.connections.clamp(1, Semaphore::MAX_PERMITS);
+        let streams = Arc::new(Semaphore::new(streams));
+        Self { app, limits, room, streams, http, tasks, stages }
     }
 
     pub(super) fn tasks(&self) -> &Tasks {
@@ -125,8 +135,9 @@ impl Server {
         watch: Watch,
         place: &Place,
     ) -> Result<http::Response<WatchedBody>, Infallible> {
-        let busy = watch.busy();
+        let mut busy = watch.busy();
         let version = request.version();
+        let beyond = busy.is_beside() && !busy.take_place(&self.streams);
         let mut crowded = place.is_for_probes();
         if crowded && place.become_served() {
             crowded = false;
@@ -134,7 +145,7 @@ impl Server {
         }
         let within = if crowded { self.limits.of_a_probe().body } else { self.limits.body };
         let mut request = self.take_in(request, local, peer, within, &watch);
-        if crowded {
+        if crowded || beyond {
             request.extensions_mut().insert(Crowded);
         }
         let last = crowded || self.stages.leaving.is_cancelled();

@@ -5,7 +5,9 @@
 //! with hyper here:
 //!
 //! - At most [`EdgeLimits::connections`] are served at a time. [`PROBES`] more are answered if they
-//!   ask how the service is, and else refused. The others wait in the kernel's queue.
+//!   ask how the service is, and else refused. The others wait in the kernel's queue. A connection
+//!   of HTTP/2 answers more than one request at a time only while all such requests together are no
+//!   more than that.
 //! - A connection that says nothing, half a head, or nothing more for long is closed. So is one
 //!   that does not take its answer. No deadline touches a request that is being answered, since
 //!   long polls are requests too.
@@ -39,7 +41,8 @@ use places::Places;
 /// What a client may take of the service's time and sockets.
 #[derive(Debug, Clone, Copy)]
 pub struct EdgeLimits {
-    /// Connections that are served.
+    /// Connections that are served; as many requests of HTTP/2 are answered beside another of their
+    /// connection.
     pub connections: usize,
     /// From the accept to the first byte.
     pub first_byte: Duration,

@@ -12,6 +12,7 @@ use http_body_util::combinators::BoxBody;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::EdgeLimits;
@@ -129,9 +130,9 @@ impl Watch {
 
     /// A request's head has arrived; it is being answered until the guard is dropped.
     pub(super) fn busy(&self) -> Busy {
-        self.0.busy.fetch_add(1, Ordering::AcqRel);
+        let beside = self.0.busy.fetch_add(1, Ordering::AcqRel) > 0;
         self.times().head = None;
-        Busy(self.clone())
+        Busy { watch: self.clone(), beside, place: None }
     }
 
     fn bytes_came_in(&self) {
@@ -157,15 +158,32 @@ impl Watch {
 }
 
 /// While it lives, a request is being answered.
-pub(super) struct Busy(Watch);
+pub(super) struct Busy {
+    watch: Watch,
+    beside: bool,
+    place: Option<OwnedSemaphorePermit>,
+}
+
+impl Busy {
+    /// Whether another request of the connection was being answered when this one came.
+    pub(super) fn is_beside(&self) -> bool {
+        self.beside
+    }
+
+    /// Takes a place until the request has been answered, and tells whether there was one.
+    pub(super) fn take_place(&mut self, places: &Arc<Semaphore>) -> bool {
+        self.place = places.clone().try_acquire_owned().ok();
+        self.place.is_some()
+    }
+}
 
 impl Drop for Busy {
     fn drop(&mut self) {
         // The times first: whoever sees that nothing is being answered must see since when.
-        let mut times = self.0.times();
+        let mut times = self.watch.times();
         times.waiting = (Instant::now(), times.limits.idle);
         times.head = None;
-        self.0.0.busy.fetch_sub(1, Ordering::AcqRel);
+        self.watch.0.busy.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use http_body_util::Empty;
 use hyper::body::Bytes;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -94,6 +95,45 @@ async fn a_connection_of_http2_does_not_hold_the_place_of_a_probe() {
     assert_eq!(statuses.first(), Some(&404));
     timeout(PATIENCE, connection).await.expect("the connection ends").unwrap().unwrap();
     drop(first);
+}
+
+#[tokio::test]
+async fn connections_of_http2_have_no_more_requests_together_than_there_may_be_connections() {
+    let service = Service::start(EdgeLimits { connections: 2, ..EdgeLimits::default() }).await;
+    let mut senders = Vec::new();
+    for _ in 0..2 {
+        let io = TokioIo::new(TcpStream::connect(service.address).await.unwrap());
+        let (sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+        tokio::spawn(connection);
+        senders.push(sender);
+    }
+    let ask = |nth: usize, path: &str| {
+        let uri = format!("http://a{path}");
+        let request = http::Request::get(uri).body(Empty::<Bytes>::new()).unwrap();
+        let answer = senders[nth].clone().send_request(request);
+        async move { timeout(PATIENCE, answer).await.expect("an answer").unwrap().status().as_u16() }
+    };
+    // One of each connection, and two beside them.
+    let mut held = Vec::new();
+    for nth in [0, 0, 1, 1] {
+        held.push(tokio::spawn(ask(nth, "/gate")));
+        service.gate.entered.notified().await;
+    }
+    assert_eq!((ask(0, "/items/2").await, ask(1, "/items/2").await), (503, 503));
+    // It got as far as the routes, of which this small service has none for probes.
+    assert_eq!(ask(1, "/livez").await, 404);
+    let opening = async {
+        loop {
+            service.gate.open.notify_waiters();
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        statuses = join_all(held) => assert!(statuses.into_iter().all(|it| it.unwrap() == 200)),
+        () = opening => {}
+    }
+    assert_eq!((ask(0, "/items/2").await, ask(1, "/items/2").await), (200, 200));
 }
 
 #[tokio::test]
