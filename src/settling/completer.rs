@@ -24,6 +24,7 @@ use metrics::histogram;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
+use super::delivery::leases_of;
 use super::settler::{APART, Settlements, Settler, TOGETHER};
 use super::{Delivery, Key, LetGo};
 use crate::events::Events;
@@ -278,13 +279,6 @@ async fn settle_all(
     let settled = batch.iter().map(Delivery::key).filter(|key| !unsettled.contains(key));
     let_go(&settled.collect::<Vec<_>>());
     Landed { leases, kept, panicked: None }
-}
-
-/// The leases of a batch, once for each run of outcomes of one lease.
-fn leases_of(batch: &[Delivery]) -> Vec<LeaseId> {
-    let mut leases: Vec<LeaseId> = batch.iter().map(|outcome| outcome.settlement.lease).collect();
-    leases.dedup();
-    leases
 }
 
 /// How many of the first outcomes go into one statement: one at least.

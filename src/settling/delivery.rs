@@ -6,9 +6,9 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::Key;
 use super::meter::Meter;
-use crate::job::JobId;
 use crate::job::bounds::excerpt;
 use crate::job::failure::Failure;
+use crate::job::{JobId, LeaseId};
 use crate::store::lease::Settlement;
 
 /// Bytes of an error's message in the log; the job has more of it.
@@ -35,6 +35,13 @@ impl AsRef<Settlement> for Delivery {
     fn as_ref(&self) -> &Settlement {
         &self.settlement
     }
+}
+
+/// The leases of a batch, once for each run of outcomes of one lease.
+pub(super) fn leases_of(batch: &[Delivery]) -> Vec<LeaseId> {
+    let mut leases: Vec<LeaseId> = batch.iter().map(|outcome| outcome.settlement.lease).collect();
+    leases.dedup();
+    leases
 }
 
 /// Logs that a job failed for good: somebody has to look at it.

@@ -4,13 +4,14 @@
 //! Such an outcome becomes a failure, or its job would be held for ever. Every other refusal may
 //! pass: the outcome is kept and tried again. One outcome that cannot be written does not hold back
 //! its neighbours: a batch that is refused is settled in halves in the end, and what is still
-//! refused then comes again later.
+//! refused then comes again later. Outcomes whose lease another transaction has locked come again
+//! later at once.
 
 use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::delivery::{Delivery, log_failed};
+use super::delivery::{Delivery, leases_of, log_failed};
 use super::meter::ended_unknown;
 #[cfg(feature = "faults")]
 use super::mutant;
@@ -94,6 +95,11 @@ impl Settler {
                 Err(_) if mutant::has_no_settlement_retry() => return Settlements::default(),
                 Err(error) => error,
             };
+            if error.is_locked()
+                && let Some(settlements) = self.without_held(batch, whole).await
+            {
+                return settlements;
+            }
             let refusal = Refusal::of(&error, announce);
             match refusal {
                 // The outcomes matter more; the poll finds what waits again.
@@ -131,6 +137,23 @@ impl Settler {
         done.ended.extend(more.ended);
         done.kept.extend(more.kept);
         done
+    }
+
+    /// Settles those outcomes of a batch whose leases nobody has locked, and keeps the others.
+    /// `None`: the lock is another one.
+    async fn without_held(&self, batch: &[Delivery], whole: usize) -> Option<Settlements> {
+        let held = self.store.lease_held(&leases_of(batch)).await.ok()?;
+        let is_held = |outcome: &Delivery| held.contains(&outcome.settlement.lease);
+        let (kept, free): (Vec<_>, Vec<_>) = batch.iter().cloned().partition(is_held);
+        let first = kept.first()?;
+        tracing::warn!(outcomes = kept.len(), job.id = %first.settlement.id,
+            "another transaction has locked the leases of outcomes; they are kept and tried again");
+        let mut settlements = Settlements::default();
+        if !free.is_empty() {
+            settlements = Box::pin(self.settle_part(&free, APART, whole)).await;
+        }
+        settlements.kept.extend(kept);
+        Some(settlements)
     }
 
     /// Settles a batch of which a value is refused: that outcome becomes a failure that says so.

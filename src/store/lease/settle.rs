@@ -86,6 +86,13 @@ impl Store {
         self.settle(&settlements.iter().collect::<Vec<_>>(), announce).await
     }
 
+    /// Those leases that another transaction has locked.
+    pub async fn lease_held(&self, leases: &[LeaseId]) -> Result<HashSet<LeaseId>> {
+        let leases: Vec<Uuid> = leases.iter().map(|lease| lease.0).collect();
+        let rows = self.outcomes.query(sql!("lease/held": UUID_ARRAY), &[&leases]).await?;
+        rows.iter().map(|row| Ok(LeaseId(row.try_get(0)?))).collect()
+    }
+
     async fn settle(&self, settlements: &[&Settlement], announce: bool) -> Result<Vec<Settled>> {
         let mut by_lease = settlements.to_vec();
         by_lease.sort_by_key(|settlement| settlement.lease.0);
