@@ -14,12 +14,12 @@ PG_DIR = $(CURDIR)/target/pg-$(PG)
 PG_HOME = $(PG_DIR)/node_modules/$(PG_PACKAGE)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-pg lint fmt openapi made public contract schema bench growth mischief clean
+.PHONY: help run test test-pg lint fmt openapi made public contract schema dist bench growth mischief clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: ## Build for release and serve (on an own PostgreSQL, unless DATABASE_URL is set)
+run: ## Build what builds quickly and serve (on an own PostgreSQL, unless DATABASE_URL is set)
 	@[ -n "$${DATABASE_URL:-}" ] || sh .ci/postgres
 	$(CARGO) build --locked --release --bin reveille
 	target/release/reveille serve
@@ -73,6 +73,13 @@ public: ## Write the listing of the public API (tests/it/public/api.txt) anew
 schema: ## Write sql/schema.sql anew
 	WRITE_SCHEMA=1 $(CARGO) test --locked --quiet --test it the_committed_schema
 
+# The metrics tell the commit. Where the machine has no dpkg-deb, there is no package.
+dist: ## Build the optimised, stripped binary and a Debian package, and say where they are and how large
+	commit=$$(git describe --always --dirty --abbrev=40 --exclude '*' 2>/dev/null) && export REVEILLE_COMMIT="$$commit"; \
+		$(CARGO) build --locked --profile dist --bin reveille
+	@package=; ! command -v dpkg-deb >/dev/null || package=$$(deploy/debian/package target/dist/reveille target/dist) \
+		&& du -h --apparent-size target/dist/reveille $$package
+
 # Needs wrk for the scenarios over HTTP (Debian: apt-get install wrk), and Python 3.11; benches/README.md says more.
 bench: ## Measure every scenario beside its ceilings: make bench BENCH="--quick", or BENCH="--against COMMIT"
 	@sh .ci/postgres
@@ -80,7 +87,7 @@ bench: ## Measure every scenario beside its ceilings: make bench BENCH="--quick"
 
 growth: ## Measure how it grows with what waits, payloads, queues, instances, load, readers: benches/growth/README.md
 	@sh .ci/postgres
-	$(CARGO) build --locked --release --bin reveille --example rivals-adapter --example growth-load
+	$(CARGO) build --locked --profile dist --bin reveille --example rivals-adapter --example growth-load
 	benches/growth/growth $(or $(GROWTH),all)
 
 # The build with faults is made first, since it is the same crate: the other one is what stays.

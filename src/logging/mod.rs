@@ -17,8 +17,8 @@ use lines::LINES;
 
 pub(crate) use lines::last_words;
 
-/// What these say at info, our own lines say better; a filter that names them goes before this one.
-const QUIET: &str = "refinery_core=warn,tokio_postgres=warn";
+/// What this says at info, our own lines say better; a filter that names it goes before this one.
+const QUIET: &str = "tokio_postgres=warn";
 /// How long the end of the process waits for lines that are not written yet.
 const FLUSH_WITHIN: Duration = Duration::from_millis(500);
 

@@ -4,18 +4,18 @@
 //! again, so that instances which start at once take turns. A text counts by its lines, whatever
 //! ends them: a checkout of Windows makes the same schema.
 
+use std::hash::{Hash as _, Hasher as _};
 use std::time::Duration;
 
 use chrono::Utc;
-use refinery::Migration;
+use siphasher::sip::SipHasher13;
 use tokio_postgres::Client;
 
 use super::Result;
 use super::session::{SHORT, in_time, sql, unprepared};
 
-mod embedded {
-    refinery::embed_migrations!("sql/migrations");
-}
+/// The number, the name and the text of each migration.
+const TEXTS: &[(u32, &str, &str)] = &include!(concat!(env!("OUT_DIR"), "/migrations.rs"));
 
 /// How long the answers to a migration are waited for.
 pub(super) struct Limits {
@@ -36,12 +36,19 @@ const OLD_LOCK: &str = "perform pg_advisory_xact_lock(77, 1);";
 /// One migration of this release.
 pub(super) struct Numbered {
     pub(super) version: u32,
-    name: String,
+    name: &'static str,
     text: String,
     checksums: [String; 2],
 }
 
 impl Numbered {
+    fn new(version: u32, name: &'static str, text: &str) -> Self {
+        let text = text.replace("\r\n", "\n");
+        let other = text.replace('\n', "\r\n");
+        let checksums = [checksum(version, name, &text), checksum(version, name, &other)];
+        Self { version, name, text, checksums }
+    }
+
     /// Whether this is the checksum of its text. Builds of a checkout of Windows once counted the
     /// ends of its lines in.
     pub(super) fn has(&self, checksum: &str) -> bool {
@@ -75,28 +82,26 @@ impl Numbered {
 
 /// All migrations that this release knows, in their order.
 pub(super) fn all() -> Vec<Numbered> {
-    let runner = embedded::migrations::runner();
-    let mut all: Vec<Numbered> = runner.get_migrations().iter().filter_map(numbered).collect();
+    let new =
+        |(version, name, text): &(u32, &'static str, &str)| Numbered::new(*version, name, text);
+    let mut all: Vec<Numbered> = TEXTS.iter().map(new).collect();
     all.sort_by_key(|it| it.version);
     all
 }
 
-/// `None` for what is not a numbered text, which the folder does not hold.
-fn numbered(migration: &Migration) -> Option<Numbered> {
-    let text = migration.sql()?.replace("\r\n", "\n");
-    let checksum = |text: &str| {
-        Migration::unapplied(&migration.to_string(), text).ok().map(|it| it.checksum().to_string())
-    };
-    Some(Numbered {
-        version: u32::try_from(migration.version()).ok()?,
-        name: migration.name().to_owned(),
-        checksums: [checksum(&text)?, checksum(&text.replace('\n', "\r\n"))?],
-        text,
-    })
+/// The checksum that the table of migrations keeps. Schemas have it from refinery, which applied
+/// them at first, so it is refinery's.
+fn checksum(version: u32, name: &str, text: &str) -> String {
+    let mut hasher = SipHasher13::new();
+    name.hash(&mut hasher);
+    version.hash(&mut hasher);
+    text.hash(&mut hasher);
+    hasher.finish().to_string()
 }
 
 #[cfg(test)]
 mod tests {
+    use refinery_core::Migration;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
     use tokio_postgres::{Config, NoTls};
 
@@ -132,8 +137,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_step_of_a_migration_ends_without_an_answer() {
-        let migration = Migration::unapplied("V1__a", "select 1;").unwrap();
-        let migration = numbered(&migration).unwrap();
+        let migration = Numbered::new(1, "a", "select 1;");
         let limits = Limits { text: Duration::from_millis(30), step: Duration::from_millis(30) };
         // BEGIN, the lock, the newest one, the text, its row, COMMIT.
         for statements in 0..=6 {
@@ -152,14 +156,23 @@ mod tests {
 
     #[test]
     fn a_text_counts_by_its_lines_whatever_ends_them() {
-        let of = |text| numbered(&Migration::unapplied("V1__a", text).unwrap()).unwrap();
+        let of = |text| Numbered::new(1, "a", text);
         let (unix, windows) = (of("select 1;\nselect 2;\n"), of("select 1;\r\nselect 2;\r\n"));
         assert_eq!(unix.text, windows.text);
         assert_eq!(unix.checksums, windows.checksums);
         for text in ["select 1;\nselect 2;\n", "select 1;\r\nselect 2;\r\n"] {
-            let counted = Migration::unapplied("V1__a", text).unwrap().checksum().to_string();
-            assert!(unix.has(&counted), "{text:?}");
+            assert!(unix.has(&checksum(1, "a", text)), "{text:?}");
         }
         assert!(!unix.has(&of("select 1;\nselect 3;\n").checksums[0]));
+    }
+
+    #[test]
+    fn a_checksum_is_the_one_that_refinery_gave() {
+        for migration in all() {
+            let name = format!("V{}__{}", migration.version, migration.name);
+            let of_refinery = Migration::unapplied(&name, &migration.text).unwrap();
+            assert!(migration.has(&of_refinery.checksum().to_string()), "{name}");
+            assert_eq!(migration.name, of_refinery.name());
+        }
     }
 }

@@ -38,6 +38,7 @@ mod logs;
 mod metrics;
 mod operating;
 mod outage;
+mod package;
 #[cfg(feature = "faults")]
 mod panics;
 mod parameters;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use refinery::Migration;
+use refinery_core::Migration;
 use reveille::internals::store::{Target, migrate};
 
 use super::replacing::migrate_now;

@@ -94,7 +94,7 @@ pub(super) fn tables() -> Vec<String> {
 /// SQL, and the driver that speaks it. `embedded` makes the database in which the store then finds itself.
 pub(super) fn sql(sources: &[Source], tables: &[String]) -> Vec<String> {
     let rooms = ["store", "embedded"];
-    let drivers = ["tokio_postgres", "bb8", "bb8_postgres", "refinery"];
+    let drivers = ["tokio_postgres", "bb8", "bb8_postgres"];
     // Who submits within a transaction brings one of the driver.
     let brought = [&rooms[..], &["client/mod.rs", "client/transaction.rs", "lib.rs"]].concat();
     let mut faults = foreign(sources, &brought, &drivers);
