@@ -1,4 +1,5 @@
-//! The service as a library: built from settings and tasks, and run as a program of its own or inside another one.
+//! The service as a library: built from settings and tasks, and run as a program of its own or
+//! inside another one.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,12 +15,12 @@ use crate::job::written::Written;
 use crate::logging;
 use crate::submitter::SubmitError;
 use crate::supervise::LoopFailed;
-use crate::tasks::{Handler, Registry, Resources};
+use crate::tasks::{Handler, Registry, Resources, Started};
 
 /// A running service, inside this program.
 ///
-/// Two of them in one process share nothing but its metrics. One that is dropped rather than [`shut down`](Self::shutdown)
-/// ends at once, and other services run its jobs again.
+/// Two of them in one process share nothing but its metrics. A service that is dropped rather than
+/// [`shut down`](Self::shutdown) ends at once, and other services run its jobs again.
 pub struct Reveille(Service);
 
 impl Reveille {
@@ -34,8 +35,8 @@ impl Reveille {
         }
     }
 
-    /// As [`Self::builder`], with the settings that `reveille serve` would have: of `reveille.toml`, `DATABASE_URL` and
-    /// `REVEILLE_*`.
+    /// As [`Self::builder`], with the settings that `reveille serve` would have: of
+    /// `reveille.toml`, `DATABASE_URL` and `REVEILLE_*`.
     ///
     /// # Errors
     /// Everything that is wrong with them.
@@ -72,19 +73,21 @@ impl Reveille {
         self.0.client().submit_many(jobs).await
     }
 
-    /// Returns when one of the service's loops cannot be kept alive, which a mistake in it causes. The service claims nothing
-    /// more then; [`shut it down`](Self::shutdown), and start another one or end the program.
+    /// Returns when one of the service's loops cannot be kept alive, which a mistake in it causes.
+    /// The service claims nothing more then; [`shut it down`](Self::shutdown), and start another
+    /// one or end the program.
     pub async fn failed(&self) -> LoopFailed {
         self.0.failed().await
     }
 
-    /// Claims nothing more, lets running jobs end for `shutdown_grace_seconds`, gives back what is left, and ends.
+    /// Claims nothing more, lets running jobs end for `shutdown_grace_seconds`, gives back what is
+    /// left, and ends.
     pub async fn shutdown(self) {
         self.0.stop(false).await;
     }
 }
 
-/// What a service is to be like. Whatever is wrong is told when it starts, all of it at once.
+/// A service to be made. Its start tells everything that is wrong, all at once.
 #[must_use]
 pub struct Builder {
     config: Config,
@@ -104,7 +107,8 @@ impl Builder {
         Self { config, ..self }
     }
 
-    /// The PostgreSQL to use, such as `postgres://user:password@host/name`. Without it the service brings up an own one.
+    /// The PostgreSQL to use, such as `postgres://user:password@host/name`. Without it the service
+    /// brings up an own one.
     pub fn database_url(mut self, url: &str) -> Self {
         match DatabaseUrl::new(url) {
             Ok(url) => self.config.database_url = Some(url),
@@ -159,13 +163,14 @@ impl Builder {
         self
     }
 
-    /// How long the API goes on answering once the service is to stop, where other machines can reach it.
+    /// How long the API goes on answering once the service is to stop, where other machines can
+    /// reach it.
     pub fn shutdown_delay(mut self, delay: Duration) -> Self {
         self.config.shutdown_delay = delay;
         self
     }
 
-    /// What this instance is called in logs and in lists of instances.
+    /// The name of this instance in logs and in lists of instances.
     pub fn instance_name(mut self, name: impl Into<String>) -> Self {
         self.config.instance_name = name.into();
         self
@@ -174,7 +179,8 @@ impl Builder {
     /// A task that is done here, in the place of one with the same name.
     ///
     /// # Panics
-    /// When [`Handler::NAME`] is not a valid task name: a mistake of the program, seen when it starts.
+    /// When [`Handler::NAME`] is not a valid task name: a mistake of the program, seen when it
+    /// starts.
     pub fn task<H: Handler>(self, handler: H) -> Self {
         self.task_from(|_| Ok(handler))
     }
@@ -222,8 +228,9 @@ impl Builder {
         Self { builtin: false, additions: Vec::new(), ..self }
     }
 
-    /// Runs the service as `reveille serve` does: logs to standard error (unless this program has set up logs of its own),
-    /// the line `ready http://HOST:PORT` on standard output, and on SIGTERM, Ctrl-C or SIGHUP an orderly end.
+    /// Runs the service as `reveille serve` does. It logs to standard error, unless this program
+    /// has set up logs of its own. It prints the line `ready http://HOST:PORT` on standard output,
+    /// and ends in order on SIGTERM, Ctrl-C or SIGHUP.
     ///
     /// # Errors
     /// When it cannot start; the message says what to do.
@@ -245,7 +252,7 @@ impl Builder {
         self.check()?;
         let front = self.open().await?;
         let registry = Self::registry(self.builtin, self.additions, &self.config)?;
-        Box::pin(app::start(self.config, registry, front)).await.map(Reveille)
+        Box::pin(app::start(self.config, registry, front, Started::default())).await.map(Reveille)
     }
 
     fn registry(

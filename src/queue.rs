@@ -1,6 +1,8 @@
-//! Names of queues and tasks; lanes, which are the waiting jobs of one queue, task and priority; and what holds them.
+//! Names of queues and tasks; lanes, which are the waiting jobs of one queue, task and priority;
+//! and what holds them.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -13,7 +15,7 @@ macro_rules! name {
         pub struct $type(Arc<str>);
 
         impl $type {
-            /// What such a name may look like, for a person.
+            /// The form of such a name, for a person.
             pub const RULE: &'static str = concat!("1 to ", $most, " of `", $allowed, "`");
             /// The same as a regular expression.
             pub const PATTERN: &'static str = concat!("^[", $class, "]{1,", $most, "}$");
@@ -80,12 +82,15 @@ impl Default for QueueName {
     }
 }
 
+/// The priorities that a job can have.
+pub(crate) const PRIORITIES: RangeInclusive<i16> = 0..=9;
+
 /// The waiting jobs of one queue, task and priority: what a claim names.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Lane {
     /// The queue that they wait in.
     pub queue: QueueName,
-    /// What they are to do.
+    /// The task of the jobs.
     pub task: TaskName,
     /// 0 (first) to 9.
     pub priority: i16,
@@ -100,7 +105,7 @@ pub struct Hold {
     pub until: Option<DateTime<Utc>>,
 }
 
-/// What holds a lane.
+/// The reason why a lane is held.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Holder {
     /// Its queue is paused.

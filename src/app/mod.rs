@@ -40,8 +40,8 @@ pub(crate) use signals::Signals;
 const CLOCK_WITHIN: Duration = Duration::from_secs(4);
 /// How long answers in flight may take once every job has ended.
 const LAST_ANSWERS: Duration = Duration::from_millis(300);
-/// What leaving may take beyond the grace period: handlers are cancelled, outcomes flushed, the
-/// last answers given.
+/// The time of leaving beyond the grace period: handlers are cancelled, outcomes flushed, the last
+/// answers given.
 const BEYOND_GRACE: Duration = Duration::from_millis(900);
 
 /// Runs the service until one of the `signals`.
@@ -56,9 +56,13 @@ pub(crate) async fn run(
 ) -> anyhow::Result<()> {
     let grace_seconds = config.shutdown_grace.as_secs_f64();
     let guarded = !config.auth_tokens.is_empty();
+    let started = Started::default();
     let service = tokio::select! {
-        service = Box::pin(start(config, registry, front)) => service?,
-        _ = signals.next() => return Ok(()),
+        service = Box::pin(start(config, registry, front, started.clone())) => service?,
+        _ = signals.next() => {
+            started.stop(Instant::now()).await;
+            return Ok(());
+        }
     };
     if let Some(address) = service.address() {
         front::say_ready(address, guarded);
@@ -77,7 +81,8 @@ pub(crate) async fn run(
     failed.map_or(Ok(()), |failed| Err(failed.into()))
 }
 
-/// Starts the service inside somebody's program, which says when it is to stop.
+/// Starts the service inside somebody's program, which says when it is to stop. Handlers are noted
+/// in `started` as they start; a caller who gives up the start stops them.
 ///
 /// # Errors
 /// When it cannot start; the message says what to do.
@@ -85,29 +90,31 @@ pub(crate) async fn start(
     config: Config,
     registry: Registry,
     front: Option<Front>,
+    started: Started,
 ) -> anyhow::Result<Service> {
     metrics::install();
     let supervisor = front.as_ref().map(Front::supervisor).unwrap_or_default();
     let failed = supervisor.clone();
+    let handlers = started.clone();
     // On the heap: unoptimized, these futures together overflow the 2 MiB stack of a caller's
     // thread.
-    let started = Box::pin(async move {
+    let starting = Box::pin(async move {
         let database = Box::pin(Database::open(&config, &supervisor)).await?;
         // Where nothing is run nothing is prepared.
-        let started =
-            if config.workers == 0 { Started::default() } else { registry.start().await? };
-        match Box::pin(Service::start(config, registry, database, supervisor, front)).await {
-            Ok(service) => Ok(Service { started, ..service }),
-            Err(error) => {
-                started.stop(Instant::now()).await;
-                Err(error)
-            }
+        if config.workers > 0 {
+            registry.start(&handlers).await?;
         }
+        let service = Service::start(config, registry, database, supervisor, front, handlers);
+        Box::pin(service).await
     });
-    tokio::select! {
-        service = started => service,
+    let service = tokio::select! {
+        service = starting => service,
         failed = failed.failed() => Err(failed.into()),
+    };
+    if service.is_err() {
+        started.stop(Instant::now()).await;
     }
+    service
 }
 
 /// Everything that runs.
@@ -148,6 +155,7 @@ impl Service {
         database: Database,
         supervisor: Supervisor,
         front: Option<Front>,
+        started: Started,
     ) -> anyhow::Result<Self> {
         let (events, shutdown) = (Events::default(), Shutdown::default());
         let ending = Ending { shutdown: shutdown.clone(), leftovers: events.leftovers.clone() };
@@ -194,7 +202,6 @@ impl Service {
         });
         let serving = front.map(|front| front.serve(behind)).transpose()?;
         let (services, grace) = (loops.tracker, config.shutdown_grace);
-        let started = Started::default();
         Ok(Self { client, engine, serving, services, ending, supervisor, grace, database, started })
     }
 
@@ -218,7 +225,7 @@ impl Service {
     /// It returns, whatever clients, handlers or the database do.
     pub(crate) async fn stop(mut self, at_once: bool) {
         let (limit, by) = (self.grace + BEYOND_GRACE, Instant::now() + self.grace);
-        // What is given up then ends with [`Ending`].
+        // The rest ends with [`Ending`].
         let _ = tokio::time::timeout(limit, self.leave(at_once)).await;
         self.started.stop(by).await;
         self.database.stop().await;
@@ -302,7 +309,7 @@ mod tests {
         };
         let within = tokio::time::timeout(Duration::from_secs(10), async {
             tokio::select! {
-                started = start(config, Registry::default(), Some(front)) => started,
+                started = start(config, Registry::default(), Some(front), Started::default()) => started,
                 () = failing => unreachable!("it goes on without end"),
             }
         });

@@ -105,9 +105,13 @@ pub(super) async fn until_ended(
         }
         // A service that is leaving, or away, answers at once, and must not be asked in a circle.
         let next = asked + PAUSE;
-        let up = timeout.map_or(next, |timeout| started + timeout);
-        tokio::time::sleep_until(next.min(up)).await;
+        tokio::time::sleep_until(end(started, timeout).map_or(next, |end| next.min(end))).await;
     }
+}
+
+/// When the time is up; `None`: never, as far as a clock goes.
+fn end(started: Instant, timeout: Option<Duration>) -> Option<Instant> {
+    started.checked_add(timeout?)
 }
 
 async fn ask(remote: &Remote, id: &str, hold: Duration) -> Result<Answer, Refused> {
@@ -116,4 +120,16 @@ async fn ask(remote: &Remote, id: &str, hold: Duration) -> Result<Answer, Refuse
     let query = if seconds < 1.0 { Vec::new() } else { vec![("wait", seconds.to_string())] };
     let patience = hold + Duration::from_secs(10);
     remote.send(Request { query, patience, ..Request::get(&["jobs", id]) }).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_may_be_longer_than_a_clock_goes() {
+        let (now, second) = (Instant::now(), Duration::from_secs(1));
+        assert_eq!(end(now, Some(second)), Some(now + second));
+        assert_eq!((end(now, Some(Duration::MAX)), end(now, None)), (None, None));
+    }
 }

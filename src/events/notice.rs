@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use uuid::Uuid;
 
 use crate::job::{JobId, LeaseId};
-use crate::queue::{Lane, QueueName, TaskName};
+use crate::queue::{Lane, PRIORITIES, QueueName, TaskName};
 
 /// Ids in one notice: a payload has less than 8,000 bytes, and an id takes 23.
 pub(crate) const IDS_MOST: usize = 300;
@@ -64,7 +64,7 @@ impl Notice {
             LANE => Self::Lane(Lane {
                 queue: QueueName::new(words.next()?)?,
                 task: TaskName::new(words.next()?)?,
-                priority: words.next()?.parse().ok()?,
+                priority: words.next()?.parse().ok().filter(|it| PRIORITIES.contains(it))?,
             }),
             QUEUE => Self::Queue(QueueName::new(words.next()?)?),
             PAUSE => Self::Pause(QueueName::new(words.next()?)?),
@@ -143,8 +143,16 @@ mod tests {
 
     #[test]
     fn what_is_not_a_notice_is_ignored() {
-        for text in ["", "nonsense 7", "lane mail send", "lane MAIL send 5", "cancel 1 2", "ended"]
-        {
+        for text in [
+            "",
+            "nonsense 7",
+            "lane mail send",
+            "lane MAIL send 5",
+            "lane mail send 10",
+            "lane mail send -1",
+            "cancel 1 2",
+            "ended",
+        ] {
             assert_eq!(Notice::parse(text), None, "{text:?}");
         }
         assert_eq!(Notice::parse("ended nonsense,*"), Some(Notice::Ended(Vec::new())));

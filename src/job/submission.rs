@@ -1,9 +1,11 @@
 //! The rule book of a submission: what a caller may ask for, and what it means.
 //!
-//! The table of [`fields`] has the rules of single fields. HTTP and the Rust library go through [`NewJob::check`]; plain SQL has
-//! the same rules in `reveille.job_faults`, and one table-driven test takes all three doors through the same cases.
+//! The table of [`fields`] has the rules of single fields. HTTP and the Rust library go through
+//! [`NewJob::check`]. Plain SQL has the same rules in `reveille.job_faults`. One table-driven test
+//! takes all three doors through the same cases.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
 use serde::Serialize;
@@ -16,6 +18,8 @@ use crate::queue::{QueueName, TaskName};
 
 /// How far ahead a job may be scheduled.
 pub(crate) const FARTHEST_SECONDS: f64 = 315_360_000.0;
+/// The longest time limit of an attempt, as far ahead. A task may name one that no clock reaches.
+pub(crate) const TIME_LIMIT_MOST: Duration = Duration::from_hours(24 * 3650);
 /// Of a payload when it is written out ([`Json::written_bytes`]).
 pub(crate) const PAYLOAD_BYTES_MOST: usize = 1024 * 1024;
 /// The most jobs that one batch may have.
@@ -26,19 +30,19 @@ pub(crate) const DEFAULT_PRIORITY: i16 = 5;
 /// Bytes of a name that is not valid, in a warning.
 const NAME_SHOWN_MOST: usize = 120;
 
-/// What is wrong with one field of a submission.
+/// A fault of one field of a submission.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FieldError {
     /// Where, as a JSON pointer (RFC 6901).
     pub pointer: String,
     /// Stable, for programs.
     pub code: &'static str,
-    /// What to do, for people.
+    /// The remedy, for people.
     pub message: String,
 }
 
 impl FieldError {
-    /// What is wrong at this place.
+    /// The fault at this place.
     pub fn new(pointer: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), code, message: message.into() }
     }
@@ -47,7 +51,7 @@ impl FieldError {
 /// The code of a list that is too long, whatever its items are.
 pub(crate) const TOO_MANY: &str = "too_many";
 
-/// What becomes of a submission whose unique key a job that has not ended holds.
+/// The fate of a submission whose unique key a job that has not ended holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum OnConflict {
     /// The existing job is the answer.
@@ -55,8 +59,8 @@ pub enum OnConflict {
     Keep,
     /// The submission is refused.
     Reject,
-    /// A waiting job takes the new content under its old id, with fresh attempts. Behind one that is processing a new one is
-    /// queued, and the old one is not tried again.
+    /// A waiting job takes the new content under its old id, with fresh attempts. Behind one that
+    /// is processing a new one is queued, and the old one is not tried again.
     Replace,
 }
 
@@ -66,7 +70,7 @@ impl OnConflict {
     /// Their names, as they are submitted.
     pub const NAMES: [&str; 3] =
         [Self::Keep.as_str(), Self::Reject.as_str(), Self::Replace.as_str()];
-    /// What they mean, for the specification.
+    /// Their meanings, for the specification.
     pub(super) const ABOUT: &str = "What to do when a job that has not ended holds the unique key. \
         `keep`: the existing job is the answer (status 200). `reject`: the submission is refused (409). \
         `replace`: a job that still waits takes the new content under its old id, with fresh attempts. \
@@ -105,7 +109,8 @@ impl NewJob {
         self
     }
 
-    /// At most one job of a queue that has not ended holds a key; `on_conflict` says what becomes of this one then.
+    /// At most one job of a queue that has not ended holds a key; `on_conflict` says what becomes
+    /// of this one then.
     pub fn unique(self, key: impl Into<String>, on_conflict: OnConflict) -> Self {
         Self {
             unique_key: Some(key.into()),
@@ -122,8 +127,8 @@ impl NewJob {
         self.check_with(together, now)
     }
 
-    /// As [`Self::check`], with what the caller has found wrong with fields beside others: it may know of fields that are given
-    /// but could not be read.
+    /// As [`Self::check`], with the faults that the caller has found of fields beside others. The
+    /// caller may know of fields that are given but could not be read.
     pub fn check_with(
         self,
         together: Vec<FieldError>,
@@ -180,7 +185,8 @@ impl NewJob {
     }
 }
 
-/// `payload.task`, if that is a task's name, registered or not; a warning if it is there and is not one.
+/// `payload.task`, if that is a task's name, registered or not; a warning if it is there and is not
+/// one.
 fn task_in_payload(payload: &Json) -> (Option<TaskName>, Option<String>) {
     // Most payloads are no object with a `task`; a look at the text spares parsing them.
     if !payload.as_str().contains("\"task\"") && !payload.as_str().contains("\\u") {
@@ -235,7 +241,7 @@ pub struct Submission {
     pub unique: Option<Unique>,
     /// The rare fields; `None`: none is given.
     pub settings: Option<Box<Settings>>,
-    /// What the caller may have meant otherwise, in sentences.
+    /// Things that the caller may have meant otherwise, in sentences.
     pub warnings: Vec<String>,
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -153,33 +153,20 @@ impl Registry {
         self.0.iter()
     }
 
-    /// Starts the handlers, all at once. When one fails, those that have started are stopped again.
-    pub(crate) async fn start(&self) -> Result<Started, NotStarted> {
-        self.start_within(START_WITHIN).await
+    /// Starts the handlers, all at once, and notes each that has started, also when one fails.
+    pub(crate) async fn start(&self, started: &Started) -> Result<(), NotStarted> {
+        self.start_within(START_WITHIN, started).await
     }
 
-    async fn start_within(&self, most: Duration) -> Result<Started, NotStarted> {
-        let started = Mutex::new(Started::default());
-        let all = self.iter().map(|(name, task)| {
-            let started = &started;
-            async move {
-                start(&*task.handler, most)
-                    .await
-                    .map_err(|why| NotStarted { task: name.clone(), why })?;
-                let mut started = started.lock().unwrap_or_else(PoisonError::into_inner);
-                started.0.push((name.clone(), task.handler.clone()));
-                Ok(())
-            }
+    async fn start_within(&self, most: Duration, started: &Started) -> Result<(), NotStarted> {
+        let all = self.iter().map(|(name, task)| async move {
+            let handler = &task.handler;
+            let why = |why| NotStarted { task: name.clone(), why };
+            start(&**handler, most).await.map_err(why)?;
+            started.lock().push((name.clone(), handler.clone()));
+            Ok(())
         });
-        let all = try_join_all(all).await;
-        let started = started.into_inner().unwrap_or_else(PoisonError::into_inner);
-        match all {
-            Ok(_) => Ok(started),
-            Err(failed) => {
-                started.stop(Instant::now()).await;
-                Err(failed)
-            }
-        }
+        try_join_all(all).await.map(drop)
     }
 }
 
@@ -193,16 +180,21 @@ async fn start(handler: &dyn AnyHandler, most: Duration) -> Result<(), String> {
     }
 }
 
-/// The handlers that were started, and are to be stopped.
-#[derive(Default)]
-pub(crate) struct Started(Vec<(TaskName, Arc<dyn AnyHandler>)>);
+/// A handler and the name of its task.
+type Named = (TaskName, Arc<dyn AnyHandler>);
+
+/// The handlers that were started, and are to be stopped. Clones share them: a start that is given
+/// up half-way has started some.
+#[derive(Clone, Default)]
+pub(crate) struct Started(Arc<Mutex<Vec<Named>>>);
 
 impl Started {
-    /// Stops the handlers, all at once. One that has not stopped by this time is left, but each has
-    /// [`STOP_LEAST`].
-    pub(crate) async fn stop(self, by: Instant) {
+    /// Stops the handlers, all at once. A handler that has not stopped by this time is left, but
+    /// each has [`STOP_LEAST`].
+    pub(crate) async fn stop(&self, by: Instant) {
         let by = by.max(Instant::now() + STOP_LEAST);
-        let all = self.0.into_iter().map(|(name, handler)| async move {
+        let handlers = std::mem::take(&mut *self.lock());
+        let all = handlers.into_iter().map(|(name, handler)| async move {
             let stopping = AssertUnwindSafe(async { handler.stop_any().await }).catch_unwind();
             match timeout_at(by, stopping).await {
                 Ok(Ok(())) => {}
@@ -213,6 +205,10 @@ impl Started {
             }
         });
         join_all(all).await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Named>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -294,8 +290,12 @@ mod tests {
         }
     }
 
+    fn counted(counts: &Counts) -> [usize; 2] {
+        [&counts.started, &counts.stopped].map(|it| it.load(Ordering::Relaxed))
+    }
+
     #[tokio::test]
-    async fn a_start_that_fails_says_which_task_and_why_and_stops_those_that_have_started() {
+    async fn a_start_that_fails_says_which_task_and_why_and_knows_which_to_stop() {
         for (fault, why) in [
             (Fault::Error, "no model"),
             (Fault::Panic, "it panicked: no luck"),
@@ -304,15 +304,26 @@ mod tests {
             let (counts, mut registry) = (Arc::<Counts>::default(), Registry::default());
             registry.add(Faulty(fault));
             registry.add(Sound(counts.clone()));
-            let failed =
-                registry.start_within(Duration::from_millis(50)).await.err().expect("one fails");
-            let said = failed.to_string();
-            assert!(
-                said.starts_with(&format!("the task unsound could not be started: {why}. ")),
-                "{said}"
-            );
-            let counted = [&counts.started, &counts.stopped].map(|it| it.load(Ordering::Relaxed));
-            assert_eq!(counted, [1, 1], "started and stopped");
+            let (most, started) = (Duration::from_millis(50), Started::default());
+            let said = registry.start_within(most, &started).await.unwrap_err().to_string();
+            let begins = format!("the task unsound could not be started: {why}. ");
+            assert!(said.starts_with(&begins), "{said}");
+            started.stop(Instant::now()).await;
+            assert_eq!(counted(&counts), [1, 1], "started and stopped");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_start_that_is_given_up_knows_which_to_stop() {
+        let (counts, mut registry) = (Arc::<Counts>::default(), Registry::default());
+        registry.add(Faulty(Fault::Silence));
+        registry.add(Sound(counts.clone()));
+        let started = Started::default();
+        assert!(registry.start(&started).now_or_never().is_none());
+        assert_eq!(counted(&counts), [1, 0]);
+        for _ in 0..2 {
+            started.stop(Instant::now()).await;
+            assert_eq!(counted(&counts), [1, 1], "once");
         }
     }
 
@@ -322,11 +333,12 @@ mod tests {
             let (counts, mut registry) = (Arc::<Counts>::default(), Registry::default());
             registry.add(Sound(counts.clone()));
             registry.add(Stubborn(panics));
-            let started = registry.start().await.expect("both start");
-            assert_eq!(counts.started.load(Ordering::Relaxed), 1);
+            let started = Started::default();
+            registry.start(&started).await.expect("both start");
+            assert_eq!(counted(&counts), [1, 0]);
             let begun = Instant::now();
             started.stop(begun).await;
-            assert_eq!(counts.stopped.load(Ordering::Relaxed), 1);
+            assert_eq!(counted(&counts), [1, 1]);
             assert_eq!(begun.elapsed() >= STOP_LEAST, !panics);
         }
     }

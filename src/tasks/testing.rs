@@ -11,6 +11,7 @@ use super::Context;
 use super::context::Around;
 use crate::client::{Client, Recorded};
 use crate::job::fields::NewJob;
+use crate::job::submission::TIME_LIMIT_MOST;
 use crate::job::{JobId, LeaseId};
 use crate::queue::{QueueName, TaskName};
 use crate::store::progress::Progress;
@@ -48,8 +49,8 @@ impl Context {
     }
 }
 
-/// An attempt for a unit test that chooses its job, cancels it, or looks at what the handler said and
-/// submitted.
+/// An attempt for a unit test that chooses its job, cancels it, or looks at what the handler said
+/// and submitted.
 ///
 /// ```
 /// # use reveille::{Context, Handler, NewJob, TaskError, TestContext};
@@ -118,7 +119,7 @@ impl TestContext {
         Self { context, recorded, reports: Mutex::new(Reports { channel, last: None }) }
     }
 
-    /// What the handler under test is given.
+    /// The context for the handler under test.
     pub fn context(&self) -> Context {
         self.context.clone()
     }
@@ -168,7 +169,7 @@ impl TestContext {
     /// Sets how long the attempt may still take. A test that is late is not cancelled by itself.
     #[must_use]
     pub fn time_left(mut self, time: Duration) -> Self {
-        self.context.deadline = Instant::now() + time;
+        self.context.deadline = Instant::now() + time.min(TIME_LIMIT_MOST);
         self
     }
 
@@ -215,6 +216,8 @@ mod tests {
         assert!(context.deadline() > Instant::now());
         assert_eq!(context.tags().await.unwrap(), ["cat", "dog"]);
         assert!(!Context::test().is_last_attempt());
+        let ages = TestContext::new().time_left(Duration::MAX).context().time_left();
+        assert!(ages > Duration::from_secs(365 * 86_400));
     }
 
     #[tokio::test]

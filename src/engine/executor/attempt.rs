@@ -12,7 +12,7 @@ use crate::job::bounds::{ERROR_BYTES_MOST, RESULT_BYTES_MOST, excerpt};
 use crate::job::ending::Ending;
 use crate::job::failure::Failure;
 use crate::job::json::Json;
-use crate::job::submission::FARTHEST_SECONDS;
+use crate::job::submission::{FARTHEST_SECONDS, TIME_LIMIT_MOST};
 use crate::store::lease::Claimed;
 use crate::supervise::words_of;
 use crate::tasks::{Context, Registered, RunError, Then};
@@ -36,7 +36,8 @@ impl Executor {
             .timeout_seconds
             .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
             .or(task.timeout)
-            .unwrap_or(self.default_timeout);
+            .unwrap_or(self.default_timeout)
+            .min(TIME_LIMIT_MOST);
         let handled = AssertUnwindSafe(self.handle(job, handle, task, limit)).catch_unwind().await;
         // A handler that panics is not meant here, but one whose leavings do when they are dropped.
         handled.unwrap_or_else(|panic| {

@@ -65,7 +65,7 @@ pub(super) struct Executor {
 }
 
 impl Executor {
-    /// Takes a job that was claimed by a statement sent at `asked_at`: runs it at once if a slot is
+    /// Takes a job that was claimed by a statement sent at `asked_at`. Runs it at once if a slot is
     /// free, else when one comes free. `done` is called when it has left this process.
     pub(super) fn take(
         self: &Arc<Self>,

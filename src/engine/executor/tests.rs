@@ -27,7 +27,7 @@ impl Handler for Counted {
     }
 }
 
-/// What is dropped with it panics.
+/// A value that is dropped with it panics.
 struct Mined;
 
 struct Mine;
@@ -166,4 +166,34 @@ async fn of_two_thousand_jobs_held_ahead_none_starts_after_a_pause_and_later_cla
     assert_eq!(state.0.load(Ordering::SeqCst), 1, "only the one that ran before");
     take();
     assert_eq!(settled.recv().await.map(|one| one.settlement.ending.as_str()), Some("completed"));
+}
+
+/// Says how much time it has, and names a limit that no clock reaches.
+struct Unlimited;
+
+impl Handler for Unlimited {
+    const NAME: &'static str = "unlimited";
+    type Payload = Json;
+    type Output = bool;
+
+    fn timeout(&self) -> Option<Duration> {
+        Some(Duration::MAX)
+    }
+
+    async fn run(&self, context: Context, _: Json) -> Result<bool, TaskError> {
+        Ok(context.time_left() > Duration::from_secs(365 * 86_400))
+    }
+}
+
+#[tokio::test]
+async fn a_task_may_name_a_time_limit_that_no_clock_reaches() {
+    let mut registry = Registry::default();
+    registry.add(Unlimited);
+    let (settle, mut settled) = mpsc::channel(1);
+    let executor = Arc::new(executor(registry, &Arc::new(Slots::new(1)), settle));
+    let job = Claimed { task: TaskName::trusted(Unlimited::NAME), ..claimed() };
+    let meter = Meters::default().of(&job.queue, &job.task);
+    executor.take(job, meter, Instant::now(), Duration::ZERO, None);
+    let ending = settled.recv().await.expect("it ends").settlement.ending;
+    assert!(matches!(&ending, Ending::Completed(long) if long.as_str() == "true"), "{ending:?}");
 }

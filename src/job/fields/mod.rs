@@ -10,8 +10,9 @@
 //! | the list in docs/submitting.md | a block, written and compared by `made.rs` beside this file |
 //! | the limits that every door is tested with | `tests/it/doors`, which reads them in the specification |
 //!
-//! `columns` have a column in the database: a claim filters, orders or works by them. Rare fields belong to `settings`, which
-//! a job keeps as one object, null for nearly every job: there a new field needs its declaration and nothing else.
+//! `columns` have a column in the database: a claim filters, orders or works by them. Rare fields
+//! belong to `settings`, which a job keeps as one object, null for nearly every job. There a new
+//! field needs its declaration and nothing else.
 
 mod declare;
 mod kind;
@@ -26,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use super::json::{Json, JsonFault};
 use super::submission::{DEFAULT_PRIORITY, FARTHEST_SECONDS, FieldError, OnConflict};
-use crate::queue::{QueueName, TaskName};
+use crate::queue::{PRIORITIES, QueueName, TaskName};
 use declare::fields;
 pub(crate) use kind::{Field, Kind, Literal, Together};
 pub(crate) use value::Faults;
@@ -36,8 +37,9 @@ use value::Value;
 fields! {
     columns {
         /// The JSON value that the task works on.
-        /// It has up to 1 MiB (without blanks, and with numbers written without exponents) and 64 levels. Its value is kept;
-        /// the order of keys, doubled keys and spellings such as 1e2 are normalised.
+        /// It has up to 1 MiB (without blanks, and with numbers written without exponents) and 64
+        /// levels. Its value is kept; the order of keys, doubled keys and spellings such as 1e2 are
+        /// normalised.
         payload: Result<Json, JsonFault> = Kind::Json, required true;
 
         /// The task to run.
@@ -57,7 +59,7 @@ fields! {
         }, default Literal::Text(QueueName::DEFAULT), set by queue(queue: impl Into<String>) = queue.into();
 
         /// Jobs of a lower number start first.
-        priority: i64 = Kind::Integer { least: 0, most: 9 },
+        priority: i64 = Kind::Integer { least: *PRIORITIES.start() as i64, most: *PRIORITIES.end() as i64 },
             default Literal::Integer(DEFAULT_PRIORITY as i64), set by priority(priority: u8) = priority.into();
 
         /// The job does not start before this time, to the microsecond, at most ten years ahead.
@@ -86,7 +88,7 @@ fields! {
         /// `on_conflict` says what becomes of another one.
         unique_key: String = Kind::Text { least: 1, most: 255 };
 
-        /// What to do when a job that has not ended holds the `unique_key`.
+        /// Decides what becomes of this job when another that has not ended holds the `unique_key`.
         /// Without it `keep`.
         on_conflict: String = Kind::Choice {
             of: &OnConflict::NAMES,
@@ -98,7 +100,7 @@ fields! {
     }
 }
 
-/// What is wrong with the fields that are given, of those that may not stand together or alone.
+/// Faults of given fields that may not stand together or alone.
 pub(crate) fn together(gives: impl Fn(&str) -> bool) -> impl Iterator<Item = FieldError> {
     FIELDS.iter().filter_map(move |field| {
         let rule = field.together.as_ref()?;
@@ -107,7 +109,8 @@ pub(crate) fn together(gives: impl Fn(&str) -> bool) -> impl Iterator<Item = Fie
 }
 
 impl Settings {
-    /// The settings that a job keeps. What this release cannot read is as if it were not there.
+    /// The settings that a job keeps. A setting that this release cannot read is as if it were not
+    /// there.
     pub fn of(kept: Option<&Json>) -> Self {
         kept.and_then(|kept| kept.to().ok()).unwrap_or_default()
     }
