@@ -1,6 +1,6 @@
 //! Why a job may have to wait: what nobody serves, and what is paused. It goes with the answers to
-//! submissions, so it is read at most about once a second, and a submission that cannot have it
-//! goes without.
+//! submissions, so it is read at most about once a second. A submission that cannot have it goes
+//! without.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -26,10 +26,10 @@ pub(crate) struct Hints {
     read: Arc<Mutex<Option<Read>>>,
 }
 
-/// What was read, and when; nothing if it could not be.
+/// The last reading, and when it was made; nothing if it failed.
 type Read = (Instant, Option<Arc<Known>>);
 
-/// What was known a moment ago. A batch asks it for each of its jobs, so nothing here is searched
+/// The state of a moment ago. A batch asks it for each of its jobs, so nothing here is searched
 /// through.
 #[derive(Debug, Default)]
 struct Known {
@@ -66,7 +66,7 @@ impl Hints {
         }
     }
 
-    /// What was read is no longer true.
+    /// The last reading is no longer true.
     pub(crate) async fn forget(&self) {
         *self.read.lock().await = None;
     }

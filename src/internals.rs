@@ -1,5 +1,5 @@
-//! What the binary, the tests and the benches of this repository reach for. It is no part of the public API, and changes at any
-//! time.
+//! The parts that the binary, the tests and the benches of this repository reach for. They are no
+//! part of the public API, and change at any time.
 
 pub mod api {
     pub use crate::api::{guarded, spec_json, spec_yaml};

@@ -51,8 +51,9 @@
 //!
 //! # Submitting, and no more
 //!
-//! A program that runs no jobs takes a [`Client`]. It submits, reads, waits for, cancels, retries and lists jobs. The feature
-//! `client` is enough for it, with neither the API nor the engine: `default-features = false, features = ["client"]`.
+//! A program that runs no jobs takes a [`Client`]. It submits, reads, waits for, cancels, retries
+//! and lists jobs. The feature `client` is enough for it, with neither the API nor the engine:
+//! `default-features = false, features = ["client"]`.
 //!
 //! ```no_run
 //! # async fn example() -> anyhow::Result<()> {
@@ -69,12 +70,13 @@
 //! # }
 //! ```
 //!
-//! [`Client::submit_to`] has the compiler check the payload, and [`submit_in`] submits within a transaction of the caller.
+//! [`Client::submit_to`] has the compiler check the payload, and [`submit_in`] submits within a
+//! transaction of the caller.
 //!
 //! # Handlers in unit tests
 //!
-//! [`Context::test`] needs neither a service nor a database. [`TestContext`] chooses the attempt, cancels it, and shows what the
-//! handler said and submitted.
+//! [`Context::test`] needs neither a service nor a database. [`TestContext`] chooses the attempt,
+//! cancels it, and shows what the handler said and submitted.
 //!
 //! # The map of the house
 //!
@@ -91,9 +93,10 @@
 //! | 1 | `store`, `events`, `auth`, `embedded`, `shutdown`, `supervise`, `logging` | all SQL; notices, and signals within the process; tokens; the own PostgreSQL; loops that go on |
 //! | 0 | `job`, `queue`, `config`, `spelling` | pure rules, without I/O |
 //!
-//! A submission comes in through `api`, `client` or SQL, is checked by the one rule book (`job::submission`), and is
-//! written by the `submitter`. The `listener` hears of it, and `claiming` names its lane. The `engine` claims and runs
-//! it, and `settling` writes its outcome. Each of these opens with what was decided there, and why.
+//! A submission comes in through `api`, `client` or SQL, is checked by the one rule book
+//! (`job::submission`), and is written by the `submitter`. The `listener` hears of it, and
+//! `claiming` names its lane. The `engine` claims and runs it, and `settling` writes its outcome.
+//! Each of these opens with what was decided there, and why.
 
 #![allow(
     rustdoc::bare_urls,
@@ -109,7 +112,8 @@
     )
 )]
 
-/// What the binary, the tests and the benches of this repository reach for. It is no part of the public API.
+/// The parts that the binary, the tests and the benches of this repository reach for. They are no
+/// part of the public API.
 #[cfg(feature = "service")]
 #[doc(hidden)]
 pub mod internals;
@@ -181,8 +185,9 @@ pub use job::written::{Outcome, Written};
 pub use job::{JobId, WorkerId};
 #[cfg(feature = "service")]
 pub use reqwest;
-/// What [`Handler::Payload`] and [`Handler::Output`] derive, beside what serde needs. The derived code names the crate
-/// `schemars`, version 1; `#[schemars(crate = "reveille::schemars")]` does without it among a program's own dependencies.
+/// [`Handler::Payload`] and [`Handler::Output`] derive this, beside what serde needs. The derived
+/// code names the crate `schemars`, version 1; `#[schemars(crate = "reveille::schemars")]` does
+/// without it among a program's own dependencies.
 pub use schemars::{self, JsonSchema};
 pub use store::job::{Cancelled, Job, JobFilter, JobPage, JobProgress, Retried};
 pub use submitter::SubmitError;

@@ -22,9 +22,9 @@ const CANARY: Duration = Duration::from_secs(10);
 const SILENCE_MOST: Duration = Duration::from_secs(5);
 const RECONNECT_LEAST: Duration = Duration::from_millis(50);
 const RECONNECT_MOST: Duration = Duration::from_secs(3);
-/// A look at the database is followed by a rest of so many times as long as it took, which is a
-/// fiftieth of the time, within these bounds: a drain elsewhere announces unnamed ends a hundred
-/// times a second, and a stranger anything.
+/// A look at the database is followed by a rest of so many times as long as it took (a fiftieth of
+/// the time), within these bounds. A drain elsewhere announces unnamed ends a hundred times a
+/// second, and a stranger anything.
 const LOOK_TIMES: u32 = 50;
 const LOOK_LEAST: Duration = Duration::from_millis(50);
 const ENDS_REST_MOST: Duration = Duration::from_secs(2);
@@ -137,12 +137,12 @@ async fn listen(
     }
 }
 
-/// Finds out which of the awaited jobs have ended when that was announced without their ids: in one
-/// statement for all of them, so that those who wait for other jobs ask nothing.
+/// Finds out which of the awaited jobs have ended when that was announced without their ids. One
+/// statement serves all of them, so callers who wait for other jobs ask nothing.
 pub(crate) async fn look_for_ends(store: Store, events: Events, shutdown: Shutdown) {
     let looking = async {
         let mut looks = Looks::new(ENDS_REST_MOST);
-        // What one that panicked had heard of may not have been looked for.
+        // A loop that panicked may have heard of ends and not looked.
         events.ends.some_ended();
         loop {
             looks.next(events.ends.unnamed()).await;

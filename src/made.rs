@@ -1,11 +1,11 @@
-//! Blocks of committed files that are made from tables of this crate. A test of each table compares its blocks, and with
-//! `WRITE_MADE=1` (`make made`) writes them.
+//! Blocks of committed files that are made from tables of this crate. A test of each table compares
+//! its blocks, and with `WRITE_MADE=1` (`make made`) writes them.
 
 use std::fs;
 use std::path::Path;
 
-/// The `block` of a file below the repository's root is this text. A block stands between two lines that hold
-/// `made by make made: BLOCK` and `end of BLOCK`, as comments of the file's language.
+/// The `block` of a file below the repository's root is this text. A block stands between two lines
+/// that hold `made by make made: BLOCK` and `end of BLOCK`, as comments of the file's language.
 pub(crate) fn holds(file: &str, block: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     let committed = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{file}: {error}"));

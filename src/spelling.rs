@@ -1,4 +1,4 @@
-//! What a misspelled name was most likely meant to be.
+//! The most likely meaning of a misspelled name.
 
 /// How alike two names must be, by Jaro and Winkler.
 const ALIKE: f64 = 0.8;

@@ -1,10 +1,10 @@
 //! Every long-lived loop of the service runs under a [`Supervisor`], which logs one that panics or
-//! ends too early, and starts it again. What a loop works on (channels, buffers) belongs to its
-//! caller and outlives it.
+//! ends too early, and starts it again. The channels and buffers that a loop works on belong to its
+//! caller and outlive it.
 //!
-//! A loop that panics a third time within a minute is given up: `/livez` fails, `serve` drains and
-//! exits, and the handle of the library tells its program. A service that lives on without one of
-//! its loops looks healthy and does nothing.
+//! A loop that panics a third time within a minute is given up. Then `/livez` fails, `serve` drains
+//! and exits, and the handle of the library tells its program. A service that lives on without one
+//! of its loops looks healthy and does nothing.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -25,8 +25,8 @@ const WITHIN: Duration = Duration::from_secs(60);
 /// The pause before a loop is started again; it doubles with each end of late.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A loop of the service, kept alive. Whoever makes one hands it to the composition root, which
-/// alone spawns it.
+/// A loop of the service, kept alive. Its maker hands it to the composition root, which alone
+/// spawns it.
 pub(crate) type Loop = BoxFuture<'static, ()>;
 
 /// A loop of the service could not be kept alive.

@@ -1,6 +1,7 @@
--- id uuid, limit bigint, the most bytes of errors bigint. Every attempt of a job, the newest first: the one that runs from `lease`,
--- the one that ended the job from `outcome`, earlier ones from `attempt`. What ended without having begun, such as a cancellation
--- of a waiting job, is none. No row: the job is unknown; a row without an attempt: it has had none.
+-- id uuid, limit bigint, the most bytes of errors bigint. Every attempt of a job, the newest first.
+-- The one that runs comes from `lease`, the one that ended the job from `outcome`, earlier ones
+-- from `attempt`. A job that ended without having begun, such as by a cancellation while it waited,
+-- has none. No row: the job is unknown; a row without an attempt: it has had none.
 with a as (
   select l.lease, l.worker, l.claimed_at, null::timestamptz as ended_at, null as worker_name, l.attempts[array_position(l.ids, $1::uuid)] as attempt,
     null as ending, null::jsonb as error

@@ -1,5 +1,6 @@
--- ids uuid[], how many to keep bigint. Forgets all but the last snoozes of these jobs. The last one then says how many there were:
--- those that came since the one that said so before, and what that one said.
+-- ids uuid[], how many to keep bigint. Forgets all but the last snoozes of these jobs. The last one
+-- then says how many there were: those that came since the one that said so before, and what that
+-- one said.
 with s as materialized (
   select a.id, a.lease, a.counted, row_number() over (partition by a.id order by a.ended_at desc, a.lease) as nth
   from unnest($1::uuid[]) u (id) cross join lateral (

@@ -1,4 +1,5 @@
--- Who keeps vacuum from removing dead rows for longest: a session, a prepared transaction or a replication slot.
+-- Who keeps vacuum from removing dead rows for longest: a session, a prepared transaction or a
+-- replication slot.
 select holder, age, seconds from (
   select format('session %s (%s, %s, %s)', pid, usename, coalesce(nullif(application_name, ''), 'no application_name'), state) as holder,
          age(coalesce(backend_xmin, backend_xid))::bigint as age,

@@ -1,4 +1,4 @@
--- What the role may do: make the schema, change it, and use its tables.
+-- The rights of the role: to make the schema, change it, and use its tables.
 select has_database_privilege(current_database(), 'create') as may_create,
        coalesce((select pg_has_role(nspowner, 'usage') from pg_namespace where nspname = 'reveille'), false) as owns_schema,
        coalesce((select bool_and(has_table_privilege(c.oid, 'select, insert, update, delete'))

@@ -1,5 +1,5 @@
 -- The other doors read a number as a double. So a number that a double cannot tell from a bound is
--- within, and a number that is too small for a double is 0, if it is not below.
+-- within. A number above zero that is too small for a double is 0.
 create or replace function reveille.number_is_sound(value jsonb, low numeric, high numeric)
 returns boolean
 language sql immutable parallel safe as $$

@@ -1,5 +1,5 @@
 -- This is the last signature. A field to come is given in `settings`, by the name that it has over
--- HTTP; another parameter would make calls ambiguous for those who wrote theirs before.
+-- HTTP. Another parameter would make calls ambiguous for callers who wrote theirs before.
 --
 -- A plan that was made for one call's values would be thrown away, and cost more than the call.
 create or replace function reveille.submit(

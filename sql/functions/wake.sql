@@ -1,6 +1,6 @@
--- NOTIFY holds a database-wide lock through the flush of the commit, so only one of those who
--- insert into a lane at the same time notifies; a dispatcher looks again a few times for the
--- others. One row of a statement is marked for each lane, and its event waits for the commit: a
+-- NOTIFY holds a database-wide lock through the flush of the commit. So only one of the callers who
+-- insert into a lane at the same time notifies. A dispatcher looks again a few times for the
+-- others. One row of a statement is marked for each lane, and its event waits for the commit. A
 -- gate that was taken earlier would mute its lane until the caller's transaction ends.
 --
 -- At the commit the submitter may have no right to call anything here. From PostgreSQL 18 on the

@@ -1,6 +1,6 @@
--- The blanks are less than a third of the text. So only a text that is that near to the limit of a
--- payload is searched for them (0.2 s for half a million numbers or strings); of any other the
--- whole text counts. Every second piece lies between quotes, once escaped quotes are gone.
+-- The blanks are less than a third of the text. So only a text so near to the limit of a payload is
+-- searched for them (0.2 s for half a million numbers or strings). Of any other the whole text
+-- counts. Every second piece lies between quotes, once escaped quotes are gone.
 create or replace function reveille.written_bytes(written text) returns integer
 language sql immutable parallel safe as $$
   select octet_length(written) - case when octet_length(written) between 1048577 and 1572864 then (

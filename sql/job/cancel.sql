@@ -1,6 +1,7 @@
--- id uuid. Ends a job that waits; of one that is being processed asks its handler to stop, which the holder is told of. Answers
--- whether it ended here, the lease that holds it, and how it had ended before. Nothing of these: it was moving, or is unknown.
--- The key of a job that waits is locked before the job.
+-- id uuid. Ends a job that waits; of one that is being processed asks its handler to stop, which
+-- the holder is told of. Answers whether it ended here, the lease that holds it, and how it had
+-- ended before. Nothing of these: it was moving, or is unknown. The key of a job that waits is
+-- locked before the job.
 with k as materialized (
   select from reveille.unique_key k
   where k.id = $1::uuid and exists (select from reveille.ready r where r.id = $1::uuid) for update

@@ -1,7 +1,8 @@
--- id uuid. Forgets a job that waits or has ended, with all that is kept of it. Answers whether it did, whether a lease holds the
--- job, and whether there is such a job. Only the last of these: it was moving; look again in a new statement.
--- Whoever claims, cancels or retries the job takes the row in `ready` or `outcome` first, and so does this; before that it locks
--- the key, unless the job is being processed.
+-- id uuid. Forgets a job that waits or has ended, with all that is kept of it. Answers whether it
+-- did, whether a lease holds the job, and whether there is such a job. Only the last of these: it
+-- was moving; look again in a new statement. Claims, cancellations, retries and deletions take the
+-- job's row in `ready` or `outcome` first. Before that this locks the key, unless the job is being
+-- processed.
 with k as materialized (
   select from reveille.unique_key k where k.id = $1::uuid and (exists (select from reveille.ready r where r.id = $1::uuid)
     or exists (select from reveille.outcome o where o.id = $1::uuid)) for update

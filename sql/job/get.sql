@@ -1,5 +1,5 @@
--- id uuid. The job; while it waits or runs again, with the error of the last attempt that counts: content that replaced other
--- content, or was sent back by a person, has had none.
+-- id uuid. The job. While it waits or runs again, it has the error of the last attempt that counts.
+-- Content that replaced other content, or that a person sent back, has had none.
 select v.job_id, v.status, v.queue, v.task, v.priority, v.run_at, v.created_at, v.attempt_count, v.crashes::integer, v.max_attempts,
   v.timeout_seconds, v.tags, v.unique_key, v.payload, v.lease, v.worker, v.worker_name, v.started_at, v.finished_at, v.result,
   reveille.error_shown(coalesce(v.error, case when v.status <> 'completed' then (

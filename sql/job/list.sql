@@ -1,14 +1,17 @@
--- statuses, queues, tasks (any of them), tags (all of them) text[], unique key text (null: any), below and from uuid (ids, so
--- times), payload to contain jsonb (null: any), payloads and results boolean (whether to read them), limit bigint, the most
--- jobs to look at bigint, way text, bytes bigint. The newest first.
--- What a filter has no index for is looked for one job after the other, and no further than the most to look at: the last row
--- says so (`cut`), whether it is one that was looked for (`fits`) or not. The way says in which table: `each` in that of all
--- jobs; `waiting`, `completed`, `failed_or_cancelled` and `processing` in the one that holds jobs of these statuses.
--- Branches of other ways are never executed. Tags and keys are compared as their indexes are sorted: byte by byte. The rows end
--- (`cut` too) once payloads, results and errors have so many bytes.
+-- statuses, queues, tasks (any of them), tags (all of them) text[]; unique key text (null: any).
+-- below and from uuid (ids, so times); payload to contain jsonb (null: any). payloads and results
+-- boolean (whether to read them); limit bigint; the most jobs to look at bigint. way text; bytes
+-- bigint. The newest first. A filter without an index is tried on one job after the other, up to
+-- the most to look at. The last row says whether the list was `cut` there. It may be a job that was
+-- not looked for (`fits` is false). The way names the table: `each` that of all jobs, another the
+-- one that holds jobs of these statuses (`waiting`, `completed`, `failed_or_cancelled`,
+-- `processing`). Branches of other ways are never executed. Tags and keys are compared as their
+-- indexes are sorted: byte by byte. The rows end (`cut` too) once payloads, results and errors have
+-- so many bytes.
 with recursive page as materialized (
   select p.id, p.fits, p.nth = $12::bigint as cut, row_number() over (order by p.id desc) as place from (
-    -- Any status, and several that lie in different tables; where a tag or a key leads to few jobs, single ones too.
+    -- Any status, and several that lie in different tables; where a tag or a key leads to few jobs,
+    -- single ones too.
     (select * from (
       select j.id, row_number() over (order by j.id desc) as nth,
         ($2::text[] is null or j.queue = any ($2::text[])) and ($3::text[] is null or j.task = any ($3::text[])) and ($8::jsonb is null or j.payload @> $8::jsonb)

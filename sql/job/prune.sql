@@ -1,7 +1,8 @@
--- states text[], how long to keep each (seconds) float8[], from which end on to look timestamptz[], the most of each state bigint.
--- Forgets jobs that ended long enough ago, with all that is kept of them. Answers for each state how many, and the last end.
--- An operator's retry deletes the row in `outcome`, as this does: one of the two finds it gone. A key that somebody has locked
--- stays: that of a job that is gone counts as free.
+-- states text[], how long to keep each (seconds) float8[], from which end on to look timestamptz[],
+-- the most of each state bigint. Forgets jobs that ended long enough ago, with all that is kept of
+-- them. Answers for each state how many, and the last end. An operator's retry deletes the row in
+-- `outcome`, as this does: one of the two finds it gone. A key that somebody has locked stays: that
+-- of a job that is gone counts as free.
 with c as materialized (
   select x.id from unnest($1::text[], $2::double precision[], $3::timestamptz[]) s (state, keep, since)
   cross join lateral (

@@ -1,7 +1,8 @@
--- id uuid. Sends a job that has ended back to wait, with fresh attempts; how it had ended goes to its history. Answers whether
--- it did, who holds its unique key instead (null: nobody), and whether the job has a key, which it has now even if it was not sent back.
--- The locks are for the partitions of its week: while they are being removed, the job is gone already. The second one is for services
--- of the release before.
+-- id uuid. Sends a job that has ended back to wait, with fresh attempts; how it had ended goes to
+-- its history. Answers whether it did, and who holds its unique key instead (null: nobody). It also
+-- answers whether the job has a key, which it holds now even if it was not sent back. The locks are
+-- for the partitions of its week: while they are being removed, the job is gone already. The second
+-- one is for services of the release before.
 with t as materialized (
   select j.*, case when j.unique_key is not null then reveille.key_take(j.queue, j.unique_key, j.id) end as holder
   from (select x.* from reveille.job x where x.id = $1::uuid and exists (select from reveille.outcome o where o.id = x.id) limit 1) j

@@ -1,18 +1,18 @@
 -- ids uuid[], queues text[], tasks text[], priorities smallint[], run_ats timestamptz[] and delays
 -- float8[] (seconds; both null: now), payloads jsonb[], max_attempts int[], timeouts float8[], tags
--- jsonb[], settings jsonb[]. A shorter array counts as nulls. And a list of its own, notes text[]: what
--- to notify of, `lane QUEUE TASK PRIORITY` or `queue QUEUE`. The ids are made before. So a repeated
--- call after a lost answer fails rather than inserts anything twice.
+-- jsonb[], settings jsonb[]. A shorter array counts as nulls. And a list of its own, notes text[]:
+-- what to notify of, `lane QUEUE TASK PRIORITY` or `queue QUEUE`. The ids are made before. So a
+-- repeated call after a lost answer fails rather than inserts anything twice.
 --
--- A small payload also goes beside the row that waits, if a claim needs nothing else of the job (see
--- ready.payload).
+-- A small payload also goes beside the row that waits, if a claim needs nothing else of the job
+-- (see ready.payload).
 --
--- It notifies by itself, because it is a transaction of its own and the deferred trigger `wake` would
--- cost more. Services have a gate for each lane and 100 ms of their own, beside the two of the
--- trigger. It is taken when all rows are there, and its holder is soon done. A holder that fails at
--- its commit takes no notice with it, since statements of services end as they began. There is no
--- spare gate: two that notify wait for each other's flush, and then 64 callers got half as much
--- written. A queue is not looked at again, so a notice of a queue passes no gate.
+-- It notifies by itself, because it is a transaction of its own and the deferred trigger `wake`
+-- would cost more. Services have a gate for each lane and 100 ms of their own, beside the two of
+-- the trigger. It is taken when all rows are there, and its holder is soon done. A holder that
+-- fails at its commit takes no notice with it, since statements of services end as they began.
+-- There is no spare gate: two that notify wait for each other's flush, and then 64 callers got half
+-- as much written. A queue is not looked at again, so a notice of a queue passes no gate.
 with u as materialized (
   select u.id, u.queue, u.task, u.priority,
     coalesce(u.run_at, now() + coalesce(u.delay, 0) * interval '1 second') as run_at, u.payload,

@@ -1,9 +1,9 @@
 -- ids uuid[], queues text[], tasks text[], priorities smallint[], run_ats timestamptz[] and delays
 -- float8[] (seconds; both null: now), payloads jsonb[], max_attempts int[], timeouts float8[], tags
 -- jsonb[], settings jsonb[], keys text[], policies text[] (keep, reject, replace), how long to wait
--- for a key that an open transaction holds (lock_timeout, text), and whether to notify (on or off). A
--- shorter array counts as nulls. Answers (nth, job_id, status, outcome), where outcome is created,
--- existing, replaced or rejected.
+-- for a key that an open transaction holds (lock_timeout, text), and whether to notify (on or off).
+-- A shorter array counts as nulls. Answers (nth, job_id, status, outcome), where outcome is
+-- created, existing, replaced or rejected.
 --
 -- The settings are those of this statement's transaction, and are made before the call because it
 -- takes its ids from there.

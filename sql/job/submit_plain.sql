@@ -1,5 +1,5 @@
--- As submit.sql, of jobs that start now and have no settings of their own, which costs less: ids uuid[], queues text[], tasks text[],
--- priorities smallint[], payloads jsonb[], notes text[].
+-- As submit.sql, of jobs that start now and have no settings of their own, which costs less: ids
+-- uuid[], queues text[], tasks text[], priorities smallint[], payloads jsonb[], notes text[].
 with u as materialized (
   select * from unnest($1::uuid[], $2::text[], $3::text[], $4::smallint[], $5::jsonb[]) u (id, queue, task, priority, payload)
 ), j as (

@@ -1,5 +1,5 @@
--- As submit_one.sql, of a job that starts now and has no settings of its own: id uuid, queue text, task text, priority smallint,
--- payload jsonb, note text.
+-- As submit_one.sql, of a job that starts now and has no settings of its own: id uuid, queue text,
+-- task text, priority smallint, payload jsonb, note text.
 with j as (
   insert into reveille.job (id, queue, task, priority, run_at, payload) values ($1, $2, $3, $4, now(), $5)
   returning 1

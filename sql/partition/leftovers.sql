@@ -1,5 +1,5 @@
--- week date. Forgets what is not partitioned of the jobs of a week that is gone. A key that somebody has locked stays, and
--- counts as free.
+-- week date. Forgets what is not partitioned of the jobs of a week that is gone. A key that
+-- somebody has locked stays, and counts as free.
 with w as (
   delete from reveille.week where number = reveille.week_number($1::date::timestamp at time zone 'UTC')
 ), p as (

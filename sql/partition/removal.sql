@@ -1,5 +1,6 @@
--- week date. The statements that remove its partitions, in this order; those that an interrupted removal left undone, if any.
--- Jobs go first: without its row there a job is nowhere, whatever else is left of it.
+-- week date. The statements that remove its partitions, in this order; those that an interrupted
+-- removal left undone, if any. Jobs go first: without its row there a job is nowhere, whatever else
+-- is left of it.
 select s.statement
 from reveille.partition p
 cross join lateral (

@@ -1,6 +1,7 @@
--- How many jobs wait in each queue, due and to come, and for how many seconds the first has been due; queues that are known and
--- empty too. Its price has a bound whatever waits: it reads the first 1,000 lanes, shares 5,000 rows to be counted among them,
--- and beyond takes the word of the statistics.
+-- How many jobs wait in each queue, due and to come, and for how many seconds the first has been
+-- due. Known queues are there when they are empty, too. Its price has a bound, however much waits.
+-- It reads the first 1,000 lanes and shares 5,000 rows to be counted among them. Beyond, it takes
+-- the word of the statistics.
 with recursive lane as (
   (select queue, task, priority, run_at from reveille.ready order by queue, task, priority, run_at limit 1)
   union all

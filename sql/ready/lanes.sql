@@ -1,6 +1,6 @@
--- queue text (null: all), and the lane to begin behind: queue text, task text, priority smallint; the most lanes bigint. Lanes with
--- jobs in their order, and when the first job of each is due: a loose index scan, so its price is that of the lanes and not of
--- the jobs.
+-- queue text (null: all), and the lane to begin behind: queue text, task text, priority smallint;
+-- the most lanes bigint. Lanes with jobs in their order, and when the first job of each is due.
+-- This is a loose index scan, so its price is that of the lanes and not of the jobs.
 with recursive lane as (
   (
     select r.queue, r.task, r.priority, r.run_at from reveille.ready r

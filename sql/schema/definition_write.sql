@@ -1,4 +1,5 @@
--- release int, names and checksums text[]: the files of sql/functions that the schema has now, and no others.
+-- release int, names and checksums text[]: the files of sql/functions that the schema has now, and
+-- no others.
 with gone as (
   delete from reveille.definition d where d.name <> all ($2::text[])
 )

@@ -1,5 +1,5 @@
--- Who holds the lock of migrations of the release before, and whether that may be a service. The function
--- reveille.old_lock_holders answers this too, but here the schema may not be there yet.
+-- Who holds the lock of migrations of the release before, and whether that may be a service. The
+-- function reveille.old_lock_holders answers this too, but here the schema may not be there yet.
 select format('%s of %s', l.pid, coalesce(r.rolname, 'unknown')) as session, coalesce(r.rolname = current_user or r.rolsuper, false) as counts
 from pg_locks l
 join pg_database d on d.oid = l.database and d.datname = current_database()

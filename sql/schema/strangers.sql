@@ -1,5 +1,6 @@
--- role text (null: this one). What in the schema is not the role's, and what lets others put something there that would run as the
--- role: CREATE on the schema, TRIGGER on a table, a trigger that calls a function of theirs. And the statement that mends it.
+-- role text (null: this one). Everything in the schema that is not the role's, and every way for
+-- others to put something there that runs as the role. The ways are CREATE on the schema, TRIGGER
+-- on a table, and a trigger that calls a function of theirs. And the statement that mends it.
 with us as (
   select r.oid, r.rolname from pg_roles r where r.rolname = coalesce($1::text, current_user)
 ), home as (

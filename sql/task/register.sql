@@ -1,5 +1,5 @@
--- names text[], descriptions text[], max_attempts int[], timeouts float8[], retries, payload schemas, result schemas, examples
--- jsonb[].
+-- names text[], descriptions text[], max_attempts int[], timeouts float8[], retries, payload
+-- schemas, result schemas, examples jsonb[].
 insert into reveille.task (name, description, max_attempts, timeout_seconds, retry, payload_schema, result_schema, example)
 select * from unnest($1::text[], $2::text[], $3::integer[], $4::double precision[], $5::jsonb[], $6::jsonb[], $7::jsonb[], $8::jsonb[])
 order by 1

@@ -1,8 +1,10 @@
--- worker uuid, running jobs int, draining boolean. Renews the worker, and the leadership if it leads and does not drain. Answers
--- one row, or one for each lease it holds: the database's time, whether the worker is still known, whether anybody is to be
--- rescued, the lease, whether suspects wait, whether it leads, and whether nobody does. It waits for nobody who has locked the
--- row of the leadership, which stands until it runs out.
--- After an outage nobody has had a chance to send a heartbeat: nobody is lost until the server has been up long enough.
+-- worker uuid, running jobs int, draining boolean. Renews the worker, and the leadership if it
+-- leads and does not drain. Answers one row, or one for each lease that it holds, with the lease
+-- and the database's time. It says whether the worker is known, and whether a worker is to be
+-- rescued. It also says whether suspects wait, whether the worker leads, and whether no worker
+-- leads. It waits for nobody who has locked the row of the leadership, which stands until it runs
+-- out. After an outage nobody has had a chance to send a heartbeat: nobody is lost until the server
+-- has been up long enough.
 with w as (
   update reveille.worker set heartbeat_at = clock_timestamp(), running = $2::integer, draining = $3::boolean where id = $1::uuid
   returning id, lost_after

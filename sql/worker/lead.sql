@@ -1,5 +1,5 @@
--- worker uuid. Takes over the leadership of the maintenance services, if it has run out or its leader has left. Answers whether the
--- worker leads. It waits for nobody who has locked the row.
+-- worker uuid. Takes over the leadership of the maintenance services, if it has run out or its
+-- leader has left. Answers whether the worker leads. It waits for nobody who has locked the row.
 with w as (
   select id, lost_after from reveille.worker where id = $1::uuid
 ), free as (

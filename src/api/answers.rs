@@ -24,7 +24,7 @@ pub(crate) const CHANGE: &[u16] = &[403];
 /// Statuses of an operation that reads a body through [`super::body::Read`].
 pub const BODY: &[u16] = &[400, 403, 408, 413, 415, 422];
 
-/// What an operation may refuse with; written by [`refusals!`](crate::refusals).
+/// The refusals of an operation; written by [`refusals!`](crate::refusals).
 pub trait Refuses: Send + Sync + 'static {
     /// The statuses of its refusals.
     const STATUSES: &'static [&'static [u16]];

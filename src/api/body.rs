@@ -1,9 +1,9 @@
-//! Bodies: [`Read`] takes one in, [`Body`] sends one out. Neither builds a `serde_json::Value`, so that the JSON that
-//! jobs carry stays as it was written.
+//! Bodies: [`Read`] takes one in, [`Body`] sends one out. Neither builds a `serde_json::Value`, so
+//! that the JSON that jobs carry stays as it was written.
 //!
-//! poem-openapi's own JSON payload has no limit and no deadline, and reports one mistake at a time in a sentence of its
-//! own. Here the bytes are counted as they stream in, the text is checked once as a whole, and the type reads itself
-//! from it and reports all that is wrong.
+//! poem-openapi's own JSON payload has no limit and no deadline, and reports one mistake at a time
+//! in a sentence of its own. Here the bytes are counted as they stream in, and the text is checked
+//! once as a whole. The type reads itself from it, and reports all that is wrong.
 
 use std::time::Duration;
 
@@ -33,10 +33,11 @@ const NDJSON: &str = "application/x-ndjson";
 const DEADLINE: Duration = Duration::from_secs(30);
 /// A batch is an array of objects that hold payloads.
 const ENVELOPE_DEPTH: u32 = 2;
-/// Larger bodies are read off the threads that serve connections: a millisecond there is a millisecond for everybody.
+/// Larger bodies are read off the threads that serve connections: a millisecond there is a
+/// millisecond for everybody.
 const BLOCKING_FROM: usize = 512 * 1024;
 
-/// What holds for the body of a request, in its extensions.
+/// The terms for the body of a request, in its extensions.
 #[derive(Debug, Clone)]
 pub(crate) struct BodyTerms {
     pub within: Duration,
@@ -50,15 +51,15 @@ pub trait FromBody: Type + Sized + 'static {
     /// How many lines `application/x-ndjson` may have; `None`: it is not read.
     const LINES: Option<usize> = None;
 
-    /// Reads a text that has passed the JSON check, nested up to two levels deeper than a payload may be. `now` is the
-    /// database's time.
+    /// Reads a text that has passed the JSON check, nested up to two levels deeper than a payload
+    /// may be. `now` is the database's time.
     ///
     /// # Errors
     /// All that is wrong, with JSON pointers into the body.
     fn from_body(text: &str, now: DateTime<Utc>) -> Result<Self, Vec<FieldError>>;
 
-    /// Reads NDJSON: the lines that are not blank, each a JSON text that has passed the check. Pointers begin with the
-    /// number of the line among them, from 0, as for an array.
+    /// Reads NDJSON: the lines that are not blank, each a JSON text that has passed the check.
+    /// Pointers begin with the number of the line among them, from 0, as for an array.
     ///
     /// # Errors
     /// As [`FromBody::from_body`].
@@ -177,7 +178,8 @@ async fn receive(
                 return Err(Problem::too_large(limit));
             }
             if let Some(terms) = terms {
-                // Half of the time, so that the rest of a body that is refused can still be drained.
+                // Half of the time, so that the rest of a body that is refused can still be
+                // drained.
                 let covered = held.cover(&terms.room, length, most, deadline / 2).await?;
                 if length > bytes.capacity() && covered > BLOCKING_FROM {
                     // As much as is covered, rather than twice as much while the buffer grows.

@@ -1,8 +1,8 @@
 //! Keeps web pages of strangers out. A browser lets any page send requests to any address, this
 //! machine's own included.
 //!
-//! - The Host rule, where there is no token: a page whose name is made to lead here (DNS rebinding)
-//!   may read what is answered, but it cannot change the `Host` that its browser sends. So only
+//! - The Host rule, where there is no token: DNS rebinding makes a page's name lead here, so that
+//!   it may read what is answered. It cannot change the `Host` that its browser sends. So only
 //!   `localhost`, `*.localhost`, IP addresses and the names in the settings are answered.
 //! - The Origin rule, always: a page may send what changes something without reading the answer.
 //!   Its browser says whose page it is in `Sec-Fetch-Site`, and an older one in `Origin`. Programs

@@ -1,5 +1,5 @@
-//! The codes of everything that can go wrong: one table for the specification, for `docs/errors.md`
-//! and for the check that no answer has a code of its own.
+//! The codes of everything that can go wrong. One table feeds the specification, `docs/errors.md`
+//! and the check that no answer has a code of its own.
 //!
 //! The schema of a code stays `string`, so that a client of today reads a code of tomorrow. The
 //! specification lists the codes as `x-extensible-enum`.
@@ -13,7 +13,7 @@ pub struct Code {
     pub name: &'static str,
     /// The HTTP status that it comes with.
     pub status: u16,
-    /// What happened, and what to do: sentences for the documentation.
+    /// Sentences for the documentation: the event, then the remedy.
     pub advice: &'static str,
 }
 

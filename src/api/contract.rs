@@ -1,9 +1,9 @@
 //! The finished specification: this module adds to the document of poem-openapi what that cannot
 //! say.
 //!
-//! It adds an example for every error answer, an empty list of security where no token is asked
-//! for, the known codes, and whole numbers as the bounds of integers. The document keeps its order,
-//! since `/docs` and the generated clients follow it; that is why it is a value of YAML.
+//! It adds an example for every error answer, and an empty list of security where no token is asked
+//! for. It adds the known codes, and whole numbers as the bounds of integers. The document keeps
+//! its order, since `/docs` and the generated clients follow it; that is why it is a value of YAML.
 
 use serde_yaml::{Mapping, Value};
 

@@ -1,4 +1,4 @@
-//! What the levels below report, as problems.
+//! Errors of the levels below, as problems.
 
 use http::StatusCode;
 
@@ -45,8 +45,8 @@ pub(super) fn database_unavailable() -> Problem {
     Problem::unavailable("database_unavailable", detail, 1)
 }
 
-/// Of a change that was made, and of which the answer could not be read after it: to be told that
-/// nothing was changed would have it made twice.
+/// The problem of a change that was made, of which the answer could not be read afterwards. A
+/// caller who is told that nothing was changed would have it made twice.
 pub(super) fn after_change(problem: Problem) -> Problem {
     if problem.status() != StatusCode::SERVICE_UNAVAILABLE {
         return problem;

@@ -1,5 +1,5 @@
-//! Panics on demand, for tests: `GET /faults` lists the loops of the service, `POST /faults/{name}` has one of them panic. Only in
-//! a build with the feature `faults`.
+//! Panics on demand, for tests: `GET /faults` lists the loops of the service, `POST /faults/{name}`
+//! has one of them panic. Only in a build with the feature `faults`.
 
 use poem::web::{Json, Path};
 use poem::{Endpoint, EndpointExt, IntoResponse, Response, Route, get, handler, post};

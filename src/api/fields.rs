@@ -1,4 +1,5 @@
-//! Reads a JSON object member by member and notes everything that is wrong, not only the first thing.
+//! Reads a JSON object member by member and notes everything that is wrong, not only the first
+//! thing.
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -24,8 +25,8 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Splits the object in `text`, which has passed the JSON check. `at` is its own JSON pointer, `/3` in a batch;
-    /// `known` are the names that its members may have.
+    /// Splits the object in `text`, which has passed the JSON check. `at` is its own JSON pointer,
+    /// `/3` in a batch; `known` are the names that its members may have.
     ///
     /// # Errors
     /// When `text` is another value than an object.
@@ -86,7 +87,8 @@ impl<'a> Fields<'a> {
         self.take(name).map(RawValue::get).filter(|text| *text != "null")
     }
 
-    /// The member, noted as a duplicate when it is there more than once: which one was meant, nobody can tell.
+    /// The member, noted as a duplicate when it is there more than once: which one was meant,
+    /// nobody can tell.
     fn take(&mut self, name: &str) -> Option<&'a RawValue> {
         let (first, second) = {
             let mut found = self.members.of(name);
@@ -127,7 +129,7 @@ impl Source for Fields<'_> {
     fn number(&mut self, name: &str) -> Option<f64> {
         let text = self.present(name)?;
         match text.parse::<f64>() {
-            // One that is too small for a double stays below zero.
+            // A number that is too small for a double stays below zero.
             Ok(0.0) if text.starts_with('-') && whole(text) == Whole::Not => {
                 return Some(-f64::MIN_POSITIVE);
             }
@@ -138,9 +140,9 @@ impl Source for Fields<'_> {
         None
     }
 
-    /// The strings of an array that may have `most`. An item of another type is noted, and empty in the answer, so that
-    /// the others keep their places. Of a longer array the answer has one item more, which is empty, and the rest is not
-    /// looked at.
+    /// The strings of an array that may have `most`. An item of another type is noted, and empty in
+    /// the answer, so that the others keep their places. Of a longer array the answer has one item
+    /// more, which is empty, and the rest is not looked at.
     fn strings(&mut self, name: &str, most: usize) -> Option<Vec<String>> {
         let text = self.present(name)?;
         let Some(items) = Items::of(text, most) else {
@@ -196,7 +198,7 @@ fn unknown_message(name: &str, known: &[&str]) -> String {
     }
 }
 
-/// What kind of value a JSON text is, in words.
+/// The kind of value of a JSON text, in words.
 pub(crate) fn kind(text: &str) -> &'static str {
     match text.trim_ascii_start().as_bytes().first() {
         Some(b'{') => "an object",

@@ -20,8 +20,9 @@ pub(super) fn is_open(path: &str) -> bool {
     is_probe(path) || DOCS.contains(&path)
 }
 
-/// Turns requests away that have no known token, but for paths that [are open](is_open). Everything else is guarded, also
-/// paths that do not exist, so that nothing is open by accident that is added later.
+/// Turns requests away that have no known token, but for paths that [are open](is_open). Everything
+/// else is guarded, also paths that do not exist, so that nothing is open by accident that is added
+/// later.
 #[derive(Debug, Clone)]
 pub(super) struct Guard(pub(super) Tokens);
 
@@ -63,7 +64,7 @@ impl<E: Endpoint> Middleware<E> for Guard {
     }
 }
 
-/// What [`Guard`] makes of an endpoint.
+/// An endpoint that [`Guard`] guards.
 pub(super) struct Guarded<E> {
     inner: E,
     guard: Guard,

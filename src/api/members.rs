@@ -1,5 +1,6 @@
-//! Takes a JSON text apart as far as it is needed. A body of some megabytes can have millions of members or items, and
-//! each of them would cost several times its bytes. So those that no answer speaks of are counted but not kept.
+//! Takes a JSON text apart as far as it is needed. A body of some megabytes can have millions of
+//! members or items, and each of them would cost several times its bytes. So those that no answer
+//! speaks of are counted but not kept.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -87,7 +88,8 @@ pub struct Items<'a> {
 }
 
 impl<'a> Items<'a> {
-    /// Of the array in `text`, which has passed the JSON check: `most` are kept. `None`: it is another value.
+    /// Of the array in `text`, which has passed the JSON check: `most` are kept. `None`: it is
+    /// another value.
     pub fn of(text: &'a str, most: usize) -> Option<Self> {
         Most(most).deserialize(&mut serde_json::Deserializer::from_str(text)).ok()
     }

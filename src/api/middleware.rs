@@ -25,8 +25,8 @@ use crate::supervise::words_of;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID_BYTES: usize = 128;
 
-/// The paths that there are and their methods, for `Allow` and for the labels of metrics: poem
-/// knows that a method is missing but not which are there, and calls every parameter `param0`.
+/// The paths and their methods, for `Allow` and for the labels of metrics. Poem knows that a method
+/// is missing but not which are there, and calls every parameter `param0`.
 #[derive(Debug, Clone, Default)]
 pub struct Routes(HashMap<String, Route>);
 
@@ -97,7 +97,7 @@ impl Route {
     }
 }
 
-/// What `/jobs/{job_id}` of the specification and `/jobs/:param0` of poem have in common.
+/// The form that `/jobs/{job_id}` of the specification and `/jobs/:param0` of poem have in common.
 fn shape(path: &str) -> String {
     let segments =
         path.split('/').map(|segment| if segment.starts_with([':', '{']) { ":" } else { segment });
@@ -122,7 +122,7 @@ impl<E: Endpoint> Middleware<E> for Observe {
     }
 }
 
-/// What [`Observe`] makes of an endpoint; it answers always.
+/// An endpoint that [`Observe`] observes; it answers always.
 pub(crate) struct Observed<E> {
     inner: E,
     routes: Arc<Routes>,
@@ -159,7 +159,7 @@ impl<E: Endpoint> Endpoint for Observed<E> {
         let start = Instant::now();
         let info = RequestInfo { id: request_id(&request), path: request.uri().path().into() };
         let method = request.method().clone();
-        // What was changed is told in any case.
+        // A change is told in any case.
         let terms = request.extensions().get::<BodyTerms>().filter(|_| method == Method::GET);
         let room = terms.map(|terms| terms.room.clone());
         let refused = request.extensions().get::<Crowded>().is_some() && !is_open(&info.path);

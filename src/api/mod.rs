@@ -1,10 +1,10 @@
 //! HTTP: the edge, and one file for each resource behind it.
 //!
-//! A request comes in through [`edge`], which owns the sockets and their deadlines; passes
-//! [`middleware`], which gives it an id and turns everything that goes wrong into a [`problem`];
-//! passes [`browsers`], which keeps strangers' pages out; is read by [`body`] and [`fields`]; and
-//! is answered by the operation of a resource. [`answers`] puts its error answers into the
-//! specification. `contract` finishes that, with the [`codes`] of errors, and [`docs`] serves it.
+//! A request comes in through [`edge`], which owns the sockets and their deadlines. It passes
+//! [`middleware`], which gives it an id and turns everything that goes wrong into a [`problem`]. It
+//! passes [`browsers`], which keeps strangers' pages out. [`body`] and [`fields`] read it, and the
+//! operation of a resource answers it. [`answers`] puts its error answers into the specification.
+//! `contract` finishes that, with the [`codes`] of errors, and [`docs`] serves it.
 
 pub(crate) mod answers;
 pub(crate) mod body;
@@ -59,7 +59,7 @@ use crate::store::Store;
 use crate::submitter::Submitter;
 use crate::supervise::Supervisor;
 
-/// What the operations work with. Each request has a clone.
+/// The services that the operations work with. Each request has a clone.
 #[derive(Clone)]
 pub(crate) struct Services(Arc<Parts>);
 
@@ -88,7 +88,7 @@ impl Deref for Services {
     }
 }
 
-/// What [`Services`] share.
+/// Shared by the clones of [`Services`].
 pub(crate) struct Parts {
     pub store: Store,
     pub submitter: Submitter,
@@ -211,7 +211,7 @@ impl Behind {
 }
 
 /// Routes with everything around them that no request may miss: the guards, and outside of them the
-/// middleware that turns everything that goes wrong into a problem. This is what [`edge::serve`]
+/// middleware. That turns everything that goes wrong into a problem. This is what [`edge::serve`]
 /// takes.
 pub fn guarded(
     routes: impl IntoEndpoint<Endpoint: Endpoint<Output = Response> + 'static>,

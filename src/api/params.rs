@@ -24,8 +24,8 @@ const KEY_CHARS_MOST: usize = 255;
 /// The longest that a call may wait for the end of a job.
 const WAIT_MOST_SECONDS: u32 = 60;
 
-/// A parameter that is taken as text, and read by the operation, so that the answer to a bad one
-/// has a code of its own.
+/// A parameter that is taken as text and read by the operation. So the answer to a bad one has a
+/// code of its own.
 macro_rules! text {
     ($(#[$doc:meta])* $type:ident, $name:literal, $schema:expr) => {
         $(#[$doc])*

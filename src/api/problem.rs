@@ -33,7 +33,7 @@ struct Inner {
     headers: http::HeaderMap,
 }
 
-/// What went wrong and what to do about it (RFC 9457).
+/// A problem and its remedy (RFC 9457).
 #[derive(Debug, Clone, Object, Serialize)]
 #[oai(rename = "ProblemDetails", example)]
 struct Details {
@@ -48,7 +48,7 @@ struct Details {
     status: u16,
     /// A stable name of what went wrong, for programs.
     code: String,
-    /// What went wrong and what to do next, for people.
+    /// The event and the next step, for people.
     detail: String,
     /// The path of the request.
     #[oai(skip_serializing_if_is_none)]
@@ -80,7 +80,7 @@ pub(crate) struct ProblemError {
     pub parameter: Option<String>,
     /// A stable name of what is wrong there.
     pub code: String,
-    /// What is wrong and what to do.
+    /// The fault and the remedy.
     pub message: String,
 }
 
@@ -198,7 +198,7 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "validation_failed", detail).errors(errors)
     }
 
-    /// 500. What happened goes to the log, never to the caller.
+    /// 500. The cause goes to the log, never to the caller.
     pub fn internal() -> Self {
         let detail = "The service failed to answer. Its log says more under this request_id.";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail)

@@ -2,8 +2,8 @@
 //! filter at all. So is one that has a single value and stands there twice, and U+0000, in the path
 //! too, which PostgreSQL knows no text with.
 //!
-//! The parameters of an operation are read from the specification. One that needs no token takes
-//! whatever comes: health checks are asked by machines that add parameters of their own.
+//! The parameters of an operation are read from the specification. An operation that needs no token
+//! takes whatever comes: machines that check health add parameters of their own.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

@@ -1,7 +1,7 @@
-//! What is known about the request that is being answered, for whoever writes its problem or its log line.
+//! The facts about the request that is being answered, for its problem and its log line.
 //!
-//! It travels with the future rather than through arguments, because poem-openapi builds answers in places that no
-//! request is handed to.
+//! It travels with the future rather than through arguments, because poem-openapi builds answers in
+//! places that no request is handed to.
 
 use std::sync::Arc;
 

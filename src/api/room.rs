@@ -1,13 +1,13 @@
 //! Room for the bodies of requests and of answers, so that together they do not fill the memory.
 //!
-//! The body of a request of the usual size takes none: [`FREE`] bytes for each connection are little. A larger one
-//! takes room for all that it may have before more of it is read. A body that waited for more while
-//! it holds some would wait for another that does the same. Medium and large bodies have rooms of
-//! their own, so that a few large ones do not keep the others waiting.
+//! The body of a request of the usual size takes none: [`FREE`] bytes for each connection are
+//! little. A larger one takes room for all that it may have before more of it is read. A body that
+//! waited for more while it holds some would wait for another that does the same. Medium and large
+//! bodies have rooms of their own, so that a few large ones do not keep the others waiting.
 //!
 //! The answer to a read is whole before it is sent, and a slow reader keeps it for as long as it
-//! likes. So a large one takes room until it has left, and without room it is dropped: to wait for
-//! room would keep it in memory as well.
+//! likes. So a large one takes room until it has left, and is dropped where there is none. A wait
+//! for room would keep it in memory as well.
 //!
 //! A large body that comes slowly holds much room for long. Once it has fallen behind the pace that
 //! brings all of it in time, it loses its room to another that waits ([`Held::lost`]).
@@ -158,7 +158,7 @@ impl AsRef<[u8]> for Sent {
     }
 }
 
-/// What a body holds of the room, until this is dropped.
+/// The room that a body holds, until this is dropped.
 #[derive(Debug)]
 pub struct Held {
     /// Bytes that it covers.
@@ -195,8 +195,8 @@ impl Held {
     }
 
     /// Resolves when a large body of which `arrived` bytes are there is late and another waits for
-    /// its room. It is late some seconds after so much of it should have come, if all of it may take
-    /// as long as `within`. `None`: the body is not large.
+    /// its room. It is late some seconds after so much of it should have come, if all of it may
+    /// take as long as `within`. `None`: the body is not large.
     pub fn lost(&self, arrived: usize, within: Duration) -> Option<impl Future<Output = ()>> {
         let (Room(rooms), since) = self.large.as_ref()?;
         let share = within.as_nanos() * arrived as u128 / self.most.max(1) as u128;

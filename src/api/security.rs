@@ -1,5 +1,6 @@
-//! The bearer token as the specification sees it. Whether a request has one is decided by the guard, before
-//! any operation is reached; an operation takes [`Bearer`] so that its documentation says so and Swagger UI sends one.
+//! The bearer token as the specification sees it. The guard decides whether a request has one,
+//! before any operation is reached. An operation takes [`Bearer`] so that its documentation says so
+//! and Swagger UI sends one.
 
 use poem::{Request, RequestBody, Result};
 use poem_openapi::registry::{MetaSecurityScheme, Registry};

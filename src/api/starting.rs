@@ -1,7 +1,8 @@
-//! What is answered from the moment the port is bound: first that the database is not there yet, then the API.
+//! The answers from the moment the port is bound: first that the database is not there yet, then
+//! the API.
 //!
-//! The service may wait long for its database. An orchestrator that heard nothing meanwhile would restart it, and a client
-//! would wait for nothing.
+//! The service may wait long for its database. An orchestrator that heard nothing meanwhile would
+//! restart it, and a client would wait for nothing.
 
 use std::sync::{Arc, OnceLock};
 

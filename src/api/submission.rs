@@ -1,4 +1,5 @@
-//! A submission as it comes in over HTTP: described by [`JobCreate`], read member by member, and checked by the rule book.
+//! A submission as it comes in over HTTP: described by [`JobCreate`], read member by member, and
+//! checked by the rule book.
 
 use std::borrow::Cow;
 
@@ -73,11 +74,13 @@ impl FromBody for BatchBody {
     }
 }
 
-/// The submission in `text`, or everything that is wrong with it: what cannot be read, and what the rule book says of the rest.
+/// The submission in `text`, or everything that is wrong with it: what cannot be read, and what the
+/// rule book says of the rest.
 fn read(text: &str, at: &str, now: DateTime<Utc>) -> Result<Submission, Vec<FieldError>> {
     let mut members = Fields::parse(text, at, NAMES).map_err(|error| vec![error])?;
     let job = NewJob::read(&mut members);
-    // A field that could not be read is absent to the rule book. Which fields go together is told here, of all that are there.
+    // A field that could not be read is absent to the rule book. Which fields go together is told
+    // here, of all that are there.
     let together = fields::together(|name| members.gives(name)).collect();
     let mut errors = members.finish();
     let unread: Vec<String> = errors.iter().map(|error| error.pointer.clone()).collect();

@@ -66,7 +66,7 @@ pub(super) struct Task {
     /// Its name, for the `task` of a job.
     #[oai(validator(min_length = 1, max_length = 100))]
     pub name: String,
-    /// What it does.
+    /// Its work, in a sentence.
     pub description: String,
     /// Whether a running worker serves it. Without one its jobs wait.
     pub served: bool,

@@ -61,7 +61,7 @@ impl Database {
         Ok(database)
     }
 
-    /// The direct way if there is one: for what needs a session only now and then, and says so if a
+    /// The direct way if there is one, for steps that rarely need a session. They say so if a
     /// pooler is in the way.
     pub(super) fn nearest(&self) -> &Target {
         self.direct.as_ref().unwrap_or(&self.target)
@@ -119,8 +119,8 @@ async fn prepare(config: &Config, database: &Database) -> anyhow::Result<()> {
     Ok(prepared.await?)
 }
 
-/// Does a step of the start until it succeeds, or fails for a reason that no waiting mends. What is
-/// waited for is told at once, and again as time goes by.
+/// Does a step of the start until it succeeds, or fails for a reason that no waiting mends. It says
+/// at once what it waits for, and again as time goes by.
 pub(super) async fn patiently<T, E: Passing>(
     target: &Target,
     mut step: impl AsyncFnMut() -> Result<T, E>,

@@ -42,8 +42,7 @@ impl Front {
             format!("cannot listen on {}. Is another service there? Choose an address with --listen, port 0 for any free one", config.listen)
         })?;
         let address = listener.local_addr()?;
-        // What is counted before there is a recorder goes nowhere, for as long as the process
-        // lives.
+        // A count before there is a recorder goes nowhere, for as long as the process lives.
         super::metrics::install();
         let (app, behind) = api::app(tokens, Browsers::of(config))?;
         let limits =
@@ -60,7 +59,7 @@ impl Front {
         Ok(Self { address, behind, edge, leaving, stop, force, delay, supervisor })
     }
 
-    /// What keeps its loop alive, and is to keep the others.
+    /// The supervisor of its loop, which is to keep the others too.
     pub(super) fn supervisor(&self) -> Supervisor {
         self.supervisor.clone()
     }
@@ -80,8 +79,8 @@ impl Serving {
         self.0.address
     }
 
-    /// Each answer ends its connection from now on. Answers how long all is to be answered still,
-    /// so that balancers see that the service is not ready any more before its port is closed.
+    /// Each answer ends its connection from now on. Answers how long all is to be answered still.
+    /// So balancers see that the service is not ready any more before its port is closed.
     pub(super) fn leave(&self) -> Duration {
         self.0.leaving.cancel();
         self.0.delay

@@ -1,5 +1,5 @@
 //! The thread of the heartbeat and the listener. Its runtime has that thread alone, and their
-//! connections are made there: handlers that block every thread of the main runtime keep neither
+//! connections are made there. So handlers that block every thread of the main runtime keep neither
 //! from the database.
 
 use std::sync::mpsc;

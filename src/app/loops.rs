@@ -35,8 +35,8 @@ impl Loops {
         }
     }
 
-    /// The engine's loops. Those that keep the leases run on a thread of their own, and the
-    /// listener beside them, if there is a connection that can listen.
+    /// The engine's loops. The loops that keep the leases run on a thread of their own. The
+    /// listener runs beside them, if there is a connection that can listen.
     pub(super) fn run_engine(
         &self,
         engine: engine::Loops,

@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(super) enum Asked {
     /// Somebody at the terminal, by Ctrl-C.
     ByHand,
-    /// What keeps the process, or the terminal that closed.
+    /// The keeper of the process, or the terminal that closed.
     ByKeeper,
 }
 

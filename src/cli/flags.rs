@@ -14,8 +14,8 @@ use crate::job::fields::{FIELDS, Field, Kind, Literal, Together};
 /// Fields with words of their own on the command line.
 const OWN_WORDS: [&str; 2] = ["payload", "task"];
 
-/// The fields that the flags give, as they are sent. Most bounds are the service's business: it tells in one answer what is
-/// wrong with all fields.
+/// The fields that the flags give, as they are sent. Most bounds are the service's business: it
+/// tells in one answer what is wrong with all fields.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Flags(pub(super) BTreeMap<&'static str, Value>);
 

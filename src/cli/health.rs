@@ -17,8 +17,8 @@ Examples:
 const URL: &str =
     "The service's URL [default: REVEILLE_URL, else this machine at the port of the settings]";
 
-/// Asks a service whether it is ready (GET /readyz): the one at --url or REVEILLE_URL, else the one
-/// on this machine, at the port that the settings name.
+/// Asks a service whether it is ready (GET /readyz). It asks the one at --url or REVEILLE_URL, else
+/// the one on this machine at the port of the settings.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 #[command(mut_args(settings::only(&["listen"])), mut_arg("url", |url| url.help(URL)))]

@@ -1,8 +1,8 @@
 //! The command line: one file per command, and this list of them.
 //!
-//! Two kinds of commands live here. Those that run the service (`serve`, `migrate`, `config`,
-//! `doctor`) read the configuration; those that use it (`submit`, `list`, …) speak HTTP to a
-//! running one, and need nothing but its URL and a token. What a script reads goes to standard
+//! Two kinds of commands live here. Commands that run the service (`serve`, `migrate`, `config`,
+//! `doctor`) read the configuration. Commands that use it (`submit`, `list`, …) speak HTTP to a
+//! running one, and need nothing but its URL and a token. Output for scripts goes to standard
 //! output, and everything else to standard error.
 
 mod completions;
@@ -147,7 +147,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Runs a command that waits for a network on a runtime of its own, on this very thread: a server
+/// Runs a command that waits for a network on a runtime of its own, on this very thread. A server
 /// process that `serve` starts must be the child of a thread that lives as long as the service.
 fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -1,7 +1,7 @@
 //! JSON objects from the service, with the order of their fields and the exact text of their
 //! values.
 //!
-//! Whatever field a newer service adds is shown too, and a number with 30 digits stays one.
+//! A field that a newer service adds is shown too, and a number with 30 digits stays one.
 
 use std::fmt;
 
@@ -77,7 +77,7 @@ impl<'de> Deserialize<'de> for Object {
 pub(super) struct Page {
     /// The items, each as it came.
     pub(super) data: Vec<Box<RawValue>>,
-    /// What to ask for next; nothing if this was the last page.
+    /// The cursor of the next page; none if this was the last.
     #[serde(default)]
     pub(super) next_cursor: Option<String>,
 }

@@ -6,7 +6,7 @@ use clap::{Arg, ArgMatches, Command, FromArgMatches};
 
 use crate::config::{Config, ConfigError, Inputs, Loaded, SETTINGS, Setting};
 
-/// What the commands that run the service share.
+/// Shared by the commands that run the service.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub(super) struct Args {
@@ -35,7 +35,8 @@ fn flags() -> impl Iterator<Item = &'static Setting> {
     SETTINGS.iter().filter(|setting| setting.name != "auth_tokens")
 }
 
-/// Hides the other settings from a command's help. They are taken all the same, and `serve --help` has them.
+/// Hides the other settings from a command's help. They are taken all the same, and `serve --help`
+/// has them.
 pub(super) fn only(shown: &'static [&'static str]) -> impl Fn(Arg) -> Arg {
     move |arg| {
         let name = arg.get_id().as_str();

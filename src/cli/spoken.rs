@@ -1,7 +1,7 @@
 //! Durations and times as people write them: `5m`, `1h30m`, `yesterday`, `2h ago`.
 //!
-//! The service reads seconds and RFC 3339 only. What a word means is decided here, by the clock and
-//! the time zone of whoever wrote it.
+//! The service reads seconds and RFC 3339 only. The meaning of a word is decided here, by the clock
+//! and the time zone of its writer.
 
 use std::time::Duration;
 

@@ -33,7 +33,7 @@ Examples:
 A waiting job never runs, and nothing is kept of a job that has ended. Cancel a running job first.
 The command goes on after a job that cannot be deleted; the exit status is then 1.";
 
-/// What becomes of the jobs.
+/// The change that the jobs get.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Verb {
     Cancel,

@@ -23,11 +23,11 @@ Examples:
   reveille submit sync --unique-key customer-7 --on-conflict replace
   ID=$(reveille submit echo --quiet)";
 
-/// Submits a job. What is left out takes the service's default.
+/// Submits a job. A field that is left out takes the service's default.
 #[derive(Debug, clap::Args)]
 #[command(after_help = with_statuses(EXAMPLES))]
 pub(super) struct Args {
-    /// What is to be done. Without it, the `task` in the payload says so.
+    /// The task to run. Without it, the `task` in the payload says so.
     #[arg(required_unless_present = "payload")]
     task: Option<String>,
     /// JSON for the task: as such, - for standard input, or @FILE [default: {}].

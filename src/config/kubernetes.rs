@@ -1,17 +1,18 @@
-//! Variables that Kubernetes puts into every container of a namespace, one set for each Service of it.
+//! Variables that Kubernetes puts into every container of a namespace, one set for each Service of
+//! it.
 //!
-//! Beside a Service named `reveille`, or `reveille-…`, they begin as ours do. They are told apart by
-//! their ends, which no setting has: a test sees to that.
+//! Beside a Service named `reveille`, or `reveille-…`, they begin as ours do. They are told apart
+//! by their ends, which no setting has: a test sees to that.
 
 /// Whether Kubernetes made this variable for a Service, rather than a person for a setting.
 ///
-/// A bare `…_PORT` counts only with Kubernetes' own kind of value (`tcp://10.0.0.1:8000`). With a number
-/// it is a person's mistake, which is told.
+/// A bare `…_PORT` counts only with Kubernetes' own kind of value (`tcp://10.0.0.1:8000`). With a
+/// number it is a person's mistake, which is told.
 pub(super) fn is_of_a_service(name: &str, value: &str) -> bool {
     let Some(rest) = name.strip_prefix("REVEILLE") else {
         return false;
     };
-    // What stands before the end is the remaining name of the Service: `_API`, or nothing.
+    // The rest of the Service's name stands before the end: `_API`, or nothing.
     let ends = rest.match_indices('_').map(|(at, _)| at).filter(|at| *at != 1);
     ends.map(|at| &rest[at..]).any(|end| {
         end == "_SERVICE_HOST"
@@ -30,7 +31,7 @@ fn is_address(text: &str) -> bool {
     digits && ["TCP", "UDP", "SCTP"].iter().any(|name| is_or_goes_on(protocol.strip_prefix(name)))
 }
 
-/// What is left behind a word is nothing, or another word behind an underscore.
+/// Behind a word there is nothing, or another word behind an underscore.
 fn is_or_goes_on(rest: Option<&str>) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.len() > 1 && rest.starts_with('_'))
 }

@@ -14,7 +14,7 @@ use crate::spelling::closest;
 const SHARED_VARIABLES: [(&str, &str); 2] =
     [("DATABASE_URL", "database_url"), ("PG_BIN_DIR", "pg_bin_dir")];
 
-/// What a configuration is made from; nothing else is looked at, so tests need no global state.
+/// The sources of a configuration; nothing else is looked at, so tests need no global state.
 #[derive(Debug, Clone, Default)]
 pub struct Inputs {
     /// The file that was asked for. Without one, `reveille.toml` in `directory`, if there is one.

@@ -1,9 +1,9 @@
 //! The filter of the log, read more strictly than `tracing-subscriber` reads it.
 //!
-//! There a word that is not a level names a target, whose lines are then the only ones. So a service
-//! would run without a log with `warning`, or with `info, reveille=debug` and its blank. Here a bare
-//! word must be a level, and blanks do not count. A target that the filter does not name has its errors
-//! logged.
+//! There a word that is not a level names a target, whose lines are then the only ones. So a
+//! service would run without a log with `warning`, or with `info, reveille=debug` and its blank.
+//! Here a bare word must be a level, and blanks do not count. A target that the filter does not
+//! name has its errors logged.
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -35,7 +35,8 @@ pub(crate) fn directives(filter: &str) -> Result<String, Wrong> {
     }
 }
 
-/// One part: `level`, `target=level`, or `target[span{field=value}]=level`, where a level may be left out.
+/// One part: `level`, `target=level`, or `target[span{field=value}]=level`, where a level may be
+/// left out.
 fn directive(part: &str) -> Result<String, Wrong> {
     let (spans, rest) = part.split_at(part.rfind(']').map_or(0, |at| at + 1));
     match rest.split_once('=') {

@@ -1,8 +1,8 @@
 //! The configuration: every setting, typed, and where its value came from.
 //!
 //! A setting is written down once, in the table of `settings.rs`: name, type, default, range and
-//! text. Its name in `reveille.toml`, its environment variable, its flag, the commented reference
-//! (`default.toml`) and the listing of `reveille config` are all derived from that one entry, so
+//! text. That one entry gives its name in `reveille.toml`, its environment variable and its flag.
+//! It also gives the commented reference (`default.toml`) and the listing of `reveille config`, so
 //! none of them can lag behind.
 //!
 //! Layers, each over the one before: defaults, `reveille.toml`, environment, flags. Nothing stops
@@ -59,7 +59,7 @@ pub(crate) use value::{Raw, Wrong};
 pub(crate) const CLIENT_VARIABLES: [&str; 3] =
     ["REVEILLE_URL", "REVEILLE_TOKEN", "REVEILLE_CONFIG"];
 
-/// What `name` says in `environment`; an empty variable counts as not set.
+/// The value of `name` in `environment`; an empty variable counts as not set.
 pub(crate) fn variable<'a>(environment: &'a [(String, String)], name: &str) -> Option<&'a str> {
     environment
         .iter()

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, in words that say what to do.
+//! Faults of a configuration, in words that say what to do.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -36,9 +36,9 @@ pub struct Problem {
     pub setting: String,
     /// Where its value came from.
     pub source: Source,
-    /// What is the matter.
+    /// The fault.
     pub what: String,
-    /// What to do about it.
+    /// The remedy.
     pub write: String,
 }
 

@@ -83,8 +83,8 @@ pub(crate) fn host_and_port(authority: &str) -> Option<(&str, Option<u16>)> {
     }
 }
 
-/// Says that a text is not of this kind. The text is quoted unless it has an `@`, before which there may
-/// be a password.
+/// Says that a text is not of this kind. The text is quoted unless it has an `@`, before which
+/// there may be a password.
 pub(crate) fn not_valid(text: &str, kind: &str) -> String {
     if text.contains('@') {
         format!("is not a valid {kind} (it has an @)")

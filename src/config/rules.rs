@@ -1,4 +1,4 @@
-//! What no single setting can know: that values fit each other.
+//! The rules that no single setting can know: values must fit each other.
 
 use super::{
     Config, ConfigError, Problem, Raw, SETTINGS, Secret, Source, Wrong, is_host, log_filter,

@@ -31,8 +31,8 @@ impl fmt::Debug for Secret {
 
 /// Where a PostgreSQL is, with the password that opens it.
 ///
-/// `Display` and `Debug` show host, user and database, put together anew from what was understood:
-/// a password left in by a rule that cuts it out could sit anywhere in the text.
+/// `Display` and `Debug` show host, user and database, put together anew from what was understood.
+/// A rule that cuts a password out could leave it in anywhere in the text.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DatabaseUrl {
     text: Secret,
@@ -51,7 +51,7 @@ impl DatabaseUrl {
         self.text.expose()
     }
 
-    /// What it says.
+    /// The address that it names.
     pub fn address(&self) -> &Address {
         &self.address
     }

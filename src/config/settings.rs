@@ -18,11 +18,11 @@ pub(crate) struct Setting {
     pub group: &'static str,
     /// Its name in `reveille.toml`.
     pub name: &'static str,
-    /// What it is for, line by line.
+    /// Its purpose, line by line.
     pub doc: &'static [&'static str],
     /// The bounds of a number.
     pub range: Option<Range>,
-    /// What kind of value it takes, as a placeholder (`SECONDS`).
+    /// The kind of value that it takes, as a placeholder (`SECONDS`).
     pub kind: &'static str,
     /// Reads a value and puts it into a configuration.
     pub set: fn(&mut Config, Raw<'_>) -> Result<(), Wrong>,
@@ -47,8 +47,8 @@ macro_rules! settings {
         $($(#[doc = $doc:literal])+ $field:ident $name:literal : $type:ty = $default:expr
             $(, $least:literal to $most:literal)? ;)+
     })+) => {
-        /// What a service is started with. Durations are named `*_seconds` in the file, the
-        /// environment and the flags, and are a [`Duration`] here.
+        /// The settings of a service. Durations are named `*_seconds` in the file, the environment
+        /// and the flags, and are a [`Duration`] here.
         #[derive(Debug, Clone, PartialEq)]
         pub struct Config {
             $($($(#[doc = $doc])+ pub $field: $type,)+)+
@@ -136,7 +136,7 @@ settings! {
         /// How long one attempt may take, where neither the job nor its task says.
         default_timeout "default_timeout_seconds": Duration = Duration::from_secs(900), 0.1 to 604_800;
         /// How long running jobs may go on after SIGTERM before they are cancelled and given back.
-        /// Whoever kills the process (systemd, Docker, Kubernetes) has to wait longer than this.
+        /// A supervisor of the process (systemd, Docker, Kubernetes) must not kill it sooner.
         shutdown_grace "shutdown_grace_seconds": Duration = Duration::from_secs(25), 0 to 86_400;
         /// How long requests are still answered after SIGTERM, beside the grace period and no longer
         /// than it. Meanwhile /readyz says 503, so that balancers turn away before the port is closed.
@@ -148,9 +148,9 @@ settings! {
         heartbeat "heartbeat_seconds": Duration = Duration::from_secs(3), 0.05 to 60;
         /// After how long a silence its jobs are given to others: at least three heartbeats.
         lost_after "lost_after_seconds": Duration = Duration::from_secs(10), 0.15 to 3600;
-        /// What an instance does with its running jobs while it cannot say that it is alive: stop tells
-        /// them to stop, run lets them go on, so that they may run twice. They are stopped a second before
-        /// others may run them, or a fifth of lost_after_seconds if that is less.
+        /// The fate of running jobs while the instance cannot say that it is alive. stop tells them to
+        /// stop; run lets them go on, so that they may run twice. They are stopped a second before others
+        /// may run them, or a fifth of lost_after_seconds if that is less.
         on_lost_heartbeat "on_lost_heartbeat": OnLostHeartbeat = OnLostHeartbeat::Stop;
         /// How many times a job may take its process down before it fails as `worker_lost`.
         crash_budget "crash_budget": u32 = 3, 3 to 100;
@@ -167,7 +167,7 @@ settings! {
         log "log": String = "info".to_owned();
         /// How they are written: text, json, or auto, which is text on a terminal and json otherwise.
         log_format "log_format": LogFormat = LogFormat::Auto;
-        /// What this instance is called in logs and in GET /instances. Empty: the name of the host.
+        /// The name of this instance in logs and in GET /instances. Empty: the name of the host.
         instance_name "instance_name": String = String::new();
     }
 }

@@ -1,4 +1,4 @@
-//! What is asked of the process's surroundings, so that nothing else in the house has to ask.
+//! The questions to the process's surroundings, so that no other module has to ask.
 
 use std::env;
 use std::ffi::OsString;
@@ -20,13 +20,13 @@ pub(crate) fn mutant() -> Option<String> {
     env::var("FAULTS_MUTANT").ok()
 }
 
-/// What this machine calls itself; `None` if that is not UTF-8.
+/// The name of this machine; `None` if that is not UTF-8.
 #[cfg(unix)]
 pub(crate) fn host_name() -> Option<String> {
     nix::unistd::gethostname().ok()?.into_string().ok()
 }
 
-/// What this machine calls itself; unknown here.
+/// The name of this machine; unknown here.
 #[cfg(not(unix))]
 pub fn host_name() -> Option<String> {
     None

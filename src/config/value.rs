@@ -20,9 +20,9 @@ pub(crate) enum Raw<'a> {
 /// Why a value cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wrong {
-    /// What is the matter with it; never quotes a secret.
+    /// The fault; it never quotes a secret.
     pub what: String,
-    /// What to write instead.
+    /// The form to write instead.
     pub write: String,
 }
 
@@ -32,7 +32,7 @@ impl Wrong {
     }
 }
 
-/// What becomes of running jobs while no heartbeat can be confirmed.
+/// The fate of running jobs while no heartbeat can be confirmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnLostHeartbeat {
     /// They are told to stop.

@@ -18,13 +18,15 @@ pub(super) enum Account {
     Own,
     /// We are root; the server becomes this user, who owns the data.
     Other { uid: u32, gid: u32, name: String },
-    /// We are root, and no other user can reach the data (it lies below `/root`, say). The server stays root
-    /// outside and is `nobody` in a user namespace of its own: no capabilities, and files that belong to root.
+    /// We are root, and no other user can reach the data (it lies below `/root`, say). The server
+    /// stays root outside and is `nobody` in a user namespace of its own: no capabilities, and
+    /// files that belong to root.
     Namespace,
 }
 
 impl Account {
-    /// Chooses who to be, given a cluster that may exist already: its owner, else `postgres`, else `nobody`.
+    /// Chooses who to be, given a cluster that may exist already: its owner, else `postgres`, else
+    /// `nobody`.
     pub(super) fn choose(cluster: &Path) -> Result<Self, EmbeddedError> {
         if !geteuid().is_root() {
             return Ok(Self::Own);
@@ -68,8 +70,9 @@ impl Account {
         }
     }
 
-    /// A command that runs as this account, in a process group of its own so that Ctrl-C in a terminal does not
-    /// reach it, with a plain environment, and that gets SIGINT when the *thread* that spawns it ends.
+    /// A command that runs as this account, with a plain environment. It has a process group of its
+    /// own, so that Ctrl-C in a terminal does not reach it. It gets SIGINT when the *thread* that
+    /// spawns it ends.
     pub(super) fn command(&self, program: &Path) -> Command {
         let mut command = self.bare(program);
         command.process_group(0).current_dir("/").stdin(Stdio::null());
@@ -99,7 +102,8 @@ impl Account {
         command
     }
 
-    /// Elsewhere nothing ties the server's life to ours; what a killed service left behind is ended at the next start.
+    /// Elsewhere nothing ties the server's life to ours; what a killed service left behind is ended
+    /// at the next start.
     #[cfg(not(target_os = "linux"))]
     fn bare(&self, program: &Path) -> Command {
         let mut command = Command::new(program);

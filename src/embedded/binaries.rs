@@ -1,4 +1,5 @@
-//! Finding the server's binaries: Debian and Fedora keep them off the PATH, side by side for each major version.
+//! Finding the server's binaries: Debian and Fedora keep them off the PATH, side by side for each
+//! major version.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,7 +11,8 @@ use crate::config;
 pub(super) const OLDEST: u32 = 14;
 pub(super) const NEWEST: u32 = 18;
 
-/// Where versions lie side by side: a folder, the prefix of its entries, and the way from there to the binaries.
+/// Where versions lie side by side: a folder, the prefix of its entries, and the way from there to
+/// the binaries.
 const SIDE_BY_SIDE: [(&str, &str, &str); 5] = [
     ("/usr/lib/postgresql", "", "bin"),
     ("/usr", "pgsql-", "bin"),
@@ -27,7 +29,8 @@ pub(super) struct Binaries {
 }
 
 impl Binaries {
-    /// Finds the server that fits the data: the one of `wanted`'s major version, or the newest supported one.
+    /// Finds the server that fits the data: the one of `wanted`'s major version, or the newest
+    /// supported one.
     pub(super) fn find(
         bin_dir: Option<&Path>,
         wanted: Option<u32>,

@@ -11,7 +11,8 @@ use super::binaries::Binaries;
 use super::directory::{Directory, hand_over};
 use super::error::EmbeddedError;
 
-/// Goes to the end of `postgresql.conf` when the cluster is made; from then on the file is its owner's to edit.
+/// Goes to the end of `postgresql.conf` when the cluster is made; from then on the file is its
+/// owner's to edit.
 const DEFAULTS: &str = "
 # Written by reveille when it made this cluster. Edit as you like; what reveille relies on (the socket, durability,
 # where the log goes) is given on the server's command line and is not taken from here.
@@ -36,7 +37,8 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    /// Everything that comes before the server: the lock, the binaries, the account, and the cluster if there is none.
+    /// Everything that comes before the server: the lock, the binaries, the account, and the
+    /// cluster if there is none.
     pub(super) fn prepare(settings: Settings) -> Result<Self, EmbeddedError> {
         let directory = Directory::open(&settings.data_dir)?;
         account::check_setpriv()?;
@@ -115,7 +117,8 @@ impl Cluster {
             "--data-checksums",
             "--no-instructions",
         ]);
-        // Only who may enter the socket's folder gets to the server, and nobody through the network.
+        // Only who may enter the socket's folder gets to the server, and nobody through the
+        // network.
         command.args(["--auth-local=trust", "--auth-host=reject"]);
         let output = command.output().map_err(EmbeddedError::io("run", &initdb))?;
         if output.status.success() {

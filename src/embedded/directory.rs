@@ -19,7 +19,8 @@ use sha2::{Digest, Sha256};
 use super::error::EmbeddedError;
 use crate::config;
 
-/// The shortest limit of a socket's path among the systems that we run on (Linux has 107 bytes, macOS 103).
+/// The shortest limit of a socket's path among the systems that we run on (Linux has 107 bytes,
+/// macOS 103).
 const SOCKET_PATH_LIMIT: usize = 103;
 
 /// A log longer than this is put aside when the server starts.
@@ -33,7 +34,8 @@ pub(super) struct Directory {
 }
 
 impl Drop for Directory {
-    /// Closing the file is not enough: a process that this one forks meanwhile shares the lock until its exec.
+    /// Closing the file is not enough: a process that this one forks meanwhile shares the lock
+    /// until its exec.
     fn drop(&mut self) {
         let _ = self.lock.unlock();
     }
@@ -45,7 +47,8 @@ impl Directory {
         let fresh = !path.exists();
         fs::create_dir_all(path).map_err(EmbeddedError::io("create the directory", path))?;
         if fresh {
-            // Root lets another user run the server, who must get to the cluster; only the cluster itself is secret.
+            // Root lets another user run the server, who must get to the cluster; only the cluster
+            // itself is secret.
             let mode = if geteuid().is_root() { 0o711 } else { 0o700 };
             let set = fs::set_permissions(path, Permissions::from_mode(mode));
             set.map_err(EmbeddedError::io("set the permissions of", path))?;
@@ -67,7 +70,7 @@ impl Directory {
         self.root.join("pg")
     }
 
-    /// Where a cluster is made before it counts. Whatever an interrupted attempt left there is removed.
+    /// Where a cluster is made before it counts. The remains of an interrupted attempt are removed.
     pub(super) fn fresh_cluster(
         &self,
         owner: Option<(u32, u32)>,
@@ -113,7 +116,8 @@ impl Directory {
         log.map_err(EmbeddedError::io("open the log", &path))
     }
 
-    /// What the server has logged since the log had that length, in one line: its complaints, or the last it said.
+    /// The log of the server since it had that length, in one line: its complaints, or its last
+    /// words.
     pub(super) fn logged_since(&self, length: u64) -> String {
         let mut text = Vec::new();
         if let Ok(mut log) = File::open(self.log_path()) {
@@ -126,7 +130,8 @@ impl Directory {
     }
 }
 
-/// Gives a cluster to another owner, its top folder last, so that an interrupted change is taken up again.
+/// Gives a cluster to another owner, its top folder last, so that an interrupted change is taken up
+/// again.
 pub(super) fn hand_over(path: &Path, (uid, gid): (u32, u32)) -> Result<(), EmbeddedError> {
     let is = fs::symlink_metadata(path).map_err(EmbeddedError::io("look at", path))?;
     if is.uid() == uid {
@@ -165,9 +170,10 @@ fn lock(root: &Path) -> Result<File, EmbeddedError> {
     Ok(file)
 }
 
-/// `run` in the data directory; or, where a socket's path would become too long or hold a comma (which separates
-/// hosts in a connection string), a folder of its own in the system's folder for temporary files. Its name is always
-/// the same, so that a server left behind is found.
+/// `run` in the data directory, where a socket's path fits. A path may be too long, or hold a
+/// comma, which separates hosts in a connection string. Then it is a folder of its own in the
+/// system's folder for temporary files. Its name is always the same, so that a server left behind
+/// is found.
 fn socket_dir_for(root: &Path) -> PathBuf {
     let digest = Sha256::digest(format!("{} {}", geteuid(), root.display()));
     let digest: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();

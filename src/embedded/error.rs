@@ -1,4 +1,4 @@
-//! What can go wrong with the own PostgreSQL. Each message ends with what to do.
+//! Errors of the own PostgreSQL. Each message ends with what to do.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,9 @@
 //! The thread that starts PostgreSQL and waits for its end.
 //!
-//! The kernel's parent-death signal follows the *thread* that forked, not the process: a server spawned from a
-//! blocking pool ended ten seconds later, when the pool retired its thread. So one thread does nothing else, and it
-//! lives until its server has ended and nobody can ask for another one.
+//! The kernel's parent-death signal follows the *thread* that forked, not the process. A server
+//! spawned from a blocking pool ended ten seconds later, when the pool retired its thread. So one
+//! thread does nothing else, and it lives until its server has ended and nobody can ask for another
+//! one.
 
 use std::io;
 use std::process::{Command, ExitStatus};
@@ -34,7 +35,8 @@ struct Order {
 }
 
 impl Keeper {
-    /// Starts the thread, which first does the slow, blocking work of `prepare` (its children, too, must not outlive us).
+    /// Starts the thread, which first does the slow, blocking work of `prepare` (its children, too,
+    /// must not outlive us).
     pub(super) async fn start<T, E>(
         prepare: impl FnOnce() -> Result<T, E> + Send + 'static,
     ) -> io::Result<Result<(T, Self), E>>
@@ -57,8 +59,8 @@ impl Keeper {
         Ok(outcome.map(|prepared| (prepared, Self { orders, state })))
     }
 
-    /// Starts the server. Blocks for the millisecond that a fork takes, so that no cancelled future can leave a
-    /// server of which nobody knows. Only to be called while none runs.
+    /// Starts the server. Blocks for the millisecond that a fork takes, so that no cancelled future
+    /// can leave a server of which nobody knows. Only to be called while none runs.
     pub(super) fn spawn(&self, command: Command) -> io::Result<Pid> {
         let gone = || io::Error::other("the thread that keeps PostgreSQL has ended");
         let (reply, answer) = mpsc::sync_channel(1);

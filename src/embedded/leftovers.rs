@@ -1,5 +1,6 @@
-//! What a dead service may have left: a server that is still shutting down, or files that name a process which is
-//! no more. The lock of the directory is ours when this runs, so nobody else can be meant by them.
+//! The remains of a dead service: a server that is still shutting down, or files that name a
+//! process which is gone. The lock of the directory is ours when this runs, so nobody else can be
+//! meant by them.
 
 use std::fs;
 use std::os::unix::net::UnixStream;
@@ -9,7 +10,8 @@ use std::process;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// Tells a server that still answers on our socket to shut down; otherwise makes stale files harmless.
+/// Tells a server that still answers on our socket to shut down; otherwise makes stale files
+/// harmless.
 pub(super) fn dismiss(cluster: &Path, socket_dir: &Path) {
     let pid_file = cluster.join("postmaster.pid");
     let socket = socket_dir.join(".s.PGSQL.5432");
@@ -27,9 +29,10 @@ pub(super) fn dismiss(cluster: &Path, socket_dir: &Path) {
     }
 }
 
-/// After a reboot, and in containers nearly always, the number in `postmaster.pid` belongs to some other process, and
-/// PostgreSQL would refuse to start. The file cannot simply go: its last line lets PostgreSQL find out whether old
-/// backends still use the cluster. But it ignores a number that is its parent's, which is ours.
+/// After a reboot, and in containers nearly always, the number in `postmaster.pid` belongs to some
+/// other process, and PostgreSQL would refuse to start. The file cannot simply go: its last line
+/// lets PostgreSQL find out whether old backends still use the cluster. But it ignores a number
+/// that is its parent's, which is ours.
 fn disown(pid_file: &Path, text: &str) {
     if let Some((_, rest)) = text.split_once('\n') {
         let _ = fs::write(pid_file, format!("{}\n{rest}", process::id()));

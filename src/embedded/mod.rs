@@ -1,12 +1,13 @@
 //! The service's own PostgreSQL, for whoever has none.
 //!
-//! The server is a direct child, never a daemon: on Linux the kernel interrupts it when the service dies, however it
-//! dies, and PostgreSQL shuts down in some twenty milliseconds. `pg_ctl` and the crates built upon it leave an orphan,
-//! and run with `fsync` off. What this costs is a thread ([`keeper`]) and a dependency on `setpriv`. Elsewhere than on
-//! Linux a killed service leaves its server behind; the next start finds it on its socket and ends it first.
+//! The server is a direct child, never a daemon. On Linux the kernel interrupts it when the service
+//! dies, however it dies, and PostgreSQL shuts down in some twenty milliseconds. `pg_ctl` and the
+//! crates built upon it leave an orphan, and run with `fsync` off. The cost is a thread
+//! ([`keeper`]) and a dependency on `setpriv`. Elsewhere than on Linux a killed service leaves its
+//! server behind; the next start finds it on its socket and ends it first.
 //!
-//! It listens on a Unix socket in a folder with mode 0700, and on no port, so that there is no password to keep and
-//! nothing to clash with. Durability is on, whatever `postgresql.conf` says.
+//! It listens on a Unix socket in a folder with mode 0700, and on no port. So there is no password
+//! to keep and nothing to clash with. Durability is on, whatever `postgresql.conf` says.
 
 mod account;
 mod binaries;
@@ -76,7 +77,8 @@ impl Settings {
         self
     }
 
-    /// A setting for the server's command line. It wins over everything, durability included: for tests.
+    /// A setting for the server's command line. It wins over everything, durability included: for
+    /// tests.
     #[must_use]
     pub fn server(mut self, name: &str, value: &str) -> Self {
         self.server.push((name.into(), value.into()));
@@ -84,7 +86,8 @@ impl Settings {
     }
 }
 
-/// A running PostgreSQL of our own. Dropping it tells the server to shut down without waiting for it.
+/// A running PostgreSQL of our own. Dropping it tells the server to shut down without waiting for
+/// it.
 #[derive(Debug)]
 pub struct Embedded {
     // The order matters: the keeper's drop ends the server before the lock of the directory goes.
@@ -95,7 +98,8 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Starts the server on its data directory, which is created if need be, and waits until it can be used.
+    /// Starts the server on its data directory, which is created if need be, and waits until it can
+    /// be used.
     ///
     /// # Errors
     /// See [`EmbeddedError`]; each message says what to do.
@@ -150,7 +154,8 @@ impl Embedded {
         self.launch().await
     }
 
-    /// Starts the server again each time it dies, for ever: to be raced with the service's shutdown.
+    /// Starts the server again each time it dies, for ever: to be raced with the service's
+    /// shutdown.
     pub async fn keep_up(&mut self) {
         let mut pause = Duration::ZERO;
         loop {
@@ -176,8 +181,9 @@ impl Embedded {
         }
     }
 
-    /// Shuts the server down: clients are cut off, data is written out. Takes at most some seven seconds; should the
-    /// server need longer than that, it is killed, and recovers at its next start. Nothing committed is lost.
+    /// Shuts the server down: clients are cut off, data is written out. Takes at most some seven
+    /// seconds; should the server need longer than that, it is killed, and recovers at its next
+    /// start. Nothing committed is lost.
     pub async fn stop(self) {
         for (signal, patience) in [(Signal::SIGINT, 5), (Signal::SIGQUIT, 1), (Signal::SIGKILL, 1)]
         {
@@ -193,7 +199,8 @@ impl Embedded {
         let _ = std::fs::remove_dir(&self.cluster.socket_dir);
     }
 
-    /// Starts the server. While processes of the one before hold on to its memory, that is refused; so try for a while.
+    /// Starts the server. While processes of the one before hold on to its memory, that is refused;
+    /// so try for a while.
     async fn launch(&mut self) -> Result<(), EmbeddedError> {
         let give_up_at = Instant::now() + LET_GO;
         loop {
@@ -216,7 +223,8 @@ impl Embedded {
         }
     }
 
-    /// Waits until the database can be used; false if the server ended before. A recovery may take its time.
+    /// Waits until the database can be used; false if the server ended before. A recovery may take
+    /// its time.
     async fn usable(&self, pid: Pid) -> Result<bool, EmbeddedError> {
         let mut give_up_at = Instant::now() + REFUSALS;
         loop {
@@ -240,7 +248,8 @@ impl Embedded {
     }
 
     async fn look(&self, pid: Pid) -> Look {
-        // A server that was here before us may answer too; only what our child wrote into this file counts.
+        // A server that was here before us may answer too; only what our child wrote into this file
+        // counts.
         let pid_file =
             std::fs::read_to_string(self.cluster.directory.cluster().join("postmaster.pid"));
         if pid_file.unwrap_or_default().lines().next() != Some(&pid.to_string()) {

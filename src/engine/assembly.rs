@@ -179,7 +179,8 @@ impl Assembly {
             "dispatcher",
             move || idle || draining.is_cancelled(),
             move || {
-                // What one knew that panicked is not trusted: the next looks at everything first.
+                // The knowledge of one that panicked is not trusted: the next looks at everything
+                // first.
                 let dispatcher = Dispatcher::new(
                     config.clone(),
                     &registry,

@@ -1,6 +1,6 @@
 //! The fence: stops handlers when the lease time of this process is nearly over and no heartbeat
-//! was confirmed. Others may run their jobs soon. What a handler gives then is offered all the
-//! same, and counts if its lease stands; else its job goes back, and the attempt is not spent.
+//! was confirmed. Others may run their jobs soon. The outcome of a handler then is offered all the
+//! same, and counts if its lease stands. Else its job goes back, and the attempt is not spent.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

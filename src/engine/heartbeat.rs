@@ -1,13 +1,13 @@
 //! The heartbeat: one row says that this process lives, and renews all of its leases at once. The
-//! answer says which leases are still held; a handler whose lease is missing there is stopped, or a
+//! answer says which leases are still held. A handler whose lease is missing there is stopped, or a
 //! claim that a crash of the database forgot would run twice in one process. The other way round, a
-//! job that is held there and unknown here, because the answer to its claim was lost, is given
+//! job may be held there and unknown here, because the answer to its claim was lost. It is given
 //! back, or it would be held for as long as this process lives.
 //!
-//! It runs beside the listener on a thread of their own, whose runtime handlers cannot block: as
-//! many handlers as cores that block their threads would else cost a living instance its jobs. It
-//! is not renewed for an instance that does nothing any more, either: one whose own runtime has
-//! stood still for longer than an attempt may take.
+//! It runs beside the listener on a thread of their own, whose runtime handlers cannot block. Else
+//! as many handlers as cores that block their threads would cost a living instance its jobs. Nor is
+//! it renewed for an instance that does nothing any more: its own runtime has stood still for
+//! longer than an attempt may take.
 //!
 //! A process that is cut off from the database cannot hear that its jobs were given to others. So
 //! the [`fence`](super::fence) stops its handlers when its lease time is nearly over.
@@ -142,7 +142,7 @@ impl Heartbeat {
         Ok(lost)
     }
 
-    /// What the answer says; the default, if it has registered anew.
+    /// Reads the answer; the default, if it has registered anew.
     async fn beat(&mut self) -> StoreResult<HeartbeatReply> {
         if self.anew.is_none() {
             let (before, sent) = (self.running.keys(), Instant::now());
@@ -197,8 +197,9 @@ impl Heartbeat {
         })
     }
 
-    /// Gives back jobs that are held and do not run here: not the first time that they are seen,
-    /// since the answer to a claim may be on its way. Should it come after all, its lease is stale.
+    /// Gives back jobs that are held and do not run here. It does not do so the first time that
+    /// they are seen, since the answer to a claim may be on its way. Should it come after all, its
+    /// lease is stale.
     fn give_back<'a>(&self, orphaned: impl Iterator<Item = &'a Key>) {
         for &(lease, id) in orphaned {
             tracing::warn!(job.id = %id, "a job is held here and unknown here: the answer to its claim was lost; it is given back");

@@ -32,7 +32,7 @@ use slots::Slots;
 /// How long deregistering may take. The others take this instance for lost in any case.
 const DEREGISTER_MOST: Duration = Duration::from_secs(2);
 
-/// What the engine is started with.
+/// The settings of the engine.
 #[derive(Clone)]
 pub(crate) struct EngineConfig {
     pub name: String,
@@ -49,7 +49,7 @@ pub(crate) struct EngineConfig {
     pub stops_on_silence: bool,
 }
 
-/// What an engine is made of.
+/// The parts of an engine.
 #[derive(Clone)]
 pub(crate) struct Parts {
     pub config: EngineConfig,

@@ -1,5 +1,5 @@
-//! What this process holds: jobs whose handlers run, until their outcome is settled; and why one of
-//! them is to stop.
+//! The jobs that this process holds, whose handlers run until their outcome is settled; and why one
+//! of them is to stop.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -30,7 +30,7 @@ pub(super) enum Stop {
     Silent = 4,
 }
 
-/// What a handler is told by.
+/// The way to tell a handler to stop.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Handle {
     pub(super) token: CancellationToken,
@@ -144,7 +144,7 @@ impl Running {
             tokio::select! {
                 heard = cancels.recv() => match heard {
                     Ok(key) => self.stop(key, Stop::Cancelled),
-                    // What was missed comes with the next heartbeat.
+                    // The missed ones come with the next heartbeat.
                     Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => return,
                 },

@@ -1,11 +1,11 @@
 //! Slots for running jobs, and the jobs that wait in this process for one.
 //!
-//! A claim of as many jobs as there are free slots keeps few slots waiting for the database: ten of
-//! them, with jobs that take no time, did a third of what a hundred did. So a claim takes more than
-//! can run at once, as long as that is little work: as many jobs as have ended here within the last
-//! [`AHEAD_FOR`]. A job that is held longer than [`HELD_MOST`] is released for the others, and so
-//! are all when the service leaves. The price: a more urgent job starts up to that time later. A
-//! released job is found when its lane is next read from the front.
+//! A claim of as many jobs as there are free slots keeps few slots waiting for the database. Ten
+//! slots, with jobs that take no time, did a third of the work of a hundred. So a claim takes more
+//! than can run at once, as long as that is little work. The measure is the number of jobs that
+//! have ended here within the last [`AHEAD_FOR`]. A job that is held longer than [`HELD_MOST`] is
+//! released for the others, and so are all when the service leaves. The price: a more urgent job
+//! starts up to that time later. A released job is found when its lane is next read from the front.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,7 +23,7 @@ const AHEAD_FOR: Duration = Duration::from_millis(50);
 /// The most jobs that are held ahead.
 const AHEAD_MOST: usize = 2 * CLAIM_MOST;
 /// Payload bytes that are held ahead. A claim is as large as it may be if payloads stay as large as
-/// those before; where they have grown it keeps so many bytes beyond what runs at once, and gives
+/// those before. Where they have grown, it keeps so many bytes beyond what runs at once, and gives
 /// the other jobs back.
 const AHEAD_BYTES: usize = 8 << 20;
 /// A job held longer is given back.

@@ -1,4 +1,4 @@
-//! What outcomes leave behind, on its way to the tidier.
+//! Leavings of outcomes, on their way to the tidier.
 
 use std::sync::{Arc, Mutex};
 
@@ -40,7 +40,8 @@ impl Leftovers {
         self.0.1.notify_one();
     }
 
-    /// What came since the last call, at least one; `None` when no more will come. For one taker.
+    /// Everything since the last call, at least one job; `None` when no more will come. For one
+    /// taker.
     pub(crate) async fn take(&self) -> Option<Left> {
         loop {
             {

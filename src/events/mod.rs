@@ -1,6 +1,6 @@
-//! What happens inside this process, and what the instances tell each other: a [`Notice`] is heard,
-//! and what it says is handed on here. All of it coalesces, so that a flood costs no more than its
-//! distinct parts.
+//! Events inside this process, and notices between the instances. A [`Notice`] is heard, and its
+//! content is handed on here. All of it coalesces, so that a flood costs no more than its distinct
+//! parts.
 
 mod ends;
 mod leadership;
@@ -25,7 +25,7 @@ pub(crate) use wakes::{Pending, Source, Wakes};
 use crate::job::{JobId, LeaseId};
 use crate::queue::QueueName;
 
-/// What this process is told, and tells itself.
+/// Everything that this process is told, and tells itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Events {
     pub wakes: Wakes,

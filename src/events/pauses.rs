@@ -47,7 +47,7 @@ impl Pauses {
     }
 
     /// These queues are paused, as the database said to a question that was sent at `asked_at`.
-    /// What was known before is forgotten.
+    /// Earlier knowledge is forgotten.
     pub(super) fn found(&self, queues: Vec<QueueName>, asked_at: Instant) {
         let mut since = lock(&self.0.since);
         since.queues.retain(|_, at| *at > asked_at);

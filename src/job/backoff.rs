@@ -1,10 +1,10 @@
-//! How long a failed job waits for its next attempt: exponential back-off with jitter, so that jobs that failed together
-//! do not come back together.
+//! How long a failed job waits for its next attempt: exponential back-off with jitter, so that jobs
+//! that failed together do not come back together.
 
 use std::time::Duration;
 
-/// A task's retry policy. The `n`-th retry (from 1) waits `base × factor^(n-1)`, at most `max`, and up to `jitter` of that
-/// more or less.
+/// A task's retry policy. The `n`-th retry (from 1) waits `base × factor^(n-1)`, at most `max`, and
+/// up to `jitter` of that more or less.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Backoff {
     /// The wait before the first retry.
@@ -30,7 +30,8 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// The wait after the `attempt`-th attempt (from 1) failed. `luck` is a random number from 0 to 1.
+    /// The wait after the `attempt`-th attempt (from 1) failed. `luck` is a random number from 0 to
+    /// 1.
     pub fn delay(&self, attempt: u32, luck: f64) -> Duration {
         let exponent = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
         let most = self.max.as_secs_f64();
@@ -65,7 +66,7 @@ mod tests {
             prop_assert!((exact * 0.8 - 1e-6..=exact * 1.2 + 1e-6).contains(&delay));
         }
 
-        /// Whatever a task asks for, there is an answer, and it respects the cap and the jitter.
+        /// Any policy has an answer, which respects the cap and the jitter.
         #[test]
         fn any_policy_has_a_delay(
             attempt in any::<u32>(),

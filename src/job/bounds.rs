@@ -1,18 +1,20 @@
-//! How much is kept of what a handler says. A handler's error may be as long as the answer of a server that it called, and each
-//! of its attempts has one: whole, they stop the outcomes of others and fill every list.
+//! How much is kept of what a handler says. A handler's error may be as long as the answer of a
+//! server that it called, and each of its attempts has one. Kept whole, they stop the outcomes of
+//! others and fill every list.
 
 /// Bytes of the message of an error.
 pub(crate) const ERROR_BYTES_MOST: usize = 8 << 10;
 /// Bytes of the message of a progress report.
 pub(crate) const PROGRESS_BYTES_MOST: usize = 1 << 10;
-/// Bytes of a result when it is written out ([`Json::written_bytes`](super::json::Json::written_bytes)).
+/// Bytes of a result when it is written out
+/// ([`Json::written_bytes`](super::json::Json::written_bytes)).
 pub(crate) const RESULT_BYTES_MOST: usize = 1 << 20;
 
 /// Room for the note that ends an excerpt.
 const NOTE_BYTES: usize = 40;
 
-/// `text` in at most `most` bytes, 64 at least: what is beyond is cut on a character boundary, and the end says so. U+0000, which
-/// PostgreSQL cannot keep, becomes U+FFFD.
+/// `text` in at most `most` bytes, 64 at least: what is beyond is cut on a character boundary, and
+/// the end says so. U+0000, which PostgreSQL cannot keep, becomes U+FFFD.
 pub(crate) fn excerpt(text: &str, most: usize) -> String {
     let start = &text[..text.floor_char_boundary(most)];
     let grows = start.bytes().filter(|byte| *byte == 0).count() * ('\u{FFFD}'.len_utf8() - 1);

@@ -10,11 +10,11 @@ use super::ending::Ending;
 /// Why an attempt ended badly, as it is stored and shown.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Failure {
-    /// Stable: `handler_error`, `permanent`, `panicked`, `timed_out`, `invalid_payload`, `invalid_result`, `result_too_large`,
-    /// `outcome_refused`, `unreadable`, `worker_lost`, `cancelled`, `superseded`, and of an attempt `snoozed`. Handlers may give
-    /// others.
+    /// Stable: `handler_error`, `permanent`, `panicked`, `timed_out`, `invalid_payload`,
+    /// `invalid_result`, `result_too_large`, `outcome_refused`, `unreadable`, `worker_lost`,
+    /// `cancelled`, `superseded`, and of an attempt `snoozed`. Handlers may give others.
     pub code: String,
-    /// What happened, for people.
+    /// The event, for people.
     pub message: String,
     /// The other job that the message is about, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -34,7 +34,8 @@ impl Failure {
         Self { code: code.to_owned(), message: format!("{what}{why}"), job_id: None }
     }
 
-    /// Of a job that ends because `replacement` took its unique key, where it would have waited again after `ending`.
+    /// Of a job that ends because `replacement` took its unique key, where it would have waited
+    /// again after `ending`.
     pub fn superseded(replacement: JobId, ending: &Ending) -> Self {
         let message = match ending {
             Ending::Retry { failure, .. } => {

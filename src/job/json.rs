@@ -1,9 +1,9 @@
 //! JSON that is checked as text and never turned into a tree.
 //!
-//! `serde_json::Value` rounds big integers and lets `\u0000` through, which PostgreSQL refuses: a payload would change on
-//! its way, or fail in the database with a message that nobody can act on. So the text is checked once, byte by byte, for
-//! all that `jsonb` would refuse, and handed on as it came. The check costs about a nanosecond a byte, less than the
-//! parse that it replaces.
+//! `serde_json::Value` rounds big integers and lets `\u0000` through, which PostgreSQL refuses. A
+//! payload would change on its way, or fail in the database with a message of no use to the caller.
+//! So the text is checked once, byte by byte, for all that `jsonb` would refuse, and handed on as
+//! it came. The check costs about a nanosecond a byte, less than the parse that it replaces.
 
 mod check;
 pub(crate) mod number;
@@ -28,19 +28,20 @@ pub(crate) use pointer::escape;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{message}")]
 pub struct JsonFault {
-    /// Stable: `byte_order_mark`, `invalid_utf8`, `invalid_json`, `trailing_data`, `too_deep`, `nul_character`,
-    /// `lone_surrogate`, `number_out_of_range`.
+    /// Stable: `byte_order_mark`, `invalid_utf8`, `invalid_json`, `trailing_data`, `too_deep`,
+    /// `nul_character`, `lone_surrogate`, `number_out_of_range`.
     pub code: &'static str,
     /// Byte at which it shows.
     pub offset: usize,
     /// JSON pointer (RFC 6901) of the value in which it shows; empty for the whole text.
     pub pointer: String,
-    /// What is wrong and what to do, in a sentence.
+    /// The fault and the remedy, in a sentence.
     pub message: String,
 }
 
 impl JsonFault {
-    /// Whether the text is no JSON at all, rather than JSON with something in it that cannot be kept.
+    /// Whether the text is no JSON at all, rather than JSON with something in it that cannot be
+    /// kept.
     pub fn is_syntax(&self) -> bool {
         matches!(self.code, "byte_order_mark" | "invalid_utf8" | "invalid_json" | "trailing_data")
     }
@@ -70,15 +71,16 @@ impl Json {
         Ok(Self::new(raw.to_owned(), written))
     }
 
-    /// What `value` serialises to, under the same limits as everything that comes from outside.
+    /// The JSON of `value`, under the same limits as everything that comes from outside.
     pub fn from_serialize<T: Serialize + ?Sized>(value: &T) -> Result<Self, JsonFault> {
         let raw = serde_json::value::to_raw_value(value).map_err(|error| unwritable(&error))?;
         let Checked { written, .. } = checked(raw.get().as_bytes())?;
         Ok(Self::new(raw, written))
     }
 
-    /// As [`Json::from_serialize`], but `None` for what is longer than `most` when it is written out. Of a text that is four times
-    /// as long no more is made, so that it cannot fill the memory.
+    /// As [`Json::from_serialize`], but `None` for what is longer than `most` when it is written
+    /// out. Of a text that is four times as long no more is made, so that it cannot fill the
+    /// memory.
     pub fn from_serialize_within<T: Serialize + ?Sized>(
         value: &T,
         most: usize,
@@ -107,7 +109,8 @@ impl Json {
         self.as_str() == "null"
     }
 
-    /// A value out of the database, which holds only what was checked; `None` if it is no JSON after all.
+    /// A value out of the database, which holds only what was checked; `None` if it is no JSON
+    /// after all.
     pub(crate) fn trusted(text: &str) -> Option<Self> {
         let raw = RawValue::from_string(text.to_owned()).ok()?;
         Some(Self { raw: Arc::from(raw), written: None })
@@ -156,7 +159,8 @@ impl io::Write for Bounded {
     }
 }
 
-/// What serde_json will not take although the check has no objection: in practice, a map whose keys are no strings.
+/// A value that serde_json refuses although the check has no objection: in practice, a map whose
+/// keys are no strings.
 fn unwritable(error: &serde_json::Error) -> JsonFault {
     JsonFault {
         code: "invalid_json",

@@ -1,4 +1,5 @@
-//! A job: one piece of work, its states, and the rules of submitting one. Pure; nothing here does any I/O.
+//! A job: one piece of work, its states, and the rules of submitting one. Pure; nothing here does
+//! any I/O.
 
 pub(crate) mod backoff;
 pub(crate) mod bounds;

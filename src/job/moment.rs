@@ -1,14 +1,16 @@
 //! Times as text: RFC 3339 (section 5.6) with one reading, which `reveille.moment` in SQL has too.
 //!
-//! PostgreSQL keeps microseconds, so further digits are dropped rather than rounded. Second 60 is the first of the next
-//! minute, whenever it comes: nobody keeps a table of leap seconds in step with PostgreSQL.
+//! PostgreSQL keeps microseconds, so further digits are dropped rather than rounded. Second 60 is
+//! the first of the next minute, whenever it comes: nobody keeps a table of leap seconds in step
+//! with PostgreSQL.
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
-/// What [`parse`] reads, in words.
+/// The form that [`parse`] reads, in words.
 pub(crate) const RULE: &str = "an RFC 3339 time with a zone, such as 2030-01-31T08:00:00Z";
 
-/// The time that `text` is, or `None` if it is not one by RFC 3339. A `T` may be small or a blank, and a `Z` small.
+/// The time that `text` is, or `None` if it is not one by RFC 3339. A `T` may be small or a blank,
+/// and a `Z` small.
 pub fn parse(text: &str) -> Option<DateTime<Utc>> {
     let (head, rest) = text.as_bytes().split_at_checked(19)?;
     let number = |from: usize, to: usize| digits(&head[from..to]);

@@ -5,8 +5,9 @@
 //! processing → scheduled (retry, snooze)      processing → queued (release, rescue)
 //! scheduled | queued → cancelled              an end → queued (an operator's retry)
 //! ```
-//! Which table holds the job's row is its state, so none of these is ever written as such: `ready` holds those that are
-//! scheduled or queued (a matter of the clock), `lease` those in processing, `outcome` those that have ended.
+//! The table that holds the job's row is its state, so none of these is ever written as such.
+//! `ready` holds those that are scheduled or queued (a matter of the clock), `lease` those in
+//! processing, `outcome` those that have ended.
 
 use serde::Serialize;
 

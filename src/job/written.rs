@@ -1,16 +1,16 @@
-//! What became of submissions.
+//! Outcomes of submissions.
 
 use super::JobId;
 use super::state::Status;
 
-/// What became of one submission.
+/// The answer to one submission.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Written {
     /// The id of the job, which may be one that was there before.
     pub job_id: JobId,
     /// How the job stands.
     pub status: Status,
-    /// What became of the submission.
+    /// The outcome of the submission.
     pub outcome: Outcome,
 }
 

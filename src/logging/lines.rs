@@ -1,9 +1,11 @@
-//! Log lines on their way to standard error. They wait in a bounded queue for a thread that does nothing but write them; what
-//! has no room there, or cannot be written, is dropped and counted, and a line says so once there is room again.
+//! Log lines on their way to standard error. They wait in a bounded queue for a thread that does
+//! nothing but write them. A line that has no room there, or cannot be written, is dropped and
+//! counted. A line says so once there is room again.
 //!
-//! Written directly, standard error would block everybody who logs while its reader stalls (at debug the 114th submission
-//! hung, and the heartbeat with it). tracing-subscriber panics where a write fails. tracing-appender has a thread that writes,
-//! too, but its queue is bounded by lines and not by bytes, and it does not count lines that could not be written.
+//! Written directly, standard error would block every thread that logs while its reader stalls (at
+//! debug the 114th submission hung, and the heartbeat with it). tracing-subscriber panics where a
+//! write fails. tracing-appender has a thread that writes, too. But its queue is bounded by lines
+//! and not by bytes, and it does not count lines that could not be written.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Write};
@@ -83,7 +85,8 @@ impl Lines {
         }
     }
 
-    /// The line was written, or could not be. Answers how many were dropped, if that is to be said now.
+    /// The line was written, or could not be. Answers how many were dropped, if that is to be said
+    /// now.
     fn wrote(&self, well: bool, said_at: Option<Instant>) -> Option<u64> {
         let mut queue = self.lock();
         queue.writing = false;
@@ -154,8 +157,8 @@ pub(super) fn start() -> io::Result<()> {
     thread::Builder::new().name("log".into()).spawn(write).map(drop)
 }
 
-/// Writes a line as a whole; one that was torn by an error is ended first. `out` may be a pipe that does not block, because
-/// another process has made it so.
+/// Writes a line as a whole; one that was torn by an error is ended first. `out` may be a pipe that
+/// does not block, because another process has made it so.
 fn write_line(out: &mut impl Write, line: &[u8], torn: &mut bool) -> io::Result<()> {
     let mut rest = line;
     if *torn {
@@ -182,7 +185,8 @@ fn write_some(out: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
     }
 }
 
-/// Writes this to standard error, as what a process says last: it does not wait for a reader for ever.
+/// Writes this to standard error, as what a process says last: it does not wait for a reader for
+/// ever.
 pub(crate) fn last_words(text: String) {
     let (tell, told) = std::sync::mpsc::channel();
     let write = move || {

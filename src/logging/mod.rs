@@ -17,7 +17,7 @@ use lines::LINES;
 
 pub(crate) use lines::last_words;
 
-/// What this says at info, our own lines say better; a filter that names it goes before this one.
+/// Our own lines say better what this says at info; a filter that names it goes before this one.
 const QUIET: &str = "tokio_postgres=warn";
 /// How long the end of the process waits for lines that are not written yet.
 const FLUSH_WITHIN: Duration = Duration::from_millis(500);
@@ -31,7 +31,8 @@ impl Drop for Logging {
     }
 }
 
-/// Starts logging as the configuration wants it; panics are logged too. A program that logs by itself already is left alone.
+/// Starts logging as the configuration wants it; panics are logged too. A program that logs by
+/// itself already is left alone.
 ///
 /// # Errors
 /// When the filter is none, or the system refuses a thread.
@@ -50,7 +51,7 @@ pub(crate) fn init(config: &Config) -> anyhow::Result<Logging> {
         LogFormat::Text => true,
         LogFormat::Json => false,
     };
-    // What goes wrong inside would be written to standard error by the thread that logs.
+    // Errors inside would be written to standard error by the thread that logs.
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(&LINES)

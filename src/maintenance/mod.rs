@@ -1,5 +1,5 @@
-//! What keeps the house: jobs of lost workers are taken back, unique keys of ended jobs freed,
-//! partitions made ahead and removed, ended jobs forgotten.
+//! Upkeep: jobs of lost workers are taken back, unique keys of ended jobs freed, partitions made
+//! ahead and removed, ended jobs forgotten.
 //!
 //! All but the first two are done by one instance, the leader, once every so often. That two might
 //! lead for a moment does no harm: each of these can be done twice at once.
@@ -23,7 +23,7 @@ pub(crate) use tidier::tidy;
 
 /// A service that only the leader runs, every so often.
 pub(crate) trait LeaderService: Send + Sync + 'static {
-    /// What is wrong when it failed, for the log.
+    /// The fault when it failed, for the log.
     const FAILED: &'static str;
 
     /// How long it rests between two runs.

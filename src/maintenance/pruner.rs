@@ -1,8 +1,8 @@
 //! The pruner: forgets jobs that ended long enough ago, in chunks, so that no transaction is long.
 //!
-//! Chunks and not only whole partitions, because a partition holds a week and is bound by the last
-//! of its jobs: one that failed is kept for a month, one that waits for as long as it does, and a
-//! retention may be a minute.
+//! It works in chunks and not only by whole partitions, because a partition holds a week and is
+//! bound by the last of its jobs. A failed job is kept for a month, a waiting one for as long as it
+//! waits, and a retention may be a minute.
 
 use std::time::{Duration, Instant};
 

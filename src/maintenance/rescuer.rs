@@ -30,8 +30,8 @@ pub(crate) async fn rescue(
     }
 }
 
-/// One that cannot be dealt with does not keep the others from it: somebody may have locked its
-/// rows.
+/// A worker that cannot be dealt with does not keep the others from it: somebody may have locked
+/// its rows.
 async fn rescue_all(store: &Store, leftovers: &Leftovers, crash_budget: u32) {
     let lost = store.worker_lost().await.unwrap_or_else(|error| {
         tracing::warn!(%error, "lost workers could not be looked for; the next heartbeat tries again");

@@ -6,10 +6,11 @@
 //! slots, and nothing is claimed.
 //!
 //! A second statement flies beside the first once a full batch waits, at least half of which can
-//! go: a quarter more jobs each second in a drain, since PostgreSQL works on one while the other is
-//! flushed. The two never have jobs of one lease, or the second would wait for its row until that
-//! flush. A third gave nothing. Outcomes that were refused fly apart from both when they are tried
-//! again, and may share leases with them: whichever comes second waits for a flush, which is rare.
+//! go. That settles a quarter more jobs each second in a drain, since PostgreSQL works on one while
+//! the other is flushed. The two never have jobs of one lease, or the second would wait for its row
+//! until that flush. A third gave nothing. Outcomes that were refused fly apart from both when they
+//! are tried again, and may share leases with them. The later one then waits for a flush, which is
+//! rare.
 
 use std::any::Any;
 use std::collections::HashSet;
@@ -47,7 +48,7 @@ const REFUSED_MOST: usize = BATCH_MOST;
 const KEPT_LEAST: Duration = Duration::from_millis(500);
 const KEPT_MOST: Duration = Duration::from_secs(5);
 
-/// What settles, with every outcome that is on its way: all of it outlives a panic of the loop.
+/// The settler, with every outcome that is on its way: all of it outlives a panic of the loop.
 pub(super) struct Completer {
     settler: Settler,
     let_go: LetGo,
@@ -170,9 +171,9 @@ impl Waiting {
         settlements.recv_many(&mut self.outcomes, room).await > 0
     }
 
-    /// What the next statement settles, if one may fly while so many do: all that waits if none
-    /// does; if one does, what is not of its leases, whose rows it has locked until its flush,
-    /// provided that is worth a flush of its own.
+    /// The batch of the next statement, if one may fly while so many do. It is all that waits if
+    /// none does. If one does, it is the outcomes of other leases, since the rows of its leases are
+    /// locked until its flush. They must be worth a flush.
     fn next(&mut self, flying: usize) -> Option<Vec<Delivery>> {
         let mut batch = match flying {
             0 => mem::take(&mut self.outcomes),
@@ -245,7 +246,7 @@ impl Kept {
     }
 }
 
-/// What is left of a batch once it has been settled.
+/// The rest of a batch once it has been settled.
 struct Landed {
     leases: Vec<LeaseId>,
     kept: Vec<Delivery>,

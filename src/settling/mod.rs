@@ -1,8 +1,8 @@
 //! Settling: outcomes on their way to the database, whichever worker they come from.
 //!
-//! A worker hands an outcome over, and is done with it: the [`Completer`] writes many in one
-//! statement, the teller tells the other instances which jobs have ended, and the reporter keeps
-//! how far running jobs say that they are.
+//! A worker hands an outcome over, and is done with it. The [`Completer`] writes many in one
+//! statement. The teller tells the other instances which jobs have ended, and the reporter keeps
+//! the progress of running jobs.
 
 mod completer;
 mod delivery;

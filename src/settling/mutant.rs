@@ -1,5 +1,5 @@
-//! Builds with faults can be told to do without a protection, so that those who watch for its
-//! absence can be tried: `benches/mischief` must find out each of these.
+//! Builds with faults can be told to do without a protection, so that the checks that watch for its
+//! absence can be tried. `benches/mischief` must find out each of these.
 
 use super::Delivery;
 use crate::config;

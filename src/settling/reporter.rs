@@ -19,7 +19,8 @@ pub(super) async fn report(store: Store, reports: Inbox<mpsc::Receiver<Progress>
     let mut next = Instant::now();
     let mut open = true;
     while open || !last.is_empty() {
-        // Whoever leaves waits for this, so it does not sleep on when no more reports can come.
+        // A service that leaves waits for this, so it does not sleep on when no more reports can
+        // come.
         tokio::select! {
             report = reports.recv(), if open => match report {
                 Some(report) => drop(last.insert(report.id, report)),

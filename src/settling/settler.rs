@@ -3,9 +3,9 @@
 //! Only a value can be at fault: SQLSTATE class 22 says so, and 54000 where nothing is notified of.
 //! Such an outcome becomes a failure, or its job would be held for ever. Every other refusal may
 //! pass: the outcome is kept and tried again. One outcome that cannot be written does not hold back
-//! its neighbours: a batch that is refused is settled in halves in the end, and what is still
-//! refused then comes again later. Outcomes whose lease another transaction has locked come again
-//! later at once.
+//! its neighbours. A batch that is refused is settled in halves in the end, and the outcomes that
+//! are still refused then come again later. Outcomes whose lease another transaction has locked
+//! come again later at once.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ const PAUSE_LEAST: Duration = Duration::from_millis(50);
 const PAUSE_MOST: Duration = Duration::from_secs(1);
 const REFUSED: &str = "outcome_refused";
 
-/// What became of a batch.
+/// The outcome of a batch.
 #[derive(Default)]
 pub(super) struct Settlements {
     /// The jobs that have ended now.
@@ -40,7 +40,7 @@ pub(super) struct Settlements {
     pub(super) kept: Vec<Delivery>,
 }
 
-/// What a refusal says.
+/// The meaning of a refusal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Refusal {
     /// The queue of notifications is full.
@@ -80,8 +80,8 @@ impl Settler {
         self.settle_part(batch, tries, batch.len()).await
     }
 
-    /// Settles the whole of a batch of so many outcomes, or a part. What refuses parts has been
-    /// said of the whole.
+    /// Settles the whole of a batch of so many outcomes, or a part. A refusal of parts has been
+    /// told with the whole.
     async fn settle_part(&self, batch: &[Delivery], tries: u32, whole: usize) -> Settlements {
         let (mut pause, mut announce, mut tries) = (PAUSE_LEAST, true, tries);
         loop {
@@ -206,7 +206,7 @@ impl Settler {
     }
 }
 
-/// What metrics call what became of an outcome.
+/// The name in metrics for the end of an outcome.
 fn became(settlement: &Settlement, settled: Settled) -> &'static str {
     match settled {
         Settled::Applied(Some(status)) => status.as_str(),

@@ -1,10 +1,10 @@
 //! The database's clock. It decides what is due, so the service reckons with it and not with its
-//! own: an instance whose clock is ten minutes off starts no job early.
+//! own. An instance whose clock is ten minutes off starts no job early.
 //!
 //! Between two answers of the database the time is counted on by the monotonic clock, which nobody
 //! sets. So a jump of this machine's clock changes nothing here. The monotonic clock stands still
-//! while the machine sleeps; then the two of this machine drift apart, the estimate is in doubt,
-//! and who needs it exactly asks the database again.
+//! while the machine sleeps. Then the two of this machine drift apart and the estimate is in doubt.
+//! A caller that needs it exactly asks the database again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -1,18 +1,17 @@
-//! How a connection to PostgreSQL is made: the one place for it, with libpq's words for TLS, with
-//! keepalives that notice a dead network within about ten seconds (untouched, neither an idle
-//! LISTEN nor a query noticed one within a minute), and with session settings that travel in the
-//! startup packet.
+//! How a connection to PostgreSQL is made: the one place for it, with libpq's words for TLS.
+//! Keepalives notice a dead network within about ten seconds; untouched, neither an idle LISTEN nor
+//! a query noticed one within a minute. Session settings travel in the startup packet.
 //!
-//! Every session looks for what a statement names in `pg_catalog` alone. A role that may create
-//! objects in the database would else have the service call functions and operators of its own that
-//! fit a statement better than PostgreSQL's.
+//! Every session looks for what a statement names in `pg_catalog` alone. Else a role that may
+//! create objects in the database could have the service call its own functions, where they fit a
+//! statement better than PostgreSQL's.
 //!
 //! Why there: a PgBouncer in transaction mode takes a `SET` and hands the changed server connection
-//! to somebody else, so that `synchronous_commit = off` for claims would leak to submissions. The
+//! to somebody else. So `synchronous_commit = off` for claims would leak to submissions. The
 //! startup parameter `options` it refuses, and the refusal can be explained.
 //!
 //! Each address of each host has a time limit of its own, and the host that was good last comes
-//! first: a primary that is frozen accepts connections for ever and answers none.
+//! first. A primary that is frozen accepts connections for ever and answers none.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -32,17 +31,17 @@ use crate::config::{Address, ChannelBinding, Host, HostAddress, ServerKind, TlsM
 /// say.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 
-/// What every session brings along, whatever the database or the role says. Backslashes in literals
-/// mean themselves, also where a migration makes a function; nulls are nulls; times are written as
-/// they are read; only limits of our own end a statement, a transaction or a session.
-/// `default_transaction_read_only` stays as it is: a provider whose disk is full sets it, and means
-/// it.
+/// The settings that every session brings along, whatever the database or the role says.
+/// Backslashes in literals mean themselves, also where a migration makes a function. Nulls are
+/// nulls, and times are written as they are read. Only limits of our own end a statement, a
+/// transaction or a session. `default_transaction_read_only` stays as it is: a provider whose disk
+/// is full sets it, and means it.
 const SESSION: &str = "-c search_path=pg_catalog,pg_temp -c standard_conforming_strings=on -c array_nulls=on \
     -c transform_null_equals=off -c row_security=on -c default_transaction_isolation=read\\ committed \
     -c default_transaction_deferrable=off -c statement_timeout=0 -c lock_timeout=0 \
     -c idle_session_timeout=0 -c idle_in_transaction_session_timeout=60000 -c DateStyle=ISO,MDY \
     -c TimeZone=UTC -c IntervalStyle=postgres";
-/// What belongs to [`SESSION`] and not every version knows, so that no startup packet may name it.
+/// A part of [`SESSION`] that not every version knows, so that no startup packet may name it.
 const SESSION_SINCE_17: &str = "select pg_catalog.set_config('transaction_timeout', '0', false)
     where pg_catalog.current_setting('transaction_timeout', true) is not null";
 
@@ -122,12 +121,12 @@ impl Target {
         target
     }
 
-    /// What a person may see of it: user, hosts with ports, and database.
+    /// The part that a person may see: user, hosts with ports, and database.
     pub fn describe(&self) -> &str {
         &self.shown
     }
 
-    /// What encrypts its connections.
+    /// The encryption of its connections.
     pub(super) fn tls(&self) -> Connector {
         self.tls.clone()
     }
@@ -148,7 +147,7 @@ impl Target {
     }
 
     /// Connects, and serves the connection until its client is dropped, or as long as the runtime
-    /// lives. What it is notified of comes from the receiver.
+    /// lives. Its notifications come from the receiver.
     ///
     /// # Errors
     /// [`Error::Misconfigured`] for what no waiting mends, else [`Error::Unavailable`].
@@ -338,7 +337,7 @@ fn base(address: &Address) -> Config {
         ChannelBinding::Prefer => Binding::Prefer,
         ChannelBinding::Require => Binding::Require,
     });
-    // What the URL says is respected; zero asks for what the system does.
+    // The words of the URL are respected; zero asks for the system's own.
     let keepalive = &address.keepalive;
     let seconds = Duration::from_secs;
     config.keepalives(keepalive.on.unwrap_or(true));

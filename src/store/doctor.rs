@@ -1,5 +1,6 @@
-//! What `reveille doctor` asks a database. Statements are not prepared, so that the questions also
-//! get through a PgBouncer in transaction mode, which is one of the things to be found out.
+//! The questions of `reveille doctor` to a database. Statements are not prepared, so that the
+//! questions also get through a PgBouncer in transaction mode. Whether there is one is a thing to
+//! be found out.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -21,7 +22,7 @@ const WITHIN: Duration = Duration::from_secs(35);
 /// How long a statement of the doctor may take.
 const LIMIT: &str = "-c statement_timeout=30000";
 
-/// What a connection is notified of.
+/// The notifications of a connection.
 pub(crate) type Notifications = mpsc::UnboundedReceiver<Notification>;
 
 /// Connects; with `limited`, its statements end after 30 seconds, else no settings of the session
@@ -71,7 +72,7 @@ pub(crate) async fn settings(client: &Client, names: &[&str]) -> Result<HashMap<
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Connections {
     pub most: i64,
-    /// Those that a role like ours could still open.
+    /// Connections that a role like ours could still open.
     pub free: i64,
 }
 
@@ -108,7 +109,7 @@ pub(crate) async fn missing_tables(client: &Client) -> Result<Vec<String>> {
     rows.iter().map(|row| row.try_get("name")).collect()
 }
 
-/// What the role may do.
+/// The rights of the role.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Privileges {
     /// Make a schema.
@@ -119,7 +120,7 @@ pub(crate) struct Privileges {
     pub may_use: bool,
 }
 
-/// What the role may do.
+/// The rights of the role.
 pub(crate) async fn privileges(client: &Client) -> Result<Privileges> {
     let row = one(client, WITHIN, sql!("doctor/privileges")).await?;
     Ok(Privileges {

@@ -1,4 +1,4 @@
-//! What can go wrong with the database, by what the caller can do about it.
+//! Errors of the database, by what the caller can do about them.
 
 use tokio_postgres::error::SqlState;
 
@@ -35,7 +35,7 @@ pub enum Error {
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// What is wrong in a configuration, not said by the database.
+    /// A fault of a configuration, not told by the database.
     pub(super) fn misconfigured(message: impl Into<String>, advice: impl Into<String>) -> Self {
         Self::Misconfigured { state: None, message: message.into(), advice: advice.into() }
     }
@@ -49,7 +49,7 @@ impl Error {
         }
     }
 
-    /// What is the matter, without a word about what that means.
+    /// The cause, without a word about what that means.
     pub(crate) fn cause(&self) -> String {
         match self {
             Self::Unavailable(text) | Self::Unknown(text) | Self::Unexpected(text) => text.clone(),
@@ -135,7 +135,7 @@ impl From<tokio_postgres::Error> for Error {
 }
 
 impl Error {
-    /// What an error of a statement means.
+    /// The meaning of an error of a statement.
     pub(super) fn of(error: &tokio_postgres::Error) -> Self {
         let Some(db) = error.as_db_error() else {
             let text = with_sources(error);
@@ -151,9 +151,9 @@ impl Error {
         Self::of_state(db.code(), db.message().to_owned(), db.detail())
     }
 
-    /// What an error of the database means. Only a state that may pass by itself is not a refusal;
-    /// whether one that is refused is the fault of a value, [`Error::is_limit`] and
-    /// [`Error::is_of_value`] say.
+    /// The meaning of an error of the database. Only a state that may pass by itself is not a
+    /// refusal. [`Error::is_limit`] and [`Error::is_of_value`] say whether a refusal is the fault
+    /// of a value.
     pub(super) fn of_state(state: &SqlState, message: String, detail: Option<&str>) -> Self {
         let code = state.code();
         match state {

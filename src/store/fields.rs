@@ -1,4 +1,5 @@
-//! The checks of the SQL door, made from the table of fields: blocks of the functions in `sql/functions`.
+//! The checks of the SQL door, made from the table of fields: blocks of the functions in
+//! `sql/functions`.
 
 use crate::job::fields::{FIELDS, Field, Kind, NAMES, Together};
 use crate::made;

@@ -1,4 +1,4 @@
-//! Whether the database would take a job. Probes come from anybody, in any number: one answer
+//! Whether the database would take a job. Probes come from anybody, in any number. One answer
 //! serves all that ask within half a second, one question is asked at a time, and it has a
 //! connection of its own.
 
@@ -14,7 +14,7 @@ use super::{Error, Purpose, Result, Store};
 /// For how long an answer is good, from its question on.
 const FRESH: Duration = Duration::from_millis(500);
 
-/// What the database said.
+/// The answer of the database.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Health {
     pub database: Database,
@@ -57,7 +57,7 @@ impl Question {
 }
 
 impl Store {
-    /// What the database said within the last half second, or says now. Comes within two seconds.
+    /// The answer of the database within the last half second, or now. Comes within two seconds.
     pub async fn health(&self) -> Health {
         let mut answer = {
             let mut asked = self.asked.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,10 +1,11 @@
 //! Unique keys, and the order in which locks are taken.
 //!
 //! A key has a row in `unique_key`, which names its holder. An outcome is written without a look at
-//! that row, so nobody who has locked it, such as an open SQL transaction, can hold up an outcome.
-//! Keys are freed afterwards. Until then the holder has ended, and a key whose holder has ended
-//! counts as free. Which keys are to be freed is only remembered in the process: the row of one
-//! that was killed before stays until somebody takes the key, or until retention forgets the job.
+//! that row. So a session that has locked it, such as an open SQL transaction, cannot hold up an
+//! outcome. Keys are freed afterwards. Until then the holder has ended, and a key whose holder has
+//! ended counts as free. The keys that are to be freed are only remembered in the process. A row
+//! that a killed process left stays until somebody takes the key, or until retention forgets the
+//! job.
 //!
 //! Every statement takes its locks in this order, each kind in the order that is given:
 //!
@@ -21,9 +22,9 @@
 //! LOCKED) has no place in the order.
 //!
 //! `superseded` has the jobs whose key went to a replacement while a worker held them. Such a job
-//! does not wait again: it ends `cancelled`. That is decided before its outcome is written, and
-//! again when it is claimed, since the transaction of the replacement may have been open until
-//! then.
+//! does not wait again: it ends `cancelled`. That is decided before its outcome is written. It is
+//! decided again when it is claimed, since the transaction of the replacement may have been open
+//! until then.
 
 use std::collections::{HashMap, HashSet};
 

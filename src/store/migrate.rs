@@ -2,7 +2,7 @@
 //! a time applies them.
 //!
 //! Releases roll. A migration expands first and contracts in a later release. So a service runs on
-//! any schema that is newer than itself as long as the schema allows it: `reveille.compatibility`
+//! any schema that is newer than itself as long as the schema allows it. `reveille.compatibility`
 //! records how many migrations a service must know.
 //!
 //! Services of the release before take an advisory lock instead, which is therefore taken too. It
@@ -27,10 +27,11 @@ use super::migrations;
 use super::session::{SHORT, in_time, one, sql, unprepared};
 use super::trust::{self, Untrusted};
 
-/// How long between two tries to get the lock, and after which time a line says that it is being waited for.
+/// How long between two tries to get the lock, and when a line says that it is waited for.
 const AGAIN: Duration = Duration::from_millis(50);
 const TOLD_AFTER: Duration = Duration::from_secs(1);
-/// How long a migration waits for a lock, which is as long as others wait behind it; and how long it lets them be then.
+/// How long a migration waits for a lock, which is as long as others wait behind it; and how long
+/// it lets them be then.
 const LOCK_WAIT: &str = "set lock_timeout = '200ms'";
 const PAUSE_LEAST: Duration = Duration::from_secs(2);
 const PAUSE_MOST: Duration = Duration::from_secs(30);
@@ -168,7 +169,7 @@ fn trusted(found: Option<Untrusted>) -> Result<(), MigrateError> {
     found.map_or(Ok(()), |untrusted| Err(untrusted.into()))
 }
 
-/// Makes the schema, unless another instance has just done so. A stranger may have been faster, too.
+/// Makes the schema, unless another instance, or a stranger, has just done so.
 async fn make_schema(client: &Client) -> Result<(), MigrateError> {
     match run(client, "create schema reveille").await {
         Err(error) if !is_there(&error) => Err(failed(error)),
@@ -176,14 +177,15 @@ async fn make_schema(client: &Client) -> Result<(), MigrateError> {
     }
 }
 
-/// Whether a statement failed because what it makes is there. Two who make it at once meet in an index of the catalogue.
+/// Whether a statement failed because what it makes is there. Two who make it at once meet in an
+/// index of the catalogue.
 fn is_there(error: &Error) -> bool {
     let there = [SqlState::DUPLICATE_SCHEMA, SqlState::DUPLICATE_TABLE, SqlState::UNIQUE_VIOLATION];
     error.state().is_some_and(|state| there.iter().any(|it| it.code() == state))
 }
 
-/// Applies what is missing. A migration that waits for a lock makes everybody wait who comes after it. So it gives way almost at
-/// once, and tries again for as long as it takes, ever more rarely.
+/// Applies what is missing. A migration that waits for a lock makes everybody wait who comes after
+/// it. So it gives way almost at once, and tries again for as long as it takes, ever more rarely.
 async fn apply(client: &mut Client) -> Result<(), MigrateError> {
     run(client, LOCK_WAIT).await?;
     match run(client, sql!("schema/migration_table").text).await {
@@ -201,7 +203,8 @@ async fn apply(client: &mut Client) -> Result<(), MigrateError> {
     Ok(())
 }
 
-/// Applies the functions and views that changed. A start that finds them as they are locks and writes nothing.
+/// Applies the functions and views that changed. A start that finds them as they are locks and
+/// writes nothing.
 async fn apply_functions(client: &mut Client) -> Result<(), MigrateError> {
     match functions::standing(client).await? {
         Standing::Same => return Ok(()),
@@ -252,7 +255,7 @@ impl Tries {
     }
 }
 
-/// Says how many unique keys were held more than once, if the migration that finds them was applied just now.
+/// Says how many unique keys were held more than once, if the migration that finds them was new.
 async fn tell_of_keys(client: &Client) -> Result<(), Error> {
     let held = "select coalesce(current_setting('reveille.keys_held_twice', true), '')";
     let held: String = in_time(SHORT, client.query_one(held, &[])).await?.try_get(0)?;
@@ -294,7 +297,8 @@ async fn check_direct(client: &Client) -> Result<(), MigrateError> {
     }
 }
 
-/// Takes the lock of the release before, which goes with the session, unless it is held by a role that cannot be a service.
+/// Takes the lock of the release before, which goes with the session, unless it is held by a role
+/// that cannot be a service.
 async fn take_old_lock(client: &Client) -> Result<(), MigrateError> {
     let begun = Instant::now();
     let mut told = false;
@@ -374,7 +378,8 @@ async fn check_age(client: &Client, applied: u32) -> Result<(), MigrateError> {
     Ok(())
 }
 
-/// A migration that was cut off, or met a full disk, is tried again: it was applied as a whole, or not at all.
+/// A migration that was cut off, or met a full disk, is tried again: it was applied as a whole, or
+/// not at all.
 fn failed(error: Error) -> MigrateError {
     if error.is_passing() { error.into() } else { MigrateError::Failed(error.to_string()) }
 }

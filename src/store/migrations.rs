@@ -1,6 +1,6 @@
 //! The migrations themselves: their texts, and applying one.
 //!
-//! Each is applied in a transaction of its own that locks the table of migrations first and looks
+//! Each is applied in a transaction of its own. It locks the table of migrations first and looks
 //! again, so that instances which start at once take turns. A text counts by its lines, whatever
 //! ends them: a checkout of Windows makes the same schema.
 
@@ -28,9 +28,9 @@ pub(super) struct Limits {
 /// An index of many millions of jobs takes hours.
 pub(super) const LIMITS: Limits = Limits { text: Duration::from_secs(6 * 3600), step: SHORT };
 
-/// What the first functions did to exclude each other, before the lock on the table of migrations
-/// did. Any role can hold that lock and keep an empty database from getting its schema, so it is
-/// left out of what is run; a later migration replaces them.
+/// The first functions excluded each other by this, before the lock on the table of migrations did.
+/// Any role can hold that lock and keep an empty database from getting its schema. So it is left
+/// out of what is run; a later migration replaces them.
 const OLD_LOCK: &str = "perform pg_advisory_xact_lock(77, 1);";
 
 /// One migration of this release.

@@ -1,9 +1,8 @@
 //! All SQL, one function for each file under `sql/`; nothing above this level knows a table.
 //!
 //! Connections are pooled by [`Purpose`], so that what is slow for one is not for another. The
-//! statements of all purposes but `People` have pinned plans: the planner cannot know what a
-//! LATERAL limit or a CTE will give, and would hash the whole backlog (16 ms instead of 0.6 ms for
-//! 100 of 50,000 jobs).
+//! statements of all purposes but `People` have pinned plans. The planner cannot know what a
+//! LATERAL limit or a CTE will give, and would hash the whole backlog (16 ms instead of 0.6).
 
 pub(crate) mod attempt;
 mod clock;
@@ -76,8 +75,8 @@ pub struct PoolState {
 #[derive(Clone)]
 pub struct Store(Arc<Shared>);
 
-/// Shared by the clones of a [`Store`]. Each submission has one, and the addresses and settings of
-/// seven pools are much to copy: it took three quarters of what a submission costs a client.
+/// Shared by the clones of a [`Store`]. Each submission has one, and seven pools have many
+/// addresses and settings to copy (three quarters of the cost of a submission to a client).
 pub struct Shared {
     claims: Connections,
     heartbeat: Connections,

@@ -23,8 +23,8 @@ pub(crate) struct Listening {
 }
 
 impl Listening {
-    /// Connects and listens. What was announced before it returns may have been missed: look at
-    /// everything once.
+    /// Connects and listens. Notices before it returns may have been missed: look at everything
+    /// once.
     pub(crate) async fn connect(target: &Target) -> Result<Self> {
         let (client, notifications) = target.connect().await?;
         let listen = format!("listen {CHANNEL}");

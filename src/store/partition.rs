@@ -2,8 +2,8 @@
 //!
 //! A week is removed by a session of its own, since detaching waits for every transaction that is
 //! open, which may take long. An operator's retry has a share lock on the row of its week. The
-//! removal locks that row, looks a last time, and marks the week: from then on no job of it is sent
-//! back to wait, or that job would lose what it is to do.
+//! removal locks that row, looks a last time, and marks the week. From then on no job of it is sent
+//! back to wait, or that job would lose its task and payload.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What connections are for. Purposes do not share what can run out: slow readers take no
+//! The purposes of connections. Purposes do not share what can run out. Slow readers take no
 //! connection from claims, a database that keeps submissions waiting takes none from outcomes, and
 //! probes have one of their own.
 //!
@@ -21,11 +21,11 @@
 
 use std::time::Duration;
 
-/// What a connection is for.
+/// The purpose of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Purpose {
-    /// What the dispatcher asks. A crash may forget a claim: its lease is random, and the job still
-    /// waits.
+    /// Questions of the dispatcher. A crash may forget a claim: its lease is random, and the job
+    /// still waits.
     Claims,
     /// Heartbeats, which a crash may forget too.
     Heartbeat,
@@ -35,7 +35,7 @@ pub enum Purpose {
     Submissions,
     /// Reading and operating, for people.
     People,
-    /// What keeps the house.
+    /// Upkeep of the house.
     Upkeep,
     /// Whether the database would take a job.
     Probes,
@@ -89,7 +89,7 @@ impl Purpose {
         if self == Self::People { pool_size } else { self.fixed() }
     }
 
-    /// What metrics call its pool.
+    /// The name of its pool in metrics.
     pub(super) fn label(self) -> &'static str {
         match self {
             Self::Claims => "relaxed",
@@ -103,8 +103,8 @@ impl Purpose {
     }
 
     /// How long an answer is waited for here, whatever the network does. For people, upkeep and
-    /// probes that is somewhat longer than the server works on it; a later heartbeat, claim,
-    /// outcome or submission is of no use to who asked.
+    /// probes that is somewhat longer than the server works on it. A later heartbeat, claim,
+    /// outcome or submission is of no use to its caller.
     pub(super) fn within(self) -> Duration {
         Duration::from_secs(match self {
             Self::Claims => 10,

@@ -1,5 +1,5 @@
-//! Why no connection could be made: what waiting mends is told apart from what it does not, such as
-//! a wrong password, a certificate that is not trusted, or a pooler that takes no settings.
+//! Why no connection could be made. Faults that waiting mends are told apart from others, such as a
+//! wrong password, an untrusted certificate, or a pooler that takes no settings.
 
 use std::io;
 
@@ -17,12 +17,12 @@ const PASSING: [&str; 5] = [
     "shutting down",
 ];
 
-/// What came of trying the hosts of an address, one after the other.
+/// The refusals of the hosts of an address, tried one after the other.
 pub(super) struct Refusals {
     /// Whether the address asks for a certificate that is checked.
     verified: bool,
     words: Vec<String>,
-    /// What to do about those that last.
+    /// The advice about those that last.
     advice: Vec<&'static str>,
     /// Whether no host would be usable a moment later.
     lasting: Option<bool>,
@@ -66,7 +66,7 @@ impl Refusals {
     }
 }
 
-/// What to do about what no waiting mends; `None` for all else.
+/// The advice about a fault that no waiting mends; `None` for all else.
 fn advice(error: &tokio_postgres::Error, text: &str, verified: bool) -> Option<&'static str> {
     match error.code() {
         Some(state) => advice_of_state(state, text),
@@ -115,7 +115,7 @@ fn advice_of_text(
         return None;
     }
     Some(match text {
-        // Whoever answers so may stand in between: nothing weaker is advised.
+        // The party that answers so may stand in between: nothing weaker is advised.
         _ if text.contains("does not support TLS") && verified => "Switch ssl on in the server",
         _ if text.contains("does not support TLS") => {
             "Switch ssl on in the server, or write sslmode=prefer in database_url"

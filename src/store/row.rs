@@ -1,5 +1,5 @@
-//! Rows that are read without a panic. A column of another type, which a migration or a stranger
-//! made, is an error that names the statement and the column, and the loop that asked goes on.
+//! Rows that are read without a panic. A migration or a stranger may have made a column of another
+//! type. That is an error that names the statement and the column, and the loop that asked goes on.
 
 use std::fmt::Display;
 

@@ -1,5 +1,5 @@
-//! A pooled connection that remembers its prepared statements, and the pool's manager around the
-//! one of bb8-postgres, which has neither a statement cache nor a word for what went wrong.
+//! A pooled connection that remembers its prepared statements, and the pool's manager. That wraps
+//! the one of bb8-postgres, which has neither a statement cache nor a word for what went wrong.
 
 mod pool;
 
@@ -47,7 +47,7 @@ pub(crate) struct Session {
     pub(crate) client: Client,
     prepared: HashMap<&'static str, Statement>,
     pooler: bool,
-    /// What its settings are for.
+    /// The purpose that its settings serve.
     serves: Purpose,
     /// Which of the target's hosts it leads to.
     pub(super) host: usize,
@@ -186,7 +186,7 @@ pub(super) async fn one(
     row.ok_or_else(|| Error::Unexpected(format!("no row of {}", sql.name)))
 }
 
-/// What the database answers within this time.
+/// The database's answer within this time.
 pub(super) async fn in_time<T>(
     within: Duration,
     answer: impl Future<Output = std::result::Result<T, tokio_postgres::Error>>,

@@ -1,12 +1,12 @@
 //! Statements that nobody waits for any more: their caller went away, or its time was over.
 //!
-//! The server goes on with them, so their connection keeps its place in its pool until the server
-//! has answered, or has closed it: else each caller who hangs up behind a lock would leave one more
-//! session behind. What may be cancelled is.
+//! The server goes on with them. So their connection keeps its place in its pool until the server
+//! has answered, or has closed it. Else each caller who hangs up behind a lock would leave one more
+//! session behind. A statement that may be cancelled is.
 //!
-//! A frozen server neither answers nor closes. So somebody looks now and then, over a connection of
-//! its own: whether another host has taken over, or whether the session is gone or idle because its
-//! answer was lost.
+//! A frozen server neither answers nor closes. So a watch looks now and then, over a connection of
+//! its own. It finds out whether another host has taken over, or whether the session is gone or
+//! idle because its answer was lost.
 
 use std::sync::Arc;
 use std::time::Duration;

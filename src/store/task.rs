@@ -13,7 +13,7 @@ use crate::job::backoff::Backoff;
 use crate::job::json::Json;
 use crate::queue::TaskName;
 
-/// What a task says of itself.
+/// A task's description of itself.
 #[derive(Clone, Debug)]
 pub struct TaskRow {
     pub name: TaskName,

@@ -20,7 +20,7 @@ use crate::config::{Tls, TlsMode};
 /// The protocol's name for ALPN, without which PostgreSQL 17 refuses direct encryption.
 const ALPN: &[u8] = b"postgresql";
 
-/// What encrypts connections as these words say.
+/// The encryption of connections by these words.
 pub(super) fn connector(tls: &Tls) -> Result<Connector> {
     let provider = Arc::new(ring::default_provider());
     let anchors = match (tls.mode, &tls.roots) {

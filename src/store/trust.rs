@@ -1,8 +1,8 @@
 //! Whether what the service would call is its own.
 //!
-//! A database is shared with roles that are not trusted. Two things let them act as the service:
-//! sessions that look for functions and operators where others may create some, and a schema that
-//! others own or may create in. Both are looked at before any statement names the schema, because a
+//! A database is shared with roles that are not trusted. Two things let them act as the service.
+//! Sessions may look for functions and operators where others may create some, and others may own a
+//! schema or may create in it. Both are looked at before any statement names the schema, because a
 //! view or a function there may be a stranger's.
 
 use tokio_postgres::Client;
@@ -18,7 +18,7 @@ use super::session::{SHORT, Sql, in_time, sql, unprepared};
 #[error("{found}. {change}")]
 pub struct Untrusted {
     pub found: String,
-    /// What to do about it.
+    /// The remedy.
     pub change: String,
 }
 
@@ -30,9 +30,8 @@ const OWNED: i32 = 1;
 /// As many findings are told.
 const TOLD: usize = 3;
 
-/// What is wrong with where the sessions of this role look for names; `None` if they look in
-/// `pg_catalog` alone. A direct connection brings that along; behind a pooler it is a setting of
-/// the role.
+/// The fault of where the sessions of this role look for names; `None` if they look in `pg_catalog`
+/// alone. A direct connection brings that along; behind a pooler it is a setting of the role.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -49,8 +48,8 @@ pub(crate) async fn search_path(client: &Client) -> Result<Option<Untrusted>> {
     Ok((names(&path) != ["pg_catalog", "pg_temp"]).then_some(Untrusted { found, change }))
 }
 
-/// What is wrong with the schema: what others own in it, or may put there. `None` if nothing is, or
-/// there is no schema.
+/// The faults of the schema: objects that others own in it, or rights of theirs to put some there.
+/// `None` if nothing is, or there is no schema.
 ///
 /// # Errors
 /// When the database does not answer.

@@ -10,7 +10,7 @@ use super::session::{Parameters, sql};
 use super::{Purpose, Result, Store};
 use crate::job::{JobId, LeaseId, WorkerId};
 
-/// What a worker says of itself when it starts.
+/// A worker's words about itself when it starts.
 #[derive(Clone, Debug)]
 pub struct Registration {
     pub name: String,
@@ -160,7 +160,7 @@ impl Store {
         self.people.query(sql!("worker/list"), &[]).await?.iter().map(instance_row).collect()
     }
 
-    /// What live workers serve: queues, or `None` for all of them, and tasks.
+    /// The queues, or `None` for all of them, and the tasks that live workers serve.
     pub async fn worker_serving(&self) -> Result<Vec<(Option<Vec<String>>, Vec<String>)>> {
         let rows = self.people.query(sql!("worker/serving"), &[]).await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()

@@ -1,11 +1,11 @@
 //! Telling the callers of a group.
 //!
-//! For each task that is woken tokio wakes a thread that sleeps, if there is one, and on a busy
-//! machine the kernel may run that thread in place of the one that wakes: 15 callers, told one by
-//! one, cost 13 context switches. Told when the thread has nothing else to run, or has run some 60
-//! tasks, they cost two: tokio then first wakes all of them, and a thread after that. 16 callers
-//! submit about 1.1 times as many jobs so, for half of the CPU time in this process. What it costs:
-//! a task that keeps the thread busy without awaiting keeps the answers, too, while before another
+//! For each task that is woken tokio wakes a thread that sleeps, if there is one. On a busy machine
+//! the kernel may run that thread in place of the one that wakes. So 15 callers, told one by one,
+//! cost 13 context switches. Told when the thread has nothing else to run, or has run some 60
+//! tasks, they cost two. Tokio then first wakes all of them, and a thread after that. 16 callers
+//! submit about 1.1 times as many jobs so, for half of the CPU time in this process. The cost: a
+//! task that keeps the thread busy without awaiting keeps the answers, too, while before another
 //! thread might have taken them.
 
 use std::pin::pin;
@@ -17,7 +17,7 @@ use tokio::task::yield_now;
 
 use super::Answer;
 
-/// Answers on their way to those who wait for them. Whoever drops them has them told.
+/// Answers on their way to those who wait for them. They are told when they are dropped.
 #[derive(Default)]
 pub(super) struct Answers(Mutex<Vec<(oneshot::Sender<Answer>, Answer)>>);
 

@@ -1,4 +1,4 @@
-//! What goes into one INSERT.
+//! The jobs of one INSERT.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -84,8 +84,8 @@ pub(super) async fn gather(requests: &mut mpsc::Receiver<Request>) -> Option<Vec
     Some(batch)
 }
 
-/// What has gathered meanwhile, as far as there is room in the batch; whether there is room for
-/// more.
+/// Takes the requests that have gathered meanwhile, as far as there is room in the batch. Answers
+/// whether there is room for more.
 pub(super) fn gather_more(
     requests: &mut mpsc::Receiver<Request>,
     batch: &mut Vec<Request>,

@@ -3,10 +3,10 @@
 //! which they are, which takes some 1 ms for each. Those leave the rounds until their submissions,
 //! which go on alone and take turns at one connection, are answered.
 //!
-//! Lists with unique keys are written here too, each by itself. One that meets a held key takes
-//! turns with those that go alone. Statements with keys never have all connections of submissions
-//! at a time, so that keys that are held keep no submission without a key waiting; and no more than
-//! one of them waits for a key for longer than a round does.
+//! Lists with unique keys are written here too, each by itself. A list that meets a held key takes
+//! turns with the submissions that go alone. Statements with keys never have all connections of
+//! submissions at a time. So keys that are held keep no submission without a key waiting. No more
+//! than one statement waits for a key for longer than a round does.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -98,8 +98,8 @@ impl Keyed {
         }
     }
 
-    /// Writes a round. What an open transaction holds is found out without waiting for it, and
-    /// leaves the round.
+    /// Writes a round. Keys that an open transaction holds are found out without waiting for it,
+    /// and leave the round.
     async fn write(&self, mut round: Vec<Request>) {
         for _ in 0..TOGETHER {
             match self.write_all(round).await {
@@ -293,12 +293,12 @@ fn shared(wait: Duration, by: usize) -> Duration {
     (wait / u32::try_from(by).unwrap_or(u32::MAX).max(1)).max(TURN_LEAST)
 }
 
-/// What became of a round.
+/// The outcome of a round.
 enum Outcome {
     All,
     /// Somebody holds at least one of the keys.
     Held(Vec<Request>),
-    /// Whatever is in the way may be in the way of one of them only.
+    /// The obstacle may be in the way of one of them only.
     Apart(Vec<Request>),
 }
 

@@ -1,11 +1,11 @@
 //! Submissions, group-committed: while one INSERT is in flight the next ones gather. When none is,
-//! a submission is written at once, in its caller's own task, but for the moment after a group of
-//! many, when the next waits until half as many have come again. A caller who goes away meanwhile
-//! does not know whether it was written.
+//! a submission is written at once, in its caller's own task. An exception is the moment after a
+//! group of many, when the next waits until half as many have come again. A caller who goes away
+//! meanwhile does not know whether it was written.
 //!
 //! Two writers take turns at one channel, and fly together only when many jobs of the library have
 //! gathered or an INSERT takes long. Two that are always in flight halve small batches, which costs
-//! more than it gains; one alone leaves the processor idle during its flush (64 callers of the
+//! more than it gains. One alone leaves the processor idle during its flush (64 callers of the
 //! library, measured alternately: 37,000 durable jobs/s, and 54,000 so). Jobs with a unique key go
 //! by a channel of their own ([`keyed`]), or one open SQL transaction that holds a key would stall
 //! everybody.

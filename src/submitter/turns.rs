@@ -23,14 +23,15 @@ const SLACK: Duration = Duration::from_millis(3);
 
 /// Whose turn it is. While an INSERT is in flight the next waits for its end, and grows: two that
 /// take half each cost PostgreSQL and this process more. It flies beside the other if [`MANY`] jobs
-/// have gathered, each of which costs hardly more than among twice as many, or if the other takes
-/// long. Over HTTP the processor is never idle, and the first costs more there than it gives.
+/// have gathered, each of which costs hardly more than among twice as many. It also does so if the
+/// other takes long. Over HTTP the processor is never idle, and the first costs more there than it
+/// gives.
 ///
-/// A turn leaves to the next one how large its group was: after one of many the next waits a moment
-/// for those who are told.
+/// A turn tells the next one how large its group was. After a group of many, the next waits a
+/// moment for the callers who are told.
 pub(super) struct Turns {
-    /// Held by whoever writes. One that flies beside does not, so that the next may fly beside it
-    /// in turn.
+    /// Held by the writer whose INSERT is in flight. An overlapping INSERT does not hold it, so
+    /// that the next may overlap in turn.
     alone: Mutex<Group>,
     many: Notify,
 }
@@ -76,8 +77,8 @@ impl Turns {
 
 /// The group that was written last, by which the next one knows whom to expect.
 ///
-/// Those who are told come again one by one. Were the first of them written alone, all others would
-/// wait for that: with eight instances on a small machine every second INSERT had one job.
+/// Callers who are told come again one by one. Were the first written alone, all others would wait
+/// for that (with eight instances on a small machine every second INSERT had one job).
 pub(super) struct Group {
     /// Of the largest group lately: each smaller one takes a quarter from it, and a wait in vain
     /// half.
@@ -88,7 +89,7 @@ pub(super) struct Group {
 
 pub(super) type Turn<'a> = MutexGuard<'a, Group>;
 
-/// Whom the next group waits for.
+/// The callers that the next group waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Expected {
     /// How many jobs the group should have.
@@ -108,7 +109,7 @@ impl Group {
     }
 
     /// It was waited in vain: nobody came. That may be for want of a processor, so it does not end
-    /// the waiting at once; if it did, eight instances on a small machine submitted 0.92 times as
+    /// the waiting at once. If it did, eight instances on a small machine submitted 0.92 times as
     /// many. A lone caller waits three times after a group of 64.
     pub(super) fn nobody_came(&mut self) {
         self.jobs /= 2;
@@ -123,8 +124,7 @@ impl Group {
 }
 
 /// A timer that is used again and again. It stays as it was set before, unless that has passed or
-/// is too late, since to set it may wake the thread that waits for all timers, and most waits end
-/// sooner.
+/// is too late. To set it may wake the thread that waits for all timers, and most waits end sooner.
 pub(super) struct Timer(Pin<Box<Sleep>>);
 
 impl Timer {

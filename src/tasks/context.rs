@@ -1,4 +1,4 @@
-//! What a running handler knows of its job, and can say.
+//! The view that a running handler has of its job, and its way to report.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ pub struct Context {
     pub(crate) around: Arc<Around>,
 }
 
-/// What all attempts of a process share.
+/// Shared by all attempts of a process.
 #[derive(Debug)]
 pub(crate) struct Around {
     pub(crate) reports: mpsc::Sender<Progress>,
@@ -90,8 +90,9 @@ impl Context {
         self.around.client.tags(self.job_id).await
     }
 
-    /// Submits jobs from within this one, and reads others. A job that runs again submits again: give
-    /// the new job a [`unique`](crate::NewJob::unique) key, such as one with [`job_id`](Self::job_id).
+    /// Submits jobs from within this one, and reads others. A job that runs again submits again:
+    /// give the new job a [`unique`](crate::NewJob::unique) key, such as one with
+    /// [`job_id`](Self::job_id).
     pub fn client(&self) -> &Client {
         &self.around.client
     }
@@ -106,8 +107,8 @@ impl Context {
         self.cancel.cancelled().await;
     }
 
-    /// Reports how far the work is: a fraction from 0 to 1, and a message of which 1 KiB is kept. The
-    /// service keeps the last report of each second.
+    /// Reports how far the work is: a fraction from 0 to 1, and a message of which 1 KiB is kept.
+    /// The service keeps the last report of each second.
     pub fn progress(&self, fraction: f64, message: impl Into<String>) {
         let fraction = fraction.is_finite().then(|| fraction.clamp(0.0, 1.0));
         let report = Progress {

@@ -15,8 +15,8 @@ const CODE_BYTES_MOST: usize = 64;
 
 /// Why an attempt did not succeed, and what is to come of its job.
 ///
-/// Any error becomes one by `?`, and so do `anyhow::Error`, `&str` and `String`. It asks for another
-/// attempt then, after the task's back-off:
+/// Any error becomes one by `?`, and so do `anyhow::Error`, `&str` and `String`. It asks for
+/// another attempt then, after the task's back-off:
 ///
 /// ```
 /// # use reveille::TaskError;
@@ -33,8 +33,8 @@ const CODE_BYTES_MOST: usize = 64;
 /// assert_eq!(later.to_string(), "the scaler is busy with larger images");
 /// ```
 ///
-/// It is no [`std::error::Error`], because that would forbid the conversion of all that are. The job
-/// keeps 8 KiB of what it prints: its message, and those of its causes.
+/// It is no [`std::error::Error`], because that would forbid the conversion of all that are. The
+/// job keeps 8 KiB of what it prints: its message, and those of its causes.
 #[must_use]
 pub struct TaskError(Box<Parts>);
 
@@ -44,7 +44,7 @@ struct Parts {
     then: Then,
 }
 
-/// What comes of a job after a failed attempt.
+/// The fate of a job after a failed attempt.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) enum Then {
     /// Another attempt after the task's back-off, or after this delay.
@@ -71,8 +71,8 @@ impl TaskError {
         Self::from("the handler asked to come back later").then(Then::Snooze(delay))
     }
 
-    /// Try again after this delay instead of the back-off. The attempt is spent, so the job fails if
-    /// this was its last one.
+    /// Try again after this delay instead of the back-off. The attempt is spent, so the job fails
+    /// if this was its last one.
     pub fn retry_after(self, delay: Duration) -> Self {
         self.then(Then::Retry(Some(delay)))
     }
@@ -85,8 +85,8 @@ impl TaskError {
         self
     }
 
-    /// The code of the error. Without one of its own it is `handler_error`, or `permanent` where the
-    /// job is not tried again.
+    /// The code of the error. Without one of its own it is `handler_error`, or `permanent` where
+    /// the job is not tried again.
     pub fn code(&self) -> &str {
         match (&self.0.code, self.0.then) {
             (_, Then::Snooze(_)) => "snoozed",
@@ -96,7 +96,8 @@ impl TaskError {
         }
     }
 
-    /// The delay that it asks for: that of [`snooze`](Self::snooze) or [`retry_after`](Self::retry_after).
+    /// The delay that it asks for: that of [`snooze`](Self::snooze) or
+    /// [`retry_after`](Self::retry_after).
     pub fn delay(&self) -> Option<Duration> {
         match self.0.then {
             Then::Retry(delay) => delay,
@@ -139,7 +140,7 @@ impl fmt::Display for TaskError {
     }
 }
 
-/// What is to come of the job, the code and the message, as a failing test shows them.
+/// The fate of the job, the code and the message, as a failing test shows them.
 impl fmt::Debug for TaskError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let then = match self.0.then {

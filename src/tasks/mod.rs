@@ -35,16 +35,19 @@ use crate::job::json::Json;
 
 /// Does what the jobs of one task ask for.
 ///
-/// A job runs at least once: a worker that dies after it did the work and before the outcome was kept has it run again.
+/// A job runs at least once: a worker that dies after it did the work and before the outcome was
+/// kept has it run again.
 pub trait Handler: Send + Sync + 'static {
     /// The task's name: 1 to 100 of `a-z A-Z 0-9 _ - . :`.
     const NAME: &'static str;
-    /// What a job's payload must be. The documentation of its fields becomes that of its JSON Schema.
+    /// The type of a job's payload. The documentation of its fields becomes that of its JSON
+    /// Schema.
     type Payload: DeserializeOwned + JsonSchema + Send;
-    /// What the job's result will be: at most 1 MiB of JSON, or the job fails with the code `result_too_large`.
+    /// The type of the job's result: at most 1 MiB of JSON, or the job fails with the code
+    /// `result_too_large`.
     type Output: Serialize + JsonSchema + Send;
 
-    /// What it does, in a sentence.
+    /// Its work, in a sentence.
     fn description(&self) -> &'static str {
         ""
     }
@@ -59,7 +62,8 @@ pub trait Handler: Send + Sync + 'static {
         Backoff::default()
     }
 
-    /// How long one attempt may take, if the job does not say; `None`: as the service is configured.
+    /// How long one attempt may take, if the job does not say; `None`: as the service is
+    /// configured.
     fn timeout(&self) -> Option<Duration> {
         None
     }
@@ -69,23 +73,24 @@ pub trait Handler: Send + Sync + 'static {
         None
     }
 
-    /// Prepares for work, such as by opening a pool of connections. A service calls this once, before
-    /// the first job, if it runs jobs at all. An error, a panic or more than 60 s end its start.
+    /// Prepares for work, such as by opening a pool of connections. A service calls this once,
+    /// before the first job, if it runs jobs at all. An error, a panic or more than 60 s end its
+    /// start.
     fn start(&self) -> impl Future<Output = Result<(), TaskError>> + Send {
         async { Ok(()) }
     }
 
-    /// Tidies up. A service that has started this calls it once when it leaves, after the last job. It
-    /// has what is left of the grace period, and a second at least.
+    /// Tidies up. A service that has started this calls it once when it leaves, after the last job.
+    /// It has what is left of the grace period, and a second at least.
     fn stop(&self) -> impl Future<Output = ()> + Send {
         async {}
     }
 
     /// Does the work. When `context` says that it is cancelled, return soon, with any error.
     ///
-    /// It runs on a thread of the service's runtime and must not block it: the other handlers and the API have no more threads
-    /// than the machine has cores. Hand work that computes for long, or waits without `await`, to
-    /// [`tokio::task::spawn_blocking`], and await that.
+    /// It runs on a thread of the service's runtime and must not block it. The other handlers and
+    /// the API have no more threads than the machine has cores. Hand work that computes for long,
+    /// or waits without `await`, to [`tokio::task::spawn_blocking`], and await that.
     fn run(
         &self,
         context: Context,

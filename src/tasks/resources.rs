@@ -1,4 +1,4 @@
-//! What a service gives to its tasks.
+//! The resources that a service gives to its tasks.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -15,8 +15,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// Many servers close an idle connection after 5 s, and a POST on one that closes is not repeated.
 const IDLE_MOST: Duration = Duration::from_secs(4);
 
-/// What the service gives to its tasks, made from its configuration: one of each for the process.
-/// Nothing is opened before a task asks for it. Clones share it.
+/// The resources of the service for its tasks, made from its configuration: one of each for the
+/// process. Nothing is opened before a task asks for it. Clones share it.
 #[derive(Clone)]
 pub struct Resources(Arc<Shared>);
 
@@ -35,9 +35,9 @@ impl Resources {
         &self.0.config
     }
 
-    /// The client for outgoing HTTP; its clones share its connections. It takes 5 s at most to connect
-    /// and 30 s in all, follows no redirects, and uses no proxy of the environment. It trusts the
-    /// certificates that the system does.
+    /// The client for outgoing HTTP; its clones share its connections. It takes 5 s at most to
+    /// connect and 30 s in all, follows no redirects, and uses no proxy of the environment. It
+    /// trusts the certificates that the system does.
     ///
     /// # Errors
     /// When TLS cannot be set up.

@@ -18,8 +18,8 @@ impl NewJob {
 }
 
 impl Client {
-    /// Submits a job of this handler's task, everything but its payload at its default. For more, give
-    /// [`NewJob::of`] to [`submit`](Self::submit).
+    /// Submits a job of this handler's task, everything but its payload at its default. For more,
+    /// give [`NewJob::of`] to [`submit`](Self::submit).
     ///
     /// ```no_run
     /// # use reveille::{Client, Context, Handler, NewJob, TaskError};

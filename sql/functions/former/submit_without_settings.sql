@@ -1,5 +1,5 @@
--- What was `submit` until it took settings. Functions and views of applications may depend on it, and
--- their roles keep what they were granted on it.
+-- This was `submit` until that took settings. Functions and views of applications may depend on it,
+-- and their roles keep what they were granted on it.
 create or replace function reveille.submit_without_settings(
   task text default null, payload jsonb default null, queue text default null,
   priority integer default null, run_at timestamptz default null,

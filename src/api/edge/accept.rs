@@ -11,8 +11,8 @@ use super::connection::Server;
 use super::places::{Entry, Places};
 use crate::supervise::Inbox;
 
-/// How long nothing is accepted after the process has run out of something. Long enough to cost no CPU, short enough to
-/// be no outage.
+/// How long nothing is accepted after the process has run out of something. Long enough to cost no
+/// CPU, short enough to be no outage.
 const BACK_OFF: Duration = Duration::from_millis(100);
 /// A full house is reported once in this time, not once a connection.
 const REPORT_EVERY: Duration = Duration::from_secs(10);

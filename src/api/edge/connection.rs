@@ -41,7 +41,7 @@ const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// For what is already written to leave, once a connection has nothing more to do.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// What all connections share.
+/// Shared by all connections.
 pub(super) struct Server {
     app: BoxEndpoint<'static, Response>,
     limits: EdgeLimits,
@@ -63,8 +63,8 @@ impl Server {
     ) -> Self {
         let tasks = Tasks { tracker, force: stages.force.clone() };
         let mut http = auto::Builder::new(tasks.clone());
-        // The watch keeps the time: hyper's own header timer has no separate figure for idle connections, and does not
-        // run while the version of HTTP is being found out.
+        // The watch keeps the time. Hyper's own header timer has no separate figure for idle
+        // connections, and does not run while the version of HTTP is being found out.
         http.http1()
             .timer(TokioTimer::new())
             .header_read_timeout(None)
@@ -94,7 +94,8 @@ impl Server {
     }
 
     async fn run(self: Arc<Self>, socket: TcpStream, peer: SocketAddr, place: Place) {
-        // Without it a small answer can wait 40 ms for an acknowledgement. A socket that refuses is one that is gone.
+        // Without it a small answer can wait 40 ms for an acknowledgement. A socket that refuses is
+        // one that is gone.
         let _ = socket.set_nodelay(true);
         let local = socket.local_addr().ok();
         let watch = if place.is_for_probes() {
@@ -184,7 +185,8 @@ impl Server {
     }
 }
 
-/// Runs hyper's HTTP/2 streams and the rests of bodies among the connections, so that they are waited for and dropped like them.
+/// Runs hyper's HTTP/2 streams and the rests of bodies among the connections, so that they are
+/// waited for and dropped like them.
 #[derive(Clone)]
 pub(super) struct Tasks {
     tracker: TaskTracker,

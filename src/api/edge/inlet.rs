@@ -19,12 +19,14 @@ const DRAIN_BYTES: usize = 40 * 1024 * 1024;
 /// How long the rest of a body is taken in after its answer.
 const DRAIN_WITHIN: Duration = Duration::from_secs(5);
 
-/// A body whose rest is read and thrown away when nobody reads it to its end. Many answers are given before that: to a
-/// stranger, to a path that is not there, to a wrong content type. A connection that is closed with bytes unread is reset, and the
-/// reset destroys the answer of a client that writes first and reads later.
+/// A body whose rest is read and thrown away when nobody reads it to its end. Many answers are
+/// given before that: to a stranger, to a path that is not there, to a wrong content type. A
+/// connection that is closed with bytes unread is reset, and the reset destroys the answer of a
+/// client that writes first and reads later.
 pub(super) struct Inlet {
     body: Option<Incoming>,
-    /// The client sends nothing before it is asked to (`Expect: 100-continue`), and it is asked by reading.
+    /// The client sends nothing before it is asked to (`Expect: 100-continue`), and it is asked by
+    /// reading.
     silent: bool,
     /// When the body has to be there.
     deadline: Instant,

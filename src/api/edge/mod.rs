@@ -15,7 +15,8 @@
 //!   accepted, idle connections end at once, and requests that are being answered end as they
 //!   would. On `force` whatever is left is dropped. So [`serve`] always returns.
 //!
-//! [`super::body::Read`] minds the deadline and the size of a body: it alone can answer 408 and 413.
+//! [`super::body::Read`] minds the deadline and the size of a body: it alone can answer 408 and
+//! 413.
 
 mod accept;
 mod connection;
@@ -38,7 +39,7 @@ pub use accept::Accept;
 pub use places::PROBES;
 use places::Places;
 
-/// What a client may take of the service's time and sockets.
+/// The share that a client may take of the service's time and sockets.
 #[derive(Debug, Clone, Copy)]
 pub struct EdgeLimits {
     /// Connections that are served; as many requests of HTTP/2 are answered beside another of their
@@ -73,7 +74,8 @@ impl Default for EdgeLimits {
     }
 }
 
-/// How long a connection in a place for probes may take over each thing: its head, its body, the next request.
+/// How long a connection in a place for probes may take over each thing: its head, its body, the
+/// next request.
 const PROBE_PATIENCE: Duration = Duration::from_secs(2);
 
 impl EdgeLimits {
@@ -107,7 +109,8 @@ pub struct Stages {
     pub force: CancellationToken,
 }
 
-/// Answers what comes in on `listener` with `app`, until `stop`, and then finishes what it has begun, until `force`.
+/// Answers what comes in on `listener` with `app`, until `stop`, and then finishes what it has
+/// begun, until `force`.
 pub async fn serve(
     listener: impl Accept,
     app: BoxEndpoint<'static, Response>,
@@ -128,6 +131,7 @@ pub async fn serve(
         () = stages.force.cancelled() => {}
     }
     tracker.close();
-    // Not only told to stop but accepting no more: the listener is closed now, so that clients go elsewhere.
+    // Not only told to stop but accepting no more: the listener is closed now, so that clients go
+    // elsewhere.
     tracker.wait().await;
 }

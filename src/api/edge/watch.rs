@@ -17,7 +17,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::EdgeLimits;
 
-/// Shared by the socket, which sees bytes, the service, which sees requests, and the connection, which acts.
+/// Shared by the socket, which sees bytes, the service, which sees requests, and the connection,
+/// which acts.
 #[derive(Clone)]
 pub(super) struct Watch(Arc<Shared>);
 
@@ -74,8 +75,8 @@ impl Watch {
 
     /// Resolves when the connection has taken too long over something.
     pub(super) async fn overdue(&self) {
-        // Deadlines move while this sleeps. None can come earlier than the shortest limit from now, so sleeping that long
-        // at most is exact, and saves a wake-up for every request.
+        // Deadlines move while this sleeps. None can come earlier than the shortest limit from now,
+        // so sleeping that long at most is exact, and saves a wake-up for every request.
         loop {
             let limits = self.times().limits;
             let step = limits.first_byte.min(limits.head).min(limits.idle).min(limits.write);
@@ -89,7 +90,8 @@ impl Watch {
         }
     }
 
-    /// Resolves `farewell` after the last request has been answered, or when the client takes no more of an answer.
+    /// Resolves `farewell` after the last request has been answered, or when the client takes no
+    /// more of an answer.
     pub(super) async fn spent(&self, farewell: Duration) {
         let mut quiet = Instant::now();
         loop {
@@ -136,7 +138,8 @@ impl Watch {
     }
 
     fn bytes_came_in(&self) {
-        // While a request is answered, what comes in is its body or the next one's head, which is nobody's fault.
+        // While a request is answered, what comes in is its body or the next one's head, which is
+        // nobody's fault.
         if !self.is_busy() {
             self.times().head.get_or_insert_with(Instant::now);
         }

@@ -1,4 +1,4 @@
-//! What it takes to be ready, check by check.
+//! The conditions of being ready, check by check.
 
 use std::sync::atomic::Ordering;
 

@@ -1,4 +1,4 @@
-//! What the operations on jobs answer, beside a job itself.
+//! The answers of the operations on jobs, beside a job itself.
 
 use poem_openapi::types::Example;
 use poem_openapi::{ApiResponse, Enum, Object};

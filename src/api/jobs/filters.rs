@@ -89,7 +89,7 @@ impl Statuses {
     }
 }
 
-/// What a list has beside the rest.
+/// The parts that a list has beside the rest.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Beside {
     pub payloads: bool,

@@ -59,7 +59,7 @@ impl From<JobStatus> for Status {
 pub struct JobError {
     /// A stable name for programs. Handlers may give others.
     pub code: String,
-    /// What happened, for people. It has at most 8 KiB; its end says how much was cut.
+    /// The event, for people. It has at most 8 KiB; its end says how much was cut.
     pub message: String,
     /// The other job that the message is about. With `superseded`: the job that took the key.
     #[serde(skip_serializing_if = "Option::is_none")]

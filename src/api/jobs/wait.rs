@@ -12,7 +12,7 @@ use crate::job::JobId;
 #[derive(Debug)]
 pub(super) struct Patience {
     pub wait: Option<Duration>,
-    /// What `Preference-Applied` says.
+    /// The value of `Preference-Applied`.
     pub applied: Option<String>,
 }
 
@@ -30,7 +30,8 @@ impl Patience {
 }
 
 impl Services {
-    /// The job as soon as it has ended, or as it stands after `wait`, or when the service leaves. Pushed, not polled.
+    /// The job as soon as it has ended, or as it stands after `wait`, or when the service leaves.
+    /// Pushed, not polled.
     pub(super) async fn wait_for(&self, id: JobId, wait: Duration) -> Result<Option<Job>, Problem> {
         let row = self.jobs.wait(id, wait, &self.shutdown.draining).await?;
         let Some(mut job) = row.map(Job::from) else { return Ok(None) };

@@ -2,8 +2,8 @@
 //! after it share it; where the program has installed its own, the figures go there, and `/metrics`
 //! says so.
 //!
-//! What happens is counted where it happens. What there is (slots, connections, waiting jobs) is
-//! read when somebody asks, so that an instance that nobody asks makes no query for it.
+//! Events are counted where they happen. States (slots, connections, waiting jobs) are read when
+//! somebody asks. So an instance that is not asked makes no query for them.
 
 mod queues;
 mod table;

@@ -1,5 +1,5 @@
-//! Every metric, with what it says. Whoever counts something names it; here it gets its words and
-//! the bounds of its buckets. docs/metrics.md has the same table, and a test compares the names.
+//! Every metric, with what it says. The code that counts something names it; here it gets its words
+//! and the bounds of its buckets.
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder};
@@ -152,9 +152,8 @@ pub(super) fn with_buckets(builder: PrometheusBuilder) -> Result<PrometheusBuild
 
 type Labels = &'static [(&'static str, &'static str)];
 
-/// The labels under which a metric is there from the start; one that is not named here has none.
-/// What an engine counts by queue and task it begins itself, with those that it has, and so does
-/// what counts by loop.
+/// The labels under which a metric is there from the start; one that is not named here has none. An
+/// engine begins its own counts by queue and task, and a loop those by loop.
 fn labels_at_start(name: &str) -> &'static [Labels] {
     match name {
         "reveille_jobs_submitted_total" => &[
@@ -199,8 +198,8 @@ fn labels_at_start(name: &str) -> &'static [Labels] {
     }
 }
 
-/// Tells the recorder that is installed what the metrics mean, and begins them at zero: a rate over
-/// a metric that appears with its first event misses that event.
+/// Tells the installed recorder what the metrics mean, and begins them at zero. A rate over a
+/// metric that appears with its first event misses that event.
 pub(super) fn describe() {
     for (name, kind, help) in METRICS {
         match kind {

@@ -220,7 +220,7 @@ fn print_lines(url: &DatabaseUrl, checks: &[Check]) -> anyhow::Result<()> {
     output::line(format!("{url}\n"))?;
     let widest = checks.iter().map(|check| check.name.len()).max().unwrap_or_default();
     for Check { name, status, found, change } in checks {
-        // What the database says is shown on one line and cannot steer the terminal.
+        // The database's words stay on one line and cannot steer the terminal.
         let found = clean(found, usize::MAX);
         output::line(format!("{:4}  {name:widest$}  {found}", status.name()))?;
         if let Some(change) = change {

@@ -1,4 +1,4 @@
-//! What the doctor looks at, one function each. An error of the database becomes a finding.
+//! The doctor's questions, one function each. An error of the database becomes a finding.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -48,7 +48,8 @@ pub(super) async fn server(client: &Client) -> Result<Vec<Check>> {
     ])
 }
 
-/// Behind a pooler the search path is a setting of the role, without which `serve` refuses to start.
+/// Behind a pooler the search path is a setting of the role, without which `serve` refuses to
+/// start.
 pub(super) async fn search_path(
     config: &Config,
     url: &DatabaseUrl,
@@ -99,7 +100,7 @@ pub(super) async fn schema(client: &Client) -> Result<Vec<Check>> {
         let change = "start the service or run `reveille migrate`; either makes it";
         let mut schema = Check::warn("schema", "not there yet", change);
         if !role.owns_schema && !role.may_create {
-            // What the other finding says comes first.
+            // The advice of the other finding comes first.
             schema.change = None;
         }
         let grant = "let an owner of the database run: create schema reveille authorization …";

@@ -1,4 +1,4 @@
-//! What the doctor says.
+//! The doctor's findings.
 
 use serde::Serialize;
 
@@ -29,7 +29,7 @@ pub(super) struct Check {
     pub(super) name: String,
     pub(super) status: Status,
     pub(super) found: String,
-    /// What to change; nothing if all is well.
+    /// The advice; none if all is well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) change: Option<String>,
 }

@@ -73,8 +73,8 @@ const MUST: [Must; 8] = [
     },
 ];
 
-/// What the values mean. `own` says that the service's connections bring limits of their own, which
-/// they cannot through a PgBouncer.
+/// The findings about the values. `own` says that the service's connections bring limits of their
+/// own, which they cannot through a PgBouncer.
 pub(super) fn judge(settings: &HashMap<String, String>, own: bool) -> Vec<Check> {
     let musts = MUST.iter().filter_map(|must| {
         let value = settings.get(must.name)?;
@@ -107,7 +107,8 @@ fn idle_transactions(settings: &HashMap<String, String>) -> Option<Check> {
 
 /// A limit of the role that would cut the service's own statements short.
 fn time_limits(settings: &HashMap<String, String>, own: bool) -> Vec<Check> {
-    // The service says how long its statements may take, if it can; of transactions it says nothing.
+    // The service says how long its statements may take, if it can; of transactions it says
+    // nothing.
     let names = if own {
         &["transaction_timeout"][..]
     } else {

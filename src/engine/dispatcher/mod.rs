@@ -1,5 +1,5 @@
 //! The dispatcher: one loop that is woken, and claims for all free slots, and a little ahead of
-//! them, in one statement. What it knows of lanes is the [`Claimer`]'s. Timers are exact: the loop
+//! them, in one statement. The [`Claimer`] keeps what it knows of lanes. Timers are exact: the loop
 //! sleeps until the next job of a lane is due.
 
 mod scans;
@@ -36,7 +36,7 @@ pub(super) struct Dispatcher {
     executor: Arc<Executor>,
     claimer: Claimer,
     queues_seen: HashSet<QueueName>,
-    /// What is to be read, in turns.
+    /// Lanes to be read, in turns.
     to_scan: VecDeque<Scan>,
     /// Reading failed: before this time nothing is read.
     scans_rest: Option<Instant>,
@@ -250,9 +250,8 @@ impl Dispatcher {
         self.register(unseen).await
     }
 
-    /// Hands the jobs of a claim to the executor. Answers the lanes that have jobs: a queue of
-    /// which nothing was found is not made known, since it may be a name that a stranger notified
-    /// of.
+    /// Hands the jobs of a claim to the executor. Answers the lanes that have jobs. A queue without
+    /// any is not made known, since it may be a name that a stranger notified of.
     async fn hand_out(
         &mut self,
         asked: &[LaneClaim],

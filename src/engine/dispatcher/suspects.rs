@@ -7,8 +7,8 @@ use super::super::executor::Done;
 use super::Dispatcher;
 use crate::store::Result;
 
-/// Whoever has heard of suspects in vain does not look for them again for so long: any role can
-/// notify of them.
+/// A dispatcher that heard of suspects in vain does not look for them again for so long: any role
+/// can notify of them.
 const SUSPECTS_REST: Duration = Duration::from_millis(500);
 
 impl Dispatcher {

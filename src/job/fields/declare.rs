@@ -1,10 +1,11 @@
 //! The macro behind the table, for what needs concrete types.
 
-/// Declares, from the table of fields: [`NewJob`](super::NewJob) with a field for each column, [`Settings`](super::Settings)
-/// with one for each rare field, their setters, how both are read and checked, and [`FIELDS`](super::FIELDS).
+/// Declares from the table of fields: [`NewJob`](super::NewJob) with a field for each column, and
+/// [`Settings`](super::Settings) with one for each rare field. Then their setters, how both are
+/// read and checked, and [`FIELDS`](super::FIELDS).
 ///
-/// A declaration is `/// sentence`, `name: type = kind`, and then, if they apply and in this order: `required true`,
-/// `default` and a literal, `together` and a rule, `set by` and the setter.
+/// A declaration is `/// sentence` and `name: type = kind`. Then come, if they apply and in this
+/// order: `required true`, `default` and a literal, `together` and a rule, `set by` and the setter.
 macro_rules! fields {
     (
         columns { $(
@@ -20,7 +21,8 @@ macro_rules! fields {
                 $(, set by $set_setter:ident($set_given:ident: $set_given_type:ty) = $set_value:expr)?;
         )* }
     ) => {
-        /// A job as somebody asks for it. Nothing is checked yet. Everything but the payload is optional.
+        /// A job as somebody asks for it. Nothing is checked yet. Everything but the payload is
+        /// optional.
         ///
         /// ```
         /// # use reveille::{NewJob, OnConflict};
@@ -38,7 +40,8 @@ macro_rules! fields {
             pub settings: Settings,
         }
 
-        /// The rare fields of a job, as it keeps them: one object, from which absent fields are left out.
+        /// The rare fields of a job, as it keeps them: one object, from which absent fields are
+        /// left out.
         #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
         #[serde(default)]
         pub struct Settings {

@@ -1,4 +1,4 @@
-//! What a declaration in the table says: [`Field`], and what values it takes: [`Kind`].
+//! The content of a declaration in the table: [`Field`], and the values that it takes: [`Kind`].
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -13,13 +13,13 @@ pub(crate) struct Field {
     pub kind: Kind,
     /// A job without it is refused.
     pub required: bool,
-    /// What it is without it. A field that is only refused or useful beside another one has none, although there may be a
-    /// value that means the same: generated clients send defaults.
+    /// The value of a field that is not given. A field that is only refused or useful beside
+    /// another one has none, even if a value means the same. Generated clients send defaults.
     pub default: Option<Literal>,
     pub together: Option<Together>,
     /// Whether it lies in `job.settings` rather than in a column.
     pub is_setting: bool,
-    /// What it is for: a sentence that stands alone, and perhaps more.
+    /// Its purpose: a sentence that stands alone, and perhaps more.
     pub about: &'static str,
 }
 
@@ -56,7 +56,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// What such a value is, in words: "`priority` must be …".
+    /// Such a value in words: "`priority` must be …".
     pub(crate) fn rule(&self) -> Cow<'static, str> {
         match self {
             Self::Json => "any JSON value".into(),
@@ -104,7 +104,7 @@ pub(crate) enum Literal {
     Nothing,
 }
 
-/// What holds for a field beside others.
+/// The rule for a field beside others.
 #[derive(Clone, Copy)]
 pub(crate) enum Together {
     /// Not both of them.

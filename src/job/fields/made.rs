@@ -1,4 +1,4 @@
-//! What people read of the table.
+//! The table as people read it.
 
 use super::{FIELDS, Field, Literal};
 use crate::made;

@@ -6,7 +6,8 @@ use super::super::json::{Json, JsonFault};
 use super::super::submission::{PAYLOAD_BYTES_MOST, TOO_MANY};
 use super::{FieldError, Kind};
 
-/// Where the members of a submission are read. A method answers `None` for a member that is absent, null or of another type.
+/// Where the members of a submission are read. A method answers `None` for a member that is absent,
+/// null or of another type.
 pub trait Source {
     /// The JSON of the member.
     fn json(&mut self, name: &str) -> Option<Json>;

@@ -1,30 +1,33 @@
-//! The check: one walk over the bytes, without recursion and without allocation. It also tells how long the value is once it
-//! is written out, which is what its readers have to take.
+//! The check: one walk over the bytes, without recursion and without allocation. It also tells how
+//! long the value is once it is written out, which is what its readers have to take.
 
 use super::{JsonFault, number, pointer::pointer_at};
 
 /// How deep a payload may nest.
 pub(crate) const MAX_DEPTH: u32 = 64;
-/// `jsonb` takes far more, but a number that is this long when written without an exponent is a mistake or an attack.
+/// `jsonb` takes far more, but a number that is this long when written without an exponent is a
+/// mistake or an attack.
 const MAX_NUMBER_BYTES: usize = 1400;
 
 /// A text that has passed the check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checked<'a> {
     pub text: &'a str,
-    /// Bytes of the value as `jsonb` writes it, but for the blanks between tokens: numbers without exponents, characters
-    /// rather than their escapes. Members of one name, of which PostgreSQL keeps the last, all count.
+    /// Bytes of the value as `jsonb` writes it, but for the blanks between tokens: numbers without
+    /// exponents, characters rather than their escapes. Members of one name, of which PostgreSQL
+    /// keeps the last, all count.
     pub written: usize,
 }
 
-/// Whether `text` is JSON that PostgreSQL can keep value for value, nested at most `MAX_DEPTH` deep, with numbers of at most
-/// 1,400 bytes. Answers the text and its length when written out.
+/// Whether `text` is JSON that PostgreSQL can keep value for value, nested at most `MAX_DEPTH`
+/// deep, with numbers of at most 1,400 bytes. Answers the text and its length when written out.
 pub fn checked(text: &[u8]) -> Result<Checked<'_>, JsonFault> {
     scan(text, MAX_DEPTH, MAX_NUMBER_BYTES)
 }
 
-/// As [`checked`], for a document that wraps payloads: it nests up to `depth` deep, at most 127, and may have any number that
-/// PostgreSQL can keep, since each of its members has a rule of its own. Answers the text.
+/// As [`checked`], for a document that wraps payloads. It nests up to `depth` deep, at most 127. It
+/// may have any number that PostgreSQL can keep, since each of its members has a rule of its own.
+/// Answers the text.
 pub(crate) fn checked_within(bytes: &[u8], depth: u32) -> Result<&str, JsonFault> {
     scan(bytes, depth, usize::MAX).map(|checked| checked.text)
 }
@@ -85,7 +88,7 @@ fn message(code: &str, offset: usize, length: usize) -> String {
 
 type Fault = (&'static str, usize);
 
-/// What may come next.
+/// The tokens that may come next.
 enum Next {
     Value,
     /// A value, or the end of an array that has just begun.
@@ -102,7 +105,8 @@ struct Scanner<'a> {
     at: usize,
     max_depth: u32,
     number_most: usize,
-    /// How many bytes more and less than the text the value has when it is written out, in all that lies before `at`.
+    /// How many bytes more and less than the text the value has when it is written out, in all that
+    /// lies before `at`.
     more: usize,
     less: usize,
 }
@@ -187,7 +191,8 @@ impl Scanner<'_> {
         }
     }
 
-    /// Goes to the next byte of a string that is a quote, a backslash or a control character, eight at a time.
+    /// Goes to the next byte of a string that is a quote, a backslash or a control character, eight
+    /// at a time.
     fn skip_plain(&mut self) {
         const ONES: u64 = 0x0101_0101_0101_0101;
         const HIGH: u64 = 0x8080_8080_8080_8080;
@@ -230,7 +235,8 @@ impl Scanner<'_> {
                     self.less += 8;
                 }
                 0xDC00..=0xDFFF => return Err(("lone_surrogate", start)),
-                // `\b`, `\t`, `\n`, `\f`, `\r`, `\"` and `\\`; other control characters stay as they are.
+                // `\b`, `\t`, `\n`, `\f`, `\r`, `\"` and `\\`; other control characters stay as
+                // they are.
                 0x08..=0x0A | 0x0C | 0x0D | 0x22 | 0x5C => self.less += 4,
                 0x01..=0x1F => {}
                 0x20..=0x7F => self.less += 5,

@@ -1,11 +1,13 @@
 //! A JSON number taken apart, without arithmetic: its value is exact however long it is.
 //!
-//! `jsonb` keeps a number as decimal digits and writes it without an exponent, so the six bytes `1e1399` come back as 1,400.
-//! Bounds hold for that length, since it is what every reader of the job has to take.
+//! `jsonb` keeps a number as decimal digits and writes it without an exponent, so the six bytes
+//! `1e1399` come back as 1,400. Bounds hold for that length, since it is what every reader of the
+//! job has to take.
 
-/// PostgreSQL refuses exponents from here on (half of the largest `integer`), whatever the digits before them.
+/// PostgreSQL refuses exponents from here on (half of the largest `integer`), whatever the digits
+/// before them.
 const EXPONENT_BEYOND: i64 = 1_073_741_823;
-/// What `numeric` can have before the decimal point, and behind it.
+/// The digits that `numeric` can have before the decimal point, and behind it.
 const WHOLE_MOST: i64 = 131_072;
 const SCALE_MOST: i64 = 16_383;
 /// The digits of the largest `i64`.
@@ -31,7 +33,8 @@ struct Number<'a> {
 }
 
 impl<'a> Number<'a> {
-    /// `None` if PostgreSQL would not even read the exponent. The text has the grammar of a JSON number.
+    /// `None` if PostgreSQL would not even read the exponent. The text has the grammar of a JSON
+    /// number.
     fn of(text: &'a [u8]) -> Option<Self> {
         let (negative, text) = match text.strip_prefix(b"-") {
             Some(rest) => (true, rest),
@@ -75,8 +78,8 @@ fn signed(length: usize) -> i64 {
     i64::try_from(length).unwrap_or(i64::MAX)
 }
 
-/// How many bytes a number has that is written without an exponent, as `jsonb` writes it; `None` if `numeric` cannot keep it.
-/// The text has the grammar of a JSON number.
+/// How many bytes a number has that is written without an exponent, as `jsonb` writes it; `None` if
+/// `numeric` cannot keep it. The text has the grammar of a JSON number.
 pub(super) fn written(text: &[u8]) -> Option<usize> {
     let number = Number::of(text)?;
     let (sign, before) = match number.first() {
@@ -91,8 +94,8 @@ pub(super) fn written(text: &[u8]) -> Option<usize> {
     usize::try_from(i64::from(sign) + before + behind).ok()
 }
 
-/// The whole number that `text` is, however it is written: 5, 5.0 and 0.5e1 are the same. The text has the grammar of a JSON
-/// number.
+/// The whole number that `text` is, however it is written: 5, 5.0 and 0.5e1 are the same. The text
+/// has the grammar of a JSON number.
 pub(crate) fn whole(text: &str) -> Whole {
     let Some(number) = Number::of(text.as_bytes()) else { return Whole::TooLarge };
     let Some(first) = number.first() else { return Whole::Is(0) };

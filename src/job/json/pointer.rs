@@ -1,4 +1,5 @@
-//! Where in a document a byte lies: walked only once something is wrong, so that the check itself keeps no path.
+//! Where in a document a byte lies: walked only once something is wrong, so that the check itself
+//! keeps no path.
 
 /// A longer pointer helps nobody, and a hostile document could make one as long as itself.
 const MAX_POINTER_BYTES: usize = 512;
@@ -9,8 +10,8 @@ enum Step {
     Item(usize),
 }
 
-/// The JSON pointer of the innermost value that holds byte `offset`. Everything before `offset` must be valid JSON; a
-/// pointer that would grow too long ends at an ancestor.
+/// The JSON pointer of the innermost value that holds byte `offset`. Everything before `offset`
+/// must be valid JSON; a pointer that would grow too long ends at an ancestor.
 pub(super) fn pointer_at(bytes: &[u8], offset: usize) -> String {
     let mut path: Vec<Step> = Vec::new();
     let mut key_next = false;

@@ -109,7 +109,7 @@ fn bounds_numbers_and_pointers() {
     assert!(check("9".repeat(1400).as_bytes()).is_ok());
     assert_eq!(fault("9".repeat(1401).as_bytes()).code, "number_out_of_range");
     assert!(check(b"[-1.5e+401, 0.0E-401, -0, 1E1399, 0e99999]").is_ok());
-    // What wraps a payload has other numbers, too, but none that PostgreSQL cannot keep.
+    // A document that wraps a payload has other numbers, too, but none that PostgreSQL cannot keep.
     assert!(checked_within(b"[1e1400, 1e131071]", 2).is_ok());
     assert!(checked_within(b"[1e131072]", 2).is_err());
     let long = format!("{{\"a\":{{\"{}\":\"\\u0000\"}}}}", "k".repeat(2000));
@@ -130,8 +130,8 @@ proptest! {
         }
     }
 
-    /// Near-JSON from its own alphabet: accepted here implies accepted by serde_json, and what only we refuse is refused
-    /// for a reason that serde_json does not know.
+    /// Near-JSON from its own alphabet. A text that is accepted here is accepted by serde_json. A
+    /// text that only we refuse has a fault that serde_json does not know.
     #[test]
     fn agrees_with_serde_json_on_grammar(text in r#"[\[\]{}:,"\\/ \n0-9eE.+\-ubnrtfalsD8C]{0,24}"#) {
         let found = check(text.as_bytes());

@@ -74,14 +74,15 @@ pub struct JobPage {
 }
 
 /// How many jobs one call looks at, so that it takes some milliseconds whatever the filter and
-/// however many there are: in the table that holds those of a status, which it walks in order.
+/// however many there are. They lie in the table that holds those of a status, which it walks in
+/// order.
 const LOOKED_AT: i64 = 5_000;
 /// Where each of them needs a look into another table or into its payload, too.
 const LOOKED_AT_TWICE: i64 = 500;
 /// Where the index of tags or keys leads to jobs scattered over the table.
 const LOOKED_UP: i64 = 250;
 
-/// A page ends after the job with which its payloads, results and errors have so many bytes: a page
+/// A page ends after the job with which its payloads, results and errors have so many bytes. A page
 /// of 200 large jobs would have hundreds of MiB, and several readers of it more than the process
 /// may take.
 const PAGE_BYTES: i64 = 8 * 1024 * 1024;
@@ -189,8 +190,8 @@ impl Store {
     }
 }
 
-/// What the rows of a list say: jobs, and how far it was looked. An outcome can be without its job
-/// for a moment, while an old week is given up.
+/// The page that the rows of a list give: jobs, and how far it was looked. An outcome can be
+/// without its job for a moment, while an old week is given up.
 fn page(rows: &[Row], limit: usize) -> Result<JobPage> {
     let mut found = Vec::with_capacity(rows.len());
     for row in rows {

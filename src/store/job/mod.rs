@@ -32,7 +32,7 @@ pub struct Job {
     pub status: Status,
     /// The queue of the job.
     pub queue: String,
-    /// What the job is to do.
+    /// The task of the job.
     pub task: String,
     /// The priority, from 0 (first) to 9.
     pub priority: i16,
@@ -52,7 +52,7 @@ pub struct Job {
     pub tags: Vec<String>,
     /// The unique key that the job was submitted with.
     pub unique_key: Option<String>,
-    /// What the task works on.
+    /// The payload of the task.
     pub payload: Option<Json>,
     /// Who holds it, or held it last.
     pub worker: Option<WorkerId>,
@@ -62,7 +62,7 @@ pub struct Job {
     pub started_at: Option<DateTime<Utc>>,
     /// When the job ended.
     pub finished_at: Option<DateTime<Utc>>,
-    /// What the job gave, if it completed.
+    /// The job's result, if it completed.
     pub result: Option<Json>,
     /// Why the job failed, or its last attempt.
     pub error: Option<Failure>,
@@ -116,7 +116,7 @@ pub(super) fn json(row: &Row, column: &str) -> Result<Option<Json>> {
     Ok(row.try_get::<_, Option<Jsonb>>(column)?.map(|value| value.0))
 }
 
-/// What was stored as an error by this version or, in another form, by another one.
+/// An error that was stored by this version or, in another form, by another one.
 pub(super) fn failure(row: &Row, column: &str) -> Result<Option<Failure>> {
     let read =
         |value: Json| value.to().unwrap_or_else(|_| Failure::new("handler_error", value.as_str()));
@@ -157,7 +157,7 @@ fn progress_row(row: &Row) -> Result<Option<JobProgress>> {
     Ok(Some(JobProgress { fraction, message, updated_at }))
 }
 
-/// What came of a cancellation.
+/// The outcome of a cancellation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Cancelled {
     /// It waited, and has ended now.
@@ -170,7 +170,7 @@ pub enum Cancelled {
     Unknown,
 }
 
-/// What came of a retry.
+/// The outcome of a retry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Retried {
     /// It waits again.
@@ -185,7 +185,7 @@ pub enum Retried {
     Unknown,
 }
 
-/// What came of a deletion.
+/// The outcome of a deletion.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Deleted {
     /// Nothing is left of it.

@@ -23,7 +23,7 @@ impl Keep {
     }
 }
 
-/// Where the next chunk of a state begins. What was forgotten stays in the index until vacuum, and
+/// Where the next chunk of a state begins. A forgotten job stays in the index until vacuum, and
 /// would be passed by again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Pruned {

@@ -1,8 +1,9 @@
-//! Writing submissions: many in one statement, and those without settings of their own by a cheaper one.
+//! Writing submissions: many in one statement, and those without settings of their own by a cheaper
+//! one.
 //!
-//! What is inserted here is a transaction of its own, so the statement notifies by itself once its rows are there. The deferred
-//! trigger `wake`, which plain SQL and whatever goes back to wait rely on, would do the same for 30 µs more, a tenth of what one
-//! durable submission takes.
+//! An insert here is a transaction of its own, so the statement notifies by itself once its rows
+//! are there. Plain SQL and jobs that go back to wait rely on the deferred trigger `wake`. Here it
+//! would do the same for 30 µs more, a tenth of what one durable submission takes.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -74,8 +75,8 @@ fn settings(job: &Submission) -> Option<Jsonb> {
 }
 
 impl Store {
-    /// Inserts jobs without unique keys in one statement, which sends these notices, and answers by `deadline`. Repeating a call
-    /// that was kept is refused ([`Error::is_doubled`]).
+    /// Inserts jobs without unique keys in one statement, which sends these notices, and answers by
+    /// `deadline`. Repeating a call that was kept is refused ([`Error::is_doubled`]).
     pub async fn job_submit(
         &self,
         jobs: &[(JobId, Submission)],
@@ -145,8 +146,9 @@ impl Store {
         self.submissions.query_by(deadline, statement, parameters).await.map(drop)
     }
 
-    /// Inserts jobs with unique keys in one statement; each conflict is an answer of its own. Where a submission wanted to be
-    /// refused then, the answer is the job that holds its key. Waits `key_wait` for a key that an open transaction holds.
+    /// Inserts jobs with unique keys in one statement; each conflict is an answer of its own. Where
+    /// a submission wanted to be refused then, the answer is the job that holds its key. Waits
+    /// `key_wait` for a key that an open transaction holds.
     pub async fn job_submit_keyed(
         &self,
         jobs: &[(JobId, Submission)],
@@ -159,7 +161,8 @@ impl Store {
         all_written(&rows)
     }
 
-    /// As [`Store::job_submit_keyed`], all or none: where one wanted to be refused, nothing is inserted.
+    /// As [`Store::job_submit_keyed`], all or none: where one wanted to be refused, nothing is
+    /// inserted.
     pub async fn job_submit_together(
         &self,
         jobs: &[(JobId, Submission)],
@@ -177,7 +180,8 @@ impl Store {
         let client = &mut session.client;
         let work = async {
             let transaction = client.transaction().await?;
-            // The deadline covers all of it. One here as well would be a second end of the same moment.
+            // The deadline covers all of it. One here as well would be a second end of the same
+            // moment.
             let rows = transaction.query_typed(SUBMIT_KEYED.text, &keyed.typed()).await?;
             let rows = Row::all(SUBMIT_KEYED.name, rows);
             let all = all_written(&rows)?;
@@ -201,7 +205,8 @@ impl Store {
         }
     }
 
-    /// Whether these jobs were created by an earlier call whose answer was lost. `None`: not all of them.
+    /// Whether these jobs were created by an earlier call whose answer was lost. `None`: not all of
+    /// them.
     pub async fn job_kept(
         &self,
         jobs: &[(JobId, Submission)],
@@ -226,7 +231,7 @@ impl Store {
     }
 }
 
-/// What became of a submission with a key, or who holds the key.
+/// The answer to a submission with a key, or the holder of the key.
 pub(crate) type Kept = std::result::Result<Written, JobId>;
 
 const SUBMIT_KEYED: &Sql = sql!("job/submit_keyed": UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT2_ARRAY, TIMESTAMPTZ_ARRAY,

@@ -19,7 +19,7 @@ use super::{Backend, Parameters, Session, Sql, one, silence, sql};
 /// Makes sessions for a pool.
 pub(in crate::store) struct Manager {
     target: Target,
-    /// What the settings of new sessions are for.
+    /// The purpose of the settings of new sessions.
     purpose: Purpose,
     pooler: bool,
     /// Why the last one could not be made. A pool only says that time ran out.
@@ -66,8 +66,8 @@ impl ManageConnection for Manager {
 }
 
 /// The connections of one purpose, opened when they are needed. The one that was used last is taken
-/// first, since its server process has its caches warm (draining takes 0.94 of the CPU that it
-/// takes if they go round). The others are closed after ten minutes.
+/// first, since its server process has its caches warm (0.94 of the CPU of a drain that goes
+/// round). The others are closed after ten minutes.
 #[derive(Clone)]
 pub(in crate::store) struct Connections {
     pub(in crate::store) purpose: Purpose,
