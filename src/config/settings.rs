@@ -100,7 +100,8 @@ settings! {
         /// pages from there may submit, and links and the specification begin with it.
         public_url "public_url": Option<PublicUrl> = None;
         /// How many HTTP connections are served at a time, if the limit of open files allows. Of those
-        /// beyond, health checks are answered still, and others get 503.
+        /// beyond, health checks are answered still, and others get 503. Of HTTP/2 as many requests are
+        /// answered beside another of their connection.
         max_connections "max_connections": usize = 4096, 1 to 1_000_000;
     }
     "The database" {
