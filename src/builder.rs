@@ -9,7 +9,7 @@ use anyhow::Context as _;
 
 use crate::app::{self, Front, Service, Signals};
 use crate::client::Client;
-use crate::config::{Config, ConfigError, DatabaseUrl, Inputs, Problem, Secret, Source};
+use crate::config::{Config, ConfigError, ConfigProblem, DatabaseUrl, Inputs, Secret};
 use crate::job::fields::NewJob;
 use crate::job::written::Written;
 use crate::logging;
@@ -91,7 +91,7 @@ impl Reveille {
 #[must_use]
 pub struct Builder {
     config: Config,
-    problems: Vec<Problem>,
+    problems: Vec<ConfigProblem>,
     /// Whether the tasks that come with the service are done here.
     builtin: bool,
     additions: Vec<Addition>,
@@ -112,12 +112,7 @@ impl Builder {
     pub fn database_url(mut self, url: &str) -> Self {
         match DatabaseUrl::new(url) {
             Ok(url) => self.config.database_url = Some(url),
-            Err(wrong) => self.problems.push(Problem {
-                setting: "database_url".into(),
-                source: Source::Program,
-                what: wrong.what,
-                write: wrong.write,
-            }),
+            Err(error) => self.problems.extend(error.problems),
         }
         self
     }

@@ -2,7 +2,7 @@
 //! part of the public API, and change at any time.
 
 pub mod api {
-    pub use crate::api::{guarded, spec_json, spec_yaml};
+    pub use crate::api::{guarded, spec};
 
     pub mod answers {
         pub use crate::api::answers::{BODY, Refused};
@@ -17,7 +17,7 @@ pub mod api {
         pub use crate::api::codes::{FAILURES, FIELDS, PROBLEMS, is_known};
     }
     pub mod docs {
-        pub use crate::api::docs::{add, json, yaml};
+        pub use crate::api::docs::Spec;
     }
     pub mod edge {
         pub use crate::api::edge::{Accept, EdgeLimits, PROBES, Stages, serve};

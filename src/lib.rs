@@ -174,7 +174,10 @@ pub use api::answers::Refuses;
 #[cfg(feature = "service")]
 pub use builder::{Builder, Reveille};
 pub use client::{Client, ClientError, submit_in};
-pub use config::{Config, ConfigError, DatabaseUrl, LogFormat, OnLostHeartbeat, PublicUrl, Secret};
+pub use config::{
+    Config, ConfigError, ConfigProblem, ConfigSource, DatabaseUrl, LogFormat, OnLostHeartbeat,
+    PublicUrl, Secret,
+};
 pub use job::backoff::Backoff;
 pub use job::failure::Failure;
 pub use job::fields::{NewJob, Settings};

@@ -1,4 +1,6 @@
-//! The most likely meaning of a misspelled name.
+//! Names in messages: the known ones, and the most likely meaning of a misspelled one.
+
+use std::fmt::Write as _;
 
 /// How alike two names must be, by Jaro and Winkler.
 const ALIKE: f64 = 0.8;
@@ -14,6 +16,21 @@ pub(crate) fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
 pub(crate) fn did_you_mean(name: &str, known: &[&str]) -> String {
     closest(name, known.iter().copied())
         .map_or_else(String::new, |known| format!(" Did you mean `{known}`?"))
+}
+
+/// `a, b or c`.
+pub(crate) fn listed(words: &[&str]) -> String {
+    let mut text = String::new();
+    for (nth, word) in words.iter().enumerate() {
+        let before = match nth {
+            0 => "",
+            nth if nth + 1 == words.len() => " or ",
+            _ => ", ",
+        };
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{before}{word}");
+    }
+    text
 }
 
 #[cfg(test)]

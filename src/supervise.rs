@@ -95,13 +95,17 @@ impl Supervisor {
     }
 
     /// As [`Self::keep`], for a loop that is over once this is cancelled.
-    pub async fn keep_until<F: Future<Output = ()>>(
-        self,
-        over: CancellationToken,
+    pub(crate) fn keep_until<F>(
+        &self,
+        over: &CancellationToken,
         name: &'static str,
-        start: impl FnMut() -> F,
-    ) {
-        self.keep(name, move || over.is_cancelled(), start).await;
+        start: impl FnMut() -> F + Send + 'static,
+    ) -> Loop
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let over = over.clone();
+        self.clone().keep(name, move || over.is_cancelled(), start).boxed()
     }
 
     /// Does something that ends by itself. `None`: it panicked, which is logged.

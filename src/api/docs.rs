@@ -5,6 +5,7 @@ use hyper::body::Bytes;
 use poem::endpoint::{BoxEndpoint, make_sync};
 use poem::{Body, EndpointExt, Response, Route, get};
 use poem_openapi::{OpenApi, OpenApiService, Webhook};
+use serde_yaml::Value;
 
 use super::contract;
 
@@ -20,31 +21,66 @@ const CALLS: &str = "SwaggerUIBundle({";
 const TO_HERE: &str =
     r#"spec.servers = [{url: window.location.pathname.replace(/\/docs\/?$/, "") || "/"}];"#;
 
-/// Adds `/docs`, `/openapi.json` and `/openapi.yaml` to `route`.
-pub fn add<T: OpenApi, W: Webhook>(route: Route, service: &OpenApiService<T, W>) -> Route {
-    // Without an icon of its own, a browser asks for one that is not there, and reports it as an
-    // error of the page.
-    let icon = "<head><link rel=\"icon\" href=\"data:,\">";
-    let page = service.swagger_ui_html().replacen(&service.spec(), &json(service), 1);
-    let page = page.replacen("<head>", icon, 1);
-    let page = Bytes::from(page.replacen(CALLS, &format!("{TO_HERE}\n    {CALLS}"), 1));
-    route
-        .at("/docs", file(HTML, page.clone()))
-        .at("/docs/", file(HTML, page))
-        .at("/openapi.json", file("application/json", json(service).into()))
-        .at("/openapi.yaml", file("application/yaml", yaml(service).into()))
+/// The specification of a service: built once, and written as it is served and committed.
+pub struct Spec {
+    document: Value,
+    json: String,
+    yaml: String,
 }
 
-/// The specification as JSON, as it is served and committed: ends with a line break.
-pub fn json<T: OpenApi, W: Webhook>(service: &OpenApiService<T, W>) -> String {
-    let written = serde_json::to_string_pretty(&contract::finished(&service.spec()));
-    with_line_break(written.expect("the keys of the document are strings"))
-}
+impl Spec {
+    /// Of this service.
+    pub fn of<T: OpenApi, W: Webhook>(service: &OpenApiService<T, W>) -> Self {
+        let document = contract::finished(&service.spec());
+        let json = serde_json::to_string_pretty(&document);
+        let json = with_line_break(json.expect("the keys of the document are strings"));
+        let yaml = serde_yaml::to_string(&document);
+        let yaml = with_line_break(yaml.expect("the document has no tags and no bytes"));
+        Self { document, json, yaml }
+    }
 
-/// The specification as YAML, as it is served and committed.
-pub fn yaml<T: OpenApi, W: Webhook>(service: &OpenApiService<T, W>) -> String {
-    let written = serde_yaml::to_string(&contract::finished(&service.spec()));
-    with_line_break(written.expect("the document has no tags and no bytes"))
+    /// As JSON: ends with a line break.
+    pub fn json(&self) -> &str {
+        &self.json
+    }
+
+    /// As YAML.
+    pub fn yaml(&self) -> &str {
+        &self.yaml
+    }
+
+    /// Each operation, with its path and its method in upper case.
+    pub(super) fn operations(&self) -> impl Iterator<Item = (&str, String, &Value)> {
+        let paths = self.document.get("paths").and_then(Value::as_mapping);
+        paths.into_iter().flatten().flat_map(|(path, operations)| {
+            let operations = operations.as_mapping().into_iter().flatten();
+            operations.filter_map(move |(method, operation)| {
+                Some((path.as_str()?, method.as_str()?.to_ascii_uppercase(), operation))
+            })
+        })
+    }
+
+    /// Adds `/docs`, `/openapi.json` and `/openapi.yaml` to `route`.
+    pub fn add_to(&self, route: Route) -> Route {
+        let page = Bytes::from(self.page());
+        route
+            .at("/docs", file(HTML, page.clone()))
+            .at("/docs/", file(HTML, page))
+            .at("/openapi.json", file("application/json", self.json.clone().into()))
+            .at("/openapi.yaml", file("application/yaml", self.yaml.clone().into()))
+    }
+
+    /// Swagger UI of this specification. It is made of one without operations, whose own is quick to
+    /// build.
+    fn page(&self) -> String {
+        // Without an icon of its own, a browser asks for one that is not there, and reports it as an
+        // error of the page.
+        let icon = "<head><link rel=\"icon\" href=\"data:,\">";
+        let empty = OpenApiService::new((), "", "");
+        let page = empty.swagger_ui_html().replacen(&empty.spec(), &self.json, 1);
+        let page = page.replacen("<head>", icon, 1);
+        page.replacen(CALLS, &format!("{TO_HERE}\n    {CALLS}"), 1)
+    }
 }
 
 fn with_line_break(mut text: String) -> String {

@@ -52,6 +52,7 @@ pub enum HealthAnswer {
     NoHost(Problem),
 }
 
+#[derive(Default)]
 pub(super) struct HealthApi;
 
 /// Health.

@@ -114,6 +114,7 @@ impl Example for Instances {
     }
 }
 
+#[derive(Default)]
 pub(super) struct InstancesApi;
 
 /// Instances.

@@ -16,6 +16,7 @@ use poem::{Endpoint, IntoResponse, Middleware, PathPattern, Request, Response};
 use poem_openapi::error as openapi;
 
 use super::body::BodyTerms;
+use super::docs::Spec;
 use super::edge::Crowded;
 use super::guard::is_open;
 use super::problem::Problem;
@@ -37,21 +38,10 @@ struct Route {
 }
 
 impl Routes {
-    /// From an OpenAPI document as JSON.
-    ///
-    /// # Errors
-    /// When it is no JSON.
-    pub fn from_spec(spec: &str) -> serde_json::Result<Self> {
-        let spec: serde_json::Value = serde_json::from_str(spec)?;
-        let mut routes = Self::default();
-        for (path, operations) in spec["paths"].as_object().into_iter().flatten() {
-            for method in
-                operations.as_object().into_iter().flat_map(|operations| operations.keys())
-            {
-                routes = routes.with(path, &method.to_ascii_uppercase());
-            }
-        }
-        Ok(routes)
+    /// Those of a specification.
+    pub fn of(spec: &Spec) -> Self {
+        let operations = spec.operations();
+        operations.fold(Self::default(), |routes, (path, method, _)| routes.with(path, &method))
     }
 
     /// Adds one method of a path that the specification does not have; `GET` brings `HEAD` with it.
@@ -334,15 +324,13 @@ mod tests {
 
     #[test]
     fn finds_a_route_by_the_shape_of_its_path() {
-        let spec =
-            r#"{"paths": {"/jobs/{job_id}": {"get": {}, "delete": {}}, "/jobs": {"post": {}}}}"#;
-        let routes = Routes::from_spec(spec).unwrap().with("/metrics", "GET");
+        let routes = Routes::of(&super::super::spec()).with("/metrics", "GET");
         let find = |pattern: &str| routes.get(&PathPattern(pattern.into())).unwrap();
         assert_eq!(find("/jobs/:param0").path, "/jobs/{job_id}");
         assert_eq!(find("/jobs/:param0").parameter("param0"), Some("job_id"));
-        assert_eq!(find("/jobs").allow, "POST");
+        assert_eq!(find("/jobs/:param0").allow, "GET, HEAD, DELETE");
         assert_eq!(find("/metrics").allow, "GET, HEAD");
-        assert!(routes.get(&PathPattern("/jobs/:a/cancel".into())).is_none());
+        assert!(routes.get(&PathPattern("/jobs/:a/nothing".into())).is_none());
     }
 
     #[test]

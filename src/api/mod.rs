@@ -47,6 +47,7 @@ use poem::{Endpoint, EndpointExt, IntoEndpoint, Response, Route, get};
 use poem_openapi::{LicenseObject, OpenApiService, Tags};
 
 use self::browsers::Browsers;
+use self::docs::Spec;
 use self::guard::Guard;
 use self::welcome::Welcome;
 use crate::auth::Tokens;
@@ -134,16 +135,8 @@ const HERE: &str = "/";
 
 /// The API as it is documented, and where; needs no database.
 fn service(server: &str) -> OpenApiService<Apis, ()> {
-    let apis = (
-        jobs::JobsApi,
-        jobs::JobApi,
-        queues::QueuesApi,
-        tasks::TasksApi,
-        instances::InstancesApi,
-        health::HealthApi,
-    );
     let license = LicenseObject::new("MIT").url("https://opensource.org/license/mit");
-    OpenApiService::new(apis, "Reveille", env!("CARGO_PKG_VERSION"))
+    OpenApiService::new(Apis::default(), "Reveille", env!("CARGO_PKG_VERSION"))
         .server(server)
         .license(license)
         .description(
@@ -153,60 +146,56 @@ fn service(server: &str) -> OpenApiService<Apis, ()> {
         )
 }
 
-/// The specification as JSON, as it is served and committed.
-pub fn spec_json() -> String {
-    docs::json(&service(HERE))
-}
-
-/// The specification as YAML, as it is served and committed.
-pub fn spec_yaml() -> String {
-    docs::yaml(&service(HERE))
+/// The specification as it is committed.
+pub fn spec() -> Spec {
+    Spec::of(&service(HERE))
 }
 
 /// Everything that is served. Until [`Behind::open`] that is only how the service stands.
-///
-/// # Errors
-/// When the specification cannot be read back: a mistake of the program.
+/// `public_url` is where callers reach the API, if not where it listens; without a slash at its end.
 pub(crate) fn app(
     tokens: Tokens,
     browsers: Browsers,
-) -> serde_json::Result<(BoxEndpoint<'static, Response>, Behind)> {
-    let mut known = middleware::Routes::from_spec(&spec_json())?;
+    public_url: Option<&str>,
+) -> (BoxEndpoint<'static, Response>, Behind) {
+    let service = service(public_url.unwrap_or(HERE));
+    let spec = Spec::of(&service);
+    let mut known = middleware::Routes::of(&spec);
     for path in ["/metrics", "/docs", "/openapi.json", "/openapi.yaml"] {
         known = known.with(path, "GET");
     }
     #[cfg(feature = "faults")]
     let known = known.with("/faults", "GET").with("/faults/{name}", "POST");
-    let behind = Behind::default();
-    Ok((guarded(behind.0.clone(), tokens, browsers, known), behind))
+    let place = starting::Opening::default();
+    (guarded(place.clone(), tokens, browsers, known), Behind { place, service, spec })
 }
 
-/// The place of the operations, which need a database.
-#[derive(Clone, Default)]
-pub(crate) struct Behind(starting::Opening);
+/// The operations, which need a database, and their place.
+pub(crate) struct Behind {
+    place: starting::Opening,
+    service: OpenApiService<Apis, ()>,
+    spec: Spec,
+}
 
 impl Behind {
     /// The operations are answered from now on.
-    ///
-    /// # Errors
-    /// When the specification cannot be read back: a mistake of the program.
-    pub(crate) fn open(&self, services: Services) -> serde_json::Result<()> {
-        let service = service(services.public_url.as_deref().unwrap_or(HERE));
-        let query = query::KnownQuery::from_spec(&docs::json(&service))?;
+    pub(crate) fn open(self, services: Services) {
+        let Self { place, service, spec } = self;
+        let query = query::KnownQuery::of(&spec);
         let render = services.metrics.clone();
         let metrics = make(move |_| {
             let text = render();
             async move { Response::builder().content_type("text/plain; version=0.0.4").body(text.await) }
         });
-        let routes = docs::add(Route::new(), &service)
+        let routes = spec
+            .add_to(Route::new())
             .at("/metrics", get(metrics))
             .nest("/", service)
             .data(services.clone())
             .with(query);
         #[cfg(feature = "faults")]
         let routes = faults::add(routes, services.supervisor.clone());
-        self.0.open(routes.map_to_response().boxed());
-        Ok(())
+        place.open(routes.map_to_response().boxed());
     }
 }
 

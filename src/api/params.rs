@@ -9,18 +9,17 @@ use poem_openapi::types::{ParseFromParameter, ParseResult, Type};
 use uuid::Uuid;
 
 use super::problem::Problem;
+use super::schema::of_filter;
 use super::types::described;
+use crate::job::submission::KEY_CHARS_MOST;
 use crate::job::{JobId, moment};
 use crate::queue::QueueName;
+use crate::store::job::PAGE_MOST;
 
-/// The most items that a page may have.
-const LIMIT_MOST: u32 = 200;
 /// The most jobs of a page whose caller does not say.
 pub(super) const JOBS_A_PAGE: u32 = 50;
 /// The most queues of a page whose caller does not say.
 pub(super) const QUEUES_A_PAGE: u32 = 100;
-/// The longest unique key, in characters.
-const KEY_CHARS_MOST: usize = 255;
 /// The longest that a call may wait for the end of a job.
 const WAIT_MOST_SECONDS: u32 = 60;
 
@@ -56,17 +55,11 @@ text!(
 );
 text!(
     /// A queue's name as it stands in a path.
-    QueueText, "string_queue", MetaSchema {
-        pattern: Some("^[a-z0-9_.-]{1,64}$".into()),
-        ..MetaSchema::new("string")
-    }
+    QueueText, "string_queue", of_filter("queue")
 );
 text!(
     /// A task's name as it stands in a path.
-    TaskText, "string_task", MetaSchema {
-        pattern: Some("^[a-zA-Z0-9_.:-]{1,100}$".into()),
-        ..MetaSchema::new("string")
-    }
+    TaskText, "string_task", of_filter("task")
 );
 text!(
     /// A JSON value.
@@ -92,9 +85,7 @@ text!(
 );
 text!(
     /// A unique key.
-    KeyText, "string_key", MetaSchema {
-        min_length: Some(1), max_length: Some(KEY_CHARS_MOST), ..MetaSchema::new("string")
-    }
+    KeyText, "string_key", of_filter("unique_key")
 );
 text!(
     /// How many seconds a call may wait.
@@ -119,7 +110,7 @@ fn limit(usual: u32) -> MetaSchema {
     MetaSchema {
         default: Some(usual.into()),
         minimum: Some(1.0),
-        maximum: Some(LIMIT_MOST.into()),
+        maximum: Some(PAGE_MOST.into()),
         ..MetaSchema::new_with_format("integer", "uint32")
     }
 }
@@ -135,7 +126,8 @@ impl KeyText {
         if (1..=KEY_CHARS_MOST).contains(&self.0.chars().count()) {
             return Ok(self.0);
         }
-        Err(invalid_name("unique_key", "invalid_parameter", "1 to 255 characters"))
+        let rule = format!("1 to {KEY_CHARS_MOST} characters");
+        Err(invalid_name("unique_key", "invalid_parameter", &rule))
     }
 }
 
@@ -223,10 +215,10 @@ pub(super) fn invalid_name(name: &str, code: &str, rule: &str) -> Problem {
 /// The most items of a page: as the caller says, from 1 to 200, else `usual`.
 pub(super) fn page_limit(limit: Option<String>, usual: u32) -> Result<u32, Problem> {
     let Some(text) = limit else { return Ok(usual) };
-    let limit = text.parse().ok().filter(|limit| (1..=LIMIT_MOST).contains(limit));
+    let limit = text.parse().ok().filter(|limit| (1..=PAGE_MOST).contains(limit));
     limit.ok_or_else(|| {
         let detail = format!(
-            "limit must be a whole number from 1 to {LIMIT_MOST}. Follow next_cursor for more."
+            "limit must be a whole number from 1 to {PAGE_MOST}. Follow next_cursor for more."
         );
         Problem::parameter("limit", "invalid_limit", detail)
     })

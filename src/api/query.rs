@@ -12,7 +12,9 @@ use std::sync::Arc;
 use futures_util::future::{Either, ready};
 use http::Method;
 use poem::{Endpoint, Middleware, Request};
+use serde_yaml::Value;
 
+use super::docs::Spec;
 use super::problem::Problem;
 use crate::spelling::did_you_mean;
 
@@ -30,33 +32,15 @@ struct Operation {
 }
 
 impl KnownQuery {
-    /// From an OpenAPI document as JSON.
-    ///
-    /// # Errors
-    /// When it is no JSON.
-    pub(crate) fn from_spec(spec: &str) -> serde_json::Result<Self> {
-        let spec: serde_json::Value = serde_json::from_str(spec)?;
+    /// Those of a specification.
+    pub(crate) fn of(spec: &Spec) -> Self {
         let mut known: HashMap<String, Vec<Operation>> = HashMap::new();
-        for (path, operations) in spec["paths"].as_object().into_iter().flatten() {
-            for (method, operation) in operations.as_object().into_iter().flatten() {
-                let is_open = operation["security"].as_array().is_none_or(Vec::is_empty);
-                if is_open {
-                    continue;
-                }
-                let parameters = operation["parameters"].as_array().into_iter().flatten();
-                let parameters: Vec<_> =
-                    parameters.filter(|parameter| parameter["in"] == "query").collect();
-                let name =
-                    |parameter: &&serde_json::Value| Some(parameter["name"].as_str()?.to_owned());
-                let lists = parameters.iter().filter(|it| it["schema"]["type"] == "array");
-                known.entry(method.to_ascii_uppercase()).or_default().push(Operation {
-                    path: path.split('/').map(str::to_owned).collect(),
-                    names: parameters.iter().filter_map(name).collect(),
-                    lists: lists.filter_map(name).collect(),
-                });
+        for (path, method, operation) in spec.operations() {
+            if let Some(operation) = Operation::guarded(path, operation) {
+                known.entry(method).or_default().push(operation);
             }
         }
-        Ok(Self(Arc::new(known)))
+        Self(Arc::new(known))
     }
 
     fn check(&self, method: &Method, path: &str, query: &str) -> Result<(), Problem> {
@@ -97,6 +81,23 @@ impl KnownQuery {
 }
 
 impl Operation {
+    /// The operation as it is specified; `None` if it is answered without a token.
+    fn guarded(path: &str, operation: &Value) -> Option<Self> {
+        operation.get("security")?.as_sequence().filter(|needed| !needed.is_empty())?;
+        let parameters = operation.get("parameters").and_then(Value::as_sequence);
+        let of_query = |it: &&Value| it.get("in").and_then(Value::as_str) == Some("query");
+        let parameters: Vec<_> = parameters.into_iter().flatten().filter(of_query).collect();
+        let name = |it: &&Value| Some(it.get("name")?.as_str()?.to_owned());
+        let of_list = |it: &&&Value| {
+            it.get("schema").and_then(|it| it.get("type")?.as_str()) == Some("array")
+        };
+        Some(Self {
+            path: path.split('/').map(str::to_owned).collect(),
+            names: parameters.iter().filter_map(name).collect(),
+            lists: parameters.iter().filter(of_list).filter_map(name).collect(),
+        })
+    }
+
     fn fits(&self, segments: &[&str]) -> bool {
         self.path.len() == segments.len()
             && self
@@ -175,7 +176,7 @@ mod tests {
 
     #[test]
     fn knows_what_the_specification_has() {
-        let known = KnownQuery::from_spec(&super::super::spec_json()).unwrap();
+        let known = KnownQuery::of(&super::super::spec());
         let check = |method: &str, path: &str, query: &str| {
             let method: Method = method.parse().unwrap();
             known.check(&method, path, query).map_err(|problem| format!("{problem:?}"))

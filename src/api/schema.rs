@@ -88,6 +88,21 @@ fn property(field: &Field) -> (&'static str, MetaSchemaRef) {
     (field.name, MetaSchemaRef::Inline(Box::new(schema)))
 }
 
+/// The schema of a parameter that filters by this field.
+pub(super) fn of_filter(name: &str) -> MetaSchema {
+    let field = FIELDS.iter().find(|field| field.name == name);
+    match field.map(|field| &field.kind) {
+        Some(Kind::Texts { longest, .. }) => of_text(*longest),
+        Some(kind) => of_kind(kind),
+        None => MetaSchema::ANY,
+    }
+}
+
+/// A text of one character up to so many.
+fn of_text(longest: usize) -> MetaSchema {
+    of_kind(&Kind::Text { least: 1, most: longest })
+}
+
 #[expect(clippy::cast_precision_loss, reason = "bounds are small numbers")]
 fn of_kind(kind: &Kind) -> MetaSchema {
     match kind {
@@ -112,14 +127,11 @@ fn of_kind(kind: &Kind) -> MetaSchema {
             ..MetaSchema::new_with_format("number", "double")
         },
         Kind::Time => MetaSchema::new_with_format("string", "date-time"),
-        Kind::Texts { most, longest } => {
-            let item = of_kind(&Kind::Text { least: 1, most: *longest });
-            MetaSchema {
-                items: Some(Box::new(MetaSchemaRef::Inline(Box::new(item)))),
-                max_items: Some(*most),
-                ..MetaSchema::new("array")
-            }
-        }
+        Kind::Texts { most, longest } => MetaSchema {
+            items: Some(Box::new(MetaSchemaRef::Inline(Box::new(of_text(*longest))))),
+            max_items: Some(*most),
+            ..MetaSchema::new("array")
+        },
     }
 }
 

@@ -150,6 +150,7 @@ impl Example for TaskList {
 
 /// Not in pages: programs register their tasks, each with what its code says, and no caller adds
 /// any.
+#[derive(Default)]
 pub(super) struct TasksApi;
 
 /// Tasks.

@@ -1,4 +1,5 @@
-//! Types of the specification that are not derived, and checked JSON as one of them: any value, schema `{}`.
+//! Types of the specification that are not derived: checked JSON (any value, schema `{}`), and the
+//! enums of the domain.
 
 use std::borrow::Cow;
 
@@ -7,6 +8,8 @@ use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
 use serde_json::Value;
 
 use crate::job::json::Json;
+use crate::job::state::{AttemptEnd, Status};
+use crate::job::written::Outcome;
 
 /// Describes a type that reads and writes itself: by its name and its schema, or as another type.
 macro_rules! described {
@@ -56,9 +59,65 @@ macro_rules! described {
 }
 pub(super) use described;
 
+/// Describes an enum of the domain, whose names it has from there, as a schema of its own.
+macro_rules! choice {
+    ($type:ty, $name:literal, $about:literal) => {
+        $crate::api::types::described!(
+            $type,
+            $name.into(),
+            MetaSchemaRef::Reference($name.into()),
+            |registry: &mut Registry| registry.create_schema::<$type, _>($name.into(), |_| {
+                MetaSchema {
+                    description: Some($about),
+                    enum_items: <$type>::NAMES.map(Value::from).to_vec(),
+                    ..MetaSchema::new("string")
+                }
+            })
+        );
+
+        impl ToJSON for $type {
+            fn to_json(&self) -> Option<Value> {
+                Some(self.as_str().into())
+            }
+        }
+
+        /// `derive(Object)` asks for it; no request is read by it.
+        impl ParseFromJSON for $type {
+            fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
+                let value = value.unwrap_or_default();
+                let named = value.as_str().and_then(Self::parse);
+                named.ok_or_else(|| ParseError::expected_type(value))
+            }
+        }
+    };
+}
+
+choice!(
+    Status,
+    "JobStatus",
+    "The state of a job. `scheduled`: it waits for its time, the first one or that of a retry. \
+     `queued`: it may start. `processing`: a worker holds it. `completed`, `failed` (its attempts \
+     are used up, or the error was permanent) and `cancelled` are final."
+);
+choice!(
+    Outcome,
+    "SubmissionOutcome",
+    "The outcome of a submission. `created`: a new job. `existing`: a job that has not ended holds \
+     the unique key, and is the answer. `replaced`: a waiting job took the new content."
+);
+choice!(
+    AttemptEnd,
+    "JobAttemptOutcome",
+    "The end of an attempt. `failed`: with an error, or by its timeout. `lost`: its worker stopped \
+     answering. `released`: its worker left and gave the job back. `snoozed`: its handler asked to \
+     run later. The last three spend no attempt. The service keeps the last ten snoozes of a job; \
+     the last one says in its `error` how many there were."
+);
+
 described!(Json, "any", MetaSchema::ANY);
 
-/// `derive(Object)` asks for it, for examples; answers go through [`super::body::Body`], which keeps the text.
+/// `derive(Object)` asks for it, for examples; answers go through [`super::body::Body`], which keeps
+/// the text.
 impl ToJSON for Json {
     fn to_json(&self) -> Option<Value> {
         self.to().ok()

@@ -15,18 +15,13 @@ use crate::api::browsers::Browsers;
 use crate::api::edge::{self, EdgeLimits, Stages};
 use crate::api::{self, Behind, Services};
 use crate::auth::Tokens;
-use crate::config::{Config, Secret};
+use crate::config::{Config, PublicUrl, Secret};
 use crate::supervise::Supervisor;
 
 /// The address, which must be free before anything else is started, and what is answered there.
 pub(crate) struct Front {
-    address: SocketAddr,
     behind: Behind,
-    edge: JoinHandle<()>,
-    leaving: CancellationToken,
-    stop: DropGuard,
-    force: DropGuard,
-    delay: Duration,
+    serving: Serving,
     supervisor: Supervisor,
 }
 
@@ -44,7 +39,8 @@ impl Front {
         let address = listener.local_addr()?;
         // A count before there is a recorder goes nowhere, for as long as the process lives.
         super::metrics::install();
-        let (app, behind) = api::app(tokens, Browsers::of(config))?;
+        let public_url = config.public_url.as_ref().map(PublicUrl::as_str);
+        let (app, behind) = api::app(tokens, Browsers::of(config), public_url);
         let limits =
             EdgeLimits { connections: descriptors::connections(config), ..EdgeLimits::default() };
         let stages = Stages::default();
@@ -56,7 +52,8 @@ impl Front {
         let delay =
             if config.listen.ip().is_loopback() { Duration::ZERO } else { config.shutdown_delay };
         let (stop, force) = (stop.drop_guard(), force.drop_guard());
-        Ok(Self { address, behind, edge, leaving, stop, force, delay, supervisor })
+        let serving = Serving { address, edge, leaving, stop, force, delay };
+        Ok(Self { behind, serving, supervisor })
     }
 
     /// The supervisor of its loop, which is to keep the others too.
@@ -65,30 +62,37 @@ impl Front {
     }
 
     /// Serves the API.
-    pub(super) fn serve(self, services: Services) -> anyhow::Result<Serving> {
-        self.behind.open(services)?;
-        Ok(Serving(self))
+    pub(super) fn serve(self, services: Services) -> Serving {
+        self.behind.open(services);
+        self.serving
     }
 }
 
 /// The API while it is served. Dropped, it ends at once.
-pub(super) struct Serving(Front);
+pub(super) struct Serving {
+    address: SocketAddr,
+    edge: JoinHandle<()>,
+    leaving: CancellationToken,
+    stop: DropGuard,
+    force: DropGuard,
+    delay: Duration,
+}
 
 impl Serving {
     pub(super) fn address(&self) -> SocketAddr {
-        self.0.address
+        self.address
     }
 
     /// Each answer ends its connection from now on. Answers how long all is to be answered still.
     /// So balancers see that the service is not ready any more before its port is closed.
     pub(super) fn leave(&self) -> Duration {
-        self.0.leaving.cancel();
-        self.0.delay
+        self.leaving.cancel();
+        self.delay
     }
 
     /// Accepts nothing more, and gives the answers in flight so much time.
     pub(super) async fn stop(self, last_answers: Duration) {
-        let Front { mut edge, stop, force, .. } = self.0;
+        let Self { mut edge, stop, force, .. } = self;
         drop(stop);
         if tokio::time::timeout(last_answers, &mut edge).await.is_err() {
             drop(force);

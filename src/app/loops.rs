@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use futures_util::FutureExt;
 use futures_util::future::OptionFuture;
 use tokio_util::task::TaskTracker;
 
@@ -50,7 +49,7 @@ impl Loops {
         }
         let listening = direct.map(|direct| {
             let (events, shutdown) = (self.events.clone(), self.shutdown.clone());
-            self.until_stopping("listener", move || {
+            self.supervisor.keep_until(&self.shutdown.stopping, "listener", move || {
                 listener::run(direct.clone(), events.clone(), shutdown.clone())
             })
         });
@@ -114,19 +113,8 @@ impl Loops {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.tracker.spawn(self.until_stopping(name, start));
-    }
-
-    fn until_stopping<F>(
-        &self,
-        name: &'static str,
-        start: impl FnMut() -> F + Send + 'static,
-    ) -> Loop
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let over = self.shutdown.stopping.clone();
-        self.supervisor.clone().keep_until(over, name, start).boxed()
+        let over = &self.shutdown.stopping;
+        self.tracker.spawn(self.supervisor.keep_until(over, name, start));
     }
 }
 

@@ -200,7 +200,7 @@ impl Service {
             supervisor: supervisor.clone(),
             metrics: reader.writer(),
         });
-        let serving = front.map(|front| front.serve(behind)).transpose()?;
+        let serving = front.map(|front| front.serve(behind));
         let (services, grace) = (loops.tracker, config.shutdown_grace);
         Ok(Self { client, engine, serving, services, ending, supervisor, grace, database, started })
     }

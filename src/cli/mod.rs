@@ -18,6 +18,7 @@ mod object;
 mod openapi;
 mod output;
 mod queues;
+mod refused;
 mod remote;
 mod serve;
 mod settings;

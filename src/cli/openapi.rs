@@ -27,9 +27,10 @@ enum Format {
 }
 
 pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
+    let spec = crate::api::spec();
     let document = match args.format {
-        Format::Json => crate::api::spec_json(),
-        Format::Yaml => crate::api::spec_yaml(),
+        Format::Json => spec.json(),
+        Format::Yaml => spec.yaml(),
     };
     output::line(document.trim_end())?;
     Ok(ExitCode::SUCCESS)

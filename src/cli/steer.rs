@@ -7,6 +7,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::output;
+use super::refused::Refused;
 use super::remote::{self, Remote, Request};
 
 pub(super) const CANCEL_EXAMPLES: &str = "\
@@ -58,7 +59,7 @@ pub(super) async fn execute(verb: Verb, args: &Args) -> anyhow::Result<ExitCode>
         match one(&remote, verb, &id, as_json).await {
             Ok(line) => output::line(line)?,
             Err(error) => {
-                let refused = error.downcast::<remote::Refused>()?;
+                let refused = error.downcast::<Refused>()?;
                 remote.tell(&format!("error: {id}"), &refused);
                 code = ExitCode::FAILURE;
             }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::remote::Refused;
+use super::refused::Refused;
 use crate::config::ConfigError;
 use crate::logging;
 use crate::supervise::LoopFailed;

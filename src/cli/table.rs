@@ -1,6 +1,7 @@
 //! Tables for people: fixed columns, cells on one line.
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::object::Object;
 
@@ -80,12 +81,13 @@ fn short(text: &str) -> String {
     }
 }
 
+/// How many columns of a terminal a text takes.
 fn width(text: &str) -> usize {
-    text.chars().count()
+    text.width()
 }
 
-/// Text that stays on its line and cannot steer the terminal, whoever submitted it, cut to `most`
-/// characters.
+/// Text that stays on its line and cannot steer the terminal, cut to `most` columns. Anybody may have
+/// submitted it.
 pub(super) fn clean(text: &str, most: usize) -> String {
     let mut clean = String::new();
     for character in text.chars() {
@@ -96,7 +98,12 @@ pub(super) fn clean(text: &str, most: usize) -> String {
         }
     }
     if width(&clean) > most {
-        clean = clean.chars().take(most - 1).collect::<String>() + "…";
+        let mut taken = 1;
+        let fits = |character: &char| {
+            taken += character.width().unwrap_or_default();
+            taken <= most
+        };
+        clean = clean.chars().take_while(fits).collect::<String>() + "…";
     }
     clean
 }
@@ -114,6 +121,14 @@ mod tests {
         let mut table = Table::new(&["ID", "STATUS"]);
         let lines = table.lines(&[row(["1", "queued"]), row(["größer", ""])]);
         assert_eq!(lines, ["ID      STATUS", "1       queued", "größer"]);
+    }
+
+    #[test]
+    fn columns_line_up_beside_wide_characters_and_those_that_take_no_column() {
+        let mut table = Table::new(&["ID", "STATUS"]);
+        let lines = table.lines(&[row(["画像", "queued"]), row(["e\u{301}", "failed"])]);
+        assert_eq!(lines, ["ID    STATUS", "画像  queued", "e\u{301}     failed"]);
+        assert_eq!(clean(&"画".repeat(100), 10), "画画画画…");
     }
 
     #[test]

@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::remote::{self, Answer, Refused, Remote, Request};
+use super::refused::Refused;
+use super::remote::{self, Answer, Remote, Request};
 use super::stop::{JOB_FAILED, TIMED_OUT, with_statuses};
 use super::{get, output, spoken};
 use crate::job::state::Status;

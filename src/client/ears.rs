@@ -37,10 +37,9 @@ impl Ears {
             let events = Events { ends: self.ends.clone(), ..Events::default() };
             let (store, stop) = (self.store.clone(), shutdown.clone());
             let look = move || listener::look_for_ends(store.clone(), events.clone(), stop.clone());
-            let keep = || self.supervisor.clone();
-            let over = || shutdown.stopping.clone();
-            self.runtime.spawn(keep().keep_until(over(), "client-listener", hear));
-            self.runtime.spawn(keep().keep_until(over(), "client-ends", look));
+            let over = &shutdown.stopping;
+            self.runtime.spawn(self.supervisor.keep_until(over, "client-listener", hear));
+            self.runtime.spawn(self.supervisor.keep_until(over, "client-ends", look));
             shutdown.stopping.drop_guard()
         });
     }

@@ -36,10 +36,8 @@ impl ClientError {
     pub(super) fn closed() -> Self {
         Self::Unavailable(SHUT_DOWN.into())
     }
-}
 
-impl From<Error> for ClientError {
-    fn from(error: Error) -> Self {
+    pub(super) fn of(error: Error) -> Self {
         let cause = error.cause();
         match error {
             Error::Unavailable(_) | Error::Misconfigured { .. } => Self::Unavailable(cause),

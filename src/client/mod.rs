@@ -23,7 +23,7 @@ use crate::job::JobId;
 use crate::job::fields::NewJob;
 use crate::job::submission::{BATCH_MOST, FieldError, Submission};
 use crate::job::written::Written;
-use crate::store::job::{Cancelled, Job, JobFilter, JobPage, Retried};
+use crate::store::job::{Cancelled, Job, JobFilter, JobPage, PAGE_MOST, Retried};
 use crate::store::{Store, Target, migrate};
 use crate::submitter::{LIBRARY, SubmitError, Submitter};
 use crate::supervise::Supervisor;
@@ -37,8 +37,6 @@ pub use transaction::submit_in;
 const CONNECTIONS: u32 = 2;
 /// What the client of a unit test answers to all but submissions.
 const NO_DATABASE: &str = "a unit test has no database; its client only keeps what is submitted";
-/// Jobs of a page, at most.
-const PAGE_MOST: u32 = 200;
 
 /// Submits jobs, and reads and steers them. Clones share their connections.
 #[derive(Clone)]
@@ -157,7 +155,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn get(&self, id: JobId) -> Result<Option<Job>, ClientError> {
-        Ok(self.database()?.jobs.get(id).await?)
+        self.database()?.jobs.get(id).await.map_err(ClientError::of)
     }
 
     /// Waits until a job has ended, for no longer than this, and reads it as it stands then. The
@@ -170,7 +168,7 @@ impl Client {
         if let Some(ears) = &database.ears {
             ears.listen();
         }
-        Ok(database.jobs.wait(id, within, &database.leaving).await?)
+        database.jobs.wait(id, within, &database.leaving).await.map_err(ClientError::of)
     }
 
     /// Cancels a job. One that waits has ended at once. The handler of one that is processed is told to
@@ -179,7 +177,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn cancel(&self, id: JobId) -> Result<Cancelled, ClientError> {
-        Ok(self.database()?.jobs.cancel(id).await?)
+        self.database()?.jobs.cancel(id).await.map_err(ClientError::of)
     }
 
     /// Has a job that has ended run once more, with fresh attempts.
@@ -187,7 +185,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn retry(&self, id: JobId) -> Result<Retried, ClientError> {
-        Ok(self.database()?.jobs.retry(id).await?)
+        self.database()?.jobs.retry(id).await.map_err(ClientError::of)
     }
 
     /// Lists jobs, the newest first, at most 200 of them. A page may have fewer than its `limit`, even
@@ -215,13 +213,13 @@ impl Client {
     /// See [`ClientError`].
     pub async fn list(&self, filter: &JobFilter) -> Result<JobPage, ClientError> {
         let filter = JobFilter { limit: filter.limit.clamp(1, PAGE_MOST), ..filter.clone() };
-        Ok(self.database()?.jobs.list(&filter).await?)
+        self.database()?.jobs.list(&filter).await.map_err(ClientError::of)
     }
 
     /// The tags of a job.
     pub(crate) async fn tags(&self, id: JobId) -> Result<Vec<String>, ClientError> {
         match self.behind().ok_or_else(ClientError::closed)? {
-            Behind::Database(database) => Ok(database.jobs.tags(id).await?),
+            Behind::Database(database) => database.jobs.tags(id).await.map_err(ClientError::of),
             Behind::Test(recorded) => Ok(recorded.tags()),
         }
     }

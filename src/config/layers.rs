@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use super::surroundings::host_name;
 use super::value::Raw;
 use super::{
-    CLIENT_VARIABLES, Config, ConfigError, Problem, SETTINGS, Setting, Source, kubernetes, rules,
+    CLIENT_VARIABLES, Config, ConfigError, ConfigProblem, ConfigSource, SETTINGS, Setting,
+    kubernetes, rules,
 };
 use crate::spelling::closest;
 
@@ -16,7 +17,7 @@ const SHARED_VARIABLES: [(&str, &str); 2] =
 
 /// The sources of a configuration; nothing else is looked at, so tests need no global state.
 #[derive(Debug, Clone, Default)]
-pub struct Inputs {
+pub(crate) struct Inputs {
     /// The file that was asked for. Without one, `reveille.toml` in `directory`, if there is one.
     pub file: Option<PathBuf>,
     /// Where to look for `reveille.toml`; empty is the working directory.
@@ -30,7 +31,7 @@ pub struct Inputs {
 impl Inputs {
     /// The process's environment, and `reveille.toml` in the working directory, or the file that
     /// `REVEILLE_CONFIG` names.
-    pub fn from_process() -> Self {
+    pub(crate) fn from_process() -> Self {
         let environment = super::process_environment();
         let file = super::variable(&environment, "REVEILLE_CONFIG").map(PathBuf::from);
         Self { file, environment, ..Self::default() }
@@ -39,18 +40,18 @@ impl Inputs {
 
 /// Where each setting's value came from; those not named here have their default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Sources(BTreeMap<&'static str, Source>);
+pub(crate) struct Sources(BTreeMap<&'static str, ConfigSource>);
 
 impl Sources {
     /// Where the value of the setting of this name came from.
-    pub fn of(&self, name: &str) -> Source {
-        self.0.get(name).cloned().unwrap_or(Source::Default)
+    pub(crate) fn of(&self, name: &str) -> ConfigSource {
+        self.0.get(name).cloned().unwrap_or(ConfigSource::Default)
     }
 }
 
 /// A configuration that was checked, and where it came from.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Loaded {
+pub(crate) struct Loaded {
     /// The values in force.
     pub config: Config,
     /// Their origins.
@@ -59,7 +60,7 @@ pub struct Loaded {
 
 impl Config {
     /// Puts the layers together and checks the whole. Reports every problem, not only the first.
-    pub fn load(inputs: &Inputs) -> Result<Loaded, ConfigError> {
+    pub(crate) fn load(inputs: &Inputs) -> Result<Loaded, ConfigError> {
         let mut layers = Layers::default();
         layers.read_file(inputs);
         layers.read_environment(&inputs.environment);
@@ -72,7 +73,7 @@ impl Config {
 struct Layers {
     config: Config,
     sources: Sources,
-    problems: Vec<Problem>,
+    problems: Vec<ConfigProblem>,
 }
 
 impl Layers {
@@ -86,7 +87,12 @@ impl Layers {
             Err(error) => {
                 let what = format!("cannot be read ({error})");
                 let write = "name a file that exists and that this user may read, or none";
-                return self.report(&path.display().to_string(), Source::File(path), what, write);
+                return self.report(
+                    &path.display().to_string(),
+                    ConfigSource::File(path),
+                    what,
+                    write,
+                );
             }
         };
         match text.parse::<toml::Table>() {
@@ -96,14 +102,14 @@ impl Layers {
                 let line = error.span().map_or(1, |span| lines_before(&text, span.start));
                 let what = format!("is no TOML: line {line}: {}", error.message());
                 let write = "see `reveille config --default` for how it is written";
-                self.report(&path.display().to_string(), Source::File(path), what, write);
+                self.report(&path.display().to_string(), ConfigSource::File(path), what, write);
             }
         }
     }
 
     fn read_table(&mut self, path: &Path, table: &toml::Table) {
         for (name, value) in table {
-            let source = Source::File(path.to_owned());
+            let source = ConfigSource::File(path.to_owned());
             match SETTINGS.iter().find(|setting| setting.name == name) {
                 Some(setting) => self.set(setting, source, Raw::Toml(value)),
                 None => self.unknown(name, source, SETTINGS.iter().map(|it| it.name)),
@@ -117,12 +123,12 @@ impl Layers {
             if let Some(value) = super::variable(environment, variable)
                 && let Some(setting) = SETTINGS.iter().find(|it| it.name == name)
             {
-                self.set(setting, Source::Variable(variable.to_owned()), Raw::Text(value));
+                self.set(setting, ConfigSource::Variable(variable.to_owned()), Raw::Text(value));
             }
         }
         let ours = environment.iter().filter(|(key, _)| key.starts_with("REVEILLE_"));
         for (key, value) in ours {
-            let source = Source::Variable(key.clone());
+            let source = ConfigSource::Variable(key.clone());
             match SETTINGS.iter().find(|setting| setting.variable() == *key) {
                 // A variable that is set to nothing, as `${UNSET}` in a compose file sets it.
                 Some(_) if value.trim().is_empty() => {}
@@ -141,18 +147,18 @@ impl Layers {
         for (name, value) in flags {
             match SETTINGS.iter().find(|setting| setting.name == name) {
                 Some(setting) => {
-                    let source = Source::Flag(format!("--{}", setting.flag()));
+                    let source = ConfigSource::Flag(format!("--{}", setting.flag()));
                     self.set(setting, source, Raw::Text(value));
                 }
                 None => {
-                    let source = Source::Flag(format!("--{name}"));
+                    let source = ConfigSource::Flag(format!("--{name}"));
                     self.unknown(name, source, SETTINGS.iter().map(|it| it.name));
                 }
             }
         }
     }
 
-    fn set(&mut self, setting: &'static Setting, source: Source, raw: Raw<'_>) {
+    fn set(&mut self, setting: &'static Setting, source: ConfigSource, raw: Raw<'_>) {
         match (setting.set)(&mut self.config, raw) {
             Ok(()) => {
                 self.sources.0.insert(setting.name, source);
@@ -161,7 +167,12 @@ impl Layers {
         }
     }
 
-    fn unknown<'a>(&mut self, name: &str, source: Source, known: impl Iterator<Item = &'a str>) {
+    fn unknown<'a>(
+        &mut self,
+        name: &str,
+        source: ConfigSource,
+        known: impl Iterator<Item = &'a str>,
+    ) {
         let write = match closest(name, known) {
             Some(candidate) => format!("did you mean {candidate}?"),
             None => "`reveille config --default` lists all of them".to_owned(),
@@ -169,9 +180,9 @@ impl Layers {
         self.report(name, source, "is no setting".to_owned(), &write);
     }
 
-    fn report(&mut self, setting: &str, source: Source, what: String, write: &str) {
+    fn report(&mut self, setting: &str, source: ConfigSource, what: String, write: &str) {
         let problem =
-            Problem { setting: setting.to_owned(), source, what, write: write.to_owned() };
+            ConfigProblem { setting: setting.to_owned(), source, what, write: write.to_owned() };
         self.problems.push(problem);
     }
 

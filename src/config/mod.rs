@@ -37,8 +37,7 @@ pub(crate) use address::{Address, ChannelBinding, Host, HostAddress, ServerKind,
 pub(crate) use layers::{Inputs, Loaded};
 #[cfg(feature = "service")]
 pub(crate) use log_filter::directives as log_directives;
-pub use problem::ConfigError;
-pub(crate) use problem::{Problem, Source};
+pub use problem::{ConfigError, ConfigProblem, ConfigSource};
 pub use public_url::PublicUrl;
 pub(crate) use public_url::{host_and_port, is_host, not_valid, usual_port};
 #[cfg(feature = "service")]

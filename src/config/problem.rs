@@ -3,9 +3,11 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::value::Wrong;
+
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum ConfigSource {
     /// Nobody said anything else.
     Default,
     /// This file.
@@ -18,7 +20,7 @@ pub enum Source {
     Program,
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for ConfigSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
@@ -31,18 +33,26 @@ impl fmt::Display for Source {
 
 /// One thing to be put right.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct ConfigProblem {
     /// The setting, or the name that is none.
     pub setting: String,
     /// Where its value came from.
-    pub source: Source,
+    pub source: ConfigSource,
     /// The fault.
     pub what: String,
     /// The remedy.
     pub write: String,
 }
 
-impl fmt::Display for Problem {
+impl ConfigProblem {
+    /// What is wrong with the value that a program gave this setting.
+    pub(crate) fn of_program(setting: &str, wrong: Wrong) -> Self {
+        let (setting, source) = (setting.to_owned(), ConfigSource::Program);
+        Self { setting, source, what: wrong.what, write: wrong.write }
+    }
+}
+
+impl fmt::Display for ConfigProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { setting, source, what, write } = self;
         if source.to_string() == *setting {
@@ -56,7 +66,14 @@ impl fmt::Display for Problem {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigError {
     /// At least one.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<ConfigProblem>,
+}
+
+impl ConfigError {
+    /// Of one value that a program made.
+    pub(super) fn of_program(setting: &str, wrong: Wrong) -> Self {
+        Self { problems: vec![ConfigProblem::of_program(setting, wrong)] }
+    }
 }
 
 impl fmt::Display for ConfigError {

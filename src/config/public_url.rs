@@ -1,5 +1,6 @@
 //! The address by which the API is reached from outside, and the hosts in such addresses.
 
+use super::problem::ConfigError;
 use super::value::Wrong;
 
 /// Where browsers and clients reach the API: through a proxy, perhaps below a path.
@@ -17,7 +18,11 @@ impl PublicUrl {
     ///
     /// # Errors
     /// When the text is something else.
-    pub fn new(text: &str) -> Result<Self, Wrong> {
+    pub fn new(text: &str) -> Result<Self, ConfigError> {
+        Self::read(text).map_err(|wrong| ConfigError::of_program("public_url", wrong))
+    }
+
+    pub(super) fn read(text: &str) -> Result<Self, Wrong> {
         Self::parse(text).ok_or_else(|| Wrong::new(not_valid(text, "URL"), WRITE))
     }
 
@@ -137,7 +142,7 @@ mod tests {
             "https://h/a#b",
             "https://[::1",
         ] {
-            let wrong = PublicUrl::new(text).unwrap_err();
+            let wrong = PublicUrl::new(text).unwrap_err().problems.remove(0);
             assert!(wrong.write.contains("https://example.org/reveille"), "{text}");
         }
     }

@@ -1,9 +1,10 @@
 //! The rules that no single setting can know: values must fit each other.
 
 use super::{
-    Config, ConfigError, Problem, Raw, SETTINGS, Secret, Source, Wrong, is_host, log_filter,
+    Config, ConfigError, ConfigProblem, Raw, SETTINGS, Secret, Wrong, is_host, log_filter,
     not_valid,
 };
+use crate::queue::QueueName;
 
 /// Shorter tokens can be guessed.
 const MIN_TOKEN_CHARS: usize = 16;
@@ -17,12 +18,7 @@ impl Config {
         let problems: Vec<_> = out_of_range(self)
             .into_iter()
             .chain(check(self))
-            .map(|(name, Wrong { what, write })| Problem {
-                setting: name.to_owned(),
-                source: Source::Program,
-                what,
-                write,
-            })
+            .map(|(name, wrong)| ConfigProblem::of_program(name, wrong))
             .collect();
         if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
     }
@@ -117,16 +113,10 @@ fn hosts_are_names(config: &Config) -> Vec<(&'static str, Wrong)> {
 }
 
 fn queues_have_names(config: &Config) -> Vec<(&'static str, Wrong)> {
-    let valid = |name: &str| {
-        (1..=64).contains(&name.len())
-            && name.bytes().all(|byte| {
-                byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte)
-            })
-    };
-    let bad = config.queues.iter().filter(|name| !valid(name));
+    let bad = config.queues.iter().filter(|name| !QueueName::fits(name));
     bad.map(|name| {
         let what = format!("{name:?} is not a queue's name");
-        ("queues", Wrong::new(what, "write 1 to 64 of a-z 0-9 _ - . for each"))
+        ("queues", Wrong::new(what, format!("write {} for each", QueueName::RULE)))
     })
     .collect()
 }

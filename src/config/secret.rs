@@ -2,26 +2,39 @@
 
 use std::fmt;
 
+use secrecy::{ExposeSecret, SecretString};
+
 use super::address::Address;
+use super::problem::ConfigError;
 use super::value::Wrong;
 
-/// A text whose `Debug` says nothing; there is no `Display`, and no serialisation.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+/// A text whose `Debug` says nothing, and whose memory is wiped when it is dropped. There is no
+/// `Display`, and no serialisation.
+#[derive(Clone)]
+pub struct Secret(SecretString);
 
 impl Secret {
     pub(super) const MASK: &'static str = "***";
 
     /// Wraps a text.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self(text.into().into())
     }
 
     /// The text itself, for the one place that needs it.
     pub fn expose(&self) -> &str {
-        &self.0
+        self.0.expose_secret()
     }
 }
+
+/// Configurations are compared. A token that a caller sends is not compared here.
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.expose() == other.expose()
+    }
+}
+
+impl Eq for Secret {}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -40,9 +53,15 @@ pub struct DatabaseUrl {
 }
 
 impl DatabaseUrl {
-    /// Checks the form, a URL or `key=value` pairs. Whether anything answers there is for the
-    /// store to find out.
-    pub fn new(text: &str) -> Result<Self, Wrong> {
+    /// Checks the form, a URL or `key=value` pairs. Nothing is connected to.
+    ///
+    /// # Errors
+    /// What is wrong with it, without a piece of it.
+    pub fn new(text: &str) -> Result<Self, ConfigError> {
+        Self::read(text).map_err(|wrong| ConfigError::of_program("database_url", wrong))
+    }
+
+    pub(super) fn read(text: &str) -> Result<Self, Wrong> {
         Ok(Self { address: Address::parse(text)?, text: Secret::new(text) })
     }
 
@@ -52,7 +71,7 @@ impl DatabaseUrl {
     }
 
     /// The address that it names.
-    pub fn address(&self) -> &Address {
+    pub(crate) fn address(&self) -> &Address {
         &self.address
     }
 }

@@ -33,8 +33,8 @@ fn each_layer_goes_over_the_one_before_and_is_remembered() {
     assert_eq!(config.queues, ["a", "b"]);
     assert_eq!(sources.of("workers").to_string(), "--workers");
     assert_eq!(sources.of("crash_budget").to_string(), "REVEILLE_CRASH_BUDGET");
-    assert_eq!(sources.of("queues"), Source::File(inputs.directory.join("reveille.toml")));
-    assert_eq!(sources.of("listen"), Source::Default);
+    assert_eq!(sources.of("queues"), ConfigSource::File(inputs.directory.join("reveille.toml")));
+    assert_eq!(sources.of("listen"), ConfigSource::Default);
     assert!(!config.instance_name.is_empty());
 }
 
@@ -163,8 +163,8 @@ workers = 10001";
             format!("has a token that cannot be sent in a header (number 3); {odd}"),
             format!("has a token that can be guessed (number 4); {short}"),
             format!("has a token that cannot be sent in a header (number 4); {odd}"),
-            "\"Mail\" is not a queue's name; write 1 to 64 of a-z 0-9 _ - . for each".to_owned(),
-            "\"a b\" is not a queue's name; write 1 to 64 of a-z 0-9 _ - . for each".to_owned(),
+            "\"Mail\" is not a queue's name; write 1 to 64 of `a-z 0-9 _ - .` for each".to_owned(),
+            "\"a b\" is not a queue's name; write 1 to 64 of `a-z 0-9 _ - .` for each".to_owned(),
         ]
     );
     assert!(!found.concat().contains("hunter2"), "{found:#?}");

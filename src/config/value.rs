@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::public_url::PublicUrl;
 use super::secret::{DatabaseUrl, Secret};
 use super::settings::Range;
+use crate::spelling::listed;
 
 /// A value as it was found.
 #[derive(Debug, Clone, Copy)]
@@ -233,46 +234,33 @@ impl Value for SocketAddr {
     }
 }
 
-impl Value for OnLostHeartbeat {
-    const KIND: &'static str = "stop|run";
+/// A setting that is one of these words.
+macro_rules! words {
+    ($type:ident { $first:ident = $first_word:literal $(, $kind:ident = $word:literal)* }) => {
+        impl Value for $type {
+            const KIND: &'static str = concat!($first_word $(, "|", $word)*);
 
-    fn read(raw: Raw<'_>, _: Option<Range>) -> Result<Self, Wrong> {
-        const WRITE: &str = "write stop or run";
-        match text(raw, WRITE)? {
-            "stop" => Ok(Self::Stop),
-            "run" => Ok(Self::Run),
-            other => Err(Wrong::new(format!("{other:?} is not known"), WRITE)),
+            fn read(raw: Raw<'_>, _: Option<Range>) -> Result<Self, Wrong> {
+                let write = format!("write {}", listed(&[$first_word $(, $word)*]));
+                match text(raw, &write)? {
+                    $first_word => Ok(Self::$first),
+                    $($word => Ok(Self::$kind),)*
+                    other => Err(Wrong::new(format!("{other:?} is not known"), write)),
+                }
+            }
+
+            fn show(&self) -> toml::Value {
+                let word = match self {
+                    Self::$first => $first_word,
+                    $(Self::$kind => $word,)*
+                };
+                toml::Value::String(word.to_owned())
+            }
         }
-    }
-
-    fn show(&self) -> toml::Value {
-        let name = if *self == Self::Stop { "stop" } else { "run" };
-        toml::Value::String(name.to_owned())
-    }
+    };
 }
-
-impl Value for LogFormat {
-    const KIND: &'static str = "auto|text|json";
-
-    fn read(raw: Raw<'_>, _: Option<Range>) -> Result<Self, Wrong> {
-        const WRITE: &str = "write auto, text or json";
-        match text(raw, WRITE)? {
-            "auto" => Ok(Self::Auto),
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            other => Err(Wrong::new(format!("{other:?} is no log format"), WRITE)),
-        }
-    }
-
-    fn show(&self) -> toml::Value {
-        let name = match self {
-            Self::Auto => "auto",
-            Self::Text => "text",
-            Self::Json => "json",
-        };
-        toml::Value::String(name.to_owned())
-    }
-}
+words!(OnLostHeartbeat { Stop = "stop", Run = "run" });
+words!(LogFormat { Auto = "auto", Text = "text", Json = "json" });
 
 impl Value for Secret {
     const KIND: &'static str = "SECRET";
@@ -300,7 +288,7 @@ impl Value for Option<DatabaseUrl> {
         if text.expose().is_empty() {
             return Ok(None);
         }
-        DatabaseUrl::new(text.expose()).map(Some)
+        DatabaseUrl::read(text.expose()).map(Some)
     }
 
     fn show(&self) -> toml::Value {
@@ -315,7 +303,7 @@ impl Value for Option<PublicUrl> {
     fn read(raw: Raw<'_>, _: Option<Range>) -> Result<Self, Wrong> {
         match text(raw, "write a URL in quotes")? {
             "" => Ok(None),
-            url => PublicUrl::new(url).map(Some),
+            url => PublicUrl::read(url).map(Some),
         }
     }
 

@@ -100,16 +100,19 @@ impl Assembly {
 
     /// The main runtime says that it runs.
     fn tick(&self, ticks: Ticks) -> Loop {
-        let shutdown = self.parts.shutdown.clone();
-        self.until_stopping("ticker", move || ticks.clone().tick(shutdown.clone()))
+        let Parts { supervisor, shutdown, .. } = &self.parts;
+        let told = shutdown.clone();
+        supervisor
+            .keep_until(&shutdown.stopping, "ticker", move || ticks.clone().tick(told.clone()))
     }
 
     /// Handlers hear of cancellations, and of the end of the grace period.
     fn obey(&self) -> Loop {
-        let (running, shutdown) = (self.running.clone(), self.parts.shutdown.clone());
+        let Parts { supervisor, shutdown, .. } = &self.parts;
+        let (running, told) = (self.running.clone(), shutdown.clone());
         let cancels: Inbox<_> = Arc::new(Mutex::new(self.parts.events.cancels.subscribe()));
-        self.until_stopping("obeyer", move || {
-            running.clone().obey(cancels.clone(), shutdown.clone())
+        supervisor.keep_until(&shutdown.stopping, "obeyer", move || {
+            running.clone().obey(cancels.clone(), told.clone())
         })
     }
 
@@ -149,8 +152,11 @@ impl Assembly {
             orphaned: HashSet::new(),
             anew: None,
         }));
-        let beating = self.until_stopping("heartbeat", move || Heartbeat::run(heartbeat.clone()));
-        let fencing = self.until_stopping("fence", move || fence.clone().run());
+        let Parts { supervisor, shutdown, .. } = &self.parts;
+        let over = &shutdown.stopping;
+        let beating =
+            supervisor.keep_until(over, "heartbeat", move || Heartbeat::run(heartbeat.clone()));
+        let fencing = supervisor.keep_until(over, "fence", move || fence.clone().run());
         async move { tokio::join!(beating, fencing) }.map(drop).boxed()
     }
 
@@ -194,19 +200,6 @@ impl Assembly {
             },
         );
         dispatching.boxed()
-    }
-
-    /// A loop that is over once the service is stopping.
-    fn until_stopping<F>(
-        &self,
-        name: &'static str,
-        start: impl FnMut() -> F + Send + 'static,
-    ) -> Loop
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let Parts { supervisor, shutdown, .. } = &self.parts;
-        supervisor.clone().keep_until(shutdown.stopping.clone(), name, start).boxed()
     }
 }
 

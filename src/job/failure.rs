@@ -36,7 +36,7 @@ impl Failure {
 
     /// Of a job that ends because `replacement` took its unique key, where it would have waited
     /// again after `ending`.
-    pub fn superseded(replacement: JobId, ending: &Ending) -> Self {
+    pub(crate) fn superseded(replacement: JobId, ending: &Ending) -> Self {
         let message = match ending {
             Ending::Retry { failure, .. } => {
                 let Self { code, message, .. } = failure;

@@ -8,6 +8,7 @@ pub(crate) mod failure;
 pub(crate) mod fields;
 pub(crate) mod json;
 pub(crate) mod moment;
+mod names;
 pub(crate) mod state;
 pub(crate) mod submission;
 pub(crate) mod written;

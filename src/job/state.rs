@@ -9,11 +9,10 @@
 //! `ready` holds those that are scheduled or queued (a matter of the clock), `lease` those in
 //! processing, `outcome` those that have ended.
 
-use serde::Serialize;
+use super::names::names;
 
 /// How a job stands, as users see it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Status {
     /// It waits for its time.
     Scheduled,
@@ -29,34 +28,16 @@ pub enum Status {
     Cancelled,
 }
 
+names!(Status {
+    Scheduled = "scheduled",
+    Queued = "queued",
+    Processing = "processing",
+    Completed = "completed",
+    Failed = "failed",
+    Cancelled = "cancelled",
+});
+
 impl Status {
-    /// Each status, in the order of a life.
-    pub const ALL: [Self; 6] = [
-        Self::Scheduled,
-        Self::Queued,
-        Self::Processing,
-        Self::Completed,
-        Self::Failed,
-        Self::Cancelled,
-    ];
-
-    /// Its name, as the API and SQL spell it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Scheduled => "scheduled",
-            Self::Queued => "queued",
-            Self::Processing => "processing",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    /// The status of this name.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == text)
-    }
-
     /// Whether the job has ended.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
@@ -77,16 +58,11 @@ pub enum AttemptEnd {
     Snoozed,
 }
 
-impl AttemptEnd {
-    pub fn parse(text: &str) -> Option<Self> {
-        Some(match text {
-            "completed" => Self::Completed,
-            "failed" => Self::Failed,
-            "cancelled" => Self::Cancelled,
-            "lost" => Self::Lost,
-            "released" => Self::Released,
-            "snoozed" => Self::Snoozed,
-            _ => return None,
-        })
-    }
-}
+names!(AttemptEnd {
+    Completed = "completed",
+    Failed = "failed",
+    Cancelled = "cancelled",
+    Lost = "lost",
+    Released = "released",
+    Snoozed = "snoozed",
+});

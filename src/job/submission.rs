@@ -14,6 +14,7 @@ use super::bounds::excerpt;
 use super::fields::{self, Faults, NewJob, Settings};
 use super::json::Json;
 use super::moment;
+use super::names::names;
 use crate::queue::{QueueName, TaskName};
 
 /// How far ahead a job may be scheduled.
@@ -22,6 +23,8 @@ pub(crate) const FARTHEST_SECONDS: f64 = 315_360_000.0;
 pub(crate) const TIME_LIMIT_MOST: Duration = Duration::from_hours(24 * 3650);
 /// Of a payload when it is written out ([`Json::written_bytes`]).
 pub(crate) const PAYLOAD_BYTES_MOST: usize = 1024 * 1024;
+/// The longest unique key, in characters.
+pub(crate) const KEY_CHARS_MOST: usize = 255;
 /// The most jobs that one batch may have.
 pub(crate) const BATCH_MOST: usize = 10_000;
 /// The task of a job that names none.
@@ -64,12 +67,9 @@ pub enum OnConflict {
     Replace,
 }
 
+names!(OnConflict { Keep = "keep", Reject = "reject", Replace = "replace" });
+
 impl OnConflict {
-    /// Each policy.
-    pub const ALL: [Self; 3] = [Self::Keep, Self::Reject, Self::Replace];
-    /// Their names, as they are submitted.
-    pub const NAMES: [&str; 3] =
-        [Self::Keep.as_str(), Self::Reject.as_str(), Self::Replace.as_str()];
     /// Their meanings, for the specification.
     pub(super) const ABOUT: &str = "What to do when a job that has not ended holds the unique key. \
         `keep`: the existing job is the answer (status 200). `reject`: the submission is refused (409). \
@@ -77,20 +77,6 @@ impl OnConflict {
         Behind one that is being processed a new job is queued, which takes the key. The old one may \
         still complete or fail for good, but is not tried again: it ends `cancelled` with the code \
         `superseded`.";
-
-    /// Its name, as it is submitted.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Keep => "keep",
-            Self::Reject => "reject",
-            Self::Replace => "replace",
-        }
-    }
-
-    /// The policy of this name; `keep` for any other.
-    fn of(name: &str) -> Self {
-        Self::ALL.into_iter().find(|policy| policy.as_str() == name).unwrap_or_default()
-    }
 }
 
 impl NewJob {
@@ -122,14 +108,14 @@ impl NewJob {
     /// The submission that this asks for, or everything that is wrong with it.
     ///
     /// `now` bounds how far ahead `run_at` may lie.
-    pub fn check(self, now: DateTime<Utc>) -> Result<Submission, Vec<FieldError>> {
+    pub(crate) fn check(self, now: DateTime<Utc>) -> Result<Submission, Vec<FieldError>> {
         let together = fields::together(|name| self.gives(name)).collect();
         self.check_with(together, now)
     }
 
     /// As [`Self::check`], with the faults that the caller has found of fields beside others. The
     /// caller may know of fields that are given but could not be read.
-    pub fn check_with(
+    pub(crate) fn check_with(
         self,
         together: Vec<FieldError>,
         now: DateTime<Utc>,
@@ -151,7 +137,8 @@ impl NewJob {
             None => task_in_payload(&payload),
         };
         let named = self.task.map(|task| TaskName::trusted(&task));
-        let policy = self.on_conflict.unwrap_or_default();
+        let policy = self.on_conflict.as_deref().and_then(OnConflict::parse);
+        let on_conflict = policy.unwrap_or_default();
         Ok(Submission {
             payload,
             task: named.or(in_payload).unwrap_or_else(|| TaskName::trusted(DEFAULT_TASK)),
@@ -164,7 +151,7 @@ impl NewJob {
             max_attempts: self.max_attempts.and_then(|count| count.try_into().ok()),
             timeout_seconds: self.timeout_seconds,
             tags: self.tags.unwrap_or_default(),
-            unique: self.unique_key.map(|key| Unique { key, on_conflict: OnConflict::of(&policy) }),
+            unique: self.unique_key.map(|key| Unique { key, on_conflict }),
             settings: (self.settings != Settings::default()).then(|| Box::new(self.settings)),
             warnings: warning.into_iter().collect(),
         })

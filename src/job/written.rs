@@ -1,6 +1,7 @@
 //! Outcomes of submissions.
 
 use super::JobId;
+use super::names::names;
 use super::state::Status;
 
 /// The answer to one submission.
@@ -25,13 +26,4 @@ pub enum Outcome {
     Replaced,
 }
 
-impl Outcome {
-    /// Its name, as the API and SQL spell it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Existing => "existing",
-            Self::Replaced => "replaced",
-        }
-    }
-}
+names!(Outcome { Created = "created", Existing = "existing", Replaced = "replaced" });

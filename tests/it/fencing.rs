@@ -22,10 +22,7 @@ const SOON: Duration = Duration::from_secs(10);
 
 /// Taken for lost after a second.
 fn fast(database: &TestDatabase, name: &str) -> ServiceBuilder {
-    Service::on(database.url())
-        .env("REVEILLE_HEARTBEAT_SECONDS", "0.2")
-        .env("REVEILLE_LOST_AFTER_SECONDS", "1")
-        .env("REVEILLE_INSTANCE_NAME", name)
+    Service::on(database.url()).brisk("1").env("REVEILLE_INSTANCE_NAME", name)
 }
 
 async fn sleepers(client: &Client, count: i64, seconds: f64) {

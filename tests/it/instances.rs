@@ -16,10 +16,7 @@ const SOON: Duration = Duration::from_secs(15);
 
 /// Heartbeats often, and is taken for lost after two seconds.
 fn brisk(database: &TestDatabase) -> ServiceBuilder {
-    Service::on(database.url())
-        .env("REVEILLE_INSTANCE_NAME", "brisk")
-        .env("REVEILLE_HEARTBEAT_SECONDS", "0.2")
-        .env("REVEILLE_LOST_AFTER_SECONDS", "2")
+    Service::on(database.url()).env("REVEILLE_INSTANCE_NAME", "brisk").brisk("2")
 }
 
 /// Makes an instance known that died long ago.
@@ -146,8 +143,7 @@ async fn instances_are_listed_and_one_that_is_not_heard_of_is_not_alive() {
         .env("REVEILLE_INSTANCE_NAME", "second")
         .env("REVEILLE_WORKERS", "3")
         .env("REVEILLE_QUEUES", "mail")
-        .env("REVEILLE_HEARTBEAT_SECONDS", "0.2")
-        .env("REVEILLE_LOST_AFTER_SECONDS", "1")
+        .brisk("1")
         .start()
         .await;
     let http = first.http();

@@ -182,11 +182,7 @@ async fn a_claim_in_flight_is_waited_for() {
 async fn a_service_that_leaves_keeps_its_jobs_until_their_outcomes_are_settled() {
     let database = harness::database().await;
     let client = database.client().await;
-    let brisk = || {
-        Service::on(database.url())
-            .env("REVEILLE_HEARTBEAT_SECONDS", "0.2")
-            .env("REVEILLE_LOST_AFTER_SECONDS", "2")
-    };
+    let brisk = || Service::on(database.url()).brisk("2");
     let mut leaver = brisk().env("REVEILLE_INSTANCE_NAME", "leaver").start().await;
     let job = leaver.http().post_job(&sleep(3.0)).await.body["job_id"].as_str().unwrap().to_owned();
     becomes(&client, &job, "processing", SOON).await;

@@ -228,11 +228,7 @@ async fn a_late_committer_starts_while_its_lane_is_saturated() {
     listens(&service).await;
     let (client, mut late) = (database.client().await, connect(database.url()).await);
     let transaction = late.transaction().await.unwrap();
-    let row = transaction
-        .query_one("select job_id::text from reveille.submit(task => 'sleep', payload => '{\"seconds\": 0}')", &[])
-        .await
-        .unwrap();
-    let job: String = row.get(0);
+    let job = submit(&transaction, "task => 'sleep', payload => '{\"seconds\": 0}'").await;
     assert_eq!(value::<i64>(&client, BACKLOG).await, 400);
     eventually("the lane is drained", SOON, async || {
         metric(&service, &claims("drain")).await >= 10.0
@@ -280,11 +276,7 @@ async fn an_open_transaction_that_submitted_mutes_nobody() {
     listens(&service).await;
     let (client, mut open) = (database.client().await, connect(database.url()).await);
     let transaction = open.transaction().await.unwrap();
-    let row = transaction
-        .query_one("select job_id::text from reveille.submit(payload => '\"open\"')", &[])
-        .await
-        .unwrap();
-    let own: String = row.get(0);
+    let own = submit(&transaction, "payload => '\"open\"'").await;
     for _ in 0..20 {
         let begun = Instant::now();
         let other = submit(&client, "payload => '\"other\"'").await;

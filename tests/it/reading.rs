@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::harness::look::submit;
 use crate::harness::{self, Service, TestDatabase, http};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -172,14 +173,7 @@ async fn a_retry_that_waited_for_its_key_says_who_took_it() {
     http.post(&format!("/jobs/{id}/cancel"), &json!({})).await;
     let mut client = database.client().await;
     let other = client.transaction().await.unwrap();
-    let row = other
-        .query_one(
-            "select job_id::text from reveille.submit(payload => '1', unique_key => 'k')",
-            &[],
-        )
-        .await
-        .unwrap();
-    let holder: String = row.get(0);
+    let holder = submit(&other, "payload => '1', unique_key => 'k'").await;
     let path = format!("/jobs/{id}/retry");
     let nothing = json!({});
     let (retried, ()) = tokio::join!(http.post(&path, &nothing), async {

@@ -15,9 +15,7 @@ const SOON: Duration = Duration::from_secs(10);
 
 /// Taken for lost after so many seconds.
 fn fast(url: &str, lost_after: &str) -> ServiceBuilder {
-    Service::on(url)
-        .env("REVEILLE_HEARTBEAT_SECONDS", "0.2")
-        .env("REVEILLE_LOST_AFTER_SECONDS", lost_after)
+    Service::on(url).brisk(lost_after)
 }
 
 /// With all defaults, as it is promised.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::harness::http::{Http, answer};
+use crate::harness::look::submit;
 use crate::harness::{self, Service, eventually};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -45,14 +46,8 @@ async fn plain_sql_wakes_a_worker() {
     let service =
         Service::on(database.url()).env("REVEILLE_POLL_INTERVAL_SECONDS", "60").start().await;
     let client = database.client().await;
-    let row = client
-        .query_one(
-            "select job_id::text from reveille.submit(task => 'echo', payload => '{\"a\": 1}')",
-            &[],
-        )
-        .await
-        .unwrap();
-    let job = ended(&service, &Value::String(row.get(0))).await;
+    let id = submit(&client, "task => 'echo', payload => '{\"a\": 1}'").await;
+    let job = ended(&service, &Value::String(id)).await;
     assert_eq!((&job["status"], &job["result"]), (&json!("completed"), &json!({"a": 1})));
 }
 
@@ -84,11 +79,7 @@ async fn a_failed_attempt_is_tried_again_and_a_batch_is_all_or_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_of_a_killed_process_run_again() {
     let database = harness::database().await;
-    let fast = || {
-        Service::on(database.url())
-            .env("REVEILLE_HEARTBEAT_SECONDS", "0.2")
-            .env("REVEILLE_LOST_AFTER_SECONDS", "1")
-    };
+    let fast = || Service::on(database.url()).brisk("1");
     let mut first = fast().start().await;
     let job =
         first.http().post("/jobs", &json!({"task": "sleep", "payload": {"seconds": 2}})).await.body;
@@ -199,10 +190,8 @@ fn the_committed_specification_is_the_one_that_the_binary_emits() {
     let committed = |name: &str| {
         std::fs::read_to_string(format!("{}/openapi/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
     };
-    for (name, emitted) in [
-        ("openapi.json", reveille::internals::api::spec_json()),
-        ("openapi.yaml", reveille::internals::api::spec_yaml()),
-    ] {
+    let spec = reveille::internals::api::spec();
+    for (name, emitted) in [("openapi.json", spec.json()), ("openapi.yaml", spec.yaml())] {
         assert!(committed(name) == emitted, "openapi/{name} is old: run `make openapi`");
     }
 }

@@ -15,9 +15,7 @@ use crate::harness::{self, Service, TestDatabase, eventually, within};
 const SOON: Duration = Duration::from_secs(10);
 
 fn behind(proxy: &FaultProxy) -> ServiceBuilder {
-    Service::on(proxy.url())
-        .env("REVEILLE_HEARTBEAT_SECONDS", "0.2")
-        .env("REVEILLE_LOST_AFTER_SECONDS", "2")
+    Service::on(proxy.url()).brisk("2")
 }
 
 /// A job that runs, and whose service is cut off then.
@@ -181,12 +179,8 @@ async fn handlers_that_block_every_thread_do_not_cost_their_instance_its_jobs() 
     let database = harness::database().await;
     let client = database.client().await;
     // Another instance, which would take them.
-    let _observer = Service::on(database.url())
-        .env("REVEILLE_WORKERS", "0")
-        .env("REVEILLE_HEARTBEAT_SECONDS", "0.2")
-        .env("REVEILLE_LOST_AFTER_SECONDS", "2")
-        .start()
-        .await;
+    let _observer =
+        Service::on(database.url()).env("REVEILLE_WORKERS", "0").brisk("2").start().await;
     let blocked = blocked(&database);
     eventually("both have ended", Duration::from_secs(30), async || {
         value::<i64>(&client, "select count(*) from reveille.outcome").await == 2

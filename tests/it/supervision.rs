@@ -12,11 +12,7 @@ const SOON: Duration = Duration::from_secs(10);
 async fn a_row_that_cannot_be_read_is_an_error_that_names_its_column_and_claims_go_on() {
     let database = harness::database().await;
     let client = database.client().await;
-    let service = Service::on(database.url())
-        .env("REVEILLE_HEARTBEAT_SECONDS", "0.2")
-        .env("REVEILLE_LOST_AFTER_SECONDS", "5")
-        .start()
-        .await;
+    let service = Service::on(database.url()).brisk("5").start().await;
     listens(&service).await;
     let alter =
         "drop view if exists reveille.jobs; alter table reveille.ready alter column attempt type";

@@ -35,8 +35,7 @@ async fn under_stress_every_job_is_in_one_place_and_ends() {
     let client = database.client().await;
     let start = || {
         Service::on(database.url())
-            .env("REVEILLE_HEARTBEAT_SECONDS", "0.2")
-            .env("REVEILLE_LOST_AFTER_SECONDS", "1")
+            .brisk("1")
             .env("REVEILLE_WORKERS", "16")
             // The victim is killed many times, and an innocent job may be with it each time.
             .env("REVEILLE_CRASH_BUDGET", "100")

@@ -6,20 +6,10 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::super::body::Body;
-use super::view::{self, Job, JobError, JobStatus};
+use super::view::{self, Job, JobError};
 use crate::job::json::Json;
+use crate::job::state::Status;
 use crate::job::written::{Outcome, Written};
-
-/// The outcome of a submission. `created`: a new job. `existing`: a job that has not ended holds
-/// the unique key, and is the answer. `replaced`: a waiting job took the new content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
-#[oai(rename_all = "snake_case")]
-#[serde(rename_all = "snake_case")]
-pub enum SubmissionOutcome {
-    Created,
-    Existing,
-    Replaced,
-}
 
 /// The answer to a submission. The database has flushed the commit by then.
 #[derive(Debug, Clone, Object, Serialize)]
@@ -28,9 +18,9 @@ pub struct Submitted {
     /// The job's id, a UUIDv7.
     pub job_id: Uuid,
     // The state of the job.
-    pub status: JobStatus,
+    pub status: Status,
     // The outcome of the submission.
-    pub outcome: SubmissionOutcome,
+    pub outcome: Outcome,
     /// The job's result, if the call waited for its end and it completed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<Json>,
@@ -44,15 +34,10 @@ pub struct Submitted {
 
 impl From<Written> for Submitted {
     fn from(written: Written) -> Self {
-        let outcome = match written.outcome {
-            Outcome::Replaced => SubmissionOutcome::Replaced,
-            Outcome::Existing => SubmissionOutcome::Existing,
-            Outcome::Created => SubmissionOutcome::Created,
-        };
         Self {
             job_id: written.job_id.0,
-            status: written.status.into(),
-            outcome,
+            status: written.status,
+            outcome: written.outcome,
             result: None,
             error: None,
             warnings: Vec::new(),
@@ -74,8 +59,8 @@ impl Example for Submitted {
     fn example() -> Self {
         Self {
             job_id: view::example_id(),
-            status: JobStatus::Queued,
-            outcome: SubmissionOutcome::Created,
+            status: Status::Queued,
+            outcome: Outcome::Created,
             result: None,
             error: None,
             warnings: Vec::new(),

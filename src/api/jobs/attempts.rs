@@ -1,42 +1,13 @@
 //! The attempts of a job as callers see them.
 
 use chrono::{DateTime, Utc};
+use poem_openapi::Object;
 use poem_openapi::types::Example;
-use poem_openapi::{Enum, Object};
 use serde::Serialize;
 
 use super::view::{JobError, JobWorker, example_time};
 use crate::job::state::AttemptEnd;
 use crate::store::attempt::AttemptRow;
-
-/// The end of an attempt. `failed`: with an error, or by its timeout. `lost`: its worker stopped
-/// answering. `released`: its worker left and gave the job back. `snoozed`: its handler asked to
-/// run later. The last three spend no attempt. The service keeps the last ten snoozes of a job; the
-/// last one says in its `error` how many there were.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
-#[oai(rename = "JobAttemptOutcome", rename_all = "snake_case")]
-#[serde(rename_all = "snake_case")]
-pub(super) enum AttemptOutcome {
-    Completed,
-    Failed,
-    Cancelled,
-    Lost,
-    Released,
-    Snoozed,
-}
-
-impl From<AttemptEnd> for AttemptOutcome {
-    fn from(end: AttemptEnd) -> Self {
-        match end {
-            AttemptEnd::Completed => Self::Completed,
-            AttemptEnd::Failed => Self::Failed,
-            AttemptEnd::Cancelled => Self::Cancelled,
-            AttemptEnd::Lost => Self::Lost,
-            AttemptEnd::Released => Self::Released,
-            AttemptEnd::Snoozed => Self::Snoozed,
-        }
-    }
-}
 
 /// One execution of a job.
 #[derive(Debug, Clone, Object, Serialize)]
@@ -47,7 +18,7 @@ pub(super) struct Attempt {
     pub attempt: i32,
     // Its end; absent while it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub outcome: Option<AttemptOutcome>,
+    pub outcome: Option<AttemptEnd>,
     // The worker that ran it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub worker: Option<JobWorker>,
@@ -74,7 +45,7 @@ impl From<AttemptRow> for Attempt {
     fn from(row: AttemptRow) -> Self {
         Self {
             attempt: row.attempt,
-            outcome: row.end.map(Into::into),
+            outcome: row.end,
             worker: row
                 .worker
                 .map(|worker| JobWorker { worker_id: worker.0, name: row.worker_name }),
@@ -92,7 +63,7 @@ impl Example for Attempt {
     fn example() -> Self {
         Self {
             attempt: 1,
-            outcome: Some(AttemptOutcome::Failed),
+            outcome: Some(AttemptEnd::Failed),
             worker: Some(JobWorker::example()),
             lease: uuid::Uuid::from_u128(0x7f3e_91c5_0f6b_4d2a_9b1e_64a8_c2d0_37f9),
             started_at: example_time(),

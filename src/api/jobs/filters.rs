@@ -9,9 +9,9 @@ use poem_openapi::types::{ParseFromParameter, ParseResult, Type};
 
 use super::super::params::invalid_name;
 use super::super::problem::Problem;
+use super::super::schema::of_filter;
 use super::super::types::described;
 use super::answers::Include;
-use super::view::JobStatus;
 use crate::job::state::Status;
 use crate::queue::{QueueName, TaskName};
 
@@ -38,19 +38,19 @@ macro_rules! list {
 }
 list!(
     /// Names of queues.
-    Queues, "array_queue", inline(of_pattern("^[a-z0-9_.-]{1,64}$")), |_: &mut Registry| {}
+    Queues, "array_queue", inline(of_filter("queue")), |_: &mut Registry| {}
 );
 list!(
     /// Names of tasks.
-    Tasks, "array_task", inline(of_pattern("^[a-zA-Z0-9_.:-]{1,100}$")), |_: &mut Registry| {}
+    Tasks, "array_task", inline(of_filter("task")), |_: &mut Registry| {}
 );
 list!(
     /// Tags.
-    Tags, "array_tag", inline(of_length(64)), |_: &mut Registry| {}
+    Tags, "array_tag", inline(of_filter("tags")), |_: &mut Registry| {}
 );
 list!(
     /// Statuses.
-    Statuses, "array_status", JobStatus::schema_ref(), JobStatus::register
+    Statuses, "array_status", Status::schema_ref(), Status::register
 );
 list!(
     /// Parts that are read beside the rest.
@@ -63,14 +63,6 @@ fn array(items: MetaSchemaRef) -> MetaSchemaRef {
 
 fn inline(schema: MetaSchema) -> MetaSchemaRef {
     MetaSchemaRef::Inline(Box::new(schema))
-}
-
-fn of_pattern(pattern: &str) -> MetaSchema {
-    MetaSchema { pattern: Some(pattern.into()), ..MetaSchema::new("string") }
-}
-
-fn of_length(most: usize) -> MetaSchema {
-    MetaSchema { min_length: Some(1), max_length: Some(most), ..MetaSchema::new("string") }
 }
 
 fn pieces(values: &[String]) -> impl Iterator<Item = &str> {
@@ -114,23 +106,27 @@ impl Includes {
 impl Queues {
     pub(super) fn read(list: Option<Self>) -> Result<Vec<String>, Problem> {
         let list = list.map_or_else(Vec::new, |list| list.0);
-        let read = |name: &str| {
-            let known = QueueName::new(name).map(|name| name.as_str().to_owned());
-            known.ok_or_else(|| invalid_name("queue", "invalid_queue_name", QueueName::RULE))
-        };
-        pieces(&list).map(read).collect()
+        let wrong = || invalid_name("queue", "invalid_queue_name", QueueName::RULE);
+        names(&list, QueueName::fits, wrong)
     }
 }
 
 impl Tasks {
     pub(super) fn read(list: Option<Self>) -> Result<Vec<String>, Problem> {
         let list = list.map_or_else(Vec::new, |list| list.0);
-        let read = |name: &str| {
-            let known = TaskName::new(name).map(|name| name.as_str().to_owned());
-            known.ok_or_else(|| invalid_name("task", "invalid_parameter", TaskName::RULE))
-        };
-        pieces(&list).map(read).collect()
+        let wrong = || invalid_name("task", "invalid_parameter", TaskName::RULE);
+        names(&list, TaskName::fits, wrong)
     }
+}
+
+/// The names in a list, each of which must fit.
+fn names(
+    list: &[String],
+    fits: fn(&str) -> bool,
+    wrong: impl Fn() -> Problem,
+) -> Result<Vec<String>, Problem> {
+    let read = |name: &str| if fits(name) { Ok(name.to_owned()) } else { Err(wrong()) };
+    pieces(list).map(read).collect()
 }
 
 impl Tags {

@@ -14,9 +14,7 @@ use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Query};
 use uuid::Uuid;
 
-use answers::{
-    BatchAnswer, JobPage, ListAnswer, SubmissionOutcome, SubmitAnswer, Submitted, SubmittedBatch,
-};
+use answers::{BatchAnswer, JobPage, ListAnswer, SubmitAnswer, Submitted, SubmittedBatch};
 use filters::{Includes, Queues, Statuses, Tags, Tasks};
 pub(super) use one::JobApi;
 use view::Job;
@@ -35,7 +33,6 @@ use super::security::Bearer;
 use super::submission::{BatchBody, SubmissionBody};
 use crate::job::JobId;
 use crate::job::json::Json;
-use crate::job::state::Status;
 use crate::job::written::Outcome;
 use crate::refusals;
 use crate::store::job::JobFilter;
@@ -46,6 +43,7 @@ refusals! {
     pub(super) ListJobs: &[400];
 }
 
+#[derive(Default)]
 pub(super) struct JobsApi;
 
 /// Jobs.
@@ -90,7 +88,7 @@ impl JobsApi {
             submitted.warnings = warnings;
         }
         let (body, location) = (Body(submitted), services.location(id));
-        Ok(match (wait.is_some() && !Status::from(body.0.status).is_final(), existing) {
+        Ok(match (wait.is_some() && !body.0.status.is_final(), existing) {
             (true, _) => SubmitAnswer::Waiting(body, location, applied),
             (_, true) => SubmitAnswer::Existing(body, location, applied),
             (_, false) => SubmitAnswer::Created(body, location, applied),
@@ -119,7 +117,7 @@ impl JobsApi {
         let lanes = lanes.iter().map(|(queue, task)| (queue.as_str(), task.as_str()));
         let hints = services.hints.of_many(lanes).await;
         for (job, (mut warnings, hints)) in jobs.iter_mut().zip(warnings.into_iter().zip(hints)) {
-            if job.outcome != SubmissionOutcome::Existing {
+            if job.outcome != Outcome::Existing {
                 warnings.extend(hints);
                 job.warnings = warnings;
             }

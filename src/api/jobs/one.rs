@@ -34,6 +34,7 @@ refusals! {
     pub(super) DeleteJob: CHANGE, &[400, 404, 409];
 }
 
+#[derive(Default)]
 pub(crate) struct JobApi;
 
 /// A job.

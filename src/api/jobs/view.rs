@@ -1,8 +1,8 @@
 //! A job as callers see it.
 
 use chrono::{DateTime, Utc};
+use poem_openapi::Object;
 use poem_openapi::types::Example;
-use poem_openapi::{Enum, Object};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -11,47 +11,6 @@ use crate::job::fields::Settings;
 use crate::job::json::Json;
 use crate::job::state::Status;
 use crate::store::job::Job as JobRow;
-
-/// The state of a job. `scheduled`: it waits for its time, the first one or that of a retry.
-/// `queued`: it may start. `processing`: a worker holds it. `completed`, `failed` (its attempts are
-/// used up, or the error was permanent) and `cancelled` are final.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
-#[oai(rename_all = "snake_case")]
-#[serde(rename_all = "snake_case")]
-pub enum JobStatus {
-    Scheduled,
-    Queued,
-    Processing,
-    Completed,
-    Failed,
-    Cancelled,
-}
-
-impl From<Status> for JobStatus {
-    fn from(status: Status) -> Self {
-        match status {
-            Status::Scheduled => Self::Scheduled,
-            Status::Queued => Self::Queued,
-            Status::Processing => Self::Processing,
-            Status::Completed => Self::Completed,
-            Status::Failed => Self::Failed,
-            Status::Cancelled => Self::Cancelled,
-        }
-    }
-}
-
-impl From<JobStatus> for Status {
-    fn from(status: JobStatus) -> Self {
-        match status {
-            JobStatus::Scheduled => Self::Scheduled,
-            JobStatus::Queued => Self::Queued,
-            JobStatus::Processing => Self::Processing,
-            JobStatus::Completed => Self::Completed,
-            JobStatus::Failed => Self::Failed,
-            JobStatus::Cancelled => Self::Cancelled,
-        }
-    }
-}
 
 /// The error of an attempt or a job.
 #[derive(Debug, Clone, PartialEq, Object, Serialize)]
@@ -130,7 +89,7 @@ pub struct Job {
     /// Its id, a UUIDv7.
     pub job_id: Uuid,
     // Its state.
-    pub status: JobStatus,
+    pub status: Status,
     /// The number of attempts that have begun.
     #[oai(validator(minimum(value = "0")))]
     pub attempt_count: i32,
@@ -205,7 +164,7 @@ impl From<JobRow> for Job {
             if row.status.is_final() { 0 } else { (row.max_attempts - row.attempt_count).max(0) };
         Self {
             job_id: row.job_id.0,
-            status: row.status.into(),
+            status: row.status,
             attempt_count: row.attempt_count,
             payload: row.payload,
             task: row.task,
@@ -243,7 +202,7 @@ impl Example for Job {
         let json = |value: serde_json::Value| Json::from_serialize(&value).ok();
         Self {
             job_id: example_id(),
-            status: JobStatus::Completed,
+            status: Status::Completed,
             attempt_count: 1,
             payload: json(serde_json::json!({"task": "hello_world", "data": "test message"})),
             task: "hello_world".into(),

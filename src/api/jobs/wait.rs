@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::super::Services;
 use super::super::params::{PreferText, WaitText};
 use super::super::problem::Problem;
-use super::view::{Job, JobStatus};
+use super::view::Job;
 use crate::job::JobId;
+use crate::job::state::Status;
 
 /// How long a caller is willing to wait.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ impl Services {
     pub(super) async fn wait_for(&self, id: JobId, wait: Duration) -> Result<Option<Job>, Problem> {
         let row = self.jobs.wait(id, wait, &self.shutdown.draining).await?;
         let Some(mut job) = row.map(Job::from) else { return Ok(None) };
-        if matches!(job.status, JobStatus::Queued | JobStatus::Scheduled) {
+        if matches!(job.status, Status::Queued | Status::Scheduled) {
             job.warnings = self.hints.of(&job.queue, &job.task).await;
         }
         Ok(Some(job))

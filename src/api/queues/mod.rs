@@ -29,6 +29,7 @@ refusals! {
     pub(super) ResumeQueue: CHANGE, &[400, 404];
 }
 
+#[derive(Default)]
 pub(super) struct QueuesApi;
 
 /// Queues.

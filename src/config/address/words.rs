@@ -10,7 +10,7 @@ use super::text::Words;
 use super::{
     Address, ChannelBinding, Host, HostAddress, Keepalive, ServerKind, Tls, TlsMode, unreadable,
 };
-use crate::spelling::closest;
+use crate::spelling::{closest, listed};
 
 /// Words that are followed.
 const FOLLOWED: &[&str] = &[
@@ -294,7 +294,7 @@ fn choice<'a, T: Copy>(
     }
     let names: Vec<&str> = choices.iter().map(|known| known.0).collect();
     let what = format!("has {word} with a value that it cannot have");
-    Err(Wrong::new(what, format!("write one of {}", names.join(", "))))
+    Err(Wrong::new(what, format!("write {}", listed(&names))))
 }
 
 fn number<'a>(text: impl Fn(&str) -> Option<&'a str>, word: &str) -> Result<Option<u32>, Wrong> {

@@ -67,7 +67,7 @@ macro_rules! fields {
             } )*
 
             /// Reads all fields.
-            pub fn read(source: &mut impl Source) -> Self {
+            pub(crate) fn read(source: &mut impl Source) -> Self {
                 Self {
                     $( $name: Value::read(source, stringify!($name), &$kind), )*
                     settings: Settings {

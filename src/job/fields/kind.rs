@@ -1,10 +1,10 @@
 //! The content of a declaration in the table: [`Field`], and the values that it takes: [`Kind`].
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use super::super::moment;
 use super::FieldError;
+use crate::spelling::listed;
 
 /// A field of a submission.
 pub(crate) struct Field {
@@ -78,21 +78,6 @@ impl Kind {
             }
         }
     }
-}
-
-/// `a, b or c`.
-fn listed(words: &[&str]) -> String {
-    let mut text = String::new();
-    for (nth, word) in words.iter().enumerate() {
-        let before = match nth {
-            0 => "",
-            nth if nth + 1 == words.len() => " or ",
-            _ => ", ",
-        };
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{before}{word}");
-    }
-    text
 }
 
 /// A value that is written into the table.

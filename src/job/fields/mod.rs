@@ -26,7 +26,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::json::{Json, JsonFault};
-use super::submission::{DEFAULT_PRIORITY, FARTHEST_SECONDS, FieldError, OnConflict};
+use super::submission::{
+    DEFAULT_PRIORITY, FARTHEST_SECONDS, FieldError, KEY_CHARS_MOST, OnConflict,
+};
 use crate::queue::{PRIORITIES, QueueName, TaskName};
 use declare::fields;
 pub(crate) use kind::{Field, Kind, Literal, Together};
@@ -86,7 +88,7 @@ fields! {
 
         /// At most one job of a queue that has not ended holds a key.
         /// `on_conflict` says what becomes of another one.
-        unique_key: String = Kind::Text { least: 1, most: 255 };
+        unique_key: String = Kind::Text { least: 1, most: KEY_CHARS_MOST };
 
         /// Decides what becomes of this job when another that has not ended holds the `unique_key`.
         /// Without it `keep`.

@@ -73,6 +73,8 @@ pub struct JobPage {
     pub next: Option<JobId>,
 }
 
+/// The most items of a page, through every door.
+pub(crate) const PAGE_MOST: u32 = 200;
 /// How many jobs one call looks at, so that it takes some milliseconds whatever the filter and
 /// however many there are. They lie in the table that holds those of a status, which it walks in
 /// order.

@@ -8,6 +8,7 @@ mod within;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+pub(crate) use list::PAGE_MOST;
 pub use list::{JobFilter, JobPage};
 pub use prune::{Keep, from_the_front};
 pub(crate) use within::submit_within;

@@ -56,6 +56,23 @@ impl<'a> Columns<'a> {
             settings: unless_all(each().map(settings), Option::is_none),
         }
     }
+
+    /// The parameters that each statement for rows begins with.
+    fn parameters(&self) -> [&(dyn ToSql + Sync); 11] {
+        [
+            &self.ids,
+            &self.queues,
+            &self.tasks,
+            &self.priorities,
+            &self.run_ats,
+            &self.delays,
+            &self.payloads,
+            &self.max_attempts,
+            &self.timeouts,
+            &self.tags,
+            &self.settings,
+        ]
+    }
 }
 
 pub(super) fn run_at(job: &Submission) -> Option<DateTime<Utc>> {
@@ -94,23 +111,11 @@ impl Store {
                 &[&c.ids, &c.queues, &c.tasks, &c.priorities, &c.payloads, &notices];
             return self.submissions.query_by(deadline, statement, parameters).await.map(drop);
         }
-        let parameters: Parameters<'_> = &[
-            &c.ids,
-            &c.queues,
-            &c.tasks,
-            &c.priorities,
-            &c.run_ats,
-            &c.delays,
-            &c.payloads,
-            &c.max_attempts,
-            &c.timeouts,
-            &c.tags,
-            &c.settings,
-            &notices,
-        ];
+        let beside: [&(dyn ToSql + Sync); 1] = [&notices];
+        let parameters = [&c.parameters()[..], &beside].concat();
         let statement = sql!("job/submit": UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT2_ARRAY, TIMESTAMPTZ_ARRAY, FLOAT8_ARRAY,
             JSONB_ARRAY, INT4_ARRAY, FLOAT8_ARRAY, JSONB_ARRAY, JSONB_ARRAY, TEXT_ARRAY);
-        self.submissions.query_by(deadline, statement, parameters).await.map(drop)
+        self.submissions.query_by(deadline, statement, &parameters).await.map(drop)
     }
 
     async fn job_submit_one(
@@ -260,25 +265,10 @@ impl<'a> Keyed<'a> {
         }
     }
 
-    fn parameters(&self) -> [&(dyn ToSql + Sync); 15] {
-        let c = &self.columns;
-        [
-            &c.ids,
-            &c.queues,
-            &c.tasks,
-            &c.priorities,
-            &c.run_ats,
-            &c.delays,
-            &c.payloads,
-            &c.max_attempts,
-            &c.timeouts,
-            &c.tags,
-            &c.settings,
-            &self.keys,
-            &self.policies,
-            &self.key_wait,
-            &self.notify,
-        ]
+    fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
+        let beside: [&(dyn ToSql + Sync); 4] =
+            [&self.keys, &self.policies, &self.key_wait, &self.notify];
+        [&self.columns.parameters()[..], &beside].concat()
     }
 
     /// The parameters with their types, for a statement that is not prepared.
@@ -299,11 +289,9 @@ fn written(row: &Row) -> Result<Kept> {
     let status =
         Status::parse(status).ok_or_else(|| Error::Unexpected(format!("the status {status}")))?;
     let outcome = match row.try_get(3)? {
-        "created" => Outcome::Created,
-        "existing" => Outcome::Existing,
-        "replaced" => Outcome::Replaced,
         "rejected" => return Ok(Err(job_id)),
-        other => return Err(Error::Unexpected(format!("the outcome {other}"))),
+        other => Outcome::parse(other)
+            .ok_or_else(|| Error::Unexpected(format!("the outcome {other}")))?,
     };
     Ok(Ok(Written { job_id, status, outcome }))
 }

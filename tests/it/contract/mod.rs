@@ -13,7 +13,7 @@ use boon::{Compiler, Draft, SchemaIndex, Schemas};
 use serde_json::{Value, json};
 
 fn specification() -> Value {
-    serde_json::from_str(&reveille::internals::api::spec_json()).unwrap()
+    serde_json::from_str(reveille::internals::api::spec().json()).unwrap()
 }
 
 /// A schema to hold values against.

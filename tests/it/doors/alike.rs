@@ -221,7 +221,7 @@ async fn what_chance_makes_is_the_same_job_through_every_door_or_none() {
     let house = House::open(idle()).await;
     let owner = house.database.client().await;
     let specification: Value =
-        serde_json::from_str(&reveille::internals::api::spec_json()).unwrap();
+        serde_json::from_str(reveille::internals::api::spec().json()).unwrap();
     let fields = specification["components"]["schemas"]["JobCreate"]["properties"].as_object();
     let jobs = job(fields.unwrap());
     let mut runner = TestRunner::deterministic();

@@ -80,7 +80,7 @@ fn job(limit: &Limit) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_door_keeps_the_limits_and_defaults_of_the_specification() {
     let specification: Value =
-        serde_json::from_str(&reveille::internals::api::spec_json()).unwrap();
+        serde_json::from_str(reveille::internals::api::spec().json()).unwrap();
     let fields = specification["components"]["schemas"]["JobCreate"]["properties"].as_object();
     let house = House::open(idle()).await;
     let owner = house.database.client().await;

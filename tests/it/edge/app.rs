@@ -10,12 +10,13 @@ use poem_openapi::{Object, OpenApi, OpenApiService};
 use reveille::internals::api::answers::{BODY, Refused};
 use reveille::internals::api::body::{Body, FromBody, Read};
 use reveille::internals::api::browsers::Browsers;
+use reveille::internals::api::docs::Spec;
 use reveille::internals::api::edge::{Accept, EdgeLimits, Stages, serve};
 use reveille::internals::api::fields::Fields;
+use reveille::internals::api::guarded;
 use reveille::internals::api::middleware::Routes;
 use reveille::internals::api::problem::Problem;
 use reveille::internals::api::security::Bearer;
-use reveille::internals::api::{docs, guarded};
 use reveille::internals::auth::Tokens;
 use reveille::internals::job::fields::Source as _;
 use reveille::internals::job::json::Json;
@@ -176,8 +177,8 @@ impl Service {
     ) -> Self {
         let gate = Arc::new(Gate::default());
         let api = OpenApiService::new(Api(gate.clone()), "Edge", "1");
-        let known = Routes::from_spec(&docs::json(&api)).unwrap();
-        let routes = docs::add(Route::new(), &api).nest("/", api);
+        let spec = Spec::of(&api);
+        let (known, routes) = (Routes::of(&spec), spec.add_to(Route::new()).nest("/", api));
         let app = guarded(routes, Tokens::new(tokens), Browsers::default(), known);
         let stages = Stages::default();
         let ended = tokio::spawn(serve(
@@ -198,7 +199,7 @@ impl Service {
 
 /// The specification of the service.
 pub(super) fn spec() -> serde_json::Value {
-    let api = OpenApiService::new(Api(Arc::default()), "Edge", "1");
-    assert!(docs::yaml(&api).starts_with("openapi: 3.0.0\n"));
-    serde_json::from_str(&docs::json(&api)).unwrap()
+    let spec = Spec::of(&OpenApiService::new(Api(Arc::default()), "Edge", "1"));
+    assert!(spec.yaml().starts_with("openapi: 3.0.0\n"));
+    serde_json::from_str(spec.json()).unwrap()
 }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use tokio_postgres::Client;
+use tokio_postgres::{Client, GenericClient};
 
-use super::{Service, eventually};
+use super::{Service, TestDatabase, eventually};
 
 /// Submits with these arguments of `reveille.submit`, and gives the job's id.
-pub(crate) async fn submit(client: &Client, arguments: &str) -> String {
+pub(crate) async fn submit(client: &impl GenericClient, arguments: &str) -> String {
     let statement = format!("select job_id::text from reveille.submit({arguments})");
     client.query_one(&statement, &[]).await.unwrap_or_else(|error| panic!("{error:?}")).get(0)
 }
@@ -18,6 +18,15 @@ where
     T: for<'a> tokio_postgres::types::FromSql<'a>,
 {
     client.query_one(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}")).get(0)
+}
+
+/// How many connections to this database have this name.
+pub(crate) async fn connections(database: &TestDatabase, name: &str) -> i64 {
+    let named = format!(
+        "select count(*) from pg_stat_activity
+         where application_name = '{name}' and datname = current_database()"
+    );
+    value(&database.client().await, &named).await
 }
 
 /// The status that users see.

@@ -168,6 +168,11 @@ impl ServiceBuilder {
         self
     }
 
+    /// Five heartbeats a second, and lost after so many seconds without one.
+    pub(crate) fn brisk(self, lost_after: &str) -> Self {
+        self.env("REVEILLE_HEARTBEAT_SECONDS", "0.2").env("REVEILLE_LOST_AFTER_SECONDS", lost_after)
+    }
+
     /// An argument, after `serve` for the service itself.
     pub(crate) fn arg(mut self, arg: &str) -> Self {
         self.command.arg(arg);

@@ -52,11 +52,7 @@ async fn outcomes_do_not_wait_for_a_transaction_that_holds_their_keys() {
 async fn a_rescue_does_not_wait_for_a_transaction_that_holds_a_key() {
     let database = harness::database().await;
     let client = database.client().await;
-    let fast = || {
-        Service::on(database.url())
-            .env("REVEILLE_HEARTBEAT_SECONDS", "0.2")
-            .env("REVEILLE_LOST_AFTER_SECONDS", "1")
-    };
+    let fast = || Service::on(database.url()).brisk("1");
     let mut victim = fast().start().await;
     let nap = r#"task => 'sleep', payload => '{"seconds": 600}'"#;
     let keyed = submit(&client, &format!("{nap}, unique_key => 'k'")).await;

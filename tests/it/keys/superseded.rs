@@ -128,11 +128,7 @@ async fn a_superseded_job_ends_when_its_worker_is_lost_or_leaves() {
     let database = harness::database().await;
     let client = database.client().await;
     let start = || {
-        Service::on(database.url())
-            .env("REVEILLE_HEARTBEAT_SECONDS", "0.2")
-            .env("REVEILLE_LOST_AFTER_SECONDS", "1")
-            .env("REVEILLE_SHUTDOWN_GRACE_SECONDS", "0")
-            .start()
+        Service::on(database.url()).brisk("1").env("REVEILLE_SHUTDOWN_GRACE_SECONDS", "0").start()
     };
     for lost in [true, false] {
         let mut worker = start().await;

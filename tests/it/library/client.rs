@@ -10,21 +10,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{SOON, on};
-use crate::harness::look::value;
+use crate::harness::look::{connections, value};
 use crate::harness::{self, Service, TestDatabase, eventually, within};
 
-/// The connections of the client that has this name.
-async fn connections(database: &TestDatabase) -> i64 {
-    let client = database.client().await;
-    value(
-        &client,
-        "select count(*) from pg_stat_activity
-      where application_name = 'it' and datname = current_database()",
-    )
-    .await
-}
-
-/// Whether one of them listens.
+/// Whether a connection of a client listens.
 async fn listens(database: &TestDatabase) -> bool {
     let listening = "select count(*) = 1 from pg_stat_activity
       where application_name = 'it' and datname = current_database() and (query like 'listen%' or query like '%pg_notify%')";
@@ -53,16 +42,16 @@ async fn a_client_has_two_connections_whatever_it_asks_and_one_that_listens_from
         id
     };
     let ids = within("all are answered", SOON, join_all((0..50).map(each))).await;
-    assert_eq!(connections(&database).await, 2);
+    assert_eq!(connections(&database, "it").await, 2);
     let waits = ids.iter().map(|id| client.wait(*id, SOON));
     for job in within("all have ended", SOON, join_all(waits)).await {
         assert!(job.unwrap().unwrap().status.is_final());
     }
     eventually("one listens", SOON, async || listens(&database).await).await;
-    assert_eq!(connections(&database).await, 3);
+    assert_eq!(connections(&database, "it").await, 3);
     assert!(client.wait(nobody(), SOON).await.unwrap().is_none());
     drop(client);
-    eventually("all are closed", SOON, async || connections(&database).await == 0).await;
+    eventually("all are closed", SOON, async || connections(&database, "it").await == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,8 +125,15 @@ async fn a_client_lists_jobs_page_by_page_as_its_filter_says() {
     assert_eq!(rest.jobs[0].payload.as_ref().unwrap().as_str(), "0");
     let tagged = JobFilter { tags: vec!["tag 3".into()], ..JobFilter::default() };
     assert_eq!(client.list(&tagged).await.unwrap().jobs[0].job_id, shown(3));
-    let failed = JobFilter { statuses: vec![Status::Failed], limit: 0, ..JobFilter::default() };
+    let failed = JobFilter { statuses: vec![Status::Failed], ..JobFilter::default() };
     assert!(client.list(&failed).await.unwrap().jobs.is_empty());
+
+    // A page has one job at least, and 200 at most.
+    client.submit_many((0..200).map(|nth| NewJob::new("echo", &nth))).await.unwrap();
+    for (limit, count) in [(0, 1), (u32::MAX, 200)] {
+        let page = client.list(&JobFilter { limit, ..JobFilter::default() }).await.unwrap();
+        assert_eq!((page.jobs.len(), page.next.is_some()), (count, true), "limit {limit}");
+    }
 }
 
 #[derive(Serialize, Deserialize, reveille::JsonSchema)]

@@ -3,32 +3,51 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use reveille::{Context, Handler, Json, NewJob, TaskError, reqwest};
+use reveille::{Context, Handler, Json, NewJob, Status, TaskError, reqwest};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
 
 use super::{SOON, ended, on};
-use crate::harness::{self, within};
+use crate::harness::{self, eventually, within};
 
-type Said = Arc<Mutex<Vec<&'static str>>>;
+/// What is said of a handler, and when its longest jobs may end.
+#[derive(Clone, Default)]
+struct Said(Arc<Mutex<Vec<&'static str>>>, Arc<Notify>);
 
-/// Says what is done to it.
+impl Said {
+    fn say(&self, word: &'static str) {
+        self.0.lock().unwrap().push(word);
+    }
+
+    fn all(&self) -> Vec<&'static str> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+/// Says what is done to it. A job whose payload is `true` runs until it may end.
 struct Diary(Said);
 
 impl Handler for Diary {
     const NAME: &'static str = "diary";
-    type Payload = Json;
+    type Payload = bool;
     type Output = ();
 
     async fn start(&self) -> Result<(), TaskError> {
-        self.0.lock().unwrap().push("start");
+        self.0.say("start");
         Ok(())
     }
 
     async fn stop(&self) {
-        self.0.lock().unwrap().push("stop");
+        self.0.say("stop");
     }
 
-    async fn run(&self, _: Context, _: Json) -> Result<(), TaskError> {
-        self.0.lock().unwrap().push("run");
+    async fn run(&self, _: Context, long: bool) -> Result<(), TaskError> {
+        if long {
+            self.0.say("begin");
+            self.0.1.notified().await;
+        }
+        self.0.say("run");
         Ok(())
     }
 }
@@ -39,12 +58,21 @@ async fn a_handler_starts_before_its_first_job_and_stops_after_its_last() {
     let said = Said::default();
     // It waits when the service starts.
     let client = reveille::Client::connect(database.url()).await.unwrap();
-    client.submit(NewJob::new(Diary::NAME, &0)).await.unwrap();
+    let first = client.submit_to::<Diary>(false).await.unwrap();
     let service = on(&database).task(Diary(said.clone())).start().await.unwrap();
-    let last = service.submit(NewJob::new(Diary::NAME, &1)).await.unwrap();
-    assert_eq!(ended(&service, last.job_id).await["status"], "completed");
-    within("it leaves", SOON, service.shutdown()).await;
-    assert_eq!(*said.lock().unwrap(), ["start", "run", "run", "stop"]);
+    assert_eq!(ended(&service, first.job_id).await["status"], "completed");
+    // The last one is running when the service leaves, which ends all waits.
+    let inside = service.client();
+    let last = inside.submit_to::<Diary>(true).await.unwrap().job_id;
+    eventually("the last one runs", SOON, async || said.all().contains(&"begin")).await;
+    let waiting = tokio::spawn(async move { inside.wait(last, SOON * 10).await });
+    let leaving = tokio::spawn(service.shutdown());
+    let job = within("the wait ends", SOON, waiting).await.unwrap().unwrap().unwrap();
+    assert_eq!(job.status, Status::Processing);
+    said.1.notify_one();
+    within("it leaves", SOON, leaving).await.unwrap();
+    assert_eq!(client.get(last).await.unwrap().unwrap().status, Status::Completed);
+    assert_eq!(said.all(), ["start", "run", "begin", "run", "stop"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,7 +81,7 @@ async fn where_nothing_is_run_no_handler_starts() {
     let said = Said::default();
     let service = on(&database).workers(0).task(Diary(said.clone())).start().await.unwrap();
     within("it leaves", SOON, service.shutdown()).await;
-    assert_eq!(*said.lock().unwrap(), [""; 0]);
+    assert_eq!(said.all(), [""; 0]);
 }
 
 struct Broken;
@@ -125,6 +153,22 @@ impl Handler for Fetch {
     }
 }
 
+/// A server that answers each request by sending its caller elsewhere.
+async fn elsewhere(to: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut caller, _)) = listener.accept().await {
+            let answer = format!(
+                "HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            );
+            let _ = caller.read(&mut [0; 1024]).await;
+            let _ = caller.write_all(answer.as_bytes()).await;
+        }
+    });
+    url
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handler_is_made_with_the_resources_of_the_service() {
     let database = harness::database().await;
@@ -138,8 +182,11 @@ async fn a_handler_is_made_with_the_resources_of_the_service() {
         .await
         .unwrap();
     let url = format!("http://{}/livez", service.address().unwrap());
-    let id = service.submit(NewJob::of::<Fetch>(url)).await.unwrap().job_id;
-    let result = ended(&service, id).await["result"].clone();
-    assert!(result.as_str().is_some_and(|it| it.starts_with("200 ")), "{result}");
+    // No redirect is followed: it may lead where no handler should come.
+    for (url, answer) in [(url.clone(), "200 "), (elsewhere(url).await, "302 ")] {
+        let id = service.submit(NewJob::of::<Fetch>(url)).await.unwrap().job_id;
+        let result = ended(&service, id).await["result"].clone();
+        assert!(result.as_str().is_some_and(|it| it.starts_with(answer)), "{result}");
+    }
     within("it leaves", SOON, service.shutdown()).await;
 }

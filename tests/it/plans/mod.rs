@@ -3,6 +3,7 @@
 //! The planner cannot know what a LATERAL limit or a CTE will give, so the pools of the service pin its ways, and what
 //! comes of that is looked at here: before ANALYZE has ever run, and after it.
 
+mod client;
 mod node;
 mod reads;
 mod rows;

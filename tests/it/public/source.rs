@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use syn::{Attribute, Item, Type, UseTree, Visibility};
+use proc_macro2::TokenTree;
+use syn::{Attribute, Item, ItemImpl, Type, UseTree, Visibility};
 
 /// A path of modules below the crate.
 pub(super) type At = Vec<String>;
@@ -66,31 +67,49 @@ impl Crate {
         exports
     }
 
-    /// The item of this name that the module has or exports, and what is implemented for it.
-    pub(super) fn items(&self, at: &At, name: &str) -> Vec<Item> {
+    /// The item of this name that the module has or exports, and what is implemented for it; each with
+    /// the module in which it stands.
+    pub(super) fn items(&self, at: &At, name: &str) -> Vec<(At, Item)> {
         let items = &self.0[at];
-        if let Some(item) = items.iter().find(|item| name_of(item).is_some_and(|it| it == name)) {
-            let mut found = vec![item.clone()];
-            found.extend(self.implemented(at, name));
-            return found;
-        }
-        if let Some((at, name)) = self.exported(at, name) {
+        let mut found: Vec<Item> = items
+            .iter()
+            .filter(|item| name_of(item).is_some_and(|it| it == name))
+            .cloned()
+            .collect();
+        if found.is_empty()
+            && let Some((at, name)) = self.imported(at, name)
+        {
             return self.items(&at, &name);
         }
-        let macros =
-            || items.iter().filter(|it| matches!(it, Item::Macro(it) if it.ident.is_none()));
-        let mut made: Vec<Item> = macros().filter(|it| is_given(it, name)).cloned().collect();
-        if made.is_empty() {
-            // Its name stands in the definition of the macro.
-            made.extend(macros().cloned());
+        let macros = || items.iter().filter(|it| is_macro(it));
+        if found.is_empty() {
+            found.extend(macros().filter(|it| is_given(it, name)).cloned());
+        } else {
+            // Those give it methods.
+            found.extend(macros().filter(|it| is_first(it, name)).cloned());
         }
-        assert!(!made.is_empty(), "{name} is not found in {at:?}");
-        made.extend(self.implemented(at, name));
-        made
+        if found.is_empty() {
+            // Its name stands in the definition of the macro.
+            found.extend(macros().cloned());
+        }
+        assert!(!found.is_empty(), "{name} is not found in {at:?}");
+        let mut found: Vec<_> = found.into_iter().map(|item| (at.clone(), item)).collect();
+        found.extend(self.implemented(at, name));
+        found
     }
 
-    /// Where a module has a name from that it exports.
-    fn exported(&self, at: &At, name: &str) -> Option<(At, String)> {
+    /// Whether this name, as the module has it, is that of an item of this crate.
+    pub(super) fn is_own(&self, at: &At, name: &str) -> bool {
+        let Some(items) = self.0.get(at) else { return false };
+        let here = |item: &Item| {
+            name_of(item).is_some_and(|it| it == name) || is_macro(item) && is_first(item, name)
+        };
+        items.iter().any(here)
+            || self.imported(at, name).is_some_and(|(at, name)| self.is_own(&at, &name))
+    }
+
+    /// Where a module has a name from that it imports or exports.
+    fn imported(&self, at: &At, name: &str) -> Option<(At, String)> {
         for item in &self.0[at] {
             let Item::Use(it) = item else { continue };
             let mut paths = Vec::new();
@@ -111,25 +130,44 @@ impl Crate {
                         from.push(module.clone());
                     }
                 }
-                return Some((from, last.clone()));
+                // A crate itself is named, too.
+                return Some((from, last.clone())).filter(|it| (&it.0, &*it.1) != (at, name));
             }
         }
         None
     }
 
     /// The blocks of a type, wherever they are. A module with another type of that name means that one.
-    fn implemented(&self, at: &At, name: &str) -> Vec<Item> {
+    fn implemented(&self, at: &At, name: &str) -> Vec<(At, Item)> {
         let mut found = Vec::new();
         for (module, items) in &self.0 {
             let own = items.iter().any(|item| name_of(item).is_some_and(|it| it == name));
             if own && module != at {
                 continue;
             }
-            found.extend(items.iter().filter(|item| is_of(item, name)).cloned());
+            let of_it = items.iter().filter(|item| is_of(item, name));
+            found.extend(of_it.map(|item| (module.clone(), item.clone())));
         }
-        // A block without anything public says nothing.
-        found.retain(|item| matches!(item, Item::Impl(it) if it.trait_.is_some() || it.items.iter().any(is_shown)));
+        found.retain(
+            |(module, item)| matches!(item, Item::Impl(it) if self.says_something(module, it)),
+        );
         found
+    }
+
+    /// Whether others can use anything of a block: a public method, or a trait that they can name.
+    fn says_something(&self, at: &At, block: &ItemImpl) -> bool {
+        match &block.trait_ {
+            Some((_, path, _)) => path.segments.last().is_some_and(|last| {
+                !self.is_own(at, &last.ident.to_string()) || self.is_exported(&last.ident)
+            }),
+            None => block.items.iter().any(is_shown),
+        }
+    }
+
+    /// Whether `lib.rs` exports this name.
+    pub(super) fn is_exported(&self, name: &syn::Ident) -> bool {
+        let own = |it: &Export| matches!(it, Export::Own { name: own, .. } if name == own);
+        self.exports().iter().any(own)
     }
 }
 
@@ -146,6 +184,19 @@ fn is_of(item: &Item, name: &str) -> bool {
     let Item::Impl(it) = item else { return false };
     let Type::Path(path) = &*it.self_ty else { return false };
     path.path.segments.last().is_some_and(|last| last.ident == name)
+}
+
+/// Whether this calls a macro.
+fn is_macro(item: &Item) -> bool {
+    matches!(item, Item::Macro(it) if it.ident.is_none())
+}
+
+/// Whether a macro is given this name before all else.
+fn is_first(item: &Item, name: &str) -> bool {
+    let Item::Macro(it) = item else { return false };
+    let mut words = it.mac.tokens.clone().into_iter();
+    let first = words.find(|word| matches!(word, TokenTree::Ident(_)));
+    first.is_some_and(|first| first.to_string() == name)
 }
 
 /// Whether a macro is given this name.

@@ -143,7 +143,8 @@ pub(super) fn environment(sources: &[Source]) -> Vec<String> {
 pub(super) fn http(sources: &[Source]) -> Vec<String> {
     let crates = ["http", "http_body_util", "hyper", "hyper_util", "poem", "poem_openapi"];
     let mut faults = foreign(sources, &["api"], &crates);
-    for source in sources.iter().filter(|it| !it.is_in(&["api", "cli/remote.rs"])) {
+    let rooms = ["api", "cli/refused.rs", "cli/remote.rs"];
+    for source in sources.iter().filter(|it| !it.is_in(&rooms)) {
         let status = |path: &&Vec<String>| path.iter().any(|name| name == "StatusCode");
         let found = source.paths.iter().filter(status);
         faults.extend(found.map(|path| format!("{} names {}", source.path, path.join("::"))));
