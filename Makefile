@@ -14,7 +14,7 @@ PG_DIR = $(CURDIR)/target/pg-$(PG)
 PG_HOME = $(PG_DIR)/node_modules/$(PG_PACKAGE)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-pg lint fmt openapi made public contract schema dist bench growth mischief clean
+.PHONY: help run test test-pg lint fmt openapi made public contract schema dist bench growth mischief rolling clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -98,6 +98,10 @@ mischief: ## Play every bad neighbour and see that nothing is lost: make mischie
 	cp target/release/examples/mischief-worker target/mischief/worker-with-faults
 	$(CARGO) build --locked --release --bin reveille --example mischief-worker
 	benches/mischief/mischief --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED)) $(MISCHIEF)
+
+rolling: ## Roll this release over the one before, both ways, under load: make rolling FROM=COMMIT SEED=7; benches/rolling/README.md
+	@sh .ci/postgres
+	benches/rolling/rolling $(if $(FROM),--from $(FROM)) $(if $(SEED),--seed $(SEED)) $(ROLLING)
 
 clean: ## Remove what was built (never data)
 	$(CARGO) clean

@@ -86,7 +86,7 @@
 //! |---|---|---|
 //! | 5 | `cli` | the command line |
 //! | 4 | `app`, `builder` | the composition root, which alone spawns services, and the library around it |
-//! | 3 | `engine`, `maintenance`, `api` | running jobs; keeping the house; the door for HTTP |
+//! | 3 | `engine`, `maintenance`, `api` | running jobs; rescues, partitions and retention; the door for HTTP |
 //! | 2c | `tasks` | what jobs are to do |
 //! | 2b | `client` | the door for Rust |
 //! | 2a | `submitter`, `claiming`, `settling`, `listener`, `explain` | writing submissions; which lanes a claim asks; writing outcomes; hearing notices; why a job waits |
@@ -97,6 +97,28 @@
 //! (`job::submission`), and is written by the `submitter`. The `listener` hears of it, and
 //! `claiming` names its lane. The `engine` claims and runs it, and `settling` writes its outcome.
 //! Each of these opens with what was decided there, and why.
+//!
+//! # Where it is decided
+//!
+//! Folders of Rust lie below `src`, and a name with a dot in it is a file.
+//!
+//! | what | where |
+//! |---|---|
+//! | which fields a submission has, and what is wrong with one | `job/fields/mod.rs`, `job/submission.rs` |
+//! | who writes a submission, and when it is given up | `submitter/turns.rs`, `submitter/mod.rs` |
+//! | which status and code a caller is answered | `api/failure.rs`; each code in `api/codes.rs` |
+//! | which lanes a claim asks, and what it takes there | `claiming/plan.rs`, `sql/lease/claim_lane.sql` |
+//! | whether an attempt is tried again, and when | `engine/executor/attempt.rs`, `job/backoff.rs` |
+//! | which outcomes count, and that one without its lease is discarded | `sql/lease/settle.sql` |
+//! | when a worker is lost, and when its own handlers stop | `sql/worker/lost.sql`, `engine/fence.rs` |
+//! | where a rescued job goes, and when it is a suspect | `sql/lease/rescue.sql` |
+//! | who wakes a caller that waits for an end | `events/ends.rs`, `settling/teller.rs` |
+//! | why a job waits | `explain.rs` |
+//! | when jobs that ended are forgotten | `maintenance/pruner.rs`, `sql/job/prune.sql` |
+//! | who leads | `sql/worker/lead.sql` |
+//! | who holds a unique key | `sql/functions/submit_keyed.sql`, `sql/functions/key_take.sql` |
+//! | what a start does to the schema | `store/migrate.rs`, `store/functions.rs` |
+//! | in which order the service starts and leaves | `app/mod.rs` |
 
 #![allow(
     rustdoc::bare_urls,

@@ -24,14 +24,19 @@ class Told:
         self.lock = threading.Lock()
         self.acknowledged = {}  # job id -> when
         self.seconds = Counter()  # acknowledgements of each second
+        self.doors = Counter()  # acknowledgements of each door
+        self.slowest = Counter()  # how long the slowest acknowledgement of each second took
         self.refused = Counter()  # why a submission was not acknowledged -> how often
+        self.steered = set()  # jobs that somebody had run again, and so end twice
         self.results = {}  # job id -> (state, result) as first seen
         self.numbers = itertools.count(1)
 
-    def acknowledge(self, ids):
+    def acknowledge(self, ids, door="", took=0):
         now = time.time()
         with self.lock:
             self.seconds[int(now)] += len(ids)
+            self.doors[door] += len(ids)
+            self.slowest[int(now)] = max(self.slowest[int(now)], took)
             for id in ids:
                 self.acknowledged.setdefault(id, now)
 
@@ -44,7 +49,9 @@ class Told:
         changed = []
         with self.lock:
             for id, *outcome in rows:
-                if self.results.setdefault(id, outcome) != outcome:
+                if id in self.steered:
+                    self.results[id] = outcome
+                elif self.results.setdefault(id, outcome) != outcome:
                     changed.append((id, self.results[id], outcome))
         return changed
 
@@ -53,20 +60,24 @@ class Load:
     """Callers that submit until they are told to stop."""
 
     def __init__(self, world, told, rng, slow_ms):
-        self.world, self.told, self.slow_ms = world, told, slow_ms
+        self.world, self.told, self.rng, self.slow_ms = world, told, rng, slow_ms
         self.stopping = threading.Event()
         self.threads = []
-        for instance in world.instances:
-            for _ in range(CALLERS):
-                self.add(self.call_http, instance, random.Random(rng.random()))
-        self.add(self.call_sql, random.Random(rng.random()))
 
     def add(self, caller, *arguments):
+        """One more caller, which begins at once."""
+        arguments = [*arguments, random.Random(self.rng.random())]
         self.threads.append(threading.Thread(target=caller, args=arguments, daemon=True))
+        self.threads[-1].start()
 
     def start(self):
-        for thread in self.threads:
-            thread.start()
+        for instance in self.world.instances:
+            self.attend(instance)
+        self.add(self.call_sql)
+
+    def attend(self, instance):
+        for _ in range(CALLERS):
+            self.add(self.call_http, instance)
 
     def stop(self):
         self.stopping.set()
@@ -84,17 +95,23 @@ class Load:
     def job(self, rng):
         return {"n": next(self.told.numbers), "ms": rng.randrange(self.slow_ms), "fails": rng.random() < 0.05}
 
+    def request(self, rng):
+        """A path and a body: a single job, a list, one that is waited for, or one with a key."""
+        kind = rng.random()
+        path, body = "/jobs", {"task": "mark", "payload": self.job(rng)}
+        if kind < 0.05:
+            path, body = "/jobs/batch", [{"task": "mark", "payload": self.job(rng)} for _ in range(5)]
+        elif kind < 0.10:
+            path = "/jobs?wait=2"
+        elif kind < 0.20:
+            body["unique_key"] = f"key {rng.randrange(KEYS)}"
+        return path, body
+
     def call_http(self, instance, rng):
         connection = None
         for _ in self.paced(PACE):
-            kind = rng.random()
-            path, body = "/jobs", {"task": "mark", "payload": self.job(rng)}
-            if kind < 0.05:
-                path, body = "/jobs/batch", [{"task": "mark", "payload": self.job(rng)} for _ in range(5)]
-            elif kind < 0.10:
-                path = "/jobs?wait=2"
-            elif kind < 0.20:
-                body["unique_key"] = f"key {rng.randrange(KEYS)}"
+            path, body = self.request(rng)
+            begun = time.monotonic()
             try:
                 if connection is None:
                     connection = http.client.HTTPConnection("127.0.0.1", instance.port, timeout=10)
@@ -104,13 +121,18 @@ class Load:
                 # A key that another job holds is answered with that job.
                 if answer.status in (200, 201, 202):
                     said = json.loads(text)
-                    self.told.acknowledge([job["job_id"] for job in said.get("jobs", [said])])
+                    took = 0 if "wait" in path else time.monotonic() - begun
+                    self.told.acknowledge([job["job_id"] for job in said.get("jobs", [said])], f"HTTP of {instance}", took)
                 else:
-                    self.told.refuse(f"HTTP {answer.status}")
+                    self.refused(instance, begun, f"HTTP {answer.status}", text.decode(errors="replace"))
             except (OSError, http.client.HTTPException) as error:
-                self.told.refuse(type(error).__name__)
+                self.refused(instance, begun, type(error).__name__, str(error))
                 connection.close()
                 connection = None
+
+    def refused(self, _instance, _begun, why, _said):
+        """Mischief has some calls refused."""
+        self.told.refuse(why)
 
     def call_sql(self, rng):
         session = None
@@ -119,7 +141,7 @@ class Load:
                 session = session or self.world.session(10)
                 payload = json.dumps(self.job(rng))
                 rows = session(f"select job_id from reveille.submit(task => 'mark', payload => '{payload}')")
-                self.told.acknowledge([row[0] for row in rows])
+                self.told.acknowledge([row[0] for row in rows], "SQL")
             except Failure:
                 self.told.refuse("SQL")
                 if session:
@@ -187,6 +209,6 @@ class Watch:
                 self.report("bounds", f"{name} has {count} connections, and {self.world.connections_allowed} are promised")
 
     def look_at_outcomes(self, session, which):
-        rows = session(f"select id, state, coalesce(result #>> '{{}}', '') from reveille.outcome where {which}")
+        rows = session(f"select id, state, coalesce(result #>> '{{}}', error ->> 'code', '') from reveille.outcome where {which}")
         for id, first, now in self.told.see(rows):
             self.report("doubled", f"job {id} had ended as {first}, and later as {now}")

@@ -96,7 +96,7 @@ class Session:
                 raise Failure("psql is silent")
             piece = os.read(self.process.stdout.fileno(), 1 << 16)
             if not piece:
-                raise Failure("psql has ended")
+                raise Failure(f"psql has ended: {self.process.stderr.read().decode(errors='replace').strip()}")
             self.buffer += piece
         line, _, self.buffer = self.buffer.partition(b"\n")
         return line.decode()
@@ -122,20 +122,24 @@ class Instance:
         return f"instance {self.number}"
 
     @property
+    def name(self):
+        return f"mischief-{self.number}"
+
+    @property
     def application(self):
-        return f"mischief-{self.number}-{self.generation}"
+        return f"{self.name}-{self.generation}"
 
     def start(self):
         self.generation += 1
         read, write = os.pipe()
         # As small as a pipe can be, so that a stalled reader is felt.
         fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
-        url = f"{self.world.cluster.url('mischief')}?application_name={self.application}"
+        url = f"{self.world.url}?application_name={self.application}"
         self.process = subprocess.Popen(
             [self.program, "serve"] if self.program.name == "reveille" else [self.program],
             env={
                 **os.environ, "DATABASE_URL": url, "REVEILLE_LISTEN": f"127.0.0.1:{self.port}",
-                "REVEILLE_INSTANCE_NAME": f"mischief-{self.number}", "REVEILLE_LOG": "info,reveille=debug",
+                "REVEILLE_INSTANCE_NAME": self.name, "REVEILLE_LOG": "info,reveille=debug",
                 "MISCHIEF_FILE": str(self.world.marks), **self.environment,
             },
             stdout=subprocess.PIPE, stderr=write, cwd=self.world.folder, start_new_session=True,
@@ -190,9 +194,11 @@ class Instance:
         return status
 
     def alive(self):
-        return self.process.poll() is None
+        return self.process is not None and self.process.poll() is None
 
     def memory_mb(self):
+        if self.process is None:
+            return 0
         try:
             status = Path(f"/proc/{self.process.pid}/status").read_text()
         except OSError:
@@ -206,6 +212,7 @@ class World:
 
     def __init__(self, cluster, folder, programs, environment=None):
         self.cluster, self.folder = cluster, folder
+        self.url = cluster.url("mischief")
         self.marks = folder / "marks"
         self.marks.touch()
         if cluster.sql("select 1 from pg_database where datname = 'mischief'"):
@@ -221,7 +228,7 @@ class World:
 
     def stop(self):
         for instance in self.instances:
-            if instance.process and instance.alive():
+            if instance.alive():
                 instance.signal(signal.SIGCONT)
                 instance.signal(signal.SIGKILL)
                 instance.process.wait()

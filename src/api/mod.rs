@@ -3,8 +3,9 @@
 //! A request comes in through [`edge`], which owns the sockets and their deadlines. It passes
 //! [`middleware`], which gives it an id and turns everything that goes wrong into a [`problem`]. It
 //! passes [`browsers`], which keeps strangers' pages out. [`body`] and [`fields`] read it, and the
-//! operation of a resource answers it. [`answers`] puts its error answers into the specification.
-//! `contract` finishes that, with the [`codes`] of errors, and [`docs`] serves it.
+//! operation of a resource answers it. `failure` says which status and code an error of a lower
+//! level has. [`answers`] puts error answers into the specification. `contract` finishes that, with
+//! the [`codes`] of errors, and [`docs`] serves it.
 
 pub(crate) mod answers;
 pub(crate) mod body;

@@ -132,7 +132,7 @@ impl Heartbeat {
         let within = (lost_after / 3).max(lost_after.min(Duration::from_secs(1))).min(ANSWER_MOST);
         let beaten = timeout(within, self.beat()).await.map_err(|_| {
             let within = within.as_secs_f64();
-            Error::Unknown(format!("no answer within {within} s"))
+            Error::Unknown(format!("no answer within {within:.1} s"))
         })?;
         let HeartbeatReply { lost, leads, vacant, .. } = beaten?;
         let leads = leads || vacant && self.lead().await;

@@ -2,7 +2,8 @@
 //!
 //! A worker hands an outcome over, and is done with it. The [`Completer`] writes many in one
 //! statement. The teller tells the other instances which jobs have ended, and the reporter keeps
-//! the progress of running jobs.
+//! the progress of running jobs. The statement, `sql/lease/settle.sql`, is the fence:
+//! it discards a stale outcome, whose lease is gone or no longer names the job.
 
 mod completer;
 mod delivery;

@@ -333,7 +333,7 @@ async fn run(client: &Client, statement: &str) -> Result<(), Error> {
 }
 
 /// How many migrations the schema has.
-async fn applied(client: &Client) -> Result<u32, Error> {
+pub(crate) async fn applied(client: &Client) -> Result<u32, Error> {
     if !one(client, SHORT, sql!("schema/exists")).await?.try_get::<_, bool>(1)? {
         return Ok(0);
     }

@@ -67,7 +67,7 @@ pub(crate) async fn strangers(client: &Client) -> Result<Option<Untrusted>> {
         more => format!(", and {more} more"),
     };
     let found = format!(
-        "of the schema reveille not all is this role's alone: {}{more}",
+        "the schema reveille is not this role's alone: {}{more}",
         column("found")?.join(", ")
     );
     let change = format!(

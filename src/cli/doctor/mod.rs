@@ -80,7 +80,7 @@ async fn examine(config: &Config, url: &DatabaseUrl) -> Vec<Check> {
     checks.extend(finding("PostgreSQL", probes::server(client).await));
     checks.extend(finding("settings", probes::settings(client, own).await));
     checks.extend(finding("connections", probes::connections(client, config).await));
-    checks.extend(finding("schema", probes::schema(client).await));
+    checks.extend(finding("schema", probes::schema(config, client).await));
     checks.extend(finding("oldest snapshot", probes::vacuum(client).await));
     checks.extend(finding("notification queue", probes::notification_queue(client).await));
     checks.extend(finding("clocks", probes::clock(client).await));

@@ -11,7 +11,7 @@ use super::settings;
 use crate::config::{Config, DatabaseUrl};
 use crate::store::doctor::Client;
 use crate::store::functions::{self, Standing};
-use crate::store::{BESIDE_PEOPLE, Error, Result, doctor as store, trust};
+use crate::store::{BESIDE_PEOPLE, Error, Result, doctor as store, migrate, trust};
 
 /// The finding for a question that the database did not answer.
 pub(super) fn unanswered(name: &str, error: &Error) -> Check {
@@ -90,7 +90,7 @@ pub(super) async fn connections(client: &Client, config: &Config) -> Result<Vec<
 }
 
 /// The schema, and whether this role can work with it; then whether every job is in its place.
-pub(super) async fn schema(client: &Client) -> Result<Vec<Check>> {
+pub(super) async fn schema(config: &Config, client: &Client) -> Result<Vec<Check>> {
     if let Some(untrusted) = trust::strangers(client).await? {
         return Ok(vec![Check::fail("owner", untrusted.found, untrusted.change)]);
     }
@@ -111,6 +111,10 @@ pub(super) async fn schema(client: &Client) -> Result<Vec<Check>> {
         };
         return Ok(vec![schema, check]);
     }
+    let applied = migrate::applied(client).await?;
+    if (1..migrate::known()).contains(&applied) {
+        return Ok(vec![older(config, applied), privileges(role)]);
+    }
     let schema = Check::fail(
         "schema",
         if missing.is_empty() {
@@ -129,6 +133,18 @@ pub(super) async fn schema(client: &Client) -> Result<Vec<Check>> {
         checks.push(one_place(client).await);
     }
     Ok(checks)
+}
+
+/// The schema is of an older release, which `serve` mends unless it is told not to.
+fn older(config: &Config, applied: u32) -> Check {
+    let known = migrate::known();
+    let found = format!("of an older release: it has {applied} of {known} migrations");
+    let change = "run `reveille migrate`; older instances may go on meanwhile";
+    if config.migrate {
+        Check::warn("schema", found, format!("start this release, or {change}"))
+    } else {
+        Check::fail("schema", found, change)
+    }
 }
 
 /// Whether the functions of the schema are those of this release.

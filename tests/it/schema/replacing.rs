@@ -97,7 +97,7 @@ async fn a_view_that_changed_gives_way_to_its_readers() {
 }
 
 /// One of the command line, with what it printed.
-async fn says(database: &TestDatabase, command: &str) -> (Option<i32>, String) {
+pub(super) async fn says(database: &TestDatabase, command: &str) -> (Option<i32>, String) {
     let mut line = Command::new(env!("CARGO_BIN_EXE_reveille"));
     line.arg(command).env("DATABASE_URL", database.url()).kill_on_drop(true);
     let output = within("it ends", SOON, line.output()).await.unwrap();

@@ -5,7 +5,7 @@ use std::fs;
 use refinery_core::Migration;
 use reveille::internals::store::{Target, migrate};
 
-use super::replacing::migrate_now;
+use super::replacing::{migrate_now, says};
 use super::{dump, first_difference, root};
 use crate::harness::cluster::{Cluster, connect};
 use crate::harness::look::value;
@@ -62,6 +62,11 @@ async fn an_upgrade_makes_the_same_schema_and_keeps_what_applications_have() {
         .unwrap();
     let target = Target::parse(database.url()).unwrap();
     assert!(migrate::check(&target).await.is_err());
+    let known = migrate::known();
+    let (_, told) = says(&database, "doctor").await;
+    let older = format!("of an older release: it has 36 of {known} migrations");
+    let found = told.lines().find(|line| line.starts_with("warn  schema"));
+    assert!(found.is_some_and(|line| line.ends_with(&older)), "{told}");
     let oid =
         "select oid from pg_proc where pronamespace = 'reveille'::regnamespace and proname = ";
     let before: u32 = value(&client, &format!("{oid}'submit'")).await;

@@ -4,6 +4,9 @@ mod planted;
 mod rules;
 mod source;
 
+use std::fs;
+use std::path::Path;
+
 use source::all;
 
 /// Fails with one line for each fault.
@@ -51,5 +54,22 @@ fn only_the_composition_root_spawns_services() {
         rules::spawns(&all("src")),
         "a service is a loop that its supervisor keeps. It is made anywhere and spawned by src/app (by src/client where there is no \
          service); what ends by itself may be spawned where rules.rs says why:",
+    );
+}
+
+#[test]
+fn the_map_names_what_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let map = fs::read_to_string(root.join("src/lib.rs")).unwrap();
+    let table = map.split("# Where it is decided").nth(1).and_then(|it| it.split("\n\n").next());
+    let names: Vec<&str> = table.unwrap().split('`').skip(1).step_by(2).collect();
+    let files: Vec<&&str> = names.iter().filter(|it| it.contains('.')).collect();
+    assert!(files.len() > 20, "{names:?}");
+    let is_there =
+        |name: &str| ["", "src"].iter().any(|below| root.join(below).join(name).is_file());
+    let gone = files.into_iter().filter(|name| !is_there(name)).map(|it| it.to_string());
+    none(
+        gone.collect(),
+        "the crate's documentation says where things are decided; it names what is not there:",
     );
 }
