@@ -231,6 +231,7 @@ mod tests {
         assert_eq!(test.progress(), Some((1.0, "over".into())), "the last one stays");
         assert!(!context.is_cancelled());
         test.cancel();
+        assert!(context.is_cancelled());
         context.cancelled().await;
 
         let written = context.client().submit(NewJob::new("echo", &1).queue("next")).await.unwrap();
