@@ -87,7 +87,7 @@ impl Hints {
         if let Some(known) = recent(&read) {
             return known;
         }
-        // Nobody looks again soon if this look fails, or is given up on while it waits.
+        // No caller looks again soon if this look fails, or is given up on while it waits.
         *read = Some((Instant::now(), None));
         let known = self.look().await.ok().map(Arc::new);
         *read = Some((Instant::now(), known.clone()));

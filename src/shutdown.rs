@@ -11,6 +11,6 @@ pub(crate) struct Shutdown {
     pub cancelling: CancellationToken,
     /// Every outcome is settled: the remaining services end.
     pub stopping: CancellationToken,
-    /// Nobody waits any longer: what is not settled is left to the other instances.
+    /// The wait is over: outcomes that are not settled are left to the other instances.
     pub abandoned: CancellationToken,
 }

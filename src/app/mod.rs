@@ -71,7 +71,7 @@ pub(crate) async fn run(
         asked = signals.next() => (Some(asked), None),
         failed = service.failed() => (None, Some(failed)),
     };
-    // Somebody at a terminal waits for it, and no balancer has to be told.
+    // A person at a terminal waits for it, and no balancer has to be told.
     let at_once = asked == Some(Asked::ByHand);
     tracing::info!(grace_seconds, "leaving: running jobs may end; a second signal ends at once");
     tokio::select! {

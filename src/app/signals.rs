@@ -7,7 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// Who asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asked {
-    /// Somebody at the terminal, by Ctrl-C.
+    /// A person at the terminal, by Ctrl-C.
     ByHand,
     /// The keeper of the process, or the terminal that closed.
     ByKeeper,
@@ -21,8 +21,8 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// From now on the process does not end by them. Call it before the port is bound: a caller that
-    /// sees the port may send a signal at once.
+    /// From now on the process does not end by them. Call it before the port is bound: a caller
+    /// that sees the port may send a signal at once.
     pub(crate) fn new() -> std::io::Result<Self> {
         let hangup = SignalKind::hangup();
         Ok(Self {

@@ -8,7 +8,7 @@ use super::value::Wrong;
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConfigSource {
-    /// Nobody said anything else.
+    /// No source says anything else.
     Default,
     /// This file.
     File(PathBuf),

@@ -44,7 +44,7 @@ impl fmt::Debug for Secret {
 
 /// Where a PostgreSQL is, with the password that opens it.
 ///
-/// `Display` and `Debug` show host, user and database, put together anew from what was understood.
+/// `Display` and `Debug` show host, user and database, put together again from what was understood.
 /// A rule that cuts a password out could leave it in anywhere in the text.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DatabaseUrl {

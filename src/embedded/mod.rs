@@ -195,7 +195,8 @@ impl Embedded {
                 tracing::warn!(?signal, "PostgreSQL has not ended");
             }
         }
-        // The folder may lie among the system's temporary files; it is made anew at the next start.
+        // The folder may lie among the system's temporary files; it is made again at the next
+        // start.
         let _ = std::fs::remove_dir(&self.cluster.socket_dir);
     }
 

@@ -77,7 +77,7 @@ impl Assembly {
             services.into_iter().map(|it| self.services.track_future(it).boxed()).collect();
         let lifeline = self.lifeline(registration, sent, ticks, &settling);
         main.push(self.claims.track_future(self.dispatch(&settling)).boxed());
-        // Tracked, since the drain waits for it: a late heartbeat would register anew.
+        // Tracked, since the drain waits for it: a late heartbeat would register again.
         let lifeline = self.services.track_future(lifeline).boxed();
         (self.engine(settling), Loops { main, lifeline })
     }

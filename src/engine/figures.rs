@@ -1,4 +1,4 @@
-//! Handles of metrics, which are kept: one that is looked up by its name and labels is hashed anew
+//! Handles of metrics, which are kept: one that is looked up by its name and labels is hashed again
 //! each time.
 
 use metrics::{Counter, Histogram, counter, histogram};

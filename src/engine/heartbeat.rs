@@ -142,7 +142,7 @@ impl Heartbeat {
         Ok(lost)
     }
 
-    /// Reads the answer; the default, if it has registered anew.
+    /// Reads the answer; the default, if it has registered again.
     async fn beat(&mut self) -> StoreResult<HeartbeatReply> {
         if self.anew.is_none() {
             let (before, sent) = (self.running.keys(), Instant::now());
@@ -155,7 +155,7 @@ impl Heartbeat {
                 return Ok(reply);
             }
             tracing::warn!(
-                "this instance was taken for lost; what it was running is given up, and it registers anew"
+                "this instance was taken for lost; it gives up its running jobs, and registers again"
             );
             self.running.stop_all(Stop::Lost);
             self.anew = Some(WorkerId(Uuid::now_v7()));

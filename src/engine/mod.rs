@@ -64,7 +64,7 @@ pub(crate) struct Parts {
     pub shutdown: Shutdown,
 }
 
-/// Who this process is to the others; made anew when it was taken for lost.
+/// Who this process is to the others; a new one when it was taken for lost.
 #[derive(Clone)]
 pub(crate) struct Identity(Arc<RwLock<WorkerId>>);
 

@@ -20,7 +20,7 @@ pub(super) type Cancels = broadcast::Receiver<Key>;
 /// Why a handler is to stop.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Stop {
-    /// Somebody cancelled the job.
+    /// A caller cancelled the job.
     Cancelled = 1,
     /// The lease is gone: whatever it does counts for nothing.
     Lost = 2,

@@ -63,7 +63,7 @@ impl Ends {
     }
 }
 
-/// Somebody who waits for the end of a job.
+/// A wait for the end of a job.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     id: JobId,

@@ -29,7 +29,7 @@ impl Leadership {
         self.rescue.notified().await;
     }
 
-    /// Somebody is to be rescued.
+    /// A lost worker is to be rescued.
     pub(crate) fn call_to_rescue(&self) {
         self.rescue.notify_one();
     }

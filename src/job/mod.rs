@@ -49,7 +49,7 @@ id!(
     JobId
 );
 id!(
-    /// A lease's id: random, and made anew for every claim, so that it fences.
+    /// A lease's id: random, and a new one for every claim, so that it fences.
     LeaseId
 );
 id!(

@@ -24,7 +24,7 @@ pub enum Status {
     Completed,
     /// Its attempts are used up, or its error was permanent.
     Failed,
-    /// Somebody cancelled it.
+    /// A caller cancelled it.
     Cancelled,
 }
 

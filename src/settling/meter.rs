@@ -1,5 +1,5 @@
 //! The ends of jobs by queue and task, as metrics. Their handles are looked up once for each claim
-//! and lane, and go with the jobs. A metric that is looked up by its labels is hashed anew each
+//! and lane, and go with the jobs. A metric that is looked up by its labels is hashed again each
 //! time.
 //!
 //! A label never goes again, so only the first hundred queues have their own, and the others share

@@ -1,4 +1,4 @@
-//! The reporter: keeps how far running jobs say that they are. Nobody waits for it.
+//! The reporter: keeps the progress of running jobs. No caller waits for it.
 
 use std::collections::HashMap;
 use std::time::Duration;

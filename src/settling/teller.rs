@@ -1,4 +1,4 @@
-//! The teller: tells the other instances which jobs have ended. Nobody waits for it.
+//! The teller: tells the other instances which jobs have ended. No caller waits for it.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub(super) async fn tell_others(store: Store, told: Inbox<mpsc::UnboundedReceive
             }
         }
         if let Err(error) = store.news_notify(&Notice::of_ended(ids).to_string()).await {
-            tracing::debug!(%error, "the others were not told of outcomes; whoever waits there looks again by itself");
+            tracing::debug!(%error, "the other instances were not told of outcomes; callers who wait there look again by themselves");
         }
     }
 }

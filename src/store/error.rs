@@ -18,7 +18,7 @@ pub enum Error {
     Misconfigured { state: Option<String>, message: String, advice: String },
     /// The connection went while the statement was under way, or its answer did not come in time;
     /// nobody knows whether it was carried out.
-    #[error("nobody knows whether the database did it: {0}")]
+    #[error("whether the database did it is not known: {0}")]
     Unknown(String),
     /// The database gave up on it for a passing reason (a lock, a deadlock, a limit); nothing was
     /// changed. Safe to repeat.

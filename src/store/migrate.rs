@@ -58,11 +58,11 @@ pub enum MigrateError {
     )]
     OldFunctions,
     #[error(
-        "the schema lacks the migrations {0:?}, which are older than its newest one and are not applied any more. It was made by a build between two releases: make it anew, or restore it from before that build"
+        "the schema lacks the migrations {0:?}, which are older than its newest one and are not applied any more. It was made by a build between two releases: make a new one, or restore it from before that build"
     )]
     Hole(Vec<u32>),
     #[error(
-        "migration {0} was applied with another text than this release has. The schema was made by a build between two releases: make it anew, or restore it from before that build"
+        "migration {0} was applied with another text than this release has. The schema was made by a build between two releases: make a new one, or restore it from before that build"
     )]
     Diverges(u32),
     #[error("PostgreSQL {0} is too old: 14 or newer is needed")]

@@ -121,7 +121,7 @@ fn advice_of_text(
             "Switch ssl on in the server, or write sslmode=prefer in database_url"
         }
         _ if text.contains("UnsupportedCertVersion") => {
-            "The server's certificate is of X.509 version 1: make it anew in version 3"
+            "The server's certificate is of X.509 version 1: make a new one in version 3"
         }
         _ if text.contains("UnknownIssuer") => {
             "Name the file with the certificate of the server's CA: sslrootcert in database_url"

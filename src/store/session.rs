@@ -123,7 +123,7 @@ impl Session {
         let result = self.ask(sql, parameters, take).await;
         self.unanswered = false;
         if result.is_err() {
-            // A migration may have changed what it returns; the next call prepares it anew.
+            // A migration may have changed what it returns; the next call prepares it again.
             self.prepared.remove(sql.name);
         }
         result

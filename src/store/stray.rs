@@ -105,7 +105,7 @@ impl Strays {
         let token = session.client.cancel_token();
         let cancelling = token.cancel_query(self.target.tls());
         if !matches!(timeout(CANCEL_WITHIN, cancelling).await, Ok(Ok(()))) {
-            tracing::debug!("a statement that nobody waits for could not be cancelled");
+            tracing::debug!("a statement whose caller is gone could not be cancelled");
         }
     }
 

@@ -43,7 +43,7 @@ pub(crate) async fn search_path(client: &Client) -> Result<Option<Untrusted>> {
     let found =
         format!("search_path of {role} is {path}: functions of others would be called in its name");
     let change = format!(
-        "Run `alter role {role} in database {database} set search_path = pg_catalog, pg_temp`, and have the pooler connect anew (RECONNECT)"
+        "Run `alter role {role} in database {database} set search_path = pg_catalog, pg_temp`, and have the pooler connect again (RECONNECT)"
     );
     Ok((names(&path) != ["pg_catalog", "pg_temp"]).then_some(Untrusted { found, change }))
 }
@@ -71,7 +71,7 @@ pub(crate) async fn strangers(client: &Client) -> Result<Option<Untrusted>> {
         column("found")?.join(", ")
     );
     let change = format!(
-        "Connect as its owner; or look at what others made there, drop what nobody can answer for, and run `{}`{}",
+        "Connect as its owner; or look at what others made there, drop what you do not trust, and run `{}`{}",
         column("change")?.join("; "),
         if more.is_empty() { "" } else { ", and so on" }
     );

@@ -296,7 +296,7 @@ fn shared(wait: Duration, by: usize) -> Duration {
 /// The outcome of a round.
 enum Outcome {
     All,
-    /// Somebody holds at least one of the keys.
+    /// Another session holds at least one of the keys.
     Held(Vec<Request>),
     /// The obstacle may be in the way of one of them only.
     Apart(Vec<Request>),

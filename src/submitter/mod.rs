@@ -69,7 +69,7 @@ pub enum SubmitError {
     /// It was sent to the database, and nobody knows whether it was kept.
     #[error("the database did not confirm the submission: {0}")]
     Unknown(String),
-    /// Somebody's open transaction holds the unique key, or a lock on a table that the submission
+    /// An open transaction holds the unique key, or a lock on a table that the submission
     /// needs.
     #[error(
         "an open transaction holds the unique key or locks a table of jobs; nothing was submitted"
@@ -200,7 +200,7 @@ impl Submitter {
         let answer = if job.unique.is_some() {
             self.hand_over(&self.keyed, id, job, deadline).await
         } else if let Some(_turn) = self.turns.at_once() {
-            // Nobody waits: it spares two hand-overs between tasks.
+            // No other caller waits: it spares two hand-overs between tasks.
             self.writer().write_one(&(id, job), deadline).await
         } else {
             self.hand_over(&self.plain, id, job, deadline).await

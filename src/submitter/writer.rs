@@ -53,7 +53,7 @@ impl Writer {
     }
 
     async fn write(&self, batch: Vec<Request>) -> Answers {
-        // Nobody waits longer than was promised because others came first.
+        // No caller waits longer than was promised because others came first.
         let deadline =
             batch.iter().map(|request| request.deadline).min().unwrap_or_else(Instant::now);
         let (jobs, answers): (Vec<_>, Vec<_>) =

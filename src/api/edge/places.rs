@@ -42,7 +42,7 @@ impl Places {
     pub(super) async fn entry(&self) -> Entry {
         match self.all.clone().acquire_owned().await {
             Ok(permit) => Entry { _permit: permit },
-            // Nobody closes a semaphore here.
+            // No code closes a semaphore here.
             Err(_) => std::future::pending().await,
         }
     }

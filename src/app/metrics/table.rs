@@ -89,7 +89,7 @@ const METRICS: &[(&str, Kind, &str)] = &[
     (
         "reveille_listener_reconnects_total",
         Counter,
-        "How often the listener had to connect anew, or tried to.",
+        "How often the listener connected again, or tried to.",
     ),
     (
         "reveille_clock_ahead_seconds",
@@ -110,7 +110,7 @@ const METRICS: &[(&str, Kind, &str)] = &[
     ("reveille_pruned_jobs_total", Counter, "Ended jobs that were forgotten one by one, by state."),
     ("reveille_partitions_dropped_total", Counter, "Old weeks that were removed as a whole."),
     ("reveille_pool_connections", Gauge, "Connections to the database, by pool."),
-    ("reveille_pool_idle_connections", Gauge, "Those of them that nobody uses."),
+    ("reveille_pool_idle_connections", Gauge, "Idle connections to the database, by pool."),
     ("reveille_pool_waits_total", Counter, "How often a connection had to be waited for."),
     (
         "reveille_pool_wait_seconds_total",

@@ -105,7 +105,7 @@ fn unreachable(name: &str, error: &Error) -> Check {
             "the server asks for a password: write it into the address"
         }
         Some("28P01") => {
-            "correct the user's password in the address, or set it anew: alter role … password '…'"
+            "correct the user's password in the address, or set a new one: alter role … password '…'"
         }
         Some(state) if state.starts_with("28") => {
             "correct the user in the address, let the role log in (alter role … login), or let the \

@@ -197,7 +197,7 @@ fn too_long(name: &str) -> Check {
 
 pub(super) async fn vacuum(client: &Client) -> Result<Vec<Check>> {
     let Some(oldest) = store::oldest_snapshot(client).await? else {
-        return Ok(vec![Check::ok("oldest snapshot", "nobody holds back vacuum")]);
+        return Ok(vec![Check::ok("oldest snapshot", "no session holds back vacuum")]);
     };
     let store::Snapshot { holder, age, seconds } = oldest;
     let open = seconds.map(|seconds| format!(", open for {seconds:.0} s")).unwrap_or_default();
