@@ -390,35 +390,47 @@ CREATE OR REPLACE FUNCTION reveille.job_faults(job jsonb)
  STABLE
 AS $function$
   with field as materialized (
-    select f.*, job -> f.name as value, job ->> f.name as text,
-      coalesce(jsonb_typeof(job -> f.name), 'null') as type
+    select f.*, p.path, job #> p.path as value, job #>> p.path as text,
+      coalesce(jsonb_typeof(job #> p.path), 'null') as type
     from reveille.submission_fields() f
+    cross join lateral (select string_to_array(f.name, '/') as path) p
+  ), object as (
+    select '{}'::text[] as path, '' as pointer, job as value
+    union all
+    select f.path, '/' || f.name, f.value from field f where f.kind = 'object'
   ), strange as materialized (
-    select k as name, row_number() over () as nth, count(*) over () as many
-    from jsonb_object_keys(case jsonb_typeof(job) when 'object' then job else '{}' end) k
-    where k not in (select f.name from field f)
+    select o.path, o.pointer, k as name, row_number() over (partition by o.pointer) as nth,
+      count(*) over (partition by o.pointer) as many
+    from object o cross join lateral
+      jsonb_object_keys(case jsonb_typeof(o.value) when 'object' then o.value else '{}' end) k
+    where not exists (select from field f where f.path = o.path || k)
   )
   select '', 'wrong_type', 'a job is a JSON object' where jsonb_typeof(job) <> 'object'
   union all
   select f.* from (
-    select '/' || reveille.pointer_token(left(s.name, 64)), 'unknown_field',
-      'there is no such field; there are ' || (select string_agg(f.name, ', ') from field f)
+    select s.pointer || '/' || reveille.pointer_token(left(s.name, 64)), 'unknown_field',
+      'there is no such field; there are ' || (
+        select string_agg(f.path[cardinality(f.path)], ', ') from field f
+        where trim_array(f.path, 1) = s.path
+      )
     from strange s where s.nth <= 50
     union all
-    select '', 'unknown_field', s.many - 50 || ' more unknown fields' from strange s where s.nth = 51
+    select s.pointer, 'unknown_field', s.many - 50 || ' more unknown fields'
+    from strange s where s.nth = 51
     union all
     select '/payload', 'required', 'a job needs a payload; it may be null' where not job ? 'payload'
     union all
     select '/payload' || p.pointer, p.code, p.message
     from reveille.payload_fault(job -> 'payload') p
     union all
-    select '/' || f.name, c.code, f.name || ' must be ' || f.rule
+    select '/' || f.name, c.code, replace(f.name, '/', '.') || ' must be ' || f.rule
     from field f cross join lateral (
       select case
         when f.type = 'null' or f.kind = 'json' then null
         when f.type <> case
           when f.kind in ('integer', 'number') then 'number'
           when f.kind = 'list' then 'array'
+          when f.kind = 'object' then 'object'
           else 'string'
         end then 'wrong_type'
         when f.kind = 'name' then case when f.text !~ f.words[1] then 'invalid_name' end
@@ -452,6 +464,23 @@ AS $function$
     where jsonb_typeof(job -> 'run_at') = 'string'
       and not reveille.moment(job ->> 'run_at') between '1970-01-01 00:00:00+00'
         and now() + interval '315360000 seconds'
+    union all
+    select '/' || f.name, 'out_of_range',
+      'retry.max_seconds must not be less than retry.base_seconds'
+    from field f join field b on b.name = 'retry/base_seconds'
+    where f.name = 'retry/max_seconds' and f.type = 'number' and b.type = 'number'
+      and case
+        when reveille.number_is_sound(f.value, f.low, f.high)
+          and reveille.number_is_sound(b.value, b.low, b.high)
+        then round(f.text::numeric, 40)::double precision
+          < round(b.text::numeric, 40)::double precision
+      end
+    union all
+    select '/' || f.name, 'conflicting_fields',
+      'retry.factor goes with the strategy exponential only'
+    from field f join field s on s.name = 'retry/strategy'
+    where f.name = 'retry/factor' and f.type = 'number' and s.text in ('linear', 'fixed')
+      and reveille.number_is_sound(f.value, f.low, f.high)
     union all
     select '/' || f.name, 'conflicting_fields', 'give ' || o.name || ' or ' || f.name || ', not both'
     from field f join field o on o.name = f.apart
@@ -490,7 +519,8 @@ AS $function$
       'timeout_seconds',
       'tags',
       'unique_key',
-      'on_conflict'
+      'on_conflict',
+      'retry'
       -- end of names
     ] <> '{}' then false
     when false
@@ -507,6 +537,9 @@ AS $function$
       or not reveille.text_is_sound(job -> 'on_conflict')
       or job ->> 'on_conflict' <> all (array['keep', 'reject', 'replace'])
       or job ->> 'on_conflict' is not null and job ->> 'unique_key' is null
+      or case jsonb_typeof(job -> 'retry')
+        when 'object' then not reveille.retry_is_sound(job -> 'retry')
+        when 'null' then false else job ? 'retry' end
       -- end of sound
       then false
     when job ->> 'run_at' is not null then coalesce(reveille.moment(job ->> 'run_at')
@@ -543,10 +576,30 @@ $function$;
 CREATE OR REPLACE FUNCTION reveille.job_settings(job jsonb)
  RETURNS jsonb
  LANGUAGE sql
- IMMUTABLE PARALLEL SAFE
+ STABLE PARALLEL SAFE
 AS $function$
   -- made by make made: settings
-  select null::jsonb
+  select case when job ?| array['retry'] then nullif('{}'::jsonb
+    || case when job ->> 'retry' is null then '{}'
+      else jsonb_build_object('retry',
+        '{}'::jsonb
+        || case when job -> 'retry' ->> 'strategy' is null then '{}'
+          else jsonb_build_object('strategy',
+            job -> 'retry' -> 'strategy') end
+        || case when job -> 'retry' ->> 'base_seconds' is null then '{}'
+          else jsonb_build_object('base_seconds',
+            reveille.number_kept(job -> 'retry' ->> 'base_seconds')) end
+        || case when job -> 'retry' ->> 'factor' is null then '{}'
+          else jsonb_build_object('factor',
+            reveille.number_kept(job -> 'retry' ->> 'factor')) end
+        || case when job -> 'retry' ->> 'max_seconds' is null then '{}'
+          else jsonb_build_object('max_seconds',
+            reveille.number_kept(job -> 'retry' ->> 'max_seconds')) end
+        || case when job -> 'retry' ->> 'jitter' is null then '{}'
+          else jsonb_build_object('jitter',
+            reveille.number_kept(job -> 'retry' ->> 'jitter')) end
+      ) end
+  , '{}') end
   -- end of settings
 $function$;
 
@@ -567,9 +620,19 @@ CREATE OR REPLACE FUNCTION reveille.jobs_at(ids uuid[])
  STABLE STRICT ROWS 250
 AS $function$
 begin
+  return query select j.place, j.id, j.queue, j.task, j.priority, j.run_at, j.payload,
+    j.max_attempts, j.timeout_seconds, j.unique_key from reveille.jobs_found(ids) j;
+end $function$;
+
+CREATE OR REPLACE FUNCTION reveille.jobs_found(ids uuid[])
+ RETURNS TABLE(place integer, id uuid, queue text, task text, priority smallint, run_at timestamp with time zone, payload jsonb, max_attempts integer, timeout_seconds double precision, unique_key text, settings jsonb)
+ LANGUAGE plpgsql
+ STABLE STRICT ROWS 250
+AS $function$
+begin
   return query execute
     'select u.place::integer, j.id, j.queue, j.task, j.priority, j.run_at, j.payload,
-       j.max_attempts, j.timeout_seconds, j.unique_key
+       j.max_attempts, j.timeout_seconds, j.unique_key, j.settings
      from unnest($1) with ordinality u (id, place)
      cross join lateral (
        select * from reveille.job x where x.id = u.id and x.id between $2 and $3 limit 1
@@ -695,6 +758,14 @@ AS $function$
     when 'null' then true
     else value is null
   end
+$function$;
+
+CREATE OR REPLACE FUNCTION reveille.number_kept(written text)
+ RETURNS double precision
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select round(round(written::numeric, 40)::double precision * 1e6) / 1e6
 $function$;
 
 CREATE OR REPLACE FUNCTION reveille.old_lock_holders(class integer, id integer)
@@ -963,6 +1034,33 @@ begin
     hint = 'Fix the fields listed in DETAIL, and submit again.';
 end $function$;
 
+CREATE OR REPLACE FUNCTION reveille.retry_is_sound(value jsonb)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select value - array[
+      -- made by make made: names
+      'strategy',
+      'base_seconds',
+      'factor',
+      'max_seconds',
+      'jitter'
+      -- end of names
+    ] = '{}' and not coalesce(
+      value -> 'max_seconds' < value -> 'base_seconds'
+      or value ->> 'factor' is not null and value ->> 'strategy' in ('linear', 'fixed')
+      -- made by make made: sound
+      or not reveille.text_is_sound(value -> 'strategy')
+      or value ->> 'strategy' <> all (array['exponential', 'linear', 'fixed'])
+      or not reveille.number_is_sound(value -> 'base_seconds', 0, 604800)
+      or not reveille.number_is_sound(value -> 'factor', 1, 100)
+      or not reveille.number_is_sound(value -> 'max_seconds', 0, 2592000)
+      or not reveille.number_is_sound(value -> 'jitter', 0, 1)
+      -- end of sound
+    , false)
+$function$;
+
 CREATE OR REPLACE FUNCTION reveille.submission_fields()
  RETURNS TABLE(name text, kind text, low numeric, high numeric, longest integer, words text[], rule text, apart text, beside text)
  LANGUAGE sql
@@ -991,7 +1089,19 @@ AS $function$
     ('unique_key', 'text', 1, 255, null, null,
       'a string of 1 to 255 characters', null, null),
     ('on_conflict', 'choice', null, null, null, array['keep', 'reject', 'replace'],
-      'keep, reject or replace', null, 'unique_key')
+      'keep, reject or replace', null, 'unique_key'),
+    ('retry', 'object', null, null, null, null,
+      'an object of strategy, base_seconds, factor, max_seconds, jitter, each optional', null, null),
+    ('retry/strategy', 'choice', null, null, null, array['exponential', 'linear', 'fixed'],
+      'exponential, linear or fixed', null, null),
+    ('retry/base_seconds', 'number', 0, 604800, null, null,
+      'a number from 0 to 604800 (7 days)', null, null),
+    ('retry/factor', 'number', 1, 100, null, null,
+      'a number from 1 to 100', null, null),
+    ('retry/max_seconds', 'number', 0, 2592000, null, null,
+      'a number from 0 to 2592000 (30 days)', null, null),
+    ('retry/jitter', 'number', 0, 1, null, null,
+      'a number from 0 to 1', null, null)
     -- end of rules
   ) f (name, kind, low, high, longest, words, rule, apart, beside)
 $function$;
@@ -1585,7 +1695,9 @@ comment on function reveille.job_settings(jsonb) is 'The rare settings of a job;
 
 comment on function reveille.job_status(uuid) is 'The status of a job by the table that holds it; null if none does.';
 
-comment on function reveille.jobs_at(uuid[]) is 'The rows of these jobs, each with its place among the ids, from 1. A lost job has no row.';
+comment on function reveille.jobs_at(uuid[]) is 'As jobs_found, without the settings.';
+
+comment on function reveille.jobs_found(uuid[]) is 'The rows of these jobs, each with its place among the ids, from 1. A lost job has no row.';
 
 comment on function reveille.key_free(uuid[]) is 'Frees the unique keys of jobs that have ended, without waiting. Returns those that are locked.';
 
@@ -1598,6 +1710,8 @@ comment on function reveille.keys_held(text[],text[]) is 'The places, from 1, of
 comment on function reveille.moment(text) is 'A time by RFC 3339; null if the text is not one.';
 
 comment on function reveille.number_is_sound(jsonb,numeric,numeric) is 'Whether a value is absent, null, or a number between two others.';
+
+comment on function reveille.number_kept(text) is 'A sound number as settings keep it: with six decimals.';
 
 comment on function reveille.old_lock_holders(integer,integer) is 'The other sessions that hold an advisory lock, and whether each may be a service.';
 
@@ -1620,6 +1734,8 @@ comment on function reveille.pointer_token(text) is 'A name as a token of a JSON
 comment on function reveille.queue_state(text[]) is 'How these queues stand: one row for each name, known or not.';
 
 comment on function reveille.refuse(jsonb) is 'Fails with these faults of a submission, if there are any.';
+
+comment on function reveille.retry_is_sound(jsonb) is 'Whether job_faults finds nothing for certain in the object `retry` of a job.';
 
 comment on function reveille.submission_fields() is 'The fields of a submission: what each takes, and beside which others it may stand.';
 

@@ -202,7 +202,7 @@ pub use config::{
 };
 pub use job::backoff::Backoff;
 pub use job::failure::Failure;
-pub use job::fields::{NewJob, Settings};
+pub use job::fields::{NewJob, Retry, Settings};
 pub use job::json::{Json, JsonFault};
 pub use job::state::Status;
 pub use job::submission::{FieldError, OnConflict};

@@ -3,35 +3,47 @@ create or replace function reveille.job_faults(job jsonb)
 returns table (pointer text, code text, message text)
 language sql stable as $$
   with field as materialized (
-    select f.*, job -> f.name as value, job ->> f.name as text,
-      coalesce(jsonb_typeof(job -> f.name), 'null') as type
+    select f.*, p.path, job #> p.path as value, job #>> p.path as text,
+      coalesce(jsonb_typeof(job #> p.path), 'null') as type
     from reveille.submission_fields() f
+    cross join lateral (select string_to_array(f.name, '/') as path) p
+  ), object as (
+    select '{}'::text[] as path, '' as pointer, job as value
+    union all
+    select f.path, '/' || f.name, f.value from field f where f.kind = 'object'
   ), strange as materialized (
-    select k as name, row_number() over () as nth, count(*) over () as many
-    from jsonb_object_keys(case jsonb_typeof(job) when 'object' then job else '{}' end) k
-    where k not in (select f.name from field f)
+    select o.path, o.pointer, k as name, row_number() over (partition by o.pointer) as nth,
+      count(*) over (partition by o.pointer) as many
+    from object o cross join lateral
+      jsonb_object_keys(case jsonb_typeof(o.value) when 'object' then o.value else '{}' end) k
+    where not exists (select from field f where f.path = o.path || k)
   )
   select '', 'wrong_type', 'a job is a JSON object' where jsonb_typeof(job) <> 'object'
   union all
   select f.* from (
-    select '/' || reveille.pointer_token(left(s.name, 64)), 'unknown_field',
-      'there is no such field; there are ' || (select string_agg(f.name, ', ') from field f)
+    select s.pointer || '/' || reveille.pointer_token(left(s.name, 64)), 'unknown_field',
+      'there is no such field; there are ' || (
+        select string_agg(f.path[cardinality(f.path)], ', ') from field f
+        where trim_array(f.path, 1) = s.path
+      )
     from strange s where s.nth <= 50
     union all
-    select '', 'unknown_field', s.many - 50 || ' more unknown fields' from strange s where s.nth = 51
+    select s.pointer, 'unknown_field', s.many - 50 || ' more unknown fields'
+    from strange s where s.nth = 51
     union all
     select '/payload', 'required', 'a job needs a payload; it may be null' where not job ? 'payload'
     union all
     select '/payload' || p.pointer, p.code, p.message
     from reveille.payload_fault(job -> 'payload') p
     union all
-    select '/' || f.name, c.code, f.name || ' must be ' || f.rule
+    select '/' || f.name, c.code, replace(f.name, '/', '.') || ' must be ' || f.rule
     from field f cross join lateral (
       select case
         when f.type = 'null' or f.kind = 'json' then null
         when f.type <> case
           when f.kind in ('integer', 'number') then 'number'
           when f.kind = 'list' then 'array'
+          when f.kind = 'object' then 'object'
           else 'string'
         end then 'wrong_type'
         when f.kind = 'name' then case when f.text !~ f.words[1] then 'invalid_name' end
@@ -65,6 +77,23 @@ language sql stable as $$
     where jsonb_typeof(job -> 'run_at') = 'string'
       and not reveille.moment(job ->> 'run_at') between '1970-01-01 00:00:00+00'
         and now() + interval '315360000 seconds'
+    union all
+    select '/' || f.name, 'out_of_range',
+      'retry.max_seconds must not be less than retry.base_seconds'
+    from field f join field b on b.name = 'retry/base_seconds'
+    where f.name = 'retry/max_seconds' and f.type = 'number' and b.type = 'number'
+      and case
+        when reveille.number_is_sound(f.value, f.low, f.high)
+          and reveille.number_is_sound(b.value, b.low, b.high)
+        then round(f.text::numeric, 40)::double precision
+          < round(b.text::numeric, 40)::double precision
+      end
+    union all
+    select '/' || f.name, 'conflicting_fields',
+      'retry.factor goes with the strategy exponential only'
+    from field f join field s on s.name = 'retry/strategy'
+    where f.name = 'retry/factor' and f.type = 'number' and s.text in ('linear', 'fixed')
+      and reveille.number_is_sound(f.value, f.low, f.high)
     union all
     select '/' || f.name, 'conflicting_fields', 'give ' || o.name || ' or ' || f.name || ', not both'
     from field f join field o on o.name = f.apart

@@ -22,7 +22,8 @@ language sql stable as $$
       'timeout_seconds',
       'tags',
       'unique_key',
-      'on_conflict'
+      'on_conflict',
+      'retry'
       -- end of names
     ] <> '{}' then false
     when false
@@ -39,6 +40,9 @@ language sql stable as $$
       or not reveille.text_is_sound(job -> 'on_conflict')
       or job ->> 'on_conflict' <> all (array['keep', 'reject', 'replace'])
       or job ->> 'on_conflict' is not null and job ->> 'unique_key' is null
+      or case jsonb_typeof(job -> 'retry')
+        when 'object' then not reveille.retry_is_sound(job -> 'retry')
+        when 'null' then false else job ? 'retry' end
       -- end of sound
       then false
     when job ->> 'run_at' is not null then coalesce(reveille.moment(job ->> 'run_at')

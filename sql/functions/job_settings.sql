@@ -1,8 +1,30 @@
--- The fields of a job that have no column of their own.
+-- The fields of a job that have no column of their own. The function is stable as is
+-- jsonb_build_object: if it claimed more, PostgreSQL would call it for each job instead of putting
+-- its text in its place.
 create or replace function reveille.job_settings(job jsonb) returns jsonb
-language sql immutable parallel safe as $$
+language sql stable parallel safe as $$
   -- made by make made: settings
-  select null::jsonb
+  select case when job ?| array['retry'] then nullif('{}'::jsonb
+    || case when job ->> 'retry' is null then '{}'
+      else jsonb_build_object('retry',
+        '{}'::jsonb
+        || case when job -> 'retry' ->> 'strategy' is null then '{}'
+          else jsonb_build_object('strategy',
+            job -> 'retry' -> 'strategy') end
+        || case when job -> 'retry' ->> 'base_seconds' is null then '{}'
+          else jsonb_build_object('base_seconds',
+            reveille.number_kept(job -> 'retry' ->> 'base_seconds')) end
+        || case when job -> 'retry' ->> 'factor' is null then '{}'
+          else jsonb_build_object('factor',
+            reveille.number_kept(job -> 'retry' ->> 'factor')) end
+        || case when job -> 'retry' ->> 'max_seconds' is null then '{}'
+          else jsonb_build_object('max_seconds',
+            reveille.number_kept(job -> 'retry' ->> 'max_seconds')) end
+        || case when job -> 'retry' ->> 'jitter' is null then '{}'
+          else jsonb_build_object('jitter',
+            reveille.number_kept(job -> 'retry' ->> 'jitter')) end
+      ) end
+  , '{}') end
   -- end of settings
 $$;
 

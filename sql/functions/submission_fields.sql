@@ -28,7 +28,19 @@ language sql immutable parallel safe as $$
     ('unique_key', 'text', 1, 255, null, null,
       'a string of 1 to 255 characters', null, null),
     ('on_conflict', 'choice', null, null, null, array['keep', 'reject', 'replace'],
-      'keep, reject or replace', null, 'unique_key')
+      'keep, reject or replace', null, 'unique_key'),
+    ('retry', 'object', null, null, null, null,
+      'an object of strategy, base_seconds, factor, max_seconds, jitter, each optional', null, null),
+    ('retry/strategy', 'choice', null, null, null, array['exponential', 'linear', 'fixed'],
+      'exponential, linear or fixed', null, null),
+    ('retry/base_seconds', 'number', 0, 604800, null, null,
+      'a number from 0 to 604800 (7 days)', null, null),
+    ('retry/factor', 'number', 1, 100, null, null,
+      'a number from 1 to 100', null, null),
+    ('retry/max_seconds', 'number', 0, 2592000, null, null,
+      'a number from 0 to 2592000 (30 days)', null, null),
+    ('retry/jitter', 'number', 0, 1, null, null,
+      'a number from 0 to 1', null, null)
     -- end of rules
   ) f (name, kind, low, high, longest, words, rule, apart, beside)
 $$;

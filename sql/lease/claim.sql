@@ -33,22 +33,24 @@ with asked as materialized (
   returning lease, ids
 )
 select nth, run_at, id, attempt, crashes, payload, null::integer as max_attempts, null::double precision as timeout_seconds,
-  false as keyed, null::uuid as replacement, null::uuid as lease, null::uuid[] as ids, null::text as held
+  false as keyed, null::uuid as replacement, null::uuid as lease, null::uuid[] as ids, null::text as held,
+  null::jsonb as settings
 from d where payload is not null
 union all
 select e.nths[j.place], e.run_ats[j.place], j.id, e.attempts[j.place], e.crashes[j.place], j.payload, j.max_attempts,
   j.timeout_seconds, j.unique_key is not null,
-  case when j.unique_key is not null then (select s.replacement from reveille.superseded s where s.id = j.id) end, null, null, null
+  case when j.unique_key is not null then (select s.replacement from reveille.superseded s where s.id = j.id) end, null, null, null,
+  j.settings
 from (
   select array_agg(nth) as nths, array_agg(id) as ids, array_agg(run_at) as run_ats, array_agg(attempt) as attempts,
     array_agg(crashes) as crashes
   from d where payload is null
 ) e
-cross join lateral reveille.jobs_at(e.ids) j
+cross join lateral reveille.jobs_found(e.ids) j
 union all
-select null, null, null, null, null, null, null, null, null, null, lease, ids, null from l
+select null, null, null, null, null, null, null, null, null, null, lease, ids, null, null from l
 union all
-select b.nth, x.run_at, null, null, null, null, null, null, null, null, null, null, null
+select b.nth, x.run_at, null, null, null, null, null, null, null, null, null, null, null, null
 from b cross join lateral (
   select r.run_at from reveille.ready r
   where r.queue = b.queue and r.task = b.task and r.priority = b.priority and r.run_at > now()
@@ -57,4 +59,4 @@ from b cross join lateral (
 where coalesce((select sum(got) from g), 0) < $8::bigint
   or b.nth < (select max(nth) from g) and coalesce((select got from g where g.nth = b.nth), 0) < b.most
 union all
-select nth, null, null, null, null, null, null, null, null, null, null, null, 'pause' from asked where paused
+select nth, null, null, null, null, null, null, null, null, null, null, null, 'pause', null from asked where paused

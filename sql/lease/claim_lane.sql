@@ -20,21 +20,23 @@ with q as materialized (
   returning lease, ids
 )
 select 1::bigint as nth, run_at, id, attempt, crashes, payload, null::integer as max_attempts, null::double precision as timeout_seconds,
-  false as keyed, null::uuid as replacement, null::uuid as lease, null::uuid[] as ids, null::text as held
+  false as keyed, null::uuid as replacement, null::uuid as lease, null::uuid[] as ids, null::text as held,
+  null::jsonb as settings
 from d where payload is not null
 union all
 select 1, e.run_ats[j.place], j.id, e.attempts[j.place], e.crashes[j.place], j.payload, j.max_attempts, j.timeout_seconds,
   j.unique_key is not null,
-  case when j.unique_key is not null then (select s.replacement from reveille.superseded s where s.id = j.id) end, null, null, null
+  case when j.unique_key is not null then (select s.replacement from reveille.superseded s where s.id = j.id) end, null, null, null,
+  j.settings
 from (
   select array_agg(id) as ids, array_agg(run_at) as run_ats, array_agg(attempt) as attempts, array_agg(crashes) as crashes
   from d where payload is null
 ) e
-cross join lateral reveille.jobs_at(e.ids) j
+cross join lateral reveille.jobs_found(e.ids) j
 union all
-select null, null, null, null, null, null, null, null, null, null, lease, ids, null from l
+select null, null, null, null, null, null, null, null, null, null, lease, ids, null, null from l
 union all
-select 1, n.run_at, null, null, null, null, null, null, null, null, null, null, null
+select 1, n.run_at, null, null, null, null, null, null, null, null, null, null, null, null
 from (
   select x.run_at from reveille.ready x
   where x.queue = $1 and x.task = $2 and x.priority = $3 and x.run_at > now()
@@ -42,4 +44,4 @@ from (
   order by x.run_at limit 1
 ) n
 union all
-select 1, null, null, null, null, null, null, null, null, null, null, null, 'pause' from q
+select 1, null, null, null, null, null, null, null, null, null, null, null, 'pause', null from q

@@ -14,5 +14,5 @@ with c as materialized (
 )
 select 1::bigint as nth, d.run_at, d.id, d.attempt, d.crashes, j.payload, j.max_attempts, j.timeout_seconds,
   j.unique_key is not null as keyed, (select s.replacement from reveille.superseded s where s.id = d.id) as replacement,
-  l.lease, j.queue, j.task, j.priority
-from d cross join l cross join lateral reveille.jobs_at(array[d.id]) j
+  l.lease, j.queue, j.task, j.settings, j.priority
+from d cross join l cross join lateral reveille.jobs_found(array[d.id]) j

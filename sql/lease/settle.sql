@@ -73,7 +73,7 @@ with l as materialized (
       array_agg((coalesce(delay, 0) < 120)::integer) as wakes
     from ok where cardinality($6) > 0 and state is null
   ) b
-  cross join lateral reveille.jobs_at(b.ids) j
+  cross join lateral reveille.jobs_found(b.ids) j
 )
 select x.lease, x.id, x.became
 from (select count(*) = cardinality($4) and bool_and(ending is null or state is null or state::text = ending) as whole from ok) a

@@ -165,6 +165,28 @@ impl Source for Fields<'_> {
         Some(strings)
     }
 
+    /// What is wrong with its members is noted with the rest.
+    fn object<T>(
+        &mut self,
+        name: &str,
+        known: &'static [&'static str],
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> Option<T> {
+        let text = self.present(name)?;
+        let at = format!("{}/{}", self.at, escape(&cut(name)));
+        match Self::parse(text, &at, known) {
+            Ok(mut members) => {
+                let value = read(&mut members);
+                self.errors.extend(members.finish());
+                Some(value)
+            }
+            Err(error) => {
+                self.errors.push(error);
+                None
+            }
+        }
+    }
+
     /// An RFC 3339 time with its zone, as UTC.
     fn timestamp(&mut self, name: &str) -> Option<DateTime<Utc>> {
         let text = self.read::<String>(name, "a time as a string")?;
@@ -270,6 +292,24 @@ mod tests {
         ];
         assert_eq!(codes(&errors), expected);
         assert!(errors[6].message.ends_with("Did you mean `priority`?"), "{}", errors[6].message);
+    }
+
+    #[test]
+    fn the_members_of_an_object_are_told_by_their_own_places() {
+        let text = r#"{"r":{"n":"x","m":2,"m":3,"i":4,"mm":5},"q":[],"z":null}"#;
+        let mut fields = Fields::parse(text, "/3", &["r", "q", "z"]).unwrap();
+        let read = |it: &mut Fields<'_>| (it.number("n"), it.number("m"), it.integer("i"));
+        assert_eq!(fields.object("r", &["n", "m", "i"], read), Some((None, None, Some(4))));
+        assert_eq!(fields.object("q", &[], |_| ()), None);
+        assert_eq!(fields.object("z", &[], |_| ()), None);
+        let errors = fields.finish();
+        let expected = [
+            ("/3/r/n", "wrong_type"),
+            ("/3/r/m", "duplicate_field"),
+            ("/3/r/mm", "unknown_field"),
+            ("/3/q", "wrong_type"),
+        ];
+        assert_eq!(codes(&errors), expected);
     }
 
     #[test]

@@ -22,7 +22,7 @@ described!(
 );
 
 fn job_create(registry: &mut Registry) -> MetaSchema {
-    register_choices(registry);
+    register_named(registry);
     let payload = json!({"task": "hello_world", "data": "test message"});
     MetaSchema {
         title: Some("JobCreate".into()),
@@ -38,7 +38,7 @@ described!(
     Settings,
     "settings".into(),
     MetaSchemaRef::Inline(Box::new(settings())),
-    register_choices
+    register_named
 );
 
 fn settings() -> MetaSchema {
@@ -60,25 +60,39 @@ impl ParseFromJSON for Settings {
     }
 }
 
-/// A name for the schemas of choices.
-enum Choice {}
+/// A name for the schemas of choices and objects.
+enum Named {}
 
-/// A choice has a schema of its own, so that generated clients have a type of that name.
-fn register_choices(registry: &mut Registry) {
-    for field in FIELDS {
-        if let Kind::Choice { of, schema, about } = &field.kind {
-            registry.create_schema::<Choice, _>((*schema).into(), |_| MetaSchema {
+/// A choice has a schema of its own, and so has an object: generated clients have types of those
+/// names.
+fn register_named(registry: &mut Registry) {
+    FIELDS.iter().for_each(|field| register(registry, field));
+}
+
+fn register(registry: &mut Registry, field: &Field) {
+    match field.kind {
+        Kind::Choice { of, schema, about } => {
+            registry.create_schema::<Named, _>(schema.into(), |_| MetaSchema {
                 description: Some(about),
                 enum_items: of.iter().map(|word| json!(word)).collect(),
                 ..MetaSchema::new("string")
             });
         }
+        Kind::Object { members, schema, about } => {
+            members.iter().for_each(|member| register(registry, member));
+            registry.create_schema::<Named, _>(schema.into(), |_| MetaSchema {
+                description: Some(about),
+                properties: members.iter().map(property).collect(),
+                ..MetaSchema::new("object")
+            });
+        }
+        _ => {}
     }
 }
 
 fn property(field: &Field) -> (&'static str, MetaSchemaRef) {
-    if let Kind::Choice { schema, .. } = &field.kind {
-        return (field.name, MetaSchemaRef::Reference((*schema).into()));
+    if let Kind::Choice { schema, .. } | Kind::Object { schema, .. } = field.kind {
+        return (field.name, MetaSchemaRef::Reference(schema.into()));
     }
     let schema = MetaSchema {
         description: Some(field.about),
@@ -116,12 +130,13 @@ fn of_kind(kind: &Kind) -> MetaSchema {
             ..MetaSchema::new("string")
         },
         Kind::Choice { .. } => MetaSchema::new("string"),
+        Kind::Object { .. } => MetaSchema::new("object"),
         Kind::Integer { least, most } => MetaSchema {
             minimum: Some(*least as f64),
             maximum: Some(*most as f64),
             ..MetaSchema::new_with_format("integer", "int32")
         },
-        Kind::Seconds { least, most } => MetaSchema {
+        Kind::Seconds { least, most } | Kind::Number { least, most } => MetaSchema {
             minimum: Some(*least),
             maximum: Some(*most),
             ..MetaSchema::new_with_format("number", "double")

@@ -37,6 +37,7 @@ pub(super) fn claimed(lane: &Lane, second: i64) -> Claimed {
         beyond_room: false,
         max_attempts: None,
         timeout_seconds: None,
+        settings: None,
         keyed: false,
         superseded_by: None,
         place: 1,

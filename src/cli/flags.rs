@@ -40,13 +40,14 @@ fn flag(field: &Field) -> Arg {
     }
     let arg = Arg::new(field.name).long(field.name.replace('_', "-")).help(help);
     let arg = match &field.kind {
-        Kind::Json => arg.value_name("JSON").value_parser(json),
+        Kind::Json | Kind::Object { .. } => arg.value_name("JSON").value_parser(json),
         Kind::Name { .. } => arg.value_name("NAME"),
         Kind::Text { .. } => arg.value_name("TEXT"),
         Kind::Choice { of, .. } => {
             arg.value_name("WHAT").value_parser(PossibleValuesParser::new(*of))
         }
         Kind::Integer { .. } => arg.value_name("NUMBER").value_parser(value_parser!(i64)),
+        Kind::Number { .. } => arg.value_name("NUMBER").value_parser(value_parser!(f64)),
         Kind::Seconds { .. } => {
             let arg = arg.value_name("DURATION").value_parser(spoken::duration);
             match field.name.strip_suffix("_seconds") {
@@ -93,8 +94,9 @@ impl clap::FromArgMatches for Flags {
 fn given(matches: &ArgMatches, field: &Field) -> Option<Value> {
     let name = field.name;
     Some(match &field.kind {
-        Kind::Json => matches.get_one::<Value>(name)?.clone(),
+        Kind::Json | Kind::Object { .. } => matches.get_one::<Value>(name)?.clone(),
         Kind::Integer { .. } => (*matches.get_one::<i64>(name)?).into(),
+        Kind::Number { .. } => (*matches.get_one::<f64>(name)?).into(),
         Kind::Seconds { .. } => matches.get_one::<Duration>(name)?.as_secs_f64().into(),
         Kind::Texts { .. } => matches.get_many::<String>(name)?.cloned().collect(),
         Kind::Time => {
@@ -127,11 +129,12 @@ mod tests {
             assert!(flag.is_some_and(|flag| flag.get_help().is_some()), "{}", field.name);
         }
         let line = "x --queue q --priority 0 --delay 1m30s --max-attempts 2 --timeout-seconds 3 \
-                    --tag a --tag b --unique-key k --on-conflict replace";
+                    --tag a --tag b --unique-key k --on-conflict replace \
+                    --retry {\"strategy\":\"fixed\"}";
         let given = Line::parse_from(line.split_whitespace()).flags.0;
         let expected = serde_json::json!({"queue": "q", "priority": 0, "delay_seconds": 90.0,
             "max_attempts": 2, "timeout_seconds": 3.0, "tags": ["a", "b"], "unique_key": "k",
-            "on_conflict": "replace"});
+            "on_conflict": "replace", "retry": {"strategy": "fixed"}});
         assert_eq!(serde_json::to_value(given).unwrap(), expected);
         let given = Line::parse_from(["x", "--run-at", "2030-01-31T09:00:00+01:00"]).flags.0;
         assert_eq!(given["run_at"], "2030-01-31T08:00:00.000000Z");
@@ -144,6 +147,7 @@ mod tests {
             "x --on-conflict keep",
             "x --unique-key k --on-conflict ignore",
             "x --priority high",
+            "x --retry fixed",
         ] {
             assert!(Line::try_parse_from(line.split_whitespace()).is_err(), "{line}");
         }

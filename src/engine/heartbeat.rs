@@ -204,8 +204,14 @@ impl Heartbeat {
         for &(lease, id) in orphaned {
             tracing::warn!(job.id = %id, "a job is held here and unknown here: the answer to its claim was lost; it is given back");
             // A full buffer has room at another beat.
-            let settlement =
-                Settlement { lease, id, place: 0, ending: Ending::Release, keyed: true };
+            let settlement = Settlement {
+                lease,
+                id,
+                place: 0,
+                attempt: 0,
+                ending: Ending::Release,
+                keyed: true,
+            };
             let _ = self.settle.try_send(Delivery { settlement, meter: None, room: None });
         }
     }

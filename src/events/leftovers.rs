@@ -21,18 +21,22 @@ pub(crate) struct Left {
     pub ended: Vec<JobId>,
     /// They have snoozed, and may have done so many times.
     pub snoozed: Vec<JobId>,
+    /// They failed, are tried again, and may have many errors.
+    pub failed: Vec<JobId>,
     closed: bool,
 }
 
 impl Leftovers {
-    /// Adds jobs that have ended and may hold a unique key, and jobs that have snoozed.
-    pub(crate) fn add(&self, ended: Vec<JobId>, snoozed: Vec<JobId>) {
-        if ended.is_empty() && snoozed.is_empty() {
+    /// Adds jobs that have ended and may hold a unique key, jobs that have snoozed, and jobs that
+    /// may have many errors.
+    pub(crate) fn add(&self, ended: Vec<JobId>, snoozed: Vec<JobId>, failed: Vec<JobId>) {
+        if ended.is_empty() && snoozed.is_empty() && failed.is_empty() {
             return;
         }
         {
-            let Left { ended: all_ended, snoozed: all_snoozed, .. } = &mut *lock(&self.0.0);
-            for (all, ids) in [(all_ended, ended), (all_snoozed, snoozed)] {
+            let left = &mut *lock(&self.0.0);
+            let lists = [&mut left.ended, &mut left.snoozed, &mut left.failed];
+            for (all, ids) in lists.into_iter().zip([ended, snoozed, failed]) {
                 all.extend(ids);
                 all.drain(..all.len().saturating_sub(LEFT_MOST));
             }
@@ -46,7 +50,7 @@ impl Leftovers {
         loop {
             {
                 let mut left = lock(&self.0.0);
-                if !left.ended.is_empty() || !left.snoozed.is_empty() {
+                if !(left.ended.is_empty() && left.snoozed.is_empty() && left.failed.is_empty()) {
                     let closed = left.closed;
                     let taken = std::mem::take(&mut *left);
                     left.closed = closed;

@@ -61,7 +61,7 @@ async fn rescue_one(
         log_failed(*id, &failure, Some(task), Some(queue));
     }
     let ended = rescued.ended.len() as u64;
-    leftovers.add(rescued.ended, Vec::new());
+    leftovers.add(rescued.ended, Vec::new(), Vec::new());
     for (became, jobs) in [("waiting", rescued.returned), ("ended", ended)] {
         counter!("reveille_jobs_rescued_total", "became" => became).increment(jobs);
     }

@@ -1,5 +1,6 @@
 //! The tidier: clears away what outcomes leave behind, after they were written. It frees the unique
-//! keys of jobs that have ended, and forgets all but the last snoozes of a job.
+//! keys of jobs that have ended, forgets all but the last snoozes of a job, and cuts errors where a
+//! job has many.
 //!
 //! Nobody waits for it: a key whose holder has ended counts as free. A key that somebody has
 //! locked, such as an open SQL transaction, is tried again, ever more rarely. A process that dies
@@ -40,7 +41,7 @@ async fn tidy_up(store: &Store, leftovers: &Leftovers) {
     let (mut locked, mut pause, mut again) = (Vec::new(), PAUSE_LEAST, Instant::now());
     let mut open = true;
     while open {
-        let Left { mut ended, snoozed, .. } = tokio::select! {
+        let Left { mut ended, snoozed, failed, .. } = tokio::select! {
             left = leftovers.take() => left.unwrap_or_else(|| {
                 open = false;
                 Left::default()
@@ -51,6 +52,12 @@ async fn tidy_up(store: &Store, leftovers: &Leftovers) {
             // The next snooze of the job tidies up after both.
             if let Err(error) = store.attempt_trim(ids).await {
                 tracing::debug!(%error, "old snoozes could not be forgotten");
+            }
+        }
+        for ids in failed.chunks(CHUNK) {
+            // The next failure of the job tidies up after both.
+            if let Err(error) = store.attempt_trim_errors(ids).await {
+                tracing::debug!(%error, "old errors could not be cut");
             }
         }
         let due = !open || Instant::now() >= again;

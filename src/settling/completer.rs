@@ -307,6 +307,7 @@ mod tests {
             lease: LeaseId(Uuid::from_u128(lease)),
             id: JobId(Uuid::now_v7()),
             place: 1,
+            attempt: 1,
             ending: Ending::Completed(Json::null()),
             keyed: false,
         };

@@ -20,6 +20,7 @@ use crate::job::JobId;
 use crate::job::ending::Ending;
 use crate::job::failure::Failure;
 use crate::job::state::Status;
+use crate::store::attempt::ERRORS_MANY;
 use crate::store::lease::{Settled, Settlement};
 use crate::store::{Error, Store};
 
@@ -177,7 +178,7 @@ impl Settler {
     /// have ended now.
     fn note(&self, batch: &[Delivery], settled: &[Settled]) -> Vec<JobId> {
         let mut ended = Vec::with_capacity(batch.len());
-        let (mut keyed, mut snoozed) = (Vec::new(), Vec::new());
+        let (mut keyed, mut snoozed, mut failed) = (Vec::new(), Vec::new(), Vec::new());
         for (outcome, settled) in batch.iter().zip(settled) {
             let settlement = &outcome.settlement;
             match settled {
@@ -192,6 +193,12 @@ impl Settler {
                 Settled::Applied(None) if matches!(settlement.ending, Ending::Snooze { .. }) => {
                     snoozed.push(settlement.id);
                 }
+                Settled::Applied(None)
+                    if settlement.attempt >= ERRORS_MANY
+                        && matches!(settlement.ending, Ending::Retry { .. }) =>
+                {
+                    failed.push(settlement.id);
+                }
                 Settled::Applied(None) | Settled::LeaseLost => {}
             }
             let became = became(settlement, *settled);
@@ -201,7 +208,7 @@ impl Settler {
             }
             log(outcome, *settled, became);
         }
-        self.leftovers.add(keyed, snoozed);
+        self.leftovers.add(keyed, snoozed, failed);
         ended
     }
 }

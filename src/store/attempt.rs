@@ -33,6 +33,12 @@ pub struct AttemptRow {
 const ERRORS_BYTES: i64 = 8 << 20;
 /// Snoozes of a job that are kept.
 const SNOOZES_KEPT: i64 = 10;
+/// Bytes of messages of a job's attempts that are kept whole. All of them have 64 KiB at most:
+/// beside these there are the one that ends the job
+/// ([`ERROR_BYTES_MOST`](crate::job::bounds::ERROR_BYTES_MOST)), and up to a thousand of 24 bytes.
+const MESSAGES_WHOLE: i64 = 32 << 10;
+/// The first attempt before which all errors of a job may come to more than 64 KiB.
+pub(crate) const ERRORS_MANY: u32 = 8;
 
 impl Store {
     /// Forgets all but the last snoozes of these jobs; the last one says how many there were.
@@ -40,6 +46,14 @@ impl Store {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
         let statement = sql!("attempt/trim": UUID_ARRAY, INT8);
         self.upkeep.query(statement, &[&ids, &SNOOZES_KEPT]).await.map(drop)
+    }
+
+    /// Cuts errors of the attempts of these jobs, so that those of a job have 64 KiB at most. The
+    /// first and the last stay whole.
+    pub async fn attempt_trim_errors(&self, ids: &[JobId]) -> Result<()> {
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+        let statement = sql!("attempt/trim_errors": UUID_ARRAY, INT8);
+        self.upkeep.query(statement, &[&ids, &MESSAGES_WHOLE]).await.map(drop)
     }
 
     /// The newest attempts of a job, in order, as far as their errors have some 8 MiB at most;

@@ -9,23 +9,36 @@ const LOOKED_AT_FIRST: [&str; 3] = ["payload", "task", "queue"];
 
 #[test]
 fn the_sql_door_has_the_rules_of_the_table() {
-    let rules: Vec<String> = FIELDS.iter().map(rule).collect();
+    let rules: Vec<String> = FIELDS.iter().flat_map(rules).collect();
     made::holds("sql/functions/submission_fields.sql", "rules", &rules.join(",\n"));
 }
 
 #[test]
 fn the_sql_door_knows_the_fields_of_the_table() {
-    let sound = FIELDS.iter().filter(|field| !LOOKED_AT_FIRST.contains(&field.name)).map(sound);
+    let sound = FIELDS.iter().filter(|field| !LOOKED_AT_FIRST.contains(&field.name));
+    let sound = sound.map(|field| sound_fault(field, "job"));
     made::holds("sql/functions/job_is_sound.sql", "sound", &sound.collect::<String>());
-    let names: Vec<String> = NAMES.iter().map(|name| format!("      {}", text(name))).collect();
-    made::holds("sql/functions/job_is_sound.sql", "names", &names.join(",\n"));
+    made::holds("sql/functions/job_is_sound.sql", "names", &lines(NAMES));
+}
+
+/// Most jobs have none of them, so each has a function of its own.
+#[test]
+fn the_sql_door_knows_the_members_of_fields_that_are_objects() {
+    for field in FIELDS {
+        let Kind::Object { members, .. } = field.kind else { continue };
+        let file = format!("sql/functions/{}_is_sound.sql", field.name);
+        let names: Vec<&str> = members.iter().map(|member| member.name).collect();
+        made::holds(&file, "names", &lines(&names));
+        let sound = members.iter().map(|member| sound_fault(member, "value"));
+        made::holds(&file, "sound", &sound.collect::<String>());
+    }
 }
 
 #[test]
 fn the_sql_door_keeps_the_settings_of_the_table() {
     let settings: Vec<&Field> = FIELDS.iter().filter(|field| field.is_setting).collect();
     let names: Vec<&str> = settings.iter().map(|field| field.name).collect();
-    let members: String = settings.into_iter().map(member).collect();
+    let members: String = settings.into_iter().map(|field| member(field, "job", "    ")).collect();
     let expression = match &names[..] {
         [] => "null::jsonb".to_owned(),
         names => {
@@ -37,23 +50,35 @@ fn the_sql_door_keeps_the_settings_of_the_table() {
     made::holds("sql/functions/job_settings.sql", "settings", &block);
 }
 
-/// A setting that is given, as the object of its name and its value.
-fn member(field: &Field) -> String {
+/// A member of `of` that is given, as the object of its name and its value.
+fn member(field: &Field, of: &str, indent: &str) -> String {
     let name = text(field.name);
+    let written = format!("{of} ->> {name}");
     let value = match field.kind {
         // One spelling of each value, as the other doors have it.
-        Kind::Integer { .. } => format!("(job ->> {name})::numeric::bigint"),
-        Kind::Seconds { .. } => format!("(job ->> {name})::double precision"),
-        Kind::Time => format!("reveille.moment(job ->> {name})"),
+        Kind::Integer { .. } => format!("({written})::numeric::bigint"),
+        Kind::Seconds { .. } | Kind::Number { .. } => format!("reveille.number_kept({written})"),
+        Kind::Time => format!("reveille.moment({written})"),
+        Kind::Object { members, .. } => {
+            let (of, deeper) = (format!("{of} -> {name}"), format!("{indent}    "));
+            let members = members.iter().map(|one| member(one, &of, &deeper));
+            format!("'{{}}'::jsonb\n{}{indent}  ", members.collect::<String>())
+        }
         Kind::Json
         | Kind::Name { .. }
         | Kind::Text { .. }
         | Kind::Choice { .. }
-        | Kind::Texts { .. } => format!("job -> {name}"),
+        | Kind::Texts { .. } => format!("{of} -> {name}"),
     };
     format!(
-        "    || case when job ->> {name} is null then '{{}}'\n      else jsonb_build_object({name}, {value}) end\n"
+        "{indent}|| case when {written} is null then '{{}}'\n{indent}  else jsonb_build_object({name},\n{indent}    {value}) end\n"
     )
+}
+
+/// Names, one a line.
+fn lines(names: &[&str]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("      {}", text(name))).collect();
+    names.join(",\n")
 }
 
 fn text(text: &str) -> String {
@@ -65,8 +90,14 @@ fn words(words: &[&str]) -> String {
     format!("array[{}]", words.join(", "))
 }
 
-/// A row of `submission_fields`.
-fn rule(field: &Field) -> String {
+/// The rows of a field in `submission_fields`: its own, and those of its members.
+fn rules(field: &Field) -> Vec<String> {
+    let members = if let Kind::Object { members, .. } = field.kind { members } else { &[] };
+    let members = members.iter().map(|one| rule(&format!("{}/{}", field.name, one.name), one));
+    std::iter::once(rule(field.name, field)).chain(members).collect()
+}
+
+fn rule(name: &str, field: &Field) -> String {
     let none = || "null".to_owned();
     let (mut least, mut most, mut longest, mut list) = (none(), none(), none(), none());
     let kind = match &field.kind {
@@ -87,7 +118,7 @@ fn rule(field: &Field) -> String {
             (least, most) = (from.to_string(), to.to_string());
             "integer"
         }
-        Kind::Seconds { least: from, most: to } => {
+        Kind::Seconds { least: from, most: to } | Kind::Number { least: from, most: to } => {
             (least, most) = (from.to_string(), to.to_string());
             "number"
         }
@@ -96,22 +127,23 @@ fn rule(field: &Field) -> String {
             (most, longest) = (to.to_string(), of.to_string());
             "list"
         }
+        Kind::Object { .. } => "object",
     };
     let (apart, beside) = match field.together {
         None => (none(), none()),
         Some(Together::NotWith(other)) => (text(other), none()),
         Some(Together::OnlyWith(other)) => (none(), text(other)),
     };
-    let (name, rule) = (text(field.name), text(&field.kind.rule()));
+    let (name, rule) = (text(name), text(&field.kind.rule()));
     format!(
         "    ({name}, '{kind}', {least}, {most}, {longest}, {list},\n      {rule}, {apart}, {beside})"
     )
 }
 
-/// Expressions of `job_is_sound`, each true where the field may have a fault.
-fn sound(field: &Field) -> String {
+/// Expressions of `job_is_sound`, each true where the member of `of` may have a fault.
+fn sound_fault(field: &Field, of: &str) -> String {
     let name = text(field.name);
-    let (value, written) = (format!("job -> {name}"), format!("job ->> {name}"));
+    let (value, written) = (format!("{of} -> {name}"), format!("{of} ->> {name}"));
     let not_text = format!("not reveille.text_is_sound({value})");
     let mut faults = match &field.kind {
         Kind::Json => vec![],
@@ -127,20 +159,24 @@ fn sound(field: &Field) -> String {
         Kind::Integer { least, most } => {
             vec![format!("not reveille.integer_is_sound({value}, {least}, {most})")]
         }
-        Kind::Seconds { least, most } => {
+        Kind::Seconds { least, most } | Kind::Number { least, most } => {
             vec![format!("not reveille.number_is_sound({value}, {least}, {most})")]
         }
         Kind::Time => vec![not_text],
         Kind::Texts { most, longest } => {
             vec![format!("not reveille.texts_are_sound({value}, {most}, {longest})")]
         }
+        Kind::Object { .. } => vec![format!(
+            "case jsonb_typeof({value})\n        when 'object' then not reveille.{}_is_sound({value})\n        when 'null' then false else {of} ? {name} end",
+            field.name
+        )],
     };
     faults.extend(field.together.map(|rule| match rule {
         Together::NotWith(other) => {
-            format!("{written} is not null and job ->> {} is not null", text(other))
+            format!("{written} is not null and {of} ->> {} is not null", text(other))
         }
         Together::OnlyWith(other) => {
-            format!("{written} is not null and job ->> {} is null", text(other))
+            format!("{written} is not null and {of} ->> {} is null", text(other))
         }
     }));
     faults.iter().map(|fault| format!("      or {fault}\n")).collect()

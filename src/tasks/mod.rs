@@ -57,7 +57,7 @@ pub trait Handler: Send + Sync + 'static {
         10
     }
 
-    /// How long a failed job waits for its next attempt.
+    /// How long a failed job waits for its next attempt, if the job does not say.
     fn backoff(&self) -> Backoff {
         Backoff::default()
     }

@@ -77,7 +77,14 @@ async fn claim_into(
 }
 
 fn settlement(job: &Claimed, ending: Ending) -> Settlement {
-    Settlement { lease: job.lease, id: job.id, place: job.place, ending, keyed: job.keyed }
+    Settlement {
+        lease: job.lease,
+        id: job.id,
+        place: job.place,
+        attempt: job.attempt,
+        ending,
+        keyed: job.keyed,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

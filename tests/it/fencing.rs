@@ -96,6 +96,7 @@ async fn a_stale_lease_settles_nothing() {
         lease: LeaseId(lease),
         id,
         place: 1,
+        attempt: 1,
         ending,
         keyed: false,
     };

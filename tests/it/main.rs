@@ -52,6 +52,7 @@ mod reading;
 mod refusals;
 mod rescue;
 mod retention;
+mod retry;
 mod schema;
 mod service;
 mod settling;

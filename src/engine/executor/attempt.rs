@@ -8,6 +8,7 @@ use futures_util::FutureExt;
 
 use super::Executor;
 use crate::engine::running::{Handle, Stop};
+use crate::job::backoff::Policy;
 use crate::job::bounds::{ERROR_BYTES_MOST, RESULT_BYTES_MOST, excerpt};
 use crate::job::ending::Ending;
 use crate::job::failure::Failure;
@@ -111,7 +112,7 @@ impl Executor {
             Some(Ok(Err(RunError::Task(error)))) => match error.outlook() {
                 Then::Snooze(delay) => Ending::Snooze { seconds: seconds(delay).max(SNOOZE_LEAST) },
                 Then::Fail => Ending::Failed(failure),
-                Then::Retry(delay) => retry(job.attempt, job.max_attempts, task, failure, delay),
+                Then::Retry(delay) => again_after(job, task, failure, delay),
             },
             Some(Ok(Err(
                 RunError::InvalidPayload(_) | RunError::InvalidResult(_) | RunError::ResultTooLarge,
@@ -170,22 +171,33 @@ fn failure_of(ran: &Ran) -> Failure {
 
 /// Another attempt of the job, or the end if they are used up.
 fn again(job: &Claimed, task: &Registered, failure: Failure) -> Ending {
-    retry(job.attempt, job.max_attempts, task, failure, None)
+    again_after(job, task, failure, None)
 }
 
-/// As [`again`], of a job of which only this is known, after this delay or else the task's
-/// back-off.
-pub(super) fn retry(
-    attempt: u32,
-    most: Option<u32>,
+/// As [`again`], after this delay, or else after that of the policy in force.
+fn again_after(
+    job: &Claimed,
     task: &Registered,
     failure: Failure,
     delay: Option<Duration>,
 ) -> Ending {
-    if attempt >= most.unwrap_or(task.max_attempts) {
+    let own = job.settings.as_ref().and_then(|settings| settings.retry.as_ref());
+    let most = job.max_attempts.unwrap_or(task.max_attempts);
+    retry(job.attempt, most, Policy::in_force(own, task.backoff), failure, delay)
+}
+
+/// As [`again_after`], of a job of which only this is known.
+pub(super) fn retry(
+    attempt: u32,
+    most: u32,
+    policy: Policy,
+    failure: Failure,
+    delay: Option<Duration>,
+) -> Ending {
+    if attempt >= most {
         return Ending::Failed(failure);
     }
-    let delay = delay.unwrap_or_else(|| task.backoff.delay(attempt, rand::random()));
+    let delay = delay.unwrap_or_else(|| policy.delay(attempt, rand::random()));
     Ending::Retry { seconds: seconds(delay), failure }
 }
 

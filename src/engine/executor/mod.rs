@@ -114,11 +114,20 @@ impl Executor {
         let failure =
             Failure::about("unreadable", "this release of the service cannot read the job: ", &why);
         let ending = match (attempt, self.registry.get(task)) {
-            (Some(attempt), Some(task)) => retry(attempt, None, task, failure, None),
+            (Some(attempt), Some(task)) => {
+                retry(attempt, task.max_attempts, task.backoff.into(), failure, None)
+            }
             _ => Ending::Failed(failure),
         };
         self.running.begin((lease, id));
-        let settlement = Settlement { lease, id, place, ending, keyed: true };
+        let settlement = Settlement {
+            lease,
+            id,
+            place,
+            attempt: attempt.unwrap_or_default(),
+            ending,
+            keyed: true,
+        };
         let outcome = Delivery { settlement, meter: Some(meter), room: None };
         let _ = self.settle.send(outcome).await;
     }
@@ -178,8 +187,8 @@ impl Executor {
                 // The buffer is bounded: while the database is away a full one keeps slots taken,
                 // and so claims away.
                 let room = self.room.take(&ending).await;
-                let Claimed { lease, id, place, keyed, .. } = *job;
-                let settlement = Settlement { lease, id, place, ending, keyed };
+                let Claimed { lease, id, place, attempt, keyed, .. } = *job;
+                let settlement = Settlement { lease, id, place, attempt, ending, keyed };
                 let outcome = Delivery { settlement, meter: Some(meter), room };
                 let _ = self.settle.send(outcome).await;
             }

@@ -120,6 +120,7 @@ fn claimed() -> Claimed {
         beyond_room: false,
         max_attempts: None,
         timeout_seconds: None,
+        settings: None,
         keyed: false,
         superseded_by: None,
         place: 1,

@@ -1,4 +1,4 @@
-//! The macro behind the table, for what needs concrete types.
+//! The macros behind the table, for what needs concrete types.
 
 /// Declares from the table of fields: [`NewJob`](super::NewJob) with a field for each column, and
 /// [`Settings`](super::Settings) with one for each rare field. Then their setters, how both are
@@ -46,7 +46,7 @@ macro_rules! fields {
         #[serde(default)]
         pub struct Settings {
             $( $(#[doc = $set_about])+
-            #[serde(skip_serializing_if = "Option::is_none")]
+            #[serde(skip_serializing_if = "Option::is_none", serialize_with = "value::write")]
             pub $set_name: Option<$set_type>, )*
         }
 
@@ -124,4 +124,47 @@ macro_rules! fields {
     (@option) => { None };
 }
 
-pub(super) use fields;
+/// Declares a field that is an object: its struct, the list of its members, and how it is read and
+/// checked. Its rules for members beside others are a method `check_together` of the struct.
+macro_rules! members {
+    (
+        $(#[doc = $about:literal])+
+        pub struct $type:ident, $all:ident, $names:ident {
+            $( $(#[doc = $member_about:literal])+ $name:ident: $member:ty = $kind:expr; )*
+        }
+    ) => {
+        $(#[doc = $about])+
+        #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+        #[serde(default)]
+        pub struct $type {
+            $( $(#[doc = $member_about])+
+            #[serde(skip_serializing_if = "Option::is_none", serialize_with = "value::write")]
+            pub $name: Option<$member>, )*
+        }
+
+        /// The members, in the order in which they are told.
+        pub(crate) const $all: &[Field] = &[
+            $( fields!(@field true, [$($member_about)+], $name, $kind, [], [], []), )*
+        ];
+
+        /// The names of the members.
+        pub(super) const $names: &[&str] = &[$(stringify!($name)),*];
+
+        impl Value for $type {
+            fn read(source: &mut impl Source, name: &str, _: &Kind) -> Option<Self> {
+                source.object(name, $names, |members| Self {
+                    $( $name: Value::read(members, stringify!($name), &$kind), )*
+                })
+            }
+
+            fn check(&self, name: &str, _: &Kind, faults: &mut Faults) {
+                $( if let Some(value) = &self.$name {
+                    value.check(&format!("{name}/{}", stringify!($name)), &$kind, faults);
+                } )*
+                self.check_together(name, faults);
+            }
+        }
+    };
+}
+
+pub(super) use {fields, members};

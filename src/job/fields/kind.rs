@@ -6,7 +6,7 @@ use super::super::moment;
 use super::FieldError;
 use crate::spelling::listed;
 
-/// A field of a submission.
+/// A field of a submission, or a member of one that is an object.
 pub(crate) struct Field {
     /// Its name over HTTP, in SQL's JSON and in the answers.
     pub name: &'static str,
@@ -49,10 +49,14 @@ pub(crate) enum Kind {
     Integer { least: i64, most: i64 },
     /// A number of seconds.
     Seconds { least: f64, most: f64 },
+    /// A number.
+    Number { least: f64, most: f64 },
     /// A time by RFC 3339.
     Time,
     /// A list of so many strings, each of one character up to `longest`.
     Texts { most: usize, longest: usize },
+    /// An object with these members. In the specification it is a schema of its own.
+    Object { members: &'static [Field], schema: &'static str, about: &'static str },
 }
 
 impl Kind {
@@ -68,6 +72,7 @@ impl Kind {
             Self::Integer { least, most } => {
                 format!("a whole number from {least} to {most}").into()
             }
+            Self::Number { least, most } => format!("a number from {least} to {most}").into(),
             Self::Seconds { least, most } => {
                 let days = (most % 86_400.0 == 0.0).then(|| format!(" ({} days)", most / 86_400.0));
                 format!("a number from {least} to {most}{}", days.unwrap_or_default()).into()
@@ -75,6 +80,10 @@ impl Kind {
             Self::Time => moment::RULE.into(),
             Self::Texts { most, longest } => {
                 format!("a list of at most {most} strings of 1 to {longest} characters").into()
+            }
+            Self::Object { members, .. } => {
+                let names: Vec<&str> = members.iter().map(|member| member.name).collect();
+                format!("an object of {}, each optional", names.join(", ")).into()
             }
         }
     }

@@ -1,9 +1,17 @@
 //! The table as people read it.
 
-use super::{FIELDS, Field, Literal};
+use super::{FIELDS, Field, Kind, Literal};
 use crate::made;
 
-fn row(field: &Field) -> String {
+/// The row of a field, and those of its members.
+fn rows(field: &Field) -> String {
+    let members = if let Kind::Object { members, .. } = field.kind { members } else { &[] };
+    let members =
+        members.iter().map(|member| row(&format!("{}.{}", field.name, member.name), member));
+    row(field.name, field) + &members.collect::<String>()
+}
+
+fn row(name: &str, field: &Field) -> String {
     let default = match field.default {
         Some(Literal::Text(text)) => format!("`{text}`"),
         Some(Literal::Integer(number)) => number.to_string(),
@@ -11,12 +19,12 @@ fn row(field: &Field) -> String {
         None if field.required => "required".to_owned(),
         None => String::new(),
     };
-    format!("| `{}` | {} | {default} | {} |\n", field.name, field.kind.rule(), field.about)
+    format!("| `{name}` | {} | {default} | {} |\n", field.kind.rule(), field.about)
 }
 
 #[test]
 fn the_readme_lists_the_fields() {
-    let rows: String = FIELDS.iter().map(row).collect();
+    let rows: String = FIELDS.iter().map(rows).collect();
     let table =
         format!("| field | takes | without it | what it is for |\n|---|---|---|---|\n{rows}");
     made::holds("docs/submitting.md", "fields", &table);

@@ -7,6 +7,7 @@
 //! | the specification: types, defaults, bounds | `api/schema.rs` |
 //! | the flags of `reveille submit` | `cli/submit.rs` |
 //! | the checks of the SQL door | blocks in `sql/functions`, written and compared by `store/fields.rs` |
+//! | fields that are objects, each with a table of its members | here, as `retry.rs` |
 //! | the list in docs/submitting.md | a block, written and compared by `made.rs` beside this file |
 //! | the limits that every door is tested with | `tests/it/doors`, which reads them in the specification |
 //!
@@ -18,6 +19,7 @@ mod declare;
 mod kind;
 #[cfg(test)]
 mod made;
+mod retry;
 mod value;
 
 use std::time::Duration;
@@ -32,6 +34,8 @@ use super::submission::{
 use crate::queue::{PRIORITIES, QueueName, TaskName};
 use declare::fields;
 pub(crate) use kind::{Field, Kind, Literal, Together};
+pub use retry::Retry;
+pub(crate) use retry::{FIXED, LINEAR};
 pub(crate) use value::Faults;
 pub use value::Source;
 use value::Value;
@@ -99,6 +103,10 @@ fields! {
         }, together Together::OnlyWith("unique_key");
     }
     settings {
+        /// When the job runs again after an attempt that failed. Without it the task's own
+        /// back-off, else 5 s, then three times as long each time, up to 6 hours, a fifth more or
+        /// less.
+        retry: Retry = Retry::KIND, set by retry(retry: Retry) = retry;
     }
 }
 

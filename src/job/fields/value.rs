@@ -1,6 +1,7 @@
 //! Values of fields in Rust: how each type is read and checked.
 
 use chrono::{DateTime, Utc};
+use serde::{Serialize, Serializer};
 
 use super::super::json::{Json, JsonFault};
 use super::super::submission::{PAYLOAD_BYTES_MOST, TOO_MANY};
@@ -21,13 +22,40 @@ pub trait Source {
     fn timestamp(&mut self, name: &str) -> Option<DateTime<Utc>>;
     /// The strings of a list that may have `most`; one more if it is longer.
     fn strings(&mut self, name: &str, most: usize) -> Option<Vec<String>>;
+    /// The member as an object that may have members of these `known` names, read from itself.
+    fn object<T>(
+        &mut self,
+        name: &str,
+        known: &'static [&'static str],
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> Option<T>;
 }
 
 /// The Rust type of a field.
 pub(super) trait Value: Sized {
     fn read(source: &mut impl Source, name: &str, kind: &Kind) -> Option<Self>;
     /// Notes what is wrong with it.
+    /// `name` is its pointer without the first `/`.
     fn check(&self, name: &str, kind: &Kind, faults: &mut Faults);
+    /// Writes it as a job keeps it.
+    fn write<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error>
+    where
+        Self: Serialize,
+    {
+        self.serialize(out)
+    }
+}
+
+/// Writes a value as a job keeps it.
+#[expect(clippy::ref_option, reason = "serde calls it so")]
+pub(super) fn write<T: Value + Serialize, S: Serializer>(
+    value: &Option<T>,
+    out: S,
+) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => value.write(out),
+        None => out.serialize_none(),
+    }
 }
 
 impl Value for Result<Json, JsonFault> {
@@ -94,10 +122,22 @@ impl Value for f64 {
     }
 
     fn check(&self, name: &str, kind: &Kind, faults: &mut Faults) {
-        if let Kind::Seconds { least, most } = kind
+        if let Kind::Seconds { least, most } | Kind::Number { least, most } = kind
             && !(*least..=*most).contains(self)
         {
             faults.rule(name, "out_of_range", kind);
+        }
+    }
+
+    /// Six decimals, as many as a time has in the database; and a whole number without any. The SQL
+    /// door rounds the same way.
+    fn write<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        let rounded = (self * 1e6).round_ties_even() / 1e6;
+        #[expect(clippy::cast_possible_truncation, reason = "a whole number below 2^53")]
+        if rounded.fract() == 0.0 && rounded.abs() < 9e15 {
+            out.serialize_i64(rounded as i64)
+        } else {
+            out.serialize_f64(rounded)
         }
     }
 }
@@ -151,7 +191,8 @@ impl Faults {
 
     /// A value that breaks the rule of its kind.
     fn rule(&mut self, name: &str, code: &'static str, kind: &Kind) {
-        self.add(format!("/{name}"), code, format!("{name} must be {}", kind.rule()));
+        let field = name.replace('/', ".");
+        self.add(format!("/{name}"), code, format!("{field} must be {}", kind.rule()));
     }
 
     /// Over HTTP the check of the whole body finds it first.

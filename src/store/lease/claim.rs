@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use crate::job::fields::Settings;
 use crate::job::json::Json;
 use crate::job::{JobId, LeaseId, WorkerId};
 use crate::queue::{Hold, Holder, Lane, QueueName, TaskName};
@@ -80,6 +81,10 @@ pub struct Claimed {
     pub beyond_room: bool,
     pub max_attempts: Option<u32>,
     pub timeout_seconds: Option<f64>,
+    /// Its rare fields; `None` for most jobs. The claim brings them, since its look at the job has
+    /// them for nothing: a job with settings has no payload beside `ready`. A failed attempt would
+    /// ask for them in a statement of its own, and so would that of each job without any.
+    pub settings: Option<Box<Settings>>,
     /// Whether it was submitted with a unique key.
     pub keyed: bool,
     /// The job that took its unique key while a worker held it: it is not to run again.
@@ -278,6 +283,7 @@ fn unreadable(row: &Row, id: Uuid, why: &Error) -> Unreadable {
 /// A job as its row says, in no lease yet. Without a payload there was no room for it.
 fn claimed(row: &Row, lane: &Lane, payload: Option<Json>) -> Result<Claimed> {
     let max_attempts: Option<i32> = row.try_get(6)?;
+    let settings = row.try_get::<_, Option<Jsonb>>(13)?;
     Ok(Claimed {
         lease: LeaseId(Uuid::nil()),
         run_at: row.try_get(1)?,
@@ -291,6 +297,7 @@ fn claimed(row: &Row, lane: &Lane, payload: Option<Json>) -> Result<Claimed> {
         payload: payload.unwrap_or_else(Json::null),
         max_attempts: max_attempts.and_then(|count| u32::try_from(count).ok()),
         timeout_seconds: row.try_get(7)?,
+        settings: settings.map(|kept| Box::new(Settings::of(Some(&kept.0)))),
         keyed: row.try_get(8)?,
         superseded_by: row.try_get::<_, Option<Uuid>>(9)?.map(JobId),
         place: 0,

@@ -21,6 +21,8 @@ pub struct Settlement {
     pub id: JobId,
     /// Where the claim put it in its lease, from 1; 0 if that is not known.
     pub place: i32,
+    /// Which attempt ended, from 1; 0 if that is not known.
+    pub attempt: u32,
     pub ending: Ending,
     pub keyed: bool,
 }

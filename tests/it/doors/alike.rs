@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::door::{Answer, Door, House};
 use super::idle;
@@ -153,9 +153,10 @@ fn payload() -> impl Strategy<Value = String> + Clone {
     })
 }
 
-/// A job with some of the fields that the specification has.
-fn job(fields: &Map<String, Value>) -> impl Strategy<Value = String> + use<> {
-    let fields: Vec<_> = fields.iter().map(|(name, schema)| field(name, schema)).collect();
+/// An object with some of the fields that this schema has.
+fn object(schemas: &Value, of: &Value) -> impl Strategy<Value = String> + use<> {
+    let fields = of["properties"].as_object().expect("an object");
+    let fields: Vec<_> = fields.iter().map(|(name, schema)| field(schemas, name, schema)).collect();
     fields.prop_map(|fields| {
         let fields: Vec<String> = fields.into_iter().flatten().collect();
         format!("{{{}}}", fields.join(", "))
@@ -163,7 +164,9 @@ fn job(fields: &Map<String, Value>) -> impl Strategy<Value = String> + use<> {
 }
 
 /// A member of this name, or none: with a value that is right, one of the right type, or any.
-fn field(name: &str, schema: &Value) -> BoxedStrategy<Option<String>> {
+fn field(schemas: &Value, name: &str, schema: &Value) -> BoxedStrategy<Option<String>> {
+    let named = schema["$ref"].as_str().and_then(|to| to.rsplit('/').next());
+    let schema = named.map_or(schema, |name| &schemas[name]);
     let texts = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
     let bounds = || ["minimum", "maximum"].map(|bound| schema[bound].to_string()).to_vec();
     let (right, value) = match (schema["type"].as_str(), schema["format"].as_str()) {
@@ -172,7 +175,11 @@ fn field(name: &str, schema: &Value) -> BoxedStrategy<Option<String>> {
             let right = ["\"2020-01-01T00:00:00Z\"", "\"2030-01-31 08:00:00.5+01:00\""];
             (texts(&right), time().boxed())
         }
-        (Some("string"), _) => (texts(&["\"a.b\""]), text().boxed()),
+        (Some("string"), _) => match schema["enum"].as_array() {
+            Some(words) => (words.iter().map(Value::to_string).collect(), text().boxed()),
+            None => (texts(&["\"a.b\""]), text().boxed()),
+        },
+        (Some("object"), _) => (texts(&["{}"]), object(schemas, schema).boxed()),
         (Some("integer"), _) => {
             let spelled = ["9.0", "0.1e1"].map(str::to_owned).to_vec();
             ([bounds(), spelled].concat(), number().boxed())
@@ -180,10 +187,6 @@ fn field(name: &str, schema: &Value) -> BoxedStrategy<Option<String>> {
         (Some("number"), _) => {
             let spelled = ["1.5", "604800.00000000001"].map(str::to_owned).to_vec();
             ([bounds(), spelled].concat(), number().boxed())
-        }
-        // A choice, which stands elsewhere in the specification.
-        (None, _) if schema.get("$ref").is_some() => {
-            (texts(&["\"keep\"", "\"replace\""]), text().boxed())
         }
         _ => {
             let member = proptest::option::weighted(0.95, payload());
@@ -222,8 +225,8 @@ async fn what_chance_makes_is_the_same_job_through_every_door_or_none() {
     let owner = house.database.client().await;
     let specification: Value =
         serde_json::from_str(reveille::internals::api::spec().json()).unwrap();
-    let fields = specification["components"]["schemas"]["JobCreate"]["properties"].as_object();
-    let jobs = job(fields.unwrap());
+    let schemas = &specification["components"]["schemas"];
+    let jobs = object(schemas, &schemas["JobCreate"]);
     let mut runner = TestRunner::deterministic();
     let (mut taken, mut wrong) = (0, Vec::new());
     for _ in 0..CASES {

@@ -7,6 +7,7 @@ use super::{idle, refused, same};
 
 /// What becomes of a job that has this value in this field.
 struct Limit {
+    /// A pointer without its first `/`.
     field: String,
     value: Value,
     /// The code of the error, and where it is below the field.
@@ -17,6 +18,17 @@ struct Limit {
 fn schema<'a>(specification: &'a Value, property: &'a Value) -> &'a Value {
     let to = property["$ref"].as_str().map(|to| to.trim_start_matches('#'));
     to.map_or(property, |to| specification.pointer(to).unwrap())
+}
+
+/// Fields with their schemas, and the members of those that are objects.
+fn fields<'a>(specification: &'a Value, at: &str, of: &'a Value) -> Vec<(String, &'a Value)> {
+    let mut all = Vec::new();
+    for (name, property) in of["properties"].as_object().into_iter().flatten() {
+        let (name, schema) = (format!("{at}{name}"), schema(specification, property));
+        all.extend(fields(specification, &format!("{name}/"), schema));
+        all.push((name, schema));
+    }
+    all
 }
 
 /// Values at and beyond what a schema allows.
@@ -73,7 +85,11 @@ fn job(limit: &Limit) -> String {
     if limit.field == "on_conflict" {
         job.insert("unique_key".into(), json!("k"));
     }
-    job.insert(limit.field.clone(), limit.value.clone());
+    let (field, value) = match limit.field.split_once('/') {
+        Some((object, member)) => (object, json!({member: limit.value})),
+        None => (&*limit.field, limit.value.clone()),
+    };
+    job.insert(field.to_owned(), value);
     Value::from(job).to_string()
 }
 
@@ -81,13 +97,12 @@ fn job(limit: &Limit) -> String {
 async fn every_door_keeps_the_limits_and_defaults_of_the_specification() {
     let specification: Value =
         serde_json::from_str(reveille::internals::api::spec().json()).unwrap();
-    let fields = specification["components"]["schemas"]["JobCreate"]["properties"].as_object();
+    let create = &specification["components"]["schemas"]["JobCreate"];
     let house = House::open(idle()).await;
     let owner = house.database.client().await;
     let (mut wrong, mut tried) = (Vec::new(), 0);
-    for (field, property) in fields.unwrap() {
-        let schema = schema(&specification, property);
-        for limit in limits_of(field, schema) {
+    for (field, schema) in fields(&specification, "", create) {
+        for limit in limits_of(&field, schema) {
             for door in Door::ALL {
                 let Some(answer) = house.submit(door, &job(&limit)).await else { continue };
                 tried += 1;
@@ -96,8 +111,11 @@ async fn every_door_keeps_the_limits_and_defaults_of_the_specification() {
                     (None, Answer::Accepted(jobs)) => {
                         let (kept, _) = house.kept(&jobs[0].id).await;
                         // A job has no tags rather than an empty list of them.
-                        let is = if kept[field].is_null() { &json!([]) } else { &kept[field] };
-                        kept.get(field).is_none() || same(is, value)
+                        match kept.pointer(&format!("/{field}")) {
+                            None => !field.contains('/'),
+                            Some(Value::Null) => same(&json!([]), value),
+                            Some(is) => same(is, value),
+                        }
                     }
                     (Some((code, below)), answer) => {
                         *answer == refused(&[(&format!("/{field}{below}"), code)])

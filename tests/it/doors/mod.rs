@@ -6,6 +6,7 @@ mod door;
 mod keys;
 mod limits;
 mod odd;
+mod retry;
 mod settings;
 
 use serde_json::Value;

@@ -146,7 +146,7 @@ async fn of_what_is_wrong_a_bounded_part_is_told() {
     }
 }
 
-/// Nothing gives a job settings yet but a statement with them.
+/// What the settings are does not matter here, nor whether a release knows them.
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_go_with_their_job_through_every_statement() {
     let house = House::open(idle()).await;

@@ -26,7 +26,7 @@ async fn rows_of_jobs_are_looked_up_in_their_weeks_only() {
     let database = harness::database().await;
     let client = database.client().await;
     client.batch_execute("select reveille.partition_ensure(156)").await.unwrap();
-    let of_now = format!("select * from reveille.jobs_at(array[{NOW}, {NOW}])");
+    let of_now = format!("select * from reveille.jobs_found(array[{NOW}, {NOW}])");
     let locked = locks_of(&client, &of_now).await;
     assert!((1..=20).contains(&locked), "{locked} relations locked for jobs of this moment");
 }
