@@ -1,8 +1,8 @@
 //! Bearer tokens: who may use the service.
 //!
-//! A token is compared as its SHA-256 and with every configured one, so that neither its length nor
-//! how much of it is right shows in the time it takes. Tokens are long random strings, so no slow
-//! hash is needed.
+//! A token is compared as its SHA-256 and with every configured one. So neither its length nor how
+//! much of it is right shows in the time it takes. Tokens are long random strings, so no slow hash
+//! is needed.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,9 +1,11 @@
--- Lanes (queues text[], tasks text[], priorities smallint[]), in the order that fairness gives, each with its lower bound
--- (run_ats timestamptz[], ids uuid[]) and the most it may give (int[]); worker uuid; the most in all, bigint; the most of one
--- lease, int. Answers the claimed jobs; the leases with their ids; for each lane that was read to its end and has a job to come,
--- when that is due; and for each lane that is held, by what and until when (null: until somebody ends it). What has its payload
--- beside it needs no look at `job`, which is not named here, so that its weeks cost nothing. A job with a unique key is looked
--- up among those that were superseded: it ends instead of running.
+-- Lanes (queues text[], tasks text[], priorities smallint[]), in the order that fairness gives,
+-- each with its lower bound (run_ats timestamptz[], ids uuid[]) and the most it may give (int[]);
+-- worker uuid; the most in all, bigint; the most of one lease, int. Answers the claimed jobs, and
+-- the leases with their ids. For each lane that was read to its end and has a job to come, it
+-- answers when that is due. For each lane that is held, it answers by what and until when (null:
+-- until somebody ends it). A job that has its payload beside it needs no look at `job`, which is
+-- not named here, so that its weeks cost nothing. A job with a unique key is looked up among those
+-- that were superseded: it ends instead of running.
 with asked as materialized (
   select u.*, q.paused_at is not null as paused
   from unnest($1::text[], $2::text[], $3::smallint[], $4::timestamptz[], $5::uuid[], $6::integer[]) with ordinality

@@ -1,4 +1,5 @@
--- queues text[] (null: all), tasks text[], worker uuid. Claims the suspect that is due first: one job, in a lease of its own.
+-- queues text[] (null: all), tasks text[], worker uuid. Claims the suspect that is due first: one
+-- job, in a lease of its own.
 with c as materialized (
   select x.id from reveille.ready x
   where x.crashes >= 2 and x.run_at <= now() and x.task = any ($2::text[])

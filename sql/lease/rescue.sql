@@ -1,9 +1,10 @@
--- worker uuid, crash budget int, whether that is a crash of the jobs' own int (1) or not (0), name text. Takes back what a lost worker
--- held; its row must be locked. A crash spends no attempt. A worker that nobody knows was taken for lost before it claimed these jobs,
--- by a process that lives: they are given back without a crash.
--- Jobs go back to where they stood, not behind what came later; superseded ones end. Keys are not touched: those of the jobs
--- that ended are freed afterwards: their ids are an answer, and so are ids, tasks and queues of those that failed.
--- From its second crash on a job is a suspect and runs alone, and only a crash there counts towards the budget.
+-- worker uuid, crash budget int, whether that is a crash of the jobs' own int (1) or not (0), name
+-- text. Takes back what a lost worker held; its row must be locked. A crash spends no attempt. An
+-- unknown worker was taken for lost before it claimed these jobs, by a process that lives. They are
+-- given back without a crash. Jobs go back to where they stood, not behind what came later;
+-- superseded ones end. Keys are not touched: those of the jobs that ended are freed afterwards. So
+-- their ids are an answer, and so are ids, tasks and queues of those that failed. From its second
+-- crash on a job is a suspect and runs alone, and only a crash there counts towards the budget.
 with l as materialized (
   delete from reveille.lease where lease = any (array(select lease from reveille.lease where worker = $1::uuid order by lease for update)) returning *
 ), h as materialized (

@@ -1,20 +1,25 @@
--- Outcomes, each (lease, id) once, those of a lease together: the leases, uuid[], with the places of the first and of the last of
--- its outcomes in the arrays that follow, int[] and int[] (from 1); ids uuid[], places int[] (where the claim put the id in the
--- lease, from 1), endings text[] (completed, failed, cancelled, retry, snooze, release, unbegun), delays float8[] (seconds until
--- the next attempt), run_ats timestamptz[] (where a job that did not begin stood before, which leaves no trace of its claim),
--- results jsonb[], errors jsonb[]; and whether to notify of jobs that go back to wait (on or off). From the endings on an array
--- may be empty: no endings say that all completed, the others that no job has such a value. What can only follow from an array
--- that has something is not looked for if it is empty, since each look costs a fiftieth of the statement. `job` is not named here, so that its weeks cost nothing. Answers those that were
--- accepted, with what became of them; the others are stale. One row of nulls says that all were, and became what was asked for:
--- it spares a row for each.
+-- Outcomes, each (lease, id) once, those of a lease together: the leases, uuid[], with the places
+-- of the first and of the last of its outcomes in the arrays that follow, int[] and int[] (from 1);
+-- ids uuid[], places int[] (where the claim put the id in the lease, from 1), endings text[]
+-- (completed, failed, cancelled, retry, snooze, release, unbegun), delays float8[] (seconds until
+-- the next attempt), run_ats timestamptz[] (where a job that did not begin stood before, which
+-- leaves no trace of its claim), results jsonb[], errors jsonb[]; and whether to notify of jobs
+-- that go back to wait (on or off). From the endings on an array may be empty: no endings say that
+-- all completed, the others that no job has such a value. A consequence of an array is not looked
+-- for if that is empty, since each look costs a fiftieth of the statement. `job` is not named here,
+-- so that its weeks cost nothing. Answers those that were accepted, with what became of them; the
+-- others are stale. One row of nulls says that all were, and became what was asked for: it spares a
+-- row for each.
 --
--- Unique keys are not looked at, so that nobody who holds one can hold up an outcome: `key/superseded` is asked before, and
--- `key/free` frees keys afterwards.
+-- Unique keys are not looked at, so that no holder of one can hold up an outcome. `key/superseded`
+-- is asked before, and `key/free` frees keys afterwards.
 --
--- Everything derives from the lease rows as they are once locked; reading the table again would accept stale ids. Whoever
--- was cancelled meanwhile does not go back to `ready`. The place in the lease is a guess that spares the search: it holds until a
--- part of the lease is settled. Without it the search of 250 ids among 250 took a third of the statement. Each lease cuts its
--- outcomes out of the arrays: to look for them among all took five times as long where a lease has five.
+-- Everything derives from the lease rows as they are once locked; reading the table again would
+-- accept stale ids. A job that was cancelled meanwhile does not go back to `ready`. The place in
+-- the lease is a guess that spares the search: it holds until a part of the lease is settled.
+-- Without it the search of 250 ids among 250 took a third of the statement. Each lease cuts its
+-- outcomes out of the arrays: to look for them among all took five times as long where a lease has
+-- five.
 with l as materialized (
   select x.*, array_position($1::uuid[], x.lease) as nth from reveille.lease x
   where x.lease = any ($1::uuid[]) and (select set_config('reveille.notify', $11::text, true)) is not null

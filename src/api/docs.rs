@@ -70,11 +70,11 @@ impl Spec {
             .at("/openapi.yaml", file("application/yaml", self.yaml.clone().into()))
     }
 
-    /// Swagger UI of this specification. It is made of one without operations, whose own is quick to
-    /// build.
+    /// Swagger UI of this specification. It is made of one without operations, whose own is quick
+    /// to build.
     fn page(&self) -> String {
-        // Without an icon of its own, a browser asks for one that is not there, and reports it as an
-        // error of the page.
+        // Without an icon of its own, a browser asks for one that is not there, and reports it as
+        // an error of the page.
         let icon = "<head><link rel=\"icon\" href=\"data:,\">";
         let empty = OpenApiService::new((), "", "");
         let page = empty.swagger_ui_html().replacen(&empty.spec(), &self.json, 1);

@@ -1,15 +1,15 @@
-//! Entity tags (RFC 9110, 8.8.3): a caller that has read a thing asks again with the tag of what it
+//! Entity tags (RFC 9110, 8.8.3). A caller that has read a thing asks again with the tag of what it
 //! read, and is told only what changed.
 //!
-//! The crate `headers` reads them too, but a blank within a tag makes it panic in a debug build, and
-//! any caller can send one.
+//! The crate `headers` reads them too, but a blank within a tag makes it panic in a debug build,
+//! and any caller can send one.
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 /// The weak tag of a representation: what is told beside it may differ.
 pub(super) fn tag(representation: &impl Serialize) -> String {
-    // What cannot be written is refused when it is answered; its tag matches nothing.
+    // A thing that cannot be written is refused when it is answered; its tag matches nothing.
     let bytes = serde_json::to_vec(representation).unwrap_or_default();
     let digest = Sha256::digest(&bytes);
     let half: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();

@@ -153,7 +153,8 @@ pub fn spec() -> Spec {
 }
 
 /// Everything that is served. Until [`Behind::open`] that is only how the service stands.
-/// `public_url` is where callers reach the API, if not where it listens; without a slash at its end.
+/// `public_url` is where callers reach the API, if not where it listens; without a slash at its
+/// end.
 pub(crate) fn app(
     tokens: Tokens,
     browsers: Browsers,

@@ -116,8 +116,8 @@ choice!(
 
 described!(Json, "any", MetaSchema::ANY);
 
-/// `derive(Object)` asks for it, for examples; answers go through [`super::body::Body`], which keeps
-/// the text.
+/// `derive(Object)` asks for it, for examples; answers go through [`super::body::Body`], which
+/// keeps the text.
 impl ToJSON for Json {
     fn to_json(&self) -> Option<Value> {
         self.to().ok()

@@ -57,7 +57,7 @@ impl Refused {
     }
 }
 
-/// What an `application/problem+json` holds (RFC 9457), and our additions to it.
+/// The content of an `application/problem+json` (RFC 9457), and our additions to it.
 #[derive(Deserialize)]
 struct Problem {
     title: String,

@@ -80,7 +80,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// What the service answered when all was well.
+/// The service's answer when all was well.
 pub(super) struct Answer {
     pub(super) body: String,
 }
@@ -174,7 +174,7 @@ impl Remote {
     }
 }
 
-/// What may be shown of a URL.
+/// The part of a URL that may be shown.
 fn without_credentials(mut url: Url) -> Url {
     // Only a URL without a host refuses this, and `new` has refused those.
     let _ = url.set_username("");

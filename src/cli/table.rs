@@ -86,8 +86,8 @@ fn width(text: &str) -> usize {
     text.width()
 }
 
-/// Text that stays on its line and cannot steer the terminal, cut to `most` columns. Anybody may have
-/// submitted it.
+/// Text that stays on its line and cannot steer the terminal, cut to `most` columns. Anybody may
+/// have submitted it.
 pub(super) fn clean(text: &str, most: usize) -> String {
     let mut clean = String::new();
     for character in text.chars() {

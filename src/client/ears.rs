@@ -11,8 +11,8 @@ use crate::shutdown::Shutdown;
 use crate::store::{Store, Target};
 use crate::supervise::Supervisor;
 
-/// Listens from the first wait on, until the client is dropped. It does so on the runtime on which the
-/// client was made: that of the caller who waits first may end before the others have waited.
+/// Listens from the first wait on, until the client is dropped. It does so on the runtime on which
+/// the client was made. That of the caller who waits first may end before the others have waited.
 pub(super) struct Ears {
     target: Target,
     store: Store,

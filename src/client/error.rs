@@ -4,14 +4,15 @@ use crate::store::Error;
 
 pub(super) const SHUT_DOWN: &str = "the service was shut down";
 
-/// Why jobs could not be read or steered. [`SubmitError`](crate::SubmitError) is that of submissions.
+/// Why jobs could not be read or steered. [`SubmitError`](crate::SubmitError) is that of
+/// submissions.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nothing was changed. It may be repeated.
     #[error("the database cannot be reached, and nothing was changed: {0}")]
     Unavailable(String),
-    /// The database gave up for a passing reason, such as a lock. Nothing was changed, and it may be
-    /// repeated.
+    /// The database gave up for a passing reason, such as a lock. Nothing was changed, and it may
+    /// be repeated.
     #[error("the database was too busy, and nothing was changed: {0}")]
     Busy(String),
     /// The answer was lost, so a change may have been made or not. Look before it is repeated.

@@ -10,8 +10,8 @@ use crate::job::JobId;
 use crate::store::job::{Cancelled, Job, JobFilter, JobPage, Retried};
 use crate::store::{Result, Store};
 
-/// A look that found the job not ended, though its end was announced, is followed by a rest: any role
-/// can announce it. Each rest is twice as long as the one before.
+/// A look that found the job not ended, though its end was announced, is followed by a rest: any
+/// role can announce it. Each rest is twice as long as the one before.
 const REST_LEAST: Duration = Duration::from_millis(50);
 const REST_MOST: Duration = Duration::from_secs(1);
 
@@ -93,7 +93,7 @@ impl Jobs {
         }
     }
 
-    /// Whoever waits for the end of this job looks again, at the other instances too.
+    /// Callers who wait for the end of this job look again, at the other instances too.
     pub(crate) async fn tell_ended(&self, id: JobId) {
         self.ends.ended([id]);
         // Without it they look when their time is over.

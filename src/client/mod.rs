@@ -1,8 +1,8 @@
-//! The third door: submitting jobs from Rust with the rules of the other two, and reading and steering
-//! them.
+//! The third door: submitting jobs from Rust with the rules of the other two, and reading and
+//! steering them.
 //!
-//! A [`Client`] speaks SQL, with the role of a service: there is no hop, and no second API to keep up
-//! with the first. It has at most two connections for all that it asks, and from its first
+//! A [`Client`] speaks SQL, with the role of a service: there is no hop, and no second API to keep
+//! up with the first. It has at most two connections for all that it asks, and from its first
 //! [`wait`](Client::wait) on one that listens. A role that may only submit does so in SQL, or by
 //! [`submit_in`].
 
@@ -33,9 +33,10 @@ pub(crate) use jobs::Jobs;
 pub(crate) use recorded::Recorded;
 pub use transaction::submit_in;
 
-/// Connections of a client without a service: two INSERTs fly at most, and gather what comes meanwhile.
+/// Connections of a client without a service: two INSERTs fly at most, and gather what comes
+/// meanwhile.
 const CONNECTIONS: u32 = 2;
-/// What the client of a unit test answers to all but submissions.
+/// The answer of a unit test's client to all but submissions.
 const NO_DATABASE: &str = "a unit test has no database; its client only keeps what is submitted";
 
 /// Submits jobs, and reads and steers them. Clones share their connections.
@@ -74,8 +75,8 @@ impl Client {
         Self(Arc::new(RwLock::new(Some(Behind::Database(Arc::new(database))))))
     }
 
-    /// A client without a service in its process, on a database whose schema is up to date. Its role needs what that of a
-    /// service needs; one with less submits from SQL.
+    /// A client without a service in its process, on a database whose schema is up to date. Its
+    /// role needs what that of a service needs; one with less submits from SQL.
     ///
     /// # Errors
     /// When the database cannot be reached, or its schema is not for this release.
@@ -113,8 +114,9 @@ impl Client {
         }
     }
 
-    /// Submits a list of up to 10,000 jobs in one transaction: all of them or none. The answers are in their order, and so
-    /// are the ids; conflicts of unique keys are resolved in order, within the list too.
+    /// Submits a list of up to 10,000 jobs in one transaction: all of them or none. The answers are
+    /// in their order, and so are the ids; conflicts of unique keys are resolved in order, within
+    /// the list too.
     ///
     /// # Errors
     /// See [`SubmitError`]. Pointers begin with the number of the job in the list, from 0.
@@ -171,8 +173,8 @@ impl Client {
         database.jobs.wait(id, within, &database.leaving).await.map_err(ClientError::of)
     }
 
-    /// Cancels a job. One that waits has ended at once. The handler of one that is processed is told to
-    /// stop: the job is `completed` if it succeeds all the same, else `cancelled`.
+    /// Cancels a job. A job that waits has ended at once. The handler of one that is processed is
+    /// told to stop: the job is `completed` if it succeeds all the same, else `cancelled`.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -188,8 +190,8 @@ impl Client {
         self.database()?.jobs.retry(id).await.map_err(ClientError::of)
     }
 
-    /// Lists jobs, the newest first, at most 200 of them. A page may have fewer than its `limit`, even
-    /// none, although more follow: go on with its `next` as `below` as long as it has one.
+    /// Lists jobs, the newest first, at most 200 of them. A page may have fewer than its `limit`,
+    /// even none, although more follow. Go on with its `next` as `below` as long as it has one.
     ///
     /// ```no_run
     /// # use reveille::{Client, JobFilter, Status};

@@ -1,4 +1,4 @@
-//! What a unit test's client is told.
+//! The submissions to a unit test's client.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -12,9 +12,9 @@ use crate::store::Error;
 use crate::store::job::submit_within;
 use crate::submitter::SubmitError;
 
-/// Submits a job within a transaction of the caller, over a connection of the caller: the job exists if
-/// that commits, and a worker is woken by the commit. The role needs USAGE on the schema `reveille` and
-/// EXECUTE on `reveille.submit_many`, which this calls.
+/// Submits a job within a transaction of the caller, over a connection of the caller. The job
+/// exists if that commits, and a worker is woken by the commit. The role needs USAGE on the schema
+/// `reveille` and EXECUTE on `reveille.submit_many`, which this calls.
 ///
 /// ```no_run
 /// # async fn example(mut db: tokio_postgres::Client) -> anyhow::Result<()> {
@@ -37,8 +37,8 @@ use crate::submitter::SubmitError;
 /// ```
 ///
 /// # Errors
-/// See [`SubmitError`]. The transaction is aborted then, as by any statement that fails, unless the error
-/// is [`SubmitError::Invalid`]: that is found before anything is sent.
+/// See [`SubmitError`]. The transaction is aborted then, as by any statement that fails, unless the
+/// error is [`SubmitError::Invalid`]: that is found before anything is sent.
 pub async fn submit_in(transaction: &Transaction<'_>, job: NewJob) -> Result<Written, SubmitError> {
     let job = job.check(Utc::now()).map_err(SubmitError::Invalid)?;
     submit_within(transaction, &job).await.map_err(|error| refusal(&error))

@@ -45,7 +45,7 @@ pub struct ConfigProblem {
 }
 
 impl ConfigProblem {
-    /// What is wrong with the value that a program gave this setting.
+    /// The fault of the value that a program gave this setting.
     pub(crate) fn of_program(setting: &str, wrong: Wrong) -> Self {
         let (setting, source) = (setting.to_owned(), ConfigSource::Program);
         Self { setting, source, what: wrong.what, write: wrong.write }

@@ -56,7 +56,7 @@ impl DatabaseUrl {
     /// Checks the form, a URL or `key=value` pairs. Nothing is connected to.
     ///
     /// # Errors
-    /// What is wrong with it, without a piece of it.
+    /// The fault, without a piece of the address.
     pub fn new(text: &str) -> Result<Self, ConfigError> {
         Self::read(text).map_err(|wrong| ConfigError::of_program("database_url", wrong))
     }

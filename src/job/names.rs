@@ -1,6 +1,7 @@
 //! The macro behind enums whose kinds have a name in SQL, in the API and in Rust alike.
 
-/// Names each kind of an enum once: what it is called, how a name is read, and how it is serialised.
+/// Names each kind of an enum once: what it is called, how a name is read, and how it is
+/// serialised.
 macro_rules! names {
     ($type:ident { $($kind:ident = $name:literal),+ $(,)? }) => {
         impl $type {

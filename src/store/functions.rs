@@ -1,12 +1,14 @@
-//! The functions and views of the schema: one file each in `sql/functions`, which has the present form of each.
+//! The functions and views of the schema: one file each in `sql/functions`, which has the present
+//! form of each.
 //!
-//! A migration changes tables, and stays as it was applied. A function is replaced as a whole. So its file is applied anew
-//! when its text changed, after the migrations and under their lock, all files in one transaction. An unchanged file is not
-//! touched: replacing a view would wait for its readers.
+//! A migration changes tables, and stays as it was applied. A function is replaced as a whole. So
+//! its file is applied anew when its text changed, after the migrations and under their lock, all
+//! files in one transaction. An unchanged file is not touched: replacing a view would wait for its
+//! readers.
 //!
-//! Releases roll, so instances of two releases start beside each other. The schema keeps the number of the release whose
-//! files it has. An older release reads a higher number and leaves the functions alone. A newer release keeps every
-//! signature that the older one calls.
+//! Releases roll, so instances of two releases start beside each other. The schema keeps the number
+//! of the release whose files it has. An older release reads a higher number and leaves the
+//! functions alone. A newer release keeps every signature that the older one calls.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
@@ -18,15 +20,17 @@ use super::Result;
 use super::row::Row;
 use super::session::{SHORT, in_time, sql, unprepared};
 
-/// The number of the functions of this release. A release whose files differ from those of the release before has a higher
-/// number; `tests/it/schema/functions.sha256` pins the files of each number.
+/// The number of the functions of this release. A release whose files differ from those of the
+/// release before has a higher number; `tests/it/schema/functions.sha256` pins the files of each
+/// number.
 const RELEASE: i32 = 1;
 
 /// The name and the text of each file.
 static FILES: LazyLock<Vec<File>> = LazyLock::new(|| {
     let all: &[(&'static str, &str)] = &include!(concat!(env!("OUT_DIR"), "/functions.rs"));
     let mut files: Vec<File> = all.iter().map(|(name, text)| File::new(name, text)).collect();
-    // A view reads functions; a function names a view only in its text, which is bound when it is called.
+    // A view reads functions; a function names a view only in its text, which is bound when it is
+    // called.
     files.sort_by_key(File::is_view);
     files
 });
@@ -41,7 +45,7 @@ pub(crate) enum Standing {
     Newer(i32),
 }
 
-/// What was applied.
+/// The files that were applied.
 pub(super) struct Applied {
     pub(super) release: i32,
     pub(super) changed: Vec<&'static str>,
@@ -67,7 +71,7 @@ impl File {
     }
 }
 
-/// What a schema has: the release, and the checksum of each file.
+/// The state of a schema: the release, and the checksum of each file.
 struct Known {
     release: i32,
     checksums: HashMap<String, String>,
@@ -106,7 +110,8 @@ pub(crate) async fn standing(client: &Client) -> Result<Standing> {
     Ok(Known::of(client).await?.standing())
 }
 
-/// Applies the files that changed, unless the schema has those of a newer release or another instance was faster.
+/// Applies the files that changed, unless the schema has those of a newer release or another
+/// instance was faster.
 pub(super) async fn apply(client: &mut Client) -> Result<Option<Applied>> {
     let transaction = in_time(SHORT, client.transaction()).await?;
     unprepared(&transaction, SHORT, sql!("schema/migration_lock"), &[]).await?;

@@ -1,12 +1,14 @@
-//! Where a PostgreSQL is and how to connect to it: a URL or `key=value` pairs, read by libpq's rules.
+//! Where a PostgreSQL is and how to connect to it: a URL or `key=value` pairs, read by libpq's
+//! rules.
 //!
-//! Each of libpq's words has libpq's meaning here, or is refused by name ([`words`]): a word that is
-//! taken and not followed (`sslrootcert` beside `sslmode=require`) connects to somebody else. One thing
-//! differs: no file in `~/.postgresql` is read. So `verify-full` without `sslrootcert` means the
-//! system's certificates, where libpq wants `~/.postgresql/root.crt`.
+//! Each of libpq's words has libpq's meaning here, or is refused by name ([`words`]). A word that
+//! is taken and not followed (`sslrootcert` beside `sslmode=require`) connects to somebody else.
+//! One thing differs: no file in `~/.postgresql` is read. So `verify-full` without `sslrootcert`
+//! means the system's certificates, where libpq wants `~/.postgresql/root.crt`.
 //!
-//! A password that should have been percent-encoded ends up in the host, the port or the name of the
-//! database. So nothing of the text is ever quoted in an error: only words that libpq knows are.
+//! A password that should have been percent-encoded ends up in the host, the port or the name of
+//! the database. So nothing of the text is ever quoted in an error: only words that libpq knows
+//! are.
 
 #[cfg(test)]
 mod tests;
@@ -21,7 +23,7 @@ use std::time::Duration;
 use super::secret::Secret;
 use super::value::Wrong;
 
-/// What to write instead of an address that cannot be read.
+/// The form to write instead of an address that cannot be read.
 const WRITE: &str = "write postgres://USER:PASSWORD@HOST:PORT/NAME, and percent-encode what the \
                      user or the password has of / ? % @ (@ is %40, / is %2F, ? is %3F, % is %25)";
 
@@ -54,7 +56,7 @@ pub struct HostAddress {
     pub port: u16,
 }
 
-/// What a host is reached by.
+/// The way to reach a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Host {
     /// A name or an IP address.
@@ -80,7 +82,7 @@ pub enum ServerKind {
     Any,
     /// One whose sessions may write.
     ReadWrite,
-    /// One that is not in recovery.
+    /// A server that is not in recovery.
     Primary,
 }
 
@@ -103,12 +105,12 @@ pub struct Tls {
     pub direct: bool,
 }
 
-/// What is asked of the server's certificate.
+/// The demands on the server's certificate.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum TlsMode {
     Disable,
-    /// Encrypts if the server can; tries once without if the handshake fails or the server refuses who
-    /// came so.
+    /// Encrypts if the server can; tries once without if the handshake fails or the server refuses
+    /// who came so.
     #[default]
     Prefer,
     /// Encrypts, whoever is there.
@@ -124,7 +126,7 @@ impl Address {
     /// out.
     ///
     /// # Errors
-    /// What is wrong with it, without a piece of it.
+    /// The fault, without a piece of the address.
     pub fn parse(text: &str) -> Result<Self, Wrong> {
         words::address(&text::words(text)?)
     }

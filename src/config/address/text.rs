@@ -120,8 +120,8 @@ fn decode(text: &str) -> Result<String, Wrong> {
     String::from_utf8(bytes).map_err(|_| unreadable("has percent-encoded bytes that are no text"))
 }
 
-/// `word = value …`; a value with blanks stands in single quotes, `\` takes the next character as it
-/// is.
+/// `word = value …`; a value with blanks stands in single quotes, `\` takes the next character as
+/// it is.
 fn of_pairs(text: &str) -> Result<Words, Wrong> {
     let mut words = Words::new();
     let mut rest = text.chars().peekable();

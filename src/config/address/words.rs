@@ -1,4 +1,5 @@
-//! What libpq's words mean here. Each is followed, taken where it changes nothing, or refused by name.
+//! The meaning of libpq's words here. Each is followed, taken where it changes nothing, or refused
+//! by name.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -117,8 +118,8 @@ pub(super) fn address(words: &Words) -> Result<Address, Wrong> {
     })
 }
 
-/// Refuses what is not followed. A word that libpq does not know is not quoted: it may be a piece of a
-/// password.
+/// Refuses what is not followed. A word that libpq does not know is not quoted: it may be a piece
+/// of a password.
 fn check(word: &str, value: &str) -> Result<(), Wrong> {
     if FOLLOWED.contains(&word) {
         return Ok(());
