@@ -180,6 +180,8 @@ CREATE INDEX outcome_ended ON ONLY reveille.outcome USING btree (state, ended_at
 
 CREATE INDEX outcome_unwell ON ONLY reveille.outcome USING btree (id) WHERE (state <> 'completed'::reveille.end_state);
 
+CREATE INDEX queue_paused ON reveille.queue USING btree (name) WHERE (paused_at IS NOT NULL);
+
 CREATE UNIQUE INDEX ready_id ON reveille.ready USING btree (id);
 
 CREATE INDEX ready_suspect ON reveille.ready USING btree (run_at, id) WHERE (crashes >= 2);

@@ -85,7 +85,9 @@ pub mod store {
         pub use crate::store::job::{Keep, Retried, from_the_front};
     }
     pub mod lease {
-        pub use crate::store::lease::{Claim, ClaimRoom, Claimed, LaneClaim, Settled, Settlement};
+        pub use crate::store::lease::{
+            Claim, ClaimRoom, Claimed, LaneClaim, Settled, Settlement, Swept,
+        };
     }
     pub mod migrate {
         pub use crate::store::migrate::{MigrateError, check, known, migrate};

@@ -6,7 +6,8 @@
 //! which its next job is due. One that is *held* is not asked again until its hold ends or the next
 //! poll begins, whoever notifies of it.
 
-use std::time::Instant;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
@@ -17,10 +18,11 @@ use super::fronts::{Fronts, Reading};
 use super::held::HeldLanes;
 use super::looks::Looks;
 use super::plan::Lanes;
+use super::sweeps::{Next, Sweeps};
 use crate::events::Source;
 use crate::job::WorkerId;
-use crate::queue::{Lane, QueueName};
-use crate::store::lease::{Claim, ClaimRoom, LaneClaim};
+use crate::queue::{Hold, Lane, QueueName};
+use crate::store::lease::{Claim, ClaimRoom, LaneClaim, Swept};
 use crate::store::{Result, Store};
 
 /// Decides which lanes are asked, and remembers what they answered.
@@ -34,11 +36,13 @@ pub(crate) struct Claimer {
     /// The same, as it was before the poll that has begun. What the poll finds goes to `due`.
     due_before: Agenda<DateTime<Utc>>,
     looks: Looks,
+    sweeps: Sweeps,
     pub figures: ClaimFigures,
 }
 
 impl Claimer {
-    pub(crate) fn new() -> Self {
+    /// A claimer. It sweeps if every queue is served, and these are the tasks then.
+    pub(crate) fn new(tasks: Option<Vec<String>>) -> Self {
         Self {
             known: Lanes::default(),
             held: HeldLanes::default(),
@@ -46,6 +50,7 @@ impl Claimer {
             due: Agenda::default(),
             due_before: Agenda::default(),
             looks: Looks::default(),
+            sweeps: Sweeps::of(tasks),
             figures: ClaimFigures::new(),
         }
     }
@@ -134,11 +139,16 @@ impl Claimer {
 
     /// Whether there is a lane to be asked.
     pub(crate) fn has_lanes(&self) -> bool {
-        !self.known.is_empty()
+        !self.known.is_empty() || self.sweeps.go_on()
     }
 
-    /// Claims at most `limit` jobs, as far as there is `room`. Answers what was asked, and the
-    /// claim.
+    /// Whether the next claim needs no look at which lanes have jobs.
+    pub(crate) fn finds_itself(&self) -> bool {
+        self.sweeps.come_first()
+    }
+
+    /// Claims at most `limit` jobs, as far as there is `room`. Answers the lanes that the claim is
+    /// about, and the claim.
     pub(crate) async fn claim(
         &mut self,
         store: &Store,
@@ -147,15 +157,32 @@ impl Claimer {
         room: &mut ClaimRoom,
     ) -> Result<(Vec<LaneClaim>, Claim)> {
         let (begun, clock) = (Instant::now(), store.clock.now());
+        if let Some((begin, tasks)) = self.sweep_from(limit) {
+            let begin = begin.to_owned();
+            let swept = store.lease_sweep(worker, &begin, tasks, limit, room).await?;
+            let took = begun.elapsed();
+            self.record(&swept.claim, took);
+            self.learn_swept(&begin, &swept, limit, took);
+            return Ok((swept.lanes, swept.claim));
+        }
         let asked = self.plan(limit, begun);
         let claim = store.lease_claim(worker, &asked, limit, room).await?;
         let reading = Reading { begun, clock, took: begun.elapsed() };
-        self.figures.took.record(reading.took.as_secs_f64());
+        self.record(&claim, reading.took);
+        self.learn(&asked, &claim, limit, &reading);
+        Ok((asked, claim))
+    }
+
+    /// The queue that the next claim begins with, and the tasks, if it is a sweep.
+    pub(super) fn sweep_from(&self, limit: usize) -> Option<(&str, &[String])> {
+        self.sweeps.next(self.known.queues(), limit)
+    }
+
+    fn record(&self, claim: &Claim, took: Duration) {
+        self.figures.took.record(took.as_secs_f64());
         if !claim.jobs.is_empty() {
             self.figures.size.record(u32::try_from(claim.jobs.len()).unwrap_or(u32::MAX));
         }
-        self.learn(&asked, &claim, limit, &reading);
-        Ok((asked, claim))
     }
 
     /// What the next claim asks, for so many free slots.
@@ -173,7 +200,9 @@ impl Claimer {
         limit: usize,
         reading: &Reading,
     ) {
-        for LaneAnswer { nth, got, last, answer } in answers(asked, claim, limit) {
+        let answers = answers(asked, claim, limit);
+        self.sweeps.named(answers.len(), claim.jobs.len() + claim.unreadable.len());
+        for LaneAnswer { nth, got, last, answer } in answers {
             let lane = &asked[nth].lane;
             if let Some(source) = self.known.source(lane) {
                 if got > 0 {
@@ -190,14 +219,46 @@ impl Claimer {
                         self.due.set(lane.clone(), at);
                     }
                 }
-                Answer::Held(hold) => {
-                    self.forget(lane);
-                    tracing::debug!(queue.name = %lane.queue, task.name = %lane.task, held.by = hold.by.as_str(),
-                        held.until = ?hold.until, "a lane is held");
-                    self.held.hold(lane.clone(), hold);
+                Answer::Held(hold) => self.hold(lane, hold),
+            }
+        }
+    }
+
+    /// Takes in what a sweep of so many `rows` says: of the queues that it got through, each lane
+    /// that it does not name is empty.
+    pub(super) fn learn_swept(&mut self, begin: &str, swept: &Swept, rows: usize, took: Duration) {
+        let known = self.known.take_queues(begin, swept.stopped.as_ref());
+        for (lane, _) in &known {
+            self.due.remove(lane);
+            self.due_before.remove(lane);
+        }
+        let known: HashMap<Lane, Source> = known.into_iter().collect();
+        for jobs in swept.claim.jobs.chunk_by(|one, next| one.0 == next.0) {
+            let source = known.get(&swept.lanes[jobs[0].0].lane);
+            self.figures.claimed(source.copied().unwrap_or(Source::Drain), jobs.len());
+        }
+        for (nth, at) in &swept.claim.due {
+            self.due.set(swept.lanes[*nth].lane.clone(), *at);
+        }
+        for (nth, hold) in &swept.claim.held {
+            self.hold(&swept.lanes[*nth].lane, *hold);
+        }
+        match self.sweeps.swept(rows, swept, took) {
+            Next::On => {}
+            Next::Name(queue) => self.known.turn_to(&queue),
+            Next::Elsewhere => {
+                if let Some(queue) = self.known.queue_at(rand::random()) {
+                    self.sweeps.begin_with(queue);
                 }
             }
         }
+    }
+
+    fn hold(&mut self, lane: &Lane, hold: Hold) {
+        self.forget(lane);
+        tracing::debug!(queue.name = %lane.queue, task.name = %lane.task, held.by = hold.by.as_str(),
+            held.until = ?hold.until, "a lane is held");
+        self.held.hold(lane.clone(), hold);
     }
 
     /// A lane has jobs. One that is held is not asked for them.

@@ -6,7 +6,8 @@
 //! end. Lanes that got no share stand at the end and fill what the others left.
 //!
 //! A plan costs what it names, and not what is known: while each of 100,000 known lanes was looked
-//! at for each claim, jobs of as many queues took eighteen times as long as those of one.
+//! at for each claim, jobs of as many queues took eighteen times as long as those of one. Claims of
+//! so many lanes with a job each name none, where that pays ([`super::sweeps`]).
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -16,7 +17,7 @@ use crate::events::Source;
 use crate::queue::{Lane, QueueName, TaskName};
 
 /// The most lanes that one claim names: one index probe each.
-const LANES_MOST: usize = 250;
+pub(super) const LANES_MOST: usize = 250;
 /// Where so many lanes are known, one more is not believed to have jobs because a notice says so.
 const NOTICED_MOST: usize = 10_000;
 /// So many queues share one claim, and more only if each of them can get as many jobs: an index
@@ -76,6 +77,47 @@ impl Lanes {
         if queue.lanes.is_empty() {
             self.queues.remove(&lane.queue);
         }
+    }
+
+    /// How many queues have them.
+    pub(super) fn queues(&self) -> usize {
+        self.queues.len()
+    }
+
+    /// The next claim that names lanes begins with this queue.
+    pub(super) fn turn_to(&mut self, queue: &QueueName) {
+        self.last = self.queues.range(..queue).next_back().map(|(before, _)| before.clone());
+    }
+
+    /// Forgets the lanes of the queues from the one named `begin` on to this one, without it, and
+    /// answers them.
+    pub(super) fn take_queues(
+        &mut self,
+        begin: &str,
+        end: Option<&QueueName>,
+    ) -> Vec<(Lane, Source)> {
+        let begin = QueueName::trusted(begin);
+        let end = end.map_or(Bound::Unbounded, Bound::Excluded);
+        if matches!(end, Bound::Excluded(end) if *end <= begin) {
+            return Vec::new();
+        }
+        let range = (Bound::Included(&begin), end);
+        let names = self.queues.range::<QueueName, _>(range).map(|(name, _)| name.clone());
+        let names: Vec<QueueName> = names.collect();
+        let mut taken = Vec::with_capacity(names.len());
+        for name in names {
+            let lanes = self.queues.remove(&name).unwrap_or_default().lanes;
+            self.count -= lanes.len();
+            let lane =
+                |((priority, task), source)| (Lane { queue: name.clone(), task, priority }, source);
+            taken.extend(lanes.into_iter().map(lane));
+        }
+        taken
+    }
+
+    /// The queue at this share of all, from 0 to 1.
+    pub(super) fn queue_at(&self, share: f64) -> Option<&QueueName> {
+        self.queues.keys().nth((share * self.queues.len() as f64) as usize)
     }
 
     /// The lanes that the next claim names, for so many free slots, each with the most that it may
@@ -249,6 +291,26 @@ mod tests {
         known.forget(&nth(0));
         known.forget(&nth(0));
         assert!(known.takes_notice_of(&nth(NOTICED_MOST)));
+    }
+
+    #[test]
+    fn whole_queues_are_taken_and_the_next_claim_begins_with_the_one_that_is_said() {
+        let lanes: Vec<Lane> =
+            (0..9).flat_map(|queue| [lane(queue, 0, 5), lane(queue, 1, 5)]).collect();
+        let (mut known, queue) = (known(&lanes), |nth: usize| &lanes[2 * nth].queue);
+        assert!(known.take_queues("q5", Some(queue(5))).is_empty());
+        assert!(known.take_queues("q5!", Some(queue(5))).is_empty());
+        let taken: Vec<Lane> =
+            known.take_queues("q2!", Some(queue(5))).into_iter().map(|it| it.0).collect();
+        assert_eq!(taken, lanes[6..10]);
+        assert_eq!((known.queues(), known.count), (7, 14));
+        for first in [5, 0, 2] {
+            known.turn_to(queue(first));
+            assert_eq!(&known.plan(1)[0].0.queue, queue(first));
+        }
+        assert_eq!(known.queue_at(0.5), Some(queue(5)));
+        assert_eq!(known.take_queues("", None).len(), 14);
+        assert!(known.is_empty() && known.count == 0 && known.queue_at(0.5).is_none());
     }
 
     #[test]

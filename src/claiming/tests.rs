@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -11,7 +11,7 @@ use crate::events::Source;
 use crate::job::json::Json;
 use crate::job::{JobId, LeaseId};
 use crate::queue::{Hold, Holder, Lane, QueueName, TaskName};
-use crate::store::lease::{Claim, Claimed, LaneClaim};
+use crate::store::lease::{Claim, Claimed, LaneClaim, Swept};
 
 pub(super) fn lane(nth: usize) -> Lane {
     let queue = QueueName::trusted(&format!("q{nth}"));
@@ -53,7 +53,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self { claimer: Claimer::new(), now: Instant::now(), second: 0 }
+        Self { claimer: Claimer::new(None), now: Instant::now(), second: 0 }
     }
 
     fn pass(&mut self, seconds: u32) {
@@ -177,6 +177,115 @@ fn a_lane_with_more_is_asked_at_once_and_an_empty_one_when_its_next_job_is_due()
     assert_eq!((bench.claimer.next_due(), bench.claimer.has_lanes()), (Some(time(30)), false));
     bench.pass(60);
     assert_eq!(bench.names(), [lane(1)]);
+}
+
+#[test]
+fn lanes_of_swept_queues_are_empty_unless_the_sweep_says_otherwise() {
+    let mut bench = Bench::new();
+    for nth in 0..6 {
+        bench.claimer.find(lane(nth), time(0), Source::Poll, time(0));
+    }
+    let asked = |nth| LaneClaim { lane: lane(nth), bound: None, most: usize::MAX };
+    let hold = Hold { by: Holder::Pause, until: None };
+    let swept = Swept {
+        lanes: vec![asked(1), asked(2), asked(3), asked(9)],
+        claim: Claim {
+            jobs: vec![(0, claimed(&lane(1), 0))],
+            due: vec![(1, time(30))],
+            held: vec![(2, hold), (3, hold)],
+            ..Claim::default()
+        },
+        stopped: Some(lane(4).queue),
+    };
+    bench.claimer.learn_swept("q1", &swept, 9, Duration::ZERO);
+    assert_eq!(bench.claimer.next_due(), Some(time(30)));
+    let known: BTreeSet<Lane> = bench.names().into_iter().collect();
+    assert_eq!(known, [0, 4, 5].map(lane).into());
+    bench.notify(9);
+    bench.notify(1);
+    let known: BTreeSet<Lane> = bench.names().into_iter().collect();
+    assert_eq!(known, [0, 1, 4, 5].map(lane).into());
+}
+
+/// Jobs that wait, by the number of their lanes.
+struct Waiting(BTreeMap<Lane, usize>);
+
+impl Waiting {
+    /// What a claim of so many jobs gets of these lanes.
+    fn claim(&mut self, asked: &[LaneClaim], limit: usize) -> Claim {
+        let (mut claim, mut left) = (Claim::default(), limit);
+        for (nth, asked) in asked.iter().enumerate() {
+            let waiting = self.0.get_mut(&asked.lane).expect("it had jobs");
+            let got = asked.most.min(*waiting).min(left);
+            (*waiting, left) = (*waiting - got, left - got);
+            claim.jobs.extend((0..got).map(|_| (nth, claimed(&asked.lane, 0))));
+        }
+        claim
+    }
+
+    /// What a sweep of so many rows gets.
+    fn sweep(&mut self, begin: &str, rows: usize) -> Swept {
+        let (mut swept, mut left) = (Swept::default(), rows);
+        for (lane, waiting) in self.0.range_mut(first_lane(begin)..).filter(|it| *it.1 > 0) {
+            if *waiting >= left {
+                swept.stopped = Some(lane.queue.clone());
+                break;
+            }
+            left -= *waiting;
+            let nth = swept.lanes.len();
+            let jobs = (0..std::mem::take(waiting)).map(|_| (nth, claimed(lane, 0)));
+            swept.claim.jobs.extend(jobs);
+            swept.lanes.push(LaneClaim { lane: lane.clone(), bound: None, most: usize::MAX });
+        }
+        swept
+    }
+}
+
+fn first_lane(queue: &str) -> Lane {
+    Lane { queue: QueueName::trusted(queue), task: TaskName::trusted(""), priority: 0 }
+}
+
+/// Of a thousand queues some are deep, and the others have a job each.
+#[test]
+fn deep_queues_have_their_turn_beside_very_many_others_and_all_jobs_are_claimed() {
+    const LIMIT: usize = 500;
+    // Where some deep ones fill each claim, nobody sweeps.
+    for (deep, sweeping) in [(0, true), (1, true), (10, false), (1000, false)] {
+        let mut claimer = Claimer::new(Some(vec!["t".to_owned()]));
+        let is_deep = |nth| deep > 0 && nth % (1000 / deep) == 0;
+        let depth = |nth| if is_deep(nth) { LIMIT + 100 } else { 1 };
+        let mut waiting = Waiting((0..1000).map(|nth| (lane(nth), depth(nth))).collect());
+        for lane in waiting.0.keys() {
+            claimer.find(lane.clone(), time(0), Source::Poll, time(0));
+        }
+        let all: usize = waiting.0.values().sum();
+        let (mut claims, mut sweeps) = (0, 0);
+        while claimer.has_lanes() {
+            claims += 1;
+            assert!(
+                claims < 20 + 3 * all / LIMIT,
+                "{deep} deep ones: {waiting:?}",
+                waiting = waiting.0
+            );
+            let swept = claimer.sweep_from(LIMIT).map(|(begin, _)| waiting.sweep(begin, LIMIT));
+            let now = Instant::now();
+            match swept {
+                Some(swept) => {
+                    sweeps += 1;
+                    let begin = claimer.sweep_from(LIMIT).map(|it| it.0.to_owned());
+                    claimer.learn_swept(&begin.expect("it is one"), &swept, LIMIT, Duration::ZERO);
+                }
+                None => {
+                    let asked = claimer.plan(LIMIT, now);
+                    let claim = waiting.claim(&asked, LIMIT);
+                    let reading = Reading { begun: now, clock: time(0), took: Duration::ZERO };
+                    claimer.learn(&asked, &claim, LIMIT, &reading);
+                }
+            }
+        }
+        assert_eq!(waiting.0.values().sum::<usize>(), 0, "{deep} deep ones");
+        assert_eq!(sweeps > 0, sweeping, "{deep} deep ones: {sweeps} sweeps");
+    }
 }
 
 /// What may happen to lanes, one after the other.

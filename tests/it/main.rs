@@ -62,6 +62,7 @@ mod strays;
 mod structure;
 mod supervision;
 mod surroundings;
+mod sweeps;
 mod tasks;
 mod tls;
 mod together;

@@ -66,7 +66,8 @@ impl Dispatcher {
         slots: Arc<Slots>,
         executor: Arc<Executor>,
     ) -> Self {
-        let tasks = registry.iter().map(|(name, _)| name.to_string()).collect();
+        let tasks: HashSet<String> = registry.iter().map(|(name, _)| name.to_string()).collect();
+        let sweeps = config.queues.is_empty().then(|| tasks.iter().cloned().collect());
         Self {
             config,
             tasks,
@@ -75,7 +76,7 @@ impl Dispatcher {
             identity,
             slots,
             executor,
-            claimer: Claimer::new(),
+            claimer: Claimer::new(sweeps),
             queues_seen: HashSet::new(),
             to_scan: VecDeque::new(),
             scans_rest: None,
@@ -122,10 +123,11 @@ impl Dispatcher {
             self.to_scan.push_back(Scan { queue: None, source: Source::Poll, after: None });
         }
         self.scans_rest = self.scans_rest.filter(|until| Instant::now() < *until);
-        if let Some(scan) = self.to_scan.pop_front_if(|_| self.scans_rest.is_none()) {
+        let later = self.claimer.finds_itself() && self.slots.room() > 0;
+        if let Some(scan) = self.to_scan.pop_front_if(|_| self.scans_rest.is_none() && !later) {
             let polls = scan.source == Source::Poll;
             match self.read_page(&scan).await {
-                Ok(Some(next)) => self.to_scan.push_back(next),
+                Ok(Some(next)) => self.go_on(next),
                 Ok(None) if polls => {
                     self.claimer.poll_ends();
                     // Instances that started together must not poll together for ever.

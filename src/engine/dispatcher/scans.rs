@@ -27,6 +27,14 @@ impl Dispatcher {
         self.to_scan.push_back(Scan { queue, source: Source::Notify, after: None });
     }
 
+    /// Has the next page read, in turn with other queues. A look at everything ends before another
+    /// one begins: while notices of very many queues come, one more is asked for with each page.
+    pub(super) fn go_on(&mut self, next: Scan) {
+        let another = self.to_scan.iter().position(|scan| scan.queue.is_none());
+        let place = another.filter(|_| next.queue.is_none()).unwrap_or(self.to_scan.len());
+        self.to_scan.insert(place, next);
+    }
+
     /// Those of these queues that are not known to be listed.
     pub(super) fn unseen<'a>(
         &self,

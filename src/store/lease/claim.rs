@@ -16,7 +16,7 @@ use crate::store::{Error, Result, Store};
 
 /// The most jobs that one lease may hold: a lease row of more would leave its page and be rewritten
 /// as a TOAST value at each partial outcome.
-const LEASE_MOST: i32 = 250;
+pub(super) const LEASE_MOST: i32 = 250;
 /// The most jobs of one claim, in several leases: what a statement costs whatever it claims made a
 /// job of a claim of 250 a third dearer than one of 1,000.
 pub(crate) const CLAIM_MOST: usize = 1000;
@@ -128,10 +128,9 @@ impl Store {
         most: usize,
         room: &mut ClaimRoom,
     ) -> Result<Claim> {
-        let mut reading = Reading { lanes, room, places: HashMap::new(), claim: Claim::default() };
-        let mut failed = None;
+        let (mut reading, mut failed) = (Reading::new(room), None);
         let take = |row: Row| {
-            if let Err(error) = reading.row(&row) {
+            if let Err(error) = reading.row(&row, lanes) {
                 failed.get_or_insert(error);
             }
         };
@@ -209,29 +208,43 @@ impl Store {
 
 /// Reads what a claim answers, row by row: jobs, the leases that hold them, when lanes have more,
 /// and which are held.
-struct Reading<'a> {
-    lanes: &'a [LaneClaim],
+pub(super) struct Reading<'a> {
     room: &'a mut ClaimRoom,
     /// The lease of each job, and its place there.
     places: HashMap<Uuid, (LeaseId, i32)>,
     claim: Claim,
 }
 
-impl Reading<'_> {
-    fn row(&mut self, row: &Row) -> Result<()> {
-        if let Some(lease) = row.try_get::<_, Option<Uuid>>(10)? {
-            let ids: Vec<Uuid> = row.try_get(11)?;
-            self.places.extend(ids.into_iter().zip((1..).map(|place| (LeaseId(lease), place))));
+impl<'a> Reading<'a> {
+    pub(super) fn new(room: &'a mut ClaimRoom) -> Self {
+        Self { room, places: HashMap::new(), claim: Claim::default() }
+    }
+
+    fn row(&mut self, row: &Row, lanes: &[LaneClaim]) -> Result<()> {
+        if self.is_lease(row)? {
             return Ok(());
         }
         let Some(nth) = row.try_get::<_, Option<i64>>(0)? else { return Ok(()) };
         let nth = usize::try_from(nth - 1).unwrap_or_default();
-        match (row.try_get::<_, Option<Uuid>>(2)?, self.lanes.get(nth)) {
-            (Some(id), Some(asked)) => match self.job(row, &asked.lane) {
+        lanes.get(nth).map_or(Ok(()), |asked| self.of_lane(row, nth, &asked.lane))
+    }
+
+    /// Takes in a row that tells of a lease, if it is one.
+    pub(super) fn is_lease(&mut self, row: &Row) -> Result<bool> {
+        let Some(lease) = row.try_get::<_, Option<Uuid>>(10)? else { return Ok(false) };
+        let ids: Vec<Uuid> = row.try_get(11)?;
+        self.places.extend(ids.into_iter().zip((1..).map(|place| (LeaseId(lease), place))));
+        Ok(true)
+    }
+
+    /// Takes in any other row, which is about this lane.
+    pub(super) fn of_lane(&mut self, row: &Row, nth: usize, lane: &Lane) -> Result<()> {
+        match row.try_get::<_, Option<Uuid>>(2)? {
+            Some(id) => match self.job(row, lane) {
                 Ok(job) => self.claim.jobs.push((nth, job)),
                 Err(why) => self.claim.unreadable.push((nth, unreadable(row, id, &why))),
             },
-            _ => match row.try_get::<_, Option<&str>>(12)? {
+            None => match row.try_get::<_, Option<&str>>(12)? {
                 Some(by) => self.claim.held.push((nth, hold(by, row.try_get(1)?)?)),
                 None => self.claim.due.push((nth, row.try_get(1)?)),
             },
@@ -246,7 +259,7 @@ impl Reading<'_> {
     }
 
     /// The claim, with its jobs in order.
-    fn end(self) -> Claim {
+    pub(super) fn end(self) -> Claim {
         let Self { places, mut claim, .. } = self;
         claim.jobs.retain_mut(|(_, job)| {
             let place = places.get(&job.id.0);

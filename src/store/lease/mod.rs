@@ -3,9 +3,11 @@
 mod claim;
 mod rescue;
 mod settle;
+mod sweep;
 #[cfg(feature = "faults")]
 mod unfenced;
 
 pub(crate) use claim::{CLAIM_MOST, Unreadable};
 pub use claim::{Claim, ClaimRoom, Claimed, LaneClaim};
 pub use settle::{Settled, Settlement};
+pub use sweep::Swept;

@@ -27,6 +27,7 @@ const HOT: &[(&str, &str, Purpose)] = &[
     statement!("lease/claim", Claims),
     statement!("lease/claim_lane", Claims),
     statement!("lease/claim_suspect", Claims),
+    statement!("lease/sweep", Claims),
     statement!("lease/settle", Outcomes),
     statement!("lease/rescue", Upkeep),
     statement!("ready/lanes", Claims),
