@@ -123,22 +123,24 @@ pub(super) async fn apply(client: &mut Client) -> Result<Option<Applied>> {
     // The files are applied by their names, and so a body may name what comes after it.
     let mut texts = vec!["set local check_function_bodies = off"];
     texts.extend(changed.iter().map(|it| it.text.as_str()));
+    let names: Vec<&str> = changed.iter().map(|it| it.name).collect();
     // Replacing a view takes away the options that an operator gave it.
-    let options = unprepared(&transaction, SHORT, sql!("schema/view_options"), &[]).await?;
+    let options = sql!("schema/view_options": TEXT_ARRAY);
+    let options = unprepared(&transaction, SHORT, options, &[&names]).await?;
     let options: Vec<&str> = options.iter().map(change).collect::<Result<_>>()?;
     texts.extend(options);
     in_time(SHORT, transaction.batch_execute(&texts.join(";\n"))).await?;
-    let names: Vec<&str> = FILES.iter().map(|it| it.name).collect();
+    let all: Vec<&str> = FILES.iter().map(|it| it.name).collect();
     let checksums: Vec<&str> = FILES.iter().map(|it| it.checksum.as_str()).collect();
     unprepared(
         &transaction,
         SHORT,
         sql!("schema/definition_write": INT4, TEXT_ARRAY, TEXT_ARRAY),
-        &[&RELEASE, &names, &checksums],
+        &[&RELEASE, &all, &checksums],
     )
     .await?;
     in_time(SHORT, transaction.commit()).await?;
-    Ok(Some(Applied { release: RELEASE, changed: changed.iter().map(|it| it.name).collect() }))
+    Ok(Some(Applied { release: RELEASE, changed: names }))
 }
 
 fn change(row: &Row) -> Result<&str> {

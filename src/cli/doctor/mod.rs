@@ -229,7 +229,8 @@ fn print_lines(url: &DatabaseUrl, checks: &[Check]) -> anyhow::Result<()> {
     }
     let count = |status| checks.iter().filter(|check| check.status == status).count();
     let (failed, warned) = (count(Status::Fail), count(Status::Warn));
-    Ok(output::line(format!("\n{} checks: {failed} failed, {warned} warnings", checks.len()))?)
+    let made = if let [_] = checks { "1 check".into() } else { format!("{} checks", checks.len()) };
+    Ok(output::line(format!("\n{made}: {failed} failed, {warned} warnings"))?)
 }
 
 #[cfg(test)]
