@@ -42,34 +42,35 @@ with x as materialized (
 )
 select null::bigint as nth, run_at, id, attempt, crashes, payload, null::integer as max_attempts,
   null::double precision as timeout_seconds, false as keyed, null::uuid as replacement,
-  null::uuid as lease, null::uuid[] as ids, null::text as held, queue, task, priority
+  null::uuid as lease, null::uuid[] as ids, null::text as held, null::jsonb as settings, queue, task,
+  priority
 from o where payload is not null
 union all
 select null, e.run_ats[j.place], j.id, e.attempts[j.place], e.crashes[j.place], j.payload,
   j.max_attempts, j.timeout_seconds, j.unique_key is not null,
   case when j.unique_key is not null
     then (select s.replacement from reveille.superseded s where s.id = j.id) end,
-  null, null, null, e.queues[j.place], e.tasks[j.place], e.priorities[j.place]
+  null, null, null, j.settings, e.queues[j.place], e.tasks[j.place], e.priorities[j.place]
 from (
   select array_agg(id) as ids, array_agg(run_at) as run_ats, array_agg(attempt) as attempts,
     array_agg(crashes) as crashes, array_agg(queue) as queues, array_agg(task) as tasks,
     array_agg(priority) as priorities
   from o where payload is null
 ) e
-cross join lateral reveille.jobs_at(e.ids) j
+cross join lateral reveille.jobs_found(e.ids) j
 union all
 select null, null, null, null, null, null, null, null, null, null, lease, ids, null, null, null,
-  null
+  null, null
 from l
 union all
-select null, run_at, null, null, null, null, null, null, null, null, null, null, null, queue, task,
-  priority
+select null, run_at, null, null, null, null, null, null, null, null, null, null, null, null, queue,
+  task, priority
 from b where not paused and run_at > now()
 union all
-select null, null, null, null, null, null, null, null, null, null, null, null, 'pause', queue, task,
-  priority
+select null, null, null, null, null, null, null, null, null, null, null, null, 'pause', null, queue,
+  task, priority
 from b where paused
 union all
-select null, null, null, null, null, null, null, null, null, null, null, null, null, queue, null,
-  null
+select null, null, null, null, null, null, null, null, null, null, null, null, null, null, queue,
+  null, null
 from stop

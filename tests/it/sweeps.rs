@@ -52,7 +52,8 @@ async fn a_sweep_takes_what_is_due_in_whole_queues_and_tells_of_the_rest() {
     submit(&client, "c", "4", noop).await;
     submit(&client, "d", "5", ", task => 'noop', run_at => now() + interval '1 hour'").await;
     submit(&client, "d", "6", ", task => 'noop', run_at => now() + interval '2 hours'").await;
-    submit(&client, "e", "7", ", task => 'noop', unique_key => 'k'").await;
+    let all = r#", task => 'noop', unique_key => 'k', settings => '{"retry": {"jitter": 1}}'"#;
+    submit(&client, "e", "7", all).await;
     submit(&client, "f", "8", noop).await;
     submit(&client, "g", "9", noop).await;
     submit(&client, "g", "10", noop).await;
@@ -65,6 +66,11 @@ async fn a_sweep_takes_what_is_due_in_whole_queues_and_tells_of_the_rest() {
     let pair = |queue: &str, payload: &str| (queue.to_owned(), payload.to_owned());
     assert_eq!(jobs(&first), [pair("a", "2"), pair("a", "1"), pair("e", "7")]);
     assert!(first.claim.jobs[2].1.keyed);
+    let jitter = |nth: usize| {
+        let settings = first.claim.jobs[nth].1.settings.as_ref()?;
+        settings.retry.as_ref().and_then(|retry| retry.jitter)
+    };
+    assert_eq!([jitter(0), jitter(1), jitter(2)], [None, None, Some(1.0)]);
     let lane = |nth: usize| first.lanes[nth].lane.queue.as_str();
     let due: Vec<_> = first.claim.due.iter().map(|(nth, at)| (lane(*nth), *at)).collect();
     let next = "select min(run_at) from reveille.ready where queue = 'd'";

@@ -67,12 +67,12 @@ impl Sweeping<'_> {
         if self.reading.is_lease(row)? {
             return Ok(());
         }
-        let Some(queue) = row.try_get::<_, Option<&str>>(13)? else { return Ok(()) };
-        let Some(task) = row.try_get::<_, Option<&str>>(14)? else {
+        let Some(queue) = row.try_get::<_, Option<&str>>(14)? else { return Ok(()) };
+        let Some(task) = row.try_get::<_, Option<&str>>(15)? else {
             self.swept.stopped = Some(QueueName::trusted(queue));
             return Ok(());
         };
-        let nth = self.lane(queue, task, row.try_get(15)?);
+        let nth = self.lane(queue, task, row.try_get(16)?);
         self.reading.of_lane(row, nth, &self.swept.lanes[nth].lane)
     }
 
