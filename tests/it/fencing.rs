@@ -71,8 +71,8 @@ async fn the_late_outcomes_of_a_stopped_instance_change_nothing() {
     assert_eq!(lost, 20);
     assert_one_place(&client).await;
 
-    // It was taken for lost; it registers anew, and works on.
-    first.logged("it registers anew", SOON).await;
+    // It was taken for lost; registers again, and works on.
+    first.logged("registers again", SOON).await;
     assert!(second.terminate(SOON).await.success());
     let job = submit(&client, "payload => '1'").await;
     becomes(&client, &job, "completed", SOON).await;
