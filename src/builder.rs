@@ -81,7 +81,8 @@ impl Reveille {
     }
 
     /// Claims nothing more, lets running jobs end for `shutdown_grace_seconds`, gives back what is
-    /// left, and ends.
+    /// left, calls the handlers' `stop`, and ends. A service that is dropped without it does none of
+    /// this: its jobs go back when its lease runs out.
     pub async fn shutdown(self) {
         self.0.stop(false).await;
     }

@@ -161,7 +161,8 @@ impl Client {
     }
 
     /// Waits until a job has ended, for no longer than this, and reads it as it stands then. The
-    /// service pushes the news; nothing is polled. `None`: there is no such job, or no more.
+    /// service pushes the news; nothing is polled. It returns early, with a job that has not ended,
+    /// where the service leaves. `None`: there is no such job, or no more.
     ///
     /// # Errors
     /// See [`ClientError`].
