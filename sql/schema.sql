@@ -19,6 +19,17 @@ create table reveille.attempt (
   constraint attempt_ending_check CHECK ((ending = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text, 'lost'::text, 'released'::text, 'snoozed'::text])))
 ) partition by RANGE (id);
 
+create table reveille.audit (
+  id uuid not null,
+  at timestamp with time zone not null default now(),
+  principal text not null,
+  action text not null,
+  target text not null,
+  reason text,
+  request_id text,
+  constraint audit_pkey PRIMARY KEY (id)
+);
+
 create table reveille.compatibility (
   oldest_service integer not null
 );
@@ -253,6 +264,15 @@ create view reveille.partition as
     to_date("right"((relname)::text, 7), 'IYYY"w"IW'::text) AS week
    FROM pg_class c
   WHERE ((relnamespace = ('reveille'::regnamespace)::oid) AND (relkind = 'r'::"char") AND (relname ~ '^(job|outcome|attempt)_[0-9]{4}w[0-9]{2}$'::text));
+
+CREATE OR REPLACE FUNCTION reveille.audit_write(principal text, action text, target text, reason text, request_id text)
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+  insert into reveille.audit (id, principal, action, target, reason, request_id)
+  values (reveille.uuid7(reveille.uuid7_ticks(now()), reveille.uuid7_seed(), 0),
+    coalesce($1, 'role ' || session_user), $2, $3, $4, $5)
+$function$;
 
 CREATE OR REPLACE FUNCTION reveille.error_shown(error jsonb)
  RETURNS jsonb
@@ -1583,6 +1603,20 @@ alter table reveille.ready enable always trigger wake;
 
 comment on column reveille.attempt.worker_name is 'The name of a worker that was lost; of any other null, and in the table worker while that is known.';
 
+comment on table reveille.audit is 'Who changed what by hand, kept for 90 days. Function audit_write writes it.';
+
+comment on column reveille.audit.action is 'A verb and a noun, such as pause_queue.';
+
+comment on column reveille.audit.id is 'A UUIDv7 of the same moment: the order of the list.';
+
+comment on column reveille.audit.principal is 'A kind and a name: token FINGERPRINT (8 hex digits of the SHA-256), role NAME, anonymous ADDRESS.';
+
+comment on column reveille.audit.reason is 'The words of the caller.';
+
+comment on column reveille.audit.request_id is 'X-Request-Id, if the action came over HTTP.';
+
+comment on column reveille.audit.target is 'A kind and a name, such as queue mail.';
+
 comment on table reveille.definition is 'The files of functions and views that were applied.';
 
 comment on column reveille.definition.checksum is 'The SHA-256 of its text.';
@@ -1670,6 +1704,8 @@ comment on column reveille.ready.crashes is 'How often its worker was lost. From
 comment on column reveille.ready.payload is 'That of the job, if it is small and the claim needs nothing else of the job: it has no max_attempts, timeout_seconds, unique_key or settings of its own. Null: look there. Only a first wait has it. Changing any of these of a waiting job sets this to null.';
 
 comment on column reveille.ready.wakes is 'Whether this row announces its statement: 0 no, 1 its own lane, 2 its whole queue.';
+
+comment on function reveille.audit_write(text,text,text,text,text) is 'Notes who did what, in the transaction that does it. Principal null: the role of the session.';
 
 comment on function reveille.error_shown(jsonb) is 'The error with its message cut to 8 KiB.';
 

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::caller::Fingerprint;
+
 /// The configured tokens; none at all means that everybody may do everything.
 #[derive(Clone, Default)]
 pub struct Tokens(Arc<[[u8; 32]]>);
@@ -35,17 +37,17 @@ impl Tokens {
         self.0.is_empty()
     }
 
-    /// Whether this token lets its caller in.
+    /// The fingerprint of this token, if it lets its caller in; `None` where none is asked for.
     ///
     /// # Errors
     /// Why it does not.
-    pub fn check(&self, token: Option<&[u8]>) -> Result<(), Unauthorized> {
+    pub fn check(&self, token: Option<&[u8]>) -> Result<Option<Fingerprint>, Unauthorized> {
         if self.is_open() {
-            return Ok(());
+            return Ok(None);
         }
         let digest: [u8; 32] = Sha256::digest(token.ok_or(Unauthorized::Missing)?).into();
         let known = self.0.iter().fold(0, |known, token| known | token.ct_eq(&digest).unwrap_u8());
-        if known == 1 { Ok(()) } else { Err(Unauthorized::Unknown) }
+        if known == 1 { Ok(Some(Fingerprint::of(digest))) } else { Err(Unauthorized::Unknown) }
     }
 }
 
@@ -65,7 +67,9 @@ mod tests {
     fn lets_in_who_has_a_token() {
         let tokens = Tokens::new(["f".repeat(64).as_str(), TOKEN]);
         let check = |token: &str| tokens.check(Some(token.as_bytes()));
-        assert_eq!(check(TOKEN), Ok(()));
+        // printf %s 0123456789abcdef | sha256sum
+        let fingerprint = check(TOKEN).ok().flatten().map(|it| it.to_string());
+        assert_eq!(fingerprint.as_deref(), Some("9f9f5111"));
         assert_eq!(check(&format!("{TOKEN}0")), Err(Unauthorized::Unknown));
         assert_eq!(check(&TOKEN[1..]), Err(Unauthorized::Unknown));
         assert_eq!(check(""), Err(Unauthorized::Unknown));
@@ -75,7 +79,11 @@ mod tests {
     #[test]
     fn without_tokens_is_open() {
         let tokens = Tokens::new([""; 0]);
-        assert!(tokens.is_open() && tokens.check(None).is_ok());
+        assert!(
+            tokens.is_open()
+                && tokens.check(None) == Ok(None)
+                && tokens.check(Some(b"a")) == Ok(None)
+        );
     }
 
     #[test]

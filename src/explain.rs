@@ -1,25 +1,102 @@
-//! Why a job may have to wait: what nobody serves, and what is paused. It goes with the answers to
-//! submissions, so it is read at most about once a second. A submission that cannot have it goes
-//! without.
+//! Why a job waits: its time, a pause, what nobody serves, or a free slot. The answers to
+//! submissions warn of what is in the way by the same words.
+//!
+//! What is known of queues and workers goes with the answers to submissions, so it is read at most
+//! about once a second. An answer that cannot have it in time goes without.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use tokio::sync::Mutex;
 
+use crate::job::JobId;
+use crate::job::state::Status;
 use crate::spelling::did_you_mean;
+use crate::store::job::Job;
+use crate::store::worker::Serving;
 use crate::store::{Result, Store};
 
-/// How old a hint may be.
+/// How old the last reading may be.
 const FRESH: Duration = Duration::from_secs(1);
-/// How long an answer may be held up by its hints.
+/// How long an answer may be held up by a reading.
 const PATIENCE: Duration = Duration::from_millis(250);
 /// For how many lanes of a batch a name is looked for that their task resembles: each is compared
 /// with all that are served.
 const SUGGESTED_MOST: usize = 100;
+/// A job whose worker was lost so often runs alone, as the statements of claims have it.
+const SUSPECT_FROM: i32 = 2;
 
-/// Reads hints. Clones share what was read.
+/// What a job waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Cause {
+    /// Its first start.
+    Scheduled,
+    /// Its next attempt.
+    Retry,
+    /// The end of a pause.
+    QueuePaused,
+    /// Any worker at all.
+    NoWorker,
+    /// A worker that knows its task.
+    TaskUnserved,
+    /// A worker that knows its task and takes jobs of its queue.
+    QueueUnserved,
+    /// Its turn to run alone.
+    Suspect,
+    /// A free slot.
+    Slot,
+}
+
+impl Cause {
+    /// Its code.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::Retry => "retry",
+            Self::QueuePaused => "queue_paused",
+            Self::NoWorker => "no_worker",
+            Self::TaskUnserved => "task_unserved",
+            Self::QueueUnserved => "queue_unserved",
+            Self::Suspect => "suspect",
+            Self::Slot => "slot",
+        }
+    }
+
+    /// Whether somebody has to do something, or else the job waits for ever.
+    fn is_obstacle(self) -> bool {
+        matches!(
+            self,
+            Self::QueuePaused | Self::NoWorker | Self::TaskUnserved | Self::QueueUnserved
+        )
+    }
+}
+
+/// One thing that a job waits for.
+#[derive(Clone, Debug)]
+pub(crate) struct Wait {
+    pub cause: Cause,
+    /// In words, with what to do about it.
+    pub message: String,
+    /// The job that stands in the way.
+    pub job_id: Option<JobId>,
+    /// When it is over by itself.
+    pub until: Option<DateTime<Utc>>,
+}
+
+impl Wait {
+    fn new(cause: Cause, message: impl Into<String>) -> Self {
+        Self { cause, message: message.into(), job_id: None, until: None }
+    }
+
+    /// The warning about it, if somebody has to do something.
+    pub(crate) fn warning(&self) -> Option<String> {
+        self.cause.is_obstacle().then(|| self.message.clone())
+    }
+}
+
+/// Reads why jobs wait. Clones share what was read.
 #[derive(Clone)]
 pub(crate) struct Hints {
     store: Store,
@@ -34,13 +111,15 @@ type Read = (Instant, Option<Arc<Known>>);
 #[derive(Debug, Default)]
 struct Known {
     /// The tasks that workers serve, each with the queues in which they do.
-    serving: BTreeMap<String, Serving>,
+    places: BTreeMap<String, Places>,
     paused: HashSet<String>,
+    /// The workers, each kind once.
+    workers: Vec<Serving>,
 }
 
 /// Where a task is served.
 #[derive(Debug)]
-enum Serving {
+enum Places {
     Everywhere,
     In(HashSet<String>),
 }
@@ -50,7 +129,7 @@ impl Hints {
         Self { store, read: Arc::default() }
     }
 
-    /// Why a job of this task would wait in this queue; nothing if it would not.
+    /// What stands in the way of a job of this task in this queue; nothing if nothing does.
     pub(crate) async fn of(&self, queue: &str, task: &str) -> Vec<String> {
         self.known().await.map(|known| known.hints(queue, task, true)).unwrap_or_default()
     }
@@ -64,6 +143,27 @@ impl Hints {
             Some(known) => known.hints_of(jobs),
             None => jobs.map(|_| Vec::new()).collect(),
         }
+    }
+
+    /// All that this job waits for; nothing if it runs or has ended.
+    pub(crate) async fn waiting_for(&self, job: &Job) -> Vec<Wait> {
+        let mut waits = Vec::new();
+        match job.status {
+            Status::Scheduled => waits.push(of_time(job)),
+            Status::Queued => {}
+            _ => return waits,
+        }
+        let known = self.known().await;
+        if let Some(known) = &known {
+            waits.extend(known.obstacles(&job.queue, &job.task, true));
+        }
+        if job.crashes >= SUSPECT_FROM {
+            waits.push(self.of_suspect().await);
+        }
+        if waits.is_empty() {
+            waits.extend(known.map(|known| known.of_slot(&job.queue, &job.task)));
+        }
+        waits
     }
 
     /// The last reading is no longer true.
@@ -95,9 +195,18 @@ impl Hints {
     }
 
     async fn look(&self) -> Result<Known> {
-        let (serving, paused) =
+        let (workers, paused) =
             tokio::try_join!(self.store.worker_serving(), self.store.queue_paused())?;
-        Ok(Known::new(serving, paused))
+        Ok(Known::new(workers, paused))
+    }
+
+    /// The wait of a job that runs alone. Few jobs do, so what runs is read for each.
+    async fn of_suspect(&self) -> Wait {
+        let running = tokio::time::timeout(PATIENCE, self.store.lease_suspect()).await;
+        let message = "Its workers were lost while they held it, so the job runs alone: an \
+                       instance runs one such job at a time.";
+        let job_id = running.ok().and_then(Result::ok).flatten();
+        Wait { job_id, ..Wait::new(Cause::Suspect, message) }
     }
 }
 
@@ -105,21 +214,35 @@ fn recent(read: &Option<Read>) -> Option<Option<Arc<Known>>> {
     read.as_ref().filter(|(at, _)| at.elapsed() < FRESH).map(|(_, known)| known.clone())
 }
 
+/// The wait of a job whose time has not come.
+fn of_time(job: &Job) -> Wait {
+    let at = job.run_at.to_rfc3339_opts(SecondsFormat::Millis, true);
+    let wait = if job.attempt_count > 0 {
+        let (next, most) = (job.attempt_count + 1, job.max_attempts);
+        let message = format!("Its next attempt, {next} of {most}, begins at {at}.");
+        Wait::new(Cause::Retry, message)
+    } else {
+        Wait::new(Cause::Scheduled, format!("It does not start before {at}."))
+    };
+    Wait { until: Some(job.run_at), ..wait }
+}
+
 impl Known {
-    /// Of what each kind of worker serves: queues, or all of them, and tasks.
-    fn new(workers: Vec<(Option<Vec<String>>, Vec<String>)>, paused: Vec<String>) -> Self {
-        let mut serving = BTreeMap::new();
-        for (queues, tasks) in workers {
-            for task in tasks {
-                let served = serving.entry(task).or_insert_with(|| Serving::In(HashSet::new()));
-                match (served, &queues) {
-                    (Serving::In(known), Some(queues)) => known.extend(queues.iter().cloned()),
-                    (served, None) => *served = Serving::Everywhere,
-                    (Serving::Everywhere, Some(_)) => {}
+    /// Of the kinds of workers that there are.
+    fn new(workers: Vec<Serving>, paused: Vec<String>) -> Self {
+        let mut places = BTreeMap::new();
+        for worker in &workers {
+            for task in &worker.tasks {
+                let served =
+                    places.entry(task.clone()).or_insert_with(|| Places::In(HashSet::new()));
+                match (served, &worker.queues) {
+                    (Places::In(known), Some(queues)) => known.extend(queues.iter().cloned()),
+                    (served, None) => *served = Places::Everywhere,
+                    (Places::Everywhere, Some(_)) => {}
                 }
             }
         }
-        Self { serving, paused: paused.into_iter().collect() }
+        Self { places, paused: paused.into_iter().collect(), workers }
     }
 
     fn hints_of<'a>(&self, jobs: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<Vec<String>> {
@@ -132,27 +255,56 @@ impl Known {
         jobs.map(hints).collect()
     }
 
-    /// With the name that a task which nobody serves `resembles`, if that is to be looked for.
     fn hints(&self, queue: &str, task: &str, resembles: bool) -> Vec<String> {
-        let paused = self.paused.contains(queue).then(|| {
-            format!("The queue {queue} is paused, so the job waits. POST /queues/{queue}/resume starts it.")
-        });
-        paused.into_iter().chain(self.unserved(queue, task, resembles)).collect()
+        self.obstacles(queue, task, resembles).filter_map(|wait| wait.warning()).collect()
     }
 
-    fn unserved(&self, queue: &str, task: &str, resembles: bool) -> Option<String> {
-        match self.serving.get(task) {
-            Some(Serving::Everywhere) => None,
-            Some(Serving::In(queues)) if queues.contains(queue) => None,
-            Some(Serving::In(_)) => Some(format!(
-                "No running worker serves the task {task:?} in the queue {queue}, so the job waits."
-            )),
+    /// With the name that a task which nobody serves `resembles`, if that is to be looked for.
+    fn obstacles(&self, queue: &str, task: &str, resembles: bool) -> impl Iterator<Item = Wait> {
+        let paused = self.paused.contains(queue).then(|| {
+            let message = format!(
+                "The queue {queue} is paused, so the job waits. POST /queues/{queue}/resume starts it."
+            );
+            Wait::new(Cause::QueuePaused, message)
+        });
+        paused.into_iter().chain(self.unserved(queue, task, resembles))
+    }
+
+    fn unserved(&self, queue: &str, task: &str, resembles: bool) -> Option<Wait> {
+        let nobody = format!("No running worker serves the task {task:?}");
+        Some(match self.places.get(task) {
+            Some(Places::Everywhere) => return None,
+            Some(Places::In(queues)) if queues.contains(queue) => return None,
+            Some(Places::In(_)) => Wait::new(
+                Cause::QueueUnserved,
+                format!("{nobody} in the queue {queue}, so the job waits."),
+            ),
+            None if self.workers.is_empty() => Wait::new(
+                Cause::NoWorker,
+                format!("{nobody} or any other, so the job waits. Start a service with workers."),
+            ),
             None => {
-                let names = || self.serving.keys().map(String::as_str).collect::<Vec<_>>();
+                let names = || self.places.keys().map(String::as_str).collect::<Vec<_>>();
                 let hint = if resembles { did_you_mean(task, &names()) } else { String::new() };
-                Some(format!("No running worker serves the task {task:?}, so the job waits.{hint}"))
+                Wait::new(Cause::TaskUnserved, format!("{nobody}, so the job waits.{hint}"))
             }
-        }
+        })
+    }
+
+    /// The wait of a job that nothing else holds.
+    fn of_slot(&self, queue: &str, task: &str) -> Wait {
+        let serves = |worker: &&Serving| {
+            let takes = |queues: &Vec<String>| queues.iter().any(|it| it == queue);
+            worker.queues.as_ref().is_none_or(takes) && worker.tasks.iter().any(|it| it == task)
+        };
+        let workers = self.workers.iter().filter(serves);
+        let (running, slots) =
+            workers.fold((0, 0), |sum, it| (sum.0 + it.running, sum.1 + it.slots));
+        let message = format!(
+            "It waits for its turn and a free slot. At their last heartbeats the workers that \
+             serve it ran {running} jobs in {slots} slots."
+        );
+        Wait::new(Cause::Slot, message)
     }
 }
 
@@ -160,28 +312,46 @@ impl Known {
 mod tests {
     use super::*;
 
+    fn texts(names: &[&str]) -> Vec<String> {
+        names.iter().map(ToString::to_string).collect()
+    }
+
+    fn worker(queues: Option<&[&str]>, tasks: &[&str], running: i64, slots: i64) -> Serving {
+        Serving { queues: queues.map(texts), tasks: texts(tasks), running, slots }
+    }
+
     #[test]
     fn says_what_is_paused_and_what_nobody_serves_where() {
-        let texts = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
         let workers = vec![
-            (Some(texts(&["here"])), texts(&["echo"])),
-            (None, texts(&["echo"])),
-            (Some(texts(&["mail"])), texts(&["send_email", "echo"])),
-            (Some(texts(&["post"])), texts(&["send_email"])),
+            worker(Some(&["here"]), &["echo"], 0, 1),
+            worker(None, &["echo"], 3, 4),
+            worker(Some(&["mail"]), &["send_email", "echo"], 5, 8),
+            worker(Some(&["post"]), &["send_email"], 0, 16),
         ];
         let known = Known::new(workers, texts(&["slow"]));
         let hints = |queue, task| known.hints(queue, task, true);
+        let causes =
+            |queue, task| known.obstacles(queue, task, true).map(|it| it.cause).collect::<Vec<_>>();
         assert!(hints("default", "echo").is_empty());
         assert!(hints("mail", "send_email").is_empty() && hints("post", "send_email").is_empty());
         assert!(hints("slow", "echo")[0].contains("/queues/slow/resume"));
         assert!(hints("default", "send_email")[0].contains("in the queue default"));
+        assert_eq!(causes("default", "send_email"), [Cause::QueueUnserved]);
         let both = hints("slow", "send_emial");
         assert!(both[1].ends_with("Did you mean `send_email`?"), "{both:?}");
+        assert_eq!(causes("slow", "send_emial"), [Cause::QueuePaused, Cause::TaskUnserved]);
+        let slot = known.of_slot("mail", "echo");
+        assert!(slot.message.contains("8 jobs in 12 slots"), "{slot:?}");
+        assert_eq!(slot.warning(), None);
+        let nobody = Known::new(Vec::new(), Vec::new());
+        let waits: Vec<Wait> = nobody.obstacles("default", "echo", true).collect();
+        assert_eq!(waits[0].cause, Cause::NoWorker);
+        assert!(waits[0].message.starts_with("No running worker serves the task \"echo\""));
     }
 
     #[test]
     fn only_the_first_of_many_tasks_that_nobody_serves_are_compared_with_those_that_are() {
-        let known = Known::new(vec![(None, vec!["send_email".into()])], Vec::new());
+        let known = Known::new(vec![worker(None, &["send_email"], 0, 1)], Vec::new());
         let tasks: Vec<String> = (0..10_000).map(|nth| format!("send_email{nth}")).collect();
         let hints = known.hints_of(tasks.iter().map(|task| ("default", task.as_str())));
         let compared = hints.iter().filter(|hints| hints[0].contains("Did you mean")).count();

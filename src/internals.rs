@@ -14,7 +14,7 @@ pub mod api {
         pub use crate::api::browsers::Browsers;
     }
     pub mod codes {
-        pub use crate::api::codes::{FAILURES, FIELDS, PROBLEMS, is_known};
+        pub use crate::api::codes::{FAILURES, FIELDS, PROBLEMS, WAITS, is_known};
     }
     pub mod docs {
         pub use crate::api::docs::Spec;
@@ -38,6 +38,10 @@ pub mod api {
 
 pub mod auth {
     pub use crate::auth::Tokens;
+}
+
+pub mod caller {
+    pub use crate::caller::{Caller, Fingerprint, Principal};
 }
 
 pub mod cli {
@@ -81,6 +85,9 @@ pub mod queue {
 pub mod store {
     pub use crate::store::{Database, Error, Purpose, Store, Target};
 
+    pub mod audit {
+        pub use crate::store::audit::{AuditFilter, AuditPage, AuditRow};
+    }
     pub mod job {
         pub use crate::store::job::{Keep, Retried, from_the_front};
     }

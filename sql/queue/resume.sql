@@ -1,2 +1,6 @@
--- name text.
-update reveille.queue set paused_at = null where name = $1::text and paused_at is not null
+-- name, principal, request id text. A row: it was paused.
+with resumed as (
+  update reveille.queue set paused_at = null where name = $1::text and paused_at is not null
+  returning name
+)
+select reveille.audit_write($2::text, 'resume_queue', 'queue ' || r.name, null, $3::text) from resumed r

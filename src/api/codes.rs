@@ -148,6 +148,21 @@ pub const FAILURES: &[(&str, &str)] = &[
     ("worker_lost", "The worker stopped answering."),
 ];
 
+/// The codes of what a job waits for.
+pub const WAITS: &[(&str, &str)] = &[
+    ("no_worker", "No service with workers runs. Start one."),
+    ("queue_paused", "The queue is paused. `POST /queues/{queue}/resume` starts it."),
+    ("queue_unserved", "Workers know the task, but none of them takes jobs of this queue."),
+    ("retry", "The next attempt begins at `until`."),
+    ("scheduled", "The job does not start before `until`."),
+    ("slot", "Nothing is in its way: it waits for its turn and a free slot."),
+    (
+        "suspect",
+        "Its workers were lost, so it runs alone. `job_id` names the job that does so now.",
+    ),
+    ("task_unserved", "No running worker knows the task. The message may name a similar one."),
+];
+
 /// Whether an answer may have this code: the check of debug builds, so that every test makes it.
 pub fn is_known(status: u16, name: &str) -> bool {
     PROBLEMS.iter().any(|code| code.status == status && code.name == name)
@@ -157,6 +172,11 @@ pub fn is_known(status: u16, name: &str) -> bool {
 pub(crate) fn of_places() -> BTreeSet<&'static str> {
     let of_requests = PROBLEMS.iter().filter(|code| code.status == 400).map(|code| code.name);
     FIELDS.iter().map(|field| field.0).chain(of_requests).collect()
+}
+
+/// As [`is_known`], for what a job waits for.
+pub(crate) fn is_known_wait(name: &str) -> bool {
+    WAITS.iter().any(|wait| wait.0 == name)
 }
 
 /// As [`is_known`], for a place in `errors`.
@@ -172,7 +192,7 @@ mod tests {
     fn each_code_stands_once_and_in_order() {
         let problems = PROBLEMS.iter().map(|code| (code.status, code.name));
         assert!(problems.is_sorted_by(|one, next| one < next));
-        for list in [FIELDS, FAILURES] {
+        for list in [FIELDS, FAILURES, WAITS] {
             assert!(list.iter().is_sorted_by(|one, next| one.0 < next.0));
         }
         assert!(is_known(409, "job_processing") && !is_known(404, "job_processing"));

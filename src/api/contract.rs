@@ -42,6 +42,7 @@ pub(super) fn finished(spec: &str) -> Value {
     let of_problems = codes::PROBLEMS.iter().map(|code| code.name).collect();
     list_codes(&mut document, "ProblemDetails", of_problems);
     list_codes(&mut document, "ProblemPlace", codes::of_places().into_iter().collect());
+    list_codes(&mut document, "JobWait", codes::WAITS.iter().map(|code| code.0).collect());
     list_codes(&mut document, "JobError", codes::FAILURES.iter().map(|code| code.0).collect());
     whole_numbers(&mut document);
     document
@@ -77,7 +78,7 @@ fn refusal(operation: &str, status: u16) -> Option<Problem> {
     let id = JobId(example_id());
     Some(match (status, operation) {
         (400, "submit_job" | "submit_jobs") => Json::parse(br#"{"payload": "#).err()?.into(),
-        (400, "list_jobs" | "list_queues") => invalid_cursor(),
+        (400, "list_jobs" | "list_queues" | "list_audit") => invalid_cursor(),
         (400, "get_queue" | "pause_queue" | "resume_queue") => invalid_queue(),
         (400, "get_job" | "list_attempts" | "cancel_job" | "retry_job" | "delete_job") => {
             invalid_job_id()

@@ -6,6 +6,7 @@ use poem::{Endpoint, Middleware, Request};
 
 use super::problem::Problem;
 use crate::auth::{Tokens, Unauthorized};
+use crate::caller::Fingerprint;
 
 /// The documentation.
 const DOCS: &[&str] = &["/docs", "/docs/", "/openapi.json", "/openapi.yaml"];
@@ -22,12 +23,12 @@ pub(super) fn is_open(path: &str) -> bool {
 
 /// Turns requests away that have no known token, but for paths that [are open](is_open). Everything
 /// else is guarded, also paths that do not exist, so that nothing is open by accident that is added
-/// later.
+/// later. An operation finds the fingerprint of the token beside the request.
 #[derive(Debug, Clone)]
 pub(super) struct Guard(pub(super) Tokens);
 
 impl Guard {
-    fn check(&self, request: &Request) -> Result<(), Unauthorized> {
+    fn check(&self, request: &Request) -> Result<Option<Fingerprint>, Unauthorized> {
         let authorization = request.headers().get(header::AUTHORIZATION);
         self.0.check(authorization.map(HeaderValue::as_bytes).and_then(bearer))
     }
@@ -74,12 +75,20 @@ impl<E: Endpoint> Endpoint for Guarded<E> {
     type Output = E::Output;
 
     // Not an `async fn`: each of those around a request holds a copy of it.
-    fn call(&self, request: Request) -> impl Future<Output = poem::Result<Self::Output>> + Send {
-        let open = is_open(request.uri().path());
+    fn call(
+        &self,
+        mut request: Request,
+    ) -> impl Future<Output = poem::Result<Self::Output>> + Send {
         match self.guard.check(&request) {
-            Err(why) if !open => Either::Right(ready(Err(Problem::from(why).into()))),
-            _ => Either::Left(self.inner.call(request)),
+            Err(why) if !is_open(request.uri().path()) => {
+                return Either::Right(ready(Err(Problem::from(why).into())));
+            }
+            Ok(Some(fingerprint)) => {
+                request.extensions_mut().insert(fingerprint);
+            }
+            Ok(None) | Err(_) => {}
         }
+        Either::Left(self.inner.call(request))
     }
 }
 

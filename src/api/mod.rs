@@ -8,6 +8,7 @@
 //! the [`codes`] of errors, and [`docs`] serves it.
 
 pub(crate) mod answers;
+mod audit;
 pub(crate) mod body;
 pub(crate) mod browsers;
 pub(crate) mod codes;
@@ -117,6 +118,8 @@ enum Tag {
     Queues,
     /// The running processes of the service.
     Instances,
+    /// Who changed what by hand.
+    Audit,
     /// Whether the service is well.
     Health,
 }
@@ -128,6 +131,7 @@ type Apis = (
     queues::QueuesApi,
     tasks::TasksApi,
     instances::InstancesApi,
+    audit::AuditApi,
     health::HealthApi,
 );
 

@@ -20,6 +20,10 @@ use crate::store::job::PAGE_MOST;
 pub(super) const JOBS_A_PAGE: u32 = 50;
 /// The most queues of a page whose caller does not say.
 pub(super) const QUEUES_A_PAGE: u32 = 100;
+/// The most changes of a page of the audit whose caller does not say.
+pub(super) const AUDIT_A_PAGE: u32 = 50;
+/// The longest text that an entry of the audit is looked for by.
+const AUDIT_CHARS_MOST: usize = 255;
 /// The longest that a call may wait for the end of a job.
 const WAIT_MOST_SECONDS: u32 = 60;
 
@@ -72,6 +76,16 @@ text!(
 text!(
     /// The length of a page of queues.
     QueuesLimit, "integer_limit_queues", limit(QUEUES_A_PAGE)
+);
+text!(
+    /// The length of a page of the audit.
+    AuditLimit, "integer_limit_audit", limit(AUDIT_A_PAGE)
+);
+text!(
+    /// A principal, an action or a target of the audit.
+    AuditText, "string_audit", MetaSchema {
+        min_length: Some(1), max_length: Some(AUDIT_CHARS_MOST), ..MetaSchema::new("string")
+    }
 );
 text!(
     /// `next_cursor` of another page. It means something to the service only.
@@ -128,6 +142,16 @@ impl KeyText {
         }
         let rule = format!("1 to {KEY_CHARS_MOST} characters");
         Err(invalid_name("unique_key", "invalid_parameter", &rule))
+    }
+}
+
+impl AuditText {
+    pub(super) fn of(self, name: &str) -> Result<String, Problem> {
+        if (1..=AUDIT_CHARS_MOST).contains(&self.0.chars().count()) {
+            return Ok(self.0);
+        }
+        let rule = format!("1 to {AUDIT_CHARS_MOST} characters");
+        Err(invalid_name(name, "invalid_parameter", &rule))
     }
 }
 

@@ -1,16 +1,27 @@
 //! The bearer token as the specification sees it. The guard decides whether a request has one,
 //! before any operation is reached. An operation takes [`Bearer`] so that its documentation says so
-//! and Swagger UI sends one.
+//! and Swagger UI sends one, and learns from it who asks.
 
 use poem::{Request, RequestBody, Result};
 use poem_openapi::registry::{MetaSecurityScheme, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
+use super::request::current;
+use crate::caller::{Caller, Fingerprint, Principal};
+
 const NAME: &str = "bearer";
 
 /// An argument of every operation that needs a token.
 #[derive(Debug, Clone, Copy)]
-pub struct Bearer;
+pub struct Bearer(Principal);
+
+impl Bearer {
+    /// Who asks for the operation, and by which request.
+    pub(super) fn caller(&self) -> Caller {
+        let request_id = current().map(|request| request.id);
+        Caller { principal: self.0, request_id }
+    }
+}
 
 impl<'a> ApiExtractor<'a> for Bearer {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
@@ -43,10 +54,13 @@ impl<'a> ApiExtractor<'a> for Bearer {
     }
 
     async fn from_request(
-        _: &'a Request,
+        request: &'a Request,
         _: &mut RequestBody,
         _: ExtractParamOptions<()>,
     ) -> Result<Self> {
-        Ok(Self)
+        let address = request.remote_addr().as_socket_addr();
+        let anonymous = || Principal::Anonymous(address.map(|peer| peer.ip().to_canonical()));
+        let fingerprint = request.extensions().get::<Fingerprint>();
+        Ok(Self(fingerprint.map_or_else(anonymous, |token| Principal::Token(*token))))
     }
 }

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::engine::{self, Engine};
 use crate::events::{Events, Leadership};
 use crate::listener;
-use crate::maintenance::{self, LeaderService, Partitions, Pruner};
+use crate::maintenance::{self, Auditor, LeaderService, Partitions, Pruner};
 use crate::shutdown::Shutdown;
 use crate::store::job::Keep;
 use crate::store::{Store, Target};
@@ -91,6 +91,7 @@ impl Loops {
         let (store, direct) = (self.store.clone(), direct.clone());
         self.lead("partitions", Partitions { store, direct, keep }, leadership);
         self.lead("pruner", Pruner { store: self.store.clone(), keep }, leadership);
+        self.lead("auditor", Auditor { store: self.store.clone() }, leadership);
     }
 
     /// Keeps the metrics, and gives up when a loop cannot be kept alive.

@@ -39,6 +39,8 @@ const ATTEMPTS: &[Column] = &[
     Column("MESSAGE", "error.message", 7),
 ];
 
+const WAITING_FOR: &str = "waiting_for";
+
 pub(super) async fn execute(args: &Args) -> anyhow::Result<ExitCode> {
     let remote = args.service.connect()?;
     let id = args.id.to_string();
@@ -54,12 +56,21 @@ pub(super) async fn execute(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What a job waits for, a line each; none if it waits for nothing.
+fn waits(job: &Object) -> Vec<String> {
+    let line = |wait: &Object| format!("{}: {}", wait.cell("code"), wait.cell("message"));
+    job.objects(WAITING_FOR).iter().map(line).collect()
+}
+
 /// Prints an object, a field a line.
 pub(super) fn show(object: &Object) -> anyhow::Result<()> {
     let fields = object.fields();
     let widest = fields.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
     for (name, text) in fields {
-        output::line(format!("{name:widest$}  {}", clean(&text, usize::MAX)))?;
+        let lines = if name == WAITING_FOR { waits(object) } else { vec![text] };
+        for line in lines {
+            output::line(format!("{name:widest$}  {}", clean(&line, usize::MAX)))?;
+        }
     }
     Ok(())
 }

@@ -3,11 +3,10 @@
 use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
-use serde_json::value::RawValue;
 
-use super::remote::{self, Request};
-use super::table::{Column, Table};
-use super::{output, spoken};
+use super::pages::Pages;
+use super::table::Column;
+use super::{remote, spoken};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -47,16 +46,8 @@ pub(super) struct Args {
     /// Only jobs whose payload contains this JSON.
     #[arg(long, value_name = "JSON")]
     payload_contains: Option<String>,
-    /// The most jobs of a page, up to 200. With filters a page may have fewer and still not be the
-    /// last.
-    #[arg(long, value_name = "NUMBER")]
-    limit: Option<u32>,
-    /// The start of the page: the cursor that the page before ended with.
-    #[arg(long)]
-    cursor: Option<String>,
-    /// All pages, not only one. With --json, one job a line.
-    #[arg(long)]
-    all: bool,
+    #[command(flatten)]
+    pages: Pages,
     #[command(flatten)]
     pub(super) service: remote::Args,
 }
@@ -72,33 +63,11 @@ const COLUMNS: &[Column] = &[
 ];
 
 pub(super) async fn execute(args: &Args) -> anyhow::Result<ExitCode> {
-    let (remote, as_json) = (args.service.connect()?, args.service.json);
-    let mut table = Table::of(COLUMNS);
-    let mut cursor = args.cursor.clone();
-    loop {
-        let request = Request { query: args.query(cursor.as_deref()), ..Request::get(&["jobs"]) };
-        let answer = remote.send(request).await?;
-        let page = answer.page()?;
-        match (as_json, args.all) {
-            (true, false) => output::line(&answer.body)?,
-            (true, true) => print_each(&page.data)?,
-            (false, _) => output::lines(table.rows(&page.objects()?))?,
-        }
-        match page.next_cursor {
-            Some(next) if args.all || !as_json && page.data.is_empty() => cursor = Some(next),
-            Some(next) => {
-                if !as_json {
-                    output::note(format!("more: --cursor {next}, or --all"));
-                }
-                return Ok(ExitCode::SUCCESS);
-            }
-            None => return Ok(ExitCode::SUCCESS),
-        }
-    }
+    args.pages.show(&args.service, &["jobs"], &args.query(), COLUMNS).await
 }
 
 impl Args {
-    fn query(&self, cursor: Option<&str>) -> Vec<(&'static str, String)> {
+    fn query(&self) -> Vec<(&'static str, String)> {
         let lists = [
             ("status", &self.status),
             ("queue", &self.queue),
@@ -114,18 +83,8 @@ impl Args {
             ("created_after", time(self.created_after)),
             ("created_before", time(self.created_before)),
             ("payload_contains", self.payload_contains.clone()),
-            // All jobs take the fewest requests with the longest pages.
-            ("limit", self.limit.or(self.all.then_some(200)).map(|limit| limit.to_string())),
-            ("cursor", cursor.map(str::to_owned)),
         ];
         let given = given.into_iter().filter_map(|(name, value)| Some((name, value?)));
         lists.chain(given).collect()
     }
-}
-
-fn print_each(items: &[Box<RawValue>]) -> anyhow::Result<()> {
-    for item in items {
-        output::line(item.get())?;
-    }
-    Ok(())
 }

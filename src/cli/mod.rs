@@ -5,6 +5,7 @@
 //! running one, and need nothing but its URL and a token. Output for scripts goes to standard
 //! output, and everything else to standard error.
 
+mod audit;
 mod completions;
 mod config;
 mod doctor;
@@ -17,6 +18,7 @@ mod migrate;
 mod object;
 mod openapi;
 mod output;
+mod pages;
 mod queues;
 mod refused;
 mod remote;
@@ -93,6 +95,8 @@ enum Command {
     Tasks(tasks::Args),
     /// List the running processes of the service.
     Instances(instances::Args),
+    /// List who changed what by hand, the newest first.
+    Audit(audit::Args),
     /// Print a completion script for a shell.
     Completions(completions::Args),
 }
@@ -113,6 +117,7 @@ impl Command {
             Self::Queues(args) => args.service.json,
             Self::Tasks(args) => args.service.json,
             Self::Instances(args) => args.service.json,
+            Self::Audit(args) => args.service.json,
         }
     }
 }
@@ -144,6 +149,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Queues(args) => block_on(queues::execute(&args)),
         Command::Tasks(args) => block_on(tasks::execute(&args)),
         Command::Instances(args) => block_on(instances::execute(&args)),
+        Command::Audit(args) => block_on(audit::execute(&args)),
         Command::Completions(args) => completions::execute(&args),
     }
 }

@@ -32,6 +32,12 @@ impl Object {
         texts.unwrap_or_default().iter().map(|text| plain(text)).collect()
     }
 
+    /// A field, if it is a list of objects.
+    pub(super) fn objects(&self, name: &str) -> Vec<Self> {
+        let field = self.0.iter().find(|(field, _)| field == name);
+        field.and_then(|(_, value)| serde_json::from_str(value.get()).ok()).unwrap_or_default()
+    }
+
     /// The text of a field by its place: `counts.queued` lies in an object.
     pub(super) fn at(&self, place: &str) -> Option<String> {
         let Some((name, rest)) = place.split_once('.') else { return self.text(place) };
@@ -118,6 +124,10 @@ mod tests {
         let object: Object = serde_json::from_str(r#"{"w": ["a", "b"], "x": 1}"#).unwrap();
         assert_eq!(object.texts("w"), ["a", "b"]);
         assert!(object.texts("x").is_empty());
+        let object: Object =
+            serde_json::from_str(r#"{"l": [{"c": 1}, {"c": 2}], "x": 1}"#).unwrap();
+        let found: Vec<_> = object.objects("l").iter().map(|it| it.cell("c")).collect();
+        assert_eq!((found.join(","), object.objects("x").len()), ("1,2".to_owned(), 0));
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Upkeep: jobs of lost workers are taken back, unique keys of ended jobs freed, partitions made
-//! ahead and removed, ended jobs forgotten.
+//! ahead and removed, ended jobs and old entries of the audit forgotten.
 //!
 //! All but the first two are done by one instance, the leader, once every so often. That two might
 //! lead for a moment does no harm: each of these can be done twice at once.
 
+mod auditor;
 mod partitions;
 mod pruner;
 mod rescuer;
@@ -16,6 +17,7 @@ use crate::events::Leadership;
 use crate::shutdown::Shutdown;
 use crate::store::Result;
 
+pub(crate) use auditor::Auditor;
 pub(crate) use partitions::Partitions;
 pub(crate) use pruner::Pruner;
 pub(crate) use rescuer::rescue;

@@ -83,8 +83,9 @@ pub(crate) async fn connections(client: &Client) -> Result<Connections> {
 }
 
 /// The tables of the schema.
-pub(crate) const TABLES: [&str; 16] = [
+pub(crate) const TABLES: &[&str] = &[
     "attempt",
+    "audit",
     "compatibility",
     "definition",
     "job",
@@ -105,7 +106,7 @@ pub(crate) const TABLES: [&str; 16] = [
 /// Which of [`TABLES`] are not there.
 pub(crate) async fn missing_tables(client: &Client) -> Result<Vec<String>> {
     let statement = sql!("doctor/missing_tables": TEXT_ARRAY);
-    let rows = unprepared(client, WITHIN, statement, &[&TABLES.as_slice()]).await?;
+    let rows = unprepared(client, WITHIN, statement, &[&TABLES]).await?;
     rows.iter().map(|row| row.try_get("name")).collect()
 }
 

@@ -5,6 +5,8 @@
 //! LATERAL limit or a CTE will give, and would hash the whole backlog (16 ms instead of 0.6).
 
 pub(crate) mod attempt;
+#[allow(missing_docs, reason = "public for the tests of this repository alone")]
+pub(crate) mod audit;
 mod clock;
 pub(crate) mod connect;
 mod disk;

@@ -3,8 +3,9 @@
 use chrono::{DateTime, Utc};
 
 use super::row::Row;
-use super::session::sql;
+use super::session::{Sql, sql};
 use super::{Result, Store};
+use crate::caller::Caller;
 use crate::queue::QueueName;
 
 /// A count, exact up to 10,000, or a share of that where many queues are asked for.
@@ -67,14 +68,27 @@ impl Store {
         rows.iter().filter_map(|row| queue_row(row).transpose()).collect()
     }
 
-    /// Has nothing of this queue claimed any more; it need not be known.
-    pub async fn queue_pause(&self, name: &QueueName) -> Result<()> {
-        self.people.query(sql!("queue/pause": TEXT), &[&name.as_str()]).await.map(drop)
+    /// Has nothing of this queue claimed any more; it need not be known. Answers whether that
+    /// changed anything.
+    pub async fn queue_pause(&self, name: &QueueName, caller: &Caller) -> Result<bool> {
+        self.queue_steer(sql!("queue/pause": TEXT, TEXT, TEXT), name, caller).await
     }
 
-    /// Has jobs of this queue claimed again, by whoever looks at it.
-    pub async fn queue_resume(&self, name: &QueueName) -> Result<()> {
-        self.people.query(sql!("queue/resume": TEXT), &[&name.as_str()]).await.map(drop)
+    /// Has jobs of this queue claimed again, by whoever looks at it. Answers whether that changed
+    /// anything.
+    pub async fn queue_resume(&self, name: &QueueName, caller: &Caller) -> Result<bool> {
+        self.queue_steer(sql!("queue/resume": TEXT, TEXT, TEXT), name, caller).await
+    }
+
+    async fn queue_steer(
+        &self,
+        statement: &'static Sql,
+        name: &QueueName,
+        caller: &Caller,
+    ) -> Result<bool> {
+        let (principal, request) = (caller.principal.text(), caller.request_id.as_deref());
+        let changed = self.people.query(statement, &[&name.as_str(), &principal, &request]).await?;
+        Ok(!changed.is_empty())
     }
 
     /// The queues that are paused.

@@ -77,6 +77,17 @@ pub struct InstanceRow {
     pub tasks: Vec<String>,
 }
 
+/// The live workers of one kind: what they serve, and how busy they were at their last heartbeats.
+#[derive(Clone, Debug)]
+pub struct Serving {
+    /// `None`: all.
+    pub queues: Option<Vec<String>>,
+    pub tasks: Vec<String>,
+    /// The jobs that they ran, all together.
+    pub running: i64,
+    pub slots: i64,
+}
+
 impl Store {
     /// Makes a worker known. Repeat it with the same id if its answer was lost: it is there once.
     pub async fn worker_register(
@@ -160,10 +171,18 @@ impl Store {
         self.people.query(sql!("worker/list"), &[]).await?.iter().map(instance_row).collect()
     }
 
-    /// The queues, or `None` for all of them, and the tasks that live workers serve.
-    pub async fn worker_serving(&self) -> Result<Vec<(Option<Vec<String>>, Vec<String>)>> {
+    /// The live workers, each kind once.
+    pub async fn worker_serving(&self) -> Result<Vec<Serving>> {
         let rows = self.people.query(sql!("worker/serving"), &[]).await?;
-        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+        let serving = |row: &Row| {
+            Ok(Serving {
+                queues: row.try_get("queues")?,
+                tasks: row.try_get("tasks")?,
+                running: row.try_get("running")?,
+                slots: row.try_get("slots")?,
+            })
+        };
+        rows.iter().map(serving).collect()
     }
 }
 

@@ -7,6 +7,7 @@ mod harness;
 
 mod ahead;
 mod answers;
+mod audit;
 mod bad_input;
 mod bounds;
 mod browsers;
@@ -69,5 +70,6 @@ mod together;
 mod tokens;
 mod unseen;
 mod waited_for;
+mod waiting;
 mod wakes;
 mod welcome;

@@ -193,7 +193,8 @@ pub enum GetAnswer {
     #[oai(status = 200)]
     Job(
         Body<Job>,
-        /// The weak tag of the job without its `warnings` and `progress`, for `If-None-Match`.
+        /// The weak tag of the job without its `warnings`, `waiting_for` and `progress`, for
+        /// `If-None-Match`.
         #[oai(header = "ETag")]
         String,
         /// The preference that was followed: `wait=N`.
@@ -203,7 +204,7 @@ pub enum GetAnswer {
     /// The job is as it was when it was read with the tag in `If-None-Match`.
     #[oai(status = 304)]
     NotModified(
-        /// The weak tag of the job without its `warnings` and `progress`.
+        /// The weak tag of the job without its `warnings`, `waiting_for` and `progress`.
         #[oai(header = "ETag")]
         String,
         /// The preference that was followed: `wait=N`.

@@ -42,8 +42,8 @@ pub(crate) struct JobApi;
 impl JobApi {
     /// Read a job
     ///
-    /// All that is known of it: its state, its payload, its result or error, its times and its
-    /// progress.
+    /// All that is known of it: its state, its payload, its result or error, its times, its
+    /// progress, and what it waits for.
     #[oai(path = "/jobs/:job_id", method = "get", operation_id = "get_job")]
     async fn get_job(
         &self,
@@ -57,7 +57,7 @@ impl JobApi {
         #[oai(name = "Prefer")]
         prefer: Header<Option<PreferText>>,
         /// The `ETag` of an earlier answer. If nothing changed, the answer is 304 and empty.
-        /// `warnings` and `progress` do not count, because they change by themselves.
+        /// `warnings`, `waiting_for` and `progress` do not count, because they change by themselves.
         #[oai(name = "If-None-Match")]
         if_none_match: Header<Option<TagsText>>,
         _token: Bearer,
@@ -170,8 +170,9 @@ impl Job {
     /// The entity tag of the job without what changes by itself.
     fn tag(&mut self) -> String {
         let (warnings, progress) = (std::mem::take(&mut self.warnings), self.progress.take());
+        let waiting_for = self.waiting_for.take();
         let tag = etag::tag(self);
-        (self.warnings, self.progress) = (warnings, progress);
+        (self.warnings, self.progress, self.waiting_for) = (warnings, progress, waiting_for);
         tag
     }
 }

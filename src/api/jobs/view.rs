@@ -6,6 +6,8 @@ use poem_openapi::types::Example;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::super::codes;
+use crate::explain::Wait;
 use crate::job::failure::Failure;
 use crate::job::fields::Settings;
 use crate::job::json::Json;
@@ -78,6 +80,46 @@ impl Example for JobWorker {
         Self {
             worker_id: Uuid::from_u128(0x0199_a3bf_0a1b_7c3f_8a51_f0e2_d4c6_0001),
             name: Some("web-1".into()),
+        }
+    }
+}
+
+/// One thing that a job waits for.
+#[derive(Debug, Clone, Object, Serialize)]
+#[oai(skip_serializing_if_is_none, example)]
+pub struct JobWait {
+    /// A stable name of what it waits for, for programs.
+    pub code: String,
+    /// The same in words, with what to do about it.
+    pub message: String,
+    /// The job that stands in the way. With `suspect`: the one that runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job_id: Option<Uuid>,
+    /// The time at which this wait is over by itself. Absent if nobody knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<DateTime<Utc>>,
+}
+
+impl From<Wait> for JobWait {
+    fn from(wait: Wait) -> Self {
+        let code = wait.cause.as_str();
+        debug_assert!(codes::is_known_wait(code), "{code} is missing from src/api/codes.rs");
+        Self {
+            code: code.into(),
+            message: wait.message,
+            job_id: wait.job_id.map(|id| id.0),
+            until: wait.until,
+        }
+    }
+}
+
+impl Example for JobWait {
+    fn example() -> Self {
+        Self {
+            code: "scheduled".into(),
+            message: "It does not start before 2026-11-24T08:00:00.000Z.".into(),
+            job_id: None,
+            until: Some(example_time()),
         }
     }
 }
@@ -156,6 +198,10 @@ pub struct Job {
     /// Reasons why the job may have to wait. Its queue is paused, or no running worker serves its
     /// task.
     pub warnings: Vec<String>,
+    /// All that the job waits for at the moment; empty once it runs or has ended. A list does not
+    /// have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<Vec<JobWait>>,
 }
 
 impl From<JobRow> for Job {
@@ -193,6 +239,7 @@ impl From<JobRow> for Job {
             result: row.result,
             error: row.error.map(JobError::from),
             warnings: Vec::new(),
+            waiting_for: None,
         }
     }
 }
@@ -225,6 +272,7 @@ impl Example for Job {
             result: json(serde_json::json!({"message": "Hello, world!", "data": "test message"})),
             error: None,
             warnings: Vec::new(),
+            waiting_for: Some(Vec::new()),
         }
     }
 }

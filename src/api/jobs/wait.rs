@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::super::Services;
 use super::super::params::{PreferText, WaitText};
 use super::super::problem::Problem;
-use super::view::Job;
+use super::view::{Job, JobWait};
+use crate::explain::Wait;
 use crate::job::JobId;
-use crate::job::state::Status;
 
 /// How long a caller is willing to wait.
 #[derive(Debug)]
@@ -35,10 +35,11 @@ impl Services {
     /// Pushed, not polled.
     pub(super) async fn wait_for(&self, id: JobId, wait: Duration) -> Result<Option<Job>, Problem> {
         let row = self.jobs.wait(id, wait, &self.shutdown.draining).await?;
-        let Some(mut job) = row.map(Job::from) else { return Ok(None) };
-        if matches!(job.status, Status::Queued | Status::Scheduled) {
-            job.warnings = self.hints.of(&job.queue, &job.task).await;
-        }
+        let Some(row) = row else { return Ok(None) };
+        let waits = self.hints.waiting_for(&row).await;
+        let mut job = Job::from(row);
+        job.warnings = waits.iter().filter_map(Wait::warning).collect();
+        job.waiting_for = Some(waits.into_iter().map(JobWait::from).collect());
         Ok(Some(job))
     }
 }

@@ -91,10 +91,12 @@ impl QueuesApi {
         services: Data<&Services>,
         /// The queue's name.
         queue: Path<QueueText>,
-        _token: Bearer,
+        token: Bearer,
     ) -> Result<Body<Queue>, Refused<PauseQueue>> {
-        let name = queue.0.queue()?;
-        services.store.queue_pause(&name).await?;
+        let (name, caller) = (queue.0.queue()?, token.caller());
+        if services.store.queue_pause(&name, &caller).await? {
+            tracing::info!(queue.name = %name, principal = %caller.principal, "the queue is paused");
+        }
         services.pause_everywhere(&name).await;
         services.hints.forget().await;
         // It is known from now on.
@@ -112,10 +114,12 @@ impl QueuesApi {
         services: Data<&Services>,
         /// The queue's name.
         queue: Path<QueueText>,
-        _token: Bearer,
+        token: Bearer,
     ) -> Result<Body<Queue>, Refused<ResumeQueue>> {
-        let name = queue.0.queue()?;
-        services.store.queue_resume(&name).await?;
+        let (name, caller) = (queue.0.queue()?, token.caller());
+        if services.store.queue_resume(&name, &caller).await? {
+            tracing::info!(queue.name = %name, principal = %caller.principal, "the queue is resumed");
+        }
         services.hints.forget().await;
         services.wake_for(&name).await;
         let queue = services.queue(&name).await.map_err(after_change)?;

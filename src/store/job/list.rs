@@ -212,7 +212,7 @@ fn page(rows: &[Row], limit: usize) -> Result<JobPage> {
 }
 
 /// The least id of a moment.
-fn first_id(at: DateTime<Utc>) -> Uuid {
+pub(in crate::store) fn first_id(at: DateTime<Utc>) -> Uuid {
     let millis = u128::try_from(at.timestamp_millis()).unwrap_or_default();
     Uuid::from_u128(millis << 80)
 }

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 pub(crate) use list::PAGE_MOST;
+pub(super) use list::first_id;
 pub use list::{JobFilter, JobPage};
 pub use prune::{Keep, from_the_front};
 pub(crate) use within::submit_within;

@@ -179,6 +179,12 @@ impl Store {
         self.claims.each(statement, parameters, take).await
     }
 
+    /// The suspect that runs; of several, the one that has run longest.
+    pub async fn lease_suspect(&self) -> Result<Option<JobId>> {
+        let rows = self.people.query(sql!("lease/suspect"), &[]).await?;
+        rows.first().map(|row| Ok(JobId(row.try_get("id")?))).transpose()
+    }
+
     /// Claims the suspect that is due first, alone in its lease.
     pub async fn lease_claim_suspect(
         &self,

@@ -196,6 +196,16 @@ fn calls() -> Vec<Case> {
                 .at("", code),
         );
     }
+    for (name, query, code, says) in [
+        ("a malformed cursor of the audit", "cursor=x", "invalid_cursor", "next_cursor"),
+        ("a limit of the audit", "limit=0", "invalid_limit", "200"),
+        ("an empty principal", "principal=", "invalid_parameter", "1 to 255 characters"),
+        ("a time without a zone", "after=2026-01-31T08:00:00", "invalid_parameter", "%2B"),
+        ("a filter that the audit lacks", "actor=me", "unknown_parameter", "`action`"),
+    ] {
+        let call = call("GET", format!("/audit?{query}"), 400, code);
+        all.push(Case { name, ..call }.says(says).at("", code));
+    }
     for (name, query, code) in [
         ("an unknown status", "status=done", "invalid_parameter"),
         ("a limit in words", "limit=ten", "invalid_limit"),

@@ -137,6 +137,12 @@ fn listings_have_fixed_columns() {
             "web-1 true true - 3 64 0.1.0 - -",
         ),
         (
+            &["audit"],
+            r#"{"at":"2026-11-24T08:00:00.25Z","principal":"token 1a2b3c4d","action":"pause_queue","target":"queue mail"}"#,
+            "AT PRINCIPAL ACTION TARGET REASON",
+            "2026-11-24T08:00:00Z token 1a2b3c4d pause_queue queue mail -",
+        ),
+        (
             &["tasks"],
             r#"{"name":"echo","workers":2,"description":"Says it."}"#,
             "TASK WORKERS ATTEMPTS DESCRIPTION",

@@ -153,6 +153,7 @@ async fn tour(service: &Service) {
         "/tasks",
         "/tasks/noop",
         "/instances",
+        "/audit?action=pause_queue",
         "/health",
         "/metrics",
     ] {

@@ -7,7 +7,7 @@ const ROWS: &[&[&str]] = &[
     // Of tests only.
     &["made"],
     // Level 0: pure rules. A job lies in a queue.
-    &["queue", "spelling"],
+    &["queue", "spelling", "caller"],
     &["job"],
     &["config"],
     // Level 1.

@@ -1,0 +1,112 @@
+//! Who did what: listed and forgotten. It is written by the statement of the action itself, through
+//! the function `audit_write`, so that neither is there without the other. Such a statement takes
+//! the [text](crate::caller::Principal::text) of its caller and the id of the request.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::job::first_id;
+use super::row::Row;
+use super::session::sql;
+use super::{Result, Store};
+
+/// An action.
+#[derive(Clone, Debug)]
+pub struct AuditRow {
+    pub id: Uuid,
+    pub at: DateTime<Utc>,
+    /// A kind and a name, as `crate::caller` has them.
+    pub principal: String,
+    pub action: String,
+    pub target: String,
+    pub reason: Option<String>,
+    pub request_id: Option<String>,
+}
+
+/// Which actions a list is to have; what is `None` does not matter.
+#[derive(Clone, Debug, Default)]
+pub struct AuditFilter {
+    pub principal: Option<String>,
+    pub action: Option<String>,
+    pub target: Option<String>,
+    /// Those of this time or later.
+    pub after: Option<DateTime<Utc>>,
+    /// Those before this time.
+    pub before: Option<DateTime<Utc>>,
+    /// Only actions before this one: where the call before stopped.
+    pub below: Option<Uuid>,
+    pub limit: u32,
+}
+
+/// Some of the actions of a list, the newest first.
+#[derive(Debug)]
+pub struct AuditPage {
+    /// At most as many as were asked for; fewer, where one call would have had to look at too many
+    /// others.
+    pub rows: Vec<AuditRow>,
+    /// Below which action to go on; nothing where there are no more.
+    pub next: Option<Uuid>,
+}
+
+/// How many rows one call looks at. No filter has an index: actions of people are few, and a page
+/// takes some milliseconds however many there are.
+const LOOKED_AT: i64 = 5_000;
+
+impl Store {
+    /// Actions, the newest first.
+    pub async fn audit_list(&self, filter: &AuditFilter) -> Result<AuditPage> {
+        let before = filter.before.map_or(Uuid::max(), first_id);
+        let below = filter.below.map_or(before, |id| id.min(before));
+        let least = filter.after.map_or(Uuid::nil(), first_id);
+        // One more tells whether there is a next page.
+        let limit = i64::from(filter.limit) + 1;
+        let statement = sql!("audit/list": TEXT, TEXT, TEXT, UUID, UUID, INT8, INT8);
+        let (principal, action, target) = (&filter.principal, &filter.action, &filter.target);
+        let rows = self
+            .people
+            .query(statement, &[principal, action, target, &below, &least, &limit, &LOOKED_AT])
+            .await?;
+        page(&rows, filter.limit as usize)
+    }
+
+    /// Forgets up to `most` of the oldest actions that are older than this, and answers how many.
+    pub async fn audit_prune(&self, keep: Duration, most: u32) -> Result<u64> {
+        let (keep, most) = (keep.as_secs_f64(), i64::from(most));
+        let rows = self.upkeep.query(sql!("audit/prune": FLOAT8, INT8), &[&keep, &most]).await?;
+        let gone = rows.first().map(|row| row.try_get::<_, i64>(0)).transpose()?;
+        Ok(gone.map_or(0, i64::cast_unsigned))
+    }
+}
+
+fn page(rows: &[Row], limit: usize) -> Result<AuditPage> {
+    let mut found = Vec::with_capacity(rows.len());
+    for row in rows {
+        if row.try_get("fits")? {
+            found.push(audit_row(row)?);
+        }
+    }
+    let next = if found.len() > limit {
+        found.get(limit - 1).map(|row| row.id)
+    } else {
+        match rows.last() {
+            Some(last) if last.try_get("cut")? => Some(last.try_get("id")?),
+            _ => None,
+        }
+    };
+    found.truncate(limit);
+    Ok(AuditPage { rows: found, next })
+}
+
+fn audit_row(row: &Row) -> Result<AuditRow> {
+    Ok(AuditRow {
+        id: row.try_get("id")?,
+        at: row.try_get("at")?,
+        principal: row.try_get("principal")?,
+        action: row.try_get("action")?,
+        target: row.try_get("target")?,
+        reason: row.try_get("reason")?,
+        request_id: row.try_get("request_id")?,
+    })
+}
