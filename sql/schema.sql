@@ -41,6 +41,13 @@ create table reveille.definition (
   constraint definition_pkey PRIMARY KEY (name)
 );
 
+create table reveille.expiry (
+  id uuid not null,
+  since timestamp with time zone not null,
+  at timestamp with time zone not null,
+  constraint expiry_pkey PRIMARY KEY (id)
+) with (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=1000, autovacuum_vacuum_cost_delay=0);
+
 create table reveille.job (
   id uuid not null,
   run_at timestamp with time zone not null,
@@ -177,6 +184,8 @@ create table reveille.worker (
   constraint worker_pkey PRIMARY KEY (id)
 ) with (fillfactor=50, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=500);
 
+CREATE INDEX expiry_at ON reveille.expiry USING btree (at);
+
 CREATE INDEX job_tags ON ONLY reveille.job USING gin (tags) WHERE (tags IS NOT NULL);
 
 CREATE INDEX job_tags_bytes ON ONLY reveille.job USING gin (tags COLLATE "C") WHERE (tags IS NOT NULL);
@@ -274,6 +283,17 @@ AS $function$
     coalesce($1, 'role ' || session_user), $2, $3, $4, $5)
 $function$;
 
+CREATE OR REPLACE FUNCTION reveille.clocks_are_sound(job jsonb)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select job ->> 'run_at' is null and not coalesce(
+    job -> 'deadline_seconds' < job -> 'timeout_seconds'
+    or job -> 'delay_seconds' > job -> 'deadline_seconds'
+    or job -> 'delay_seconds' > job -> 'queue_ttl_seconds', false)
+$function$;
+
 CREATE OR REPLACE FUNCTION reveille.error_shown(error jsonb)
  RETURNS jsonb
  LANGUAGE sql
@@ -287,6 +307,90 @@ AS $function$
     else error
   end
 $function$;
+
+CREATE OR REPLACE FUNCTION reveille.expire(most integer)
+ RETURNS TABLE(id uuid, queue text, task text, error jsonb)
+ LANGUAGE plpgsql
+AS $function$
+declare
+  due uuid[];
+  waiting uuid[];
+  late uuid[];
+  errors jsonb[];
+begin
+  select array_agg(d.id) into due from (
+    select e.id from reveille.expiry e where e.at <= now() order by e.at limit most
+      for update skip locked
+  ) d;
+  if due is null then
+    return;
+  end if;
+  select array_agg(w.id) into waiting from (
+    select r.id from reveille.ready r where r.id = any (due) order by r.id for update skip locked
+  ) w;
+  select array_agg(l.id), array_agg(l.error) into late, errors from (
+    select j.id, reveille.time_error(j.settings) as error from reveille.jobs_found(waiting) j
+  ) l
+  where l.error is not null;
+  return query select w.* from reveille.waiting_end(late, 'failed', errors) w;
+
+  delete from reveille.expiry e where e.id = any (due) and reveille.has_ended(e.id);
+  update reveille.expiry e set at = now() + interval '1 second' * greatest(t.rest, 0.001)
+  from (
+    select x.id, least(
+      case when x.deadline > 0 then x.deadline when x.deadline <= 0 then 1 end,
+      case when x.ttl > 0 then x.ttl
+        when x.ttl <= 0 then greatest(1, least(60, extract(epoch from now() - s.since) / 2)) end
+    ) as rest
+    from (
+      select j.id, (j.settings #>> '{left,deadline_seconds}')::double precision as deadline,
+        (j.settings #>> '{left,queue_ttl_seconds}')::double precision as ttl
+      from reveille.jobs_found(due) j
+    ) x
+    join reveille.expiry s on s.id = x.id
+  ) t
+  where e.id = t.id and t.rest is not null;
+  -- Of these no limit counts any more.
+  delete from reveille.expiry e where e.id = any (due) and e.at <= now();
+end $function$;
+
+CREATE OR REPLACE FUNCTION reveille.expiry_at(since timestamp with time zone, settings jsonb)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select since + interval '1 second' * least((settings ->> 'queue_ttl_seconds')::double precision,
+    (settings ->> 'deadline_seconds')::double precision)
+$function$;
+
+CREATE OR REPLACE FUNCTION reveille.expiry_begin(ids uuid[], settingss jsonb[])
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+declare
+  moment timestamptz := clock_timestamp();
+begin
+  insert into reveille.expiry as e (id, since, at)
+  select u.id, moment, reveille.expiry_at(moment, u.settings)
+  from unnest(ids, settingss) u (id, settings)
+  where u.settings ?| '{queue_ttl_seconds,deadline_seconds}'
+  on conflict (id) do update set since = excluded.since, at = excluded.at;
+end $function$;
+
+CREATE OR REPLACE FUNCTION reveille.expiry_wake()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if current_setting('reveille.notify', true) is distinct from 'off'
+    and not exists (select from reveille.expiry e where e.at < new.at)
+  then
+    perform pg_notify('reveille', 'expiry');
+  end if;
+  return null;
+end $function$;
 
 CREATE OR REPLACE FUNCTION reveille.gate(lane text)
  RETURNS boolean
@@ -306,6 +410,15 @@ AS $function$
   select hashtextextended(lane,
     ('reveille'::regnamespace::oid::bigint << 31) # (date_part('epoch', at) * 10)::bigint)
 $function$;
+
+CREATE OR REPLACE FUNCTION reveille.has_begun(id uuid, since timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+begin
+  return exists (select from reveille.attempt a where a.id = $1 and a.claimed_at >= $2);
+end $function$;
 
 CREATE OR REPLACE FUNCTION reveille.has_ended(id uuid)
  RETURNS boolean
@@ -341,6 +454,13 @@ begin
   select u.queue, u.task, u.priority, u.run_at, u.id,
     (u.run_at < clock_timestamp() + interval '2 minutes' and u.nth = 1)::integer
   from u;
+  if exists (
+    select from unnest(settingss) s (settings)
+    where s.settings ?| '{queue_ttl_seconds,deadline_seconds}'
+  ) then
+    perform reveille.expiry_begin(array_agg(u.id), array_agg(u.settings))
+    from unnest(ids, settingss, wanteds) u (id, settings, wanted) where u.wanted;
+  end if;
 end $function$;
 
 CREATE OR REPLACE FUNCTION reveille.insert_rows(ids uuid[], queues text[], tasks text[], priorities smallint[], run_ats timestamp with time zone[], payloads jsonb[], max_attemptss integer[], timeouts double precision[], tagss jsonb[], keys text[], wanteds boolean[])
@@ -504,6 +624,34 @@ AS $function$
     where f.name = 'retry/factor' and f.type = 'number' and s.text in ('linear', 'fixed')
       and reveille.number_is_sound(f.value, f.low, f.high)
     union all
+    select '/' || f.name, 'out_of_range',
+      'deadline_seconds must not be less than timeout_seconds; raise it, or lower the other'
+    from field f join field t on t.name = 'timeout_seconds'
+    where f.name = 'deadline_seconds' and f.type = 'number' and t.type = 'number'
+      and case
+        when reveille.number_is_sound(f.value, f.low, f.high)
+          and reveille.number_is_sound(t.value, t.low, t.high)
+        then round(f.text::numeric, 40)::double precision
+          < round(t.text::numeric, 40)::double precision
+      end
+    union all
+    select '/' || f.name, 'out_of_range', f.name || ' lies beyond ' || l.name
+      || ', so the job would end before it starts; raise that, or let the job start earlier'
+    from field f cross join lateral (
+      select b.name, round(b.text::numeric, 40)::double precision as seconds from field b
+      where b.name in ('queue_ttl_seconds', 'deadline_seconds')
+        and case when b.type = 'number' then reveille.number_is_sound(b.value, b.low, b.high) end
+      order by 2, b.name desc limit 1
+    ) l
+    where f.name = 'run_at' and f.type = 'string'
+        and reveille.moment(f.text) > now() + l.seconds * interval '1 second'
+        and reveille.moment(f.text) <= now() + interval '315360000 seconds'
+      or f.name = 'delay_seconds' and f.type = 'number'
+        and case when jsonb_typeof(job -> 'run_at') = 'string'
+          then reveille.moment(job ->> 'run_at') end is null
+        and case when reveille.number_is_sound(f.value, f.low, f.high)
+          then round(f.text::numeric, 40)::double precision > l.seconds end
+    union all
     select '/' || f.name, 'conflicting_fields', 'give ' || o.name || ' or ' || f.name || ', not both'
     from field f join field o on o.name = f.apart
     where f.type <> 'null' and o.type <> 'null'
@@ -542,10 +690,12 @@ AS $function$
       'tags',
       'unique_key',
       'on_conflict',
-      'retry'
+      'retry',
+      'queue_ttl_seconds',
+      'deadline_seconds'
       -- end of names
     ] <> '{}' then false
-    when false
+    when job ?| '{queue_ttl_seconds,deadline_seconds}' and not reveille.clocks_are_sound(job)
       -- made by make made: sound
       or not reveille.integer_is_sound(job -> 'priority', 0, 9)
       or not reveille.text_is_sound(job -> 'run_at')
@@ -562,6 +712,8 @@ AS $function$
       or case jsonb_typeof(job -> 'retry')
         when 'object' then not reveille.retry_is_sound(job -> 'retry')
         when 'null' then false else job ? 'retry' end
+      or not reveille.number_is_sound(job -> 'queue_ttl_seconds', 0.001, 315360000)
+      or not reveille.number_is_sound(job -> 'deadline_seconds', 0.001, 315360000)
       -- end of sound
       then false
     when job ->> 'run_at' is not null then coalesce(reveille.moment(job ->> 'run_at')
@@ -601,7 +753,7 @@ CREATE OR REPLACE FUNCTION reveille.job_settings(job jsonb)
  STABLE PARALLEL SAFE
 AS $function$
   -- made by make made: settings
-  select case when job ?| array['retry'] then nullif('{}'::jsonb
+  select case when job ?| array['retry', 'queue_ttl_seconds', 'deadline_seconds'] then nullif('{}'::jsonb
     || case when job ->> 'retry' is null then '{}'
       else jsonb_build_object('retry',
         '{}'::jsonb
@@ -621,6 +773,12 @@ AS $function$
           else jsonb_build_object('jitter',
             reveille.number_kept(job -> 'retry' ->> 'jitter')) end
       ) end
+    || case when job ->> 'queue_ttl_seconds' is null then '{}'
+      else jsonb_build_object('queue_ttl_seconds',
+        reveille.number_kept(job ->> 'queue_ttl_seconds')) end
+    || case when job ->> 'deadline_seconds' is null then '{}'
+      else jsonb_build_object('deadline_seconds',
+        reveille.number_kept(job ->> 'deadline_seconds')) end
   , '{}') end
   -- end of settings
 $function$;
@@ -654,7 +812,9 @@ AS $function$
 begin
   return query execute
     'select u.place::integer, j.id, j.queue, j.task, j.priority, j.run_at, j.payload,
-       j.max_attempts, j.timeout_seconds, j.unique_key, j.settings
+       j.max_attempts, j.timeout_seconds, j.unique_key,
+       case when j.settings ?| ''{queue_ttl_seconds,deadline_seconds}''
+         then reveille.settings_left(j.id, j.settings) else j.settings end
      from unnest($1) with ordinality u (id, place)
      cross join lateral (
        select * from reveille.job x where x.id = u.id and x.id between $2 and $3 limit 1
@@ -746,6 +906,21 @@ begin
       when sqlstate 'RV001' then null;
     end;
   end loop;
+end $function$;
+
+CREATE OR REPLACE FUNCTION reveille.life_begin(ids uuid[])
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+begin
+  perform reveille.expiry_begin(array_agg(j.id), array_agg(j.settings))
+  from reveille.jobs_found(ids) j where j.settings ?| '{queue_ttl_seconds,deadline_seconds}';
+  update reveille.attempt x
+  set error = jsonb_build_object('code', 'snoozed', 'message',
+    coalesce(x.error ->> 'message', 'the job was sent back later'),
+    'count', case s.nth when 1 then 0 end)
+  from reveille.snoozes(ids) s
+  where x.id = s.id and x.lease = s.lease and (s.nth = 1 or x.error ? 'count');
 end $function$;
 
 CREATE OR REPLACE FUNCTION reveille.moment(value text)
@@ -1083,6 +1258,42 @@ AS $function$
     , false)
 $function$;
 
+CREATE OR REPLACE FUNCTION reveille.settings_left(id uuid, settings jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+declare
+  began timestamptz;
+  age double precision;
+begin
+  select e.since, extract(epoch from clock_timestamp() - e.since) into began, age
+    from reveille.expiry e where e.id = $1;
+  return settings || jsonb_build_object('left', jsonb_strip_nulls(jsonb_build_object(
+    'deadline_seconds', (settings ->> 'deadline_seconds')::double precision - age,
+    'queue_ttl_seconds', case when settings ? 'queue_ttl_seconds'
+      and not reveille.has_begun($1, began)
+      then (settings ->> 'queue_ttl_seconds')::double precision - age end)));
+end $function$;
+
+CREATE OR REPLACE FUNCTION reveille.snoozes(ids uuid[])
+ RETURNS TABLE(id uuid, lease uuid, nth bigint, kept bigint, total bigint)
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select s.id, s.lease, s.nth, count(*) over w,
+    coalesce(max(s.nth - 1 + s.counted) over w, count(*) over w)
+  from (
+    select a.id, a.lease, (a.error ->> 'count')::bigint as counted,
+      row_number() over (partition by a.id order by a.ended_at desc, a.lease) as nth
+    from unnest(ids) u (id) cross join lateral (
+      select x.id, x.lease, x.ended_at, x.error from reveille.attempt x
+      where x.id = u.id and x.ending = 'snoozed'
+    ) a
+  ) s
+  window w as (partition by s.id)
+$function$;
+
 CREATE OR REPLACE FUNCTION reveille.submission_fields()
  RETURNS TABLE(name text, kind text, low numeric, high numeric, longest integer, words text[], rule text, apart text, beside text)
  LANGUAGE sql
@@ -1123,7 +1334,11 @@ AS $function$
     ('retry/max_seconds', 'number', 0, 2592000, null, null,
       'a number from 0 to 2592000 (30 days)', null, null),
     ('retry/jitter', 'number', 0, 1, null, null,
-      'a number from 0 to 1', null, null)
+      'a number from 0 to 1', null, null),
+    ('queue_ttl_seconds', 'number', 0.001, 315360000, null, null,
+      'a number from 0.001 to 315360000 (3650 days)', null, null),
+    ('deadline_seconds', 'number', 0.001, 315360000, null, null,
+      'a number from 0.001 to 315360000 (3650 days)', null, null)
     -- end of rules
   ) f (name, kind, low, high, longest, words, rule, apart, beside)
 $function$;
@@ -1175,9 +1390,11 @@ begin
     ) f;
   end if;
 
-  -- Without keys nothing can be in the way, and one statement writes it all.
+  -- Without keys nothing can be in the way, and without time limits nothing hangs on the jobs: one
+  -- statement writes it all.
   if not exists (
-    select from jsonb_array_elements(jobs) e (job) where e.job ->> 'unique_key' is not null
+    select from jsonb_array_elements(jobs) e (job)
+    where e.job ->> 'unique_key' is not null or e.job ?| '{queue_ttl_seconds,deadline_seconds}'
   ) then
     if to_regclass('reveille.' || reveille.partition_name('job', moment)) is null then
       perform reveille.partition_ensure();
@@ -1318,6 +1535,9 @@ begin
           insert into reveille.ready (queue, task, priority, run_at, id, wakes)
             values (item.queue, item.task, item.priority, item.run_at, holder,
               (item.run_at < now() + interval '2 minutes')::integer);
+          if item.settings ?| '{queue_ttl_seconds,deadline_seconds}' then
+            perform reveille.expiry_begin(array[holder], array[item.settings]);
+          end if;
         else
           outcome := 'created';
           job_id := item.id;
@@ -1434,6 +1654,21 @@ AS $function$
   end
 $function$;
 
+CREATE OR REPLACE FUNCTION reveille.time_error(settings jsonb)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select case
+    when (settings #>> '{left,deadline_seconds}')::double precision <= 0 then
+      jsonb_build_object('code', 'deadline_exceeded', 'message',
+        'the job did not end within its deadline_seconds of ' || (settings ->> 'deadline_seconds'))
+    when (settings #>> '{left,queue_ttl_seconds}')::double precision <= 0 then
+      jsonb_build_object('code', 'expired', 'message', 'no attempt began within the '
+        'queue_ttl_seconds of ' || (settings ->> 'queue_ttl_seconds'))
+  end
+$function$;
+
 CREATE OR REPLACE FUNCTION reveille.uuid7(ticks bigint, seed bigint, nth bigint)
  RETURNS uuid
  LANGUAGE sql
@@ -1475,6 +1710,22 @@ CREATE OR REPLACE FUNCTION reveille.uuid7_time(id uuid)
  IMMUTABLE PARALLEL SAFE
 RETURN to_timestamp((((((('x'::text || translate("left"((id)::text, 13), '-'::text, ''::text)))::bit(48))::bigint)::numeric / 1000.0))::double precision);
 
+CREATE OR REPLACE FUNCTION reveille.waiting_end(ids uuid[], state text, errors jsonb[])
+ RETURNS TABLE(id uuid, queue text, task text, error jsonb)
+ LANGUAGE plpgsql
+AS $function$
+begin
+  return query
+    with gone as materialized (
+      select w.*, u.error from reveille.waiting_take(ids) w
+      join unnest(ids, errors) u (id, error) on u.id = w.id
+    ), ended as (
+      insert into reveille.outcome (id, attempt, state, error)
+      select g.id, g.attempt, $2::reveille.end_state, g.error from gone g
+    )
+    select g.id, g.queue, g.task, g.error from gone g;
+end $function$;
+
 CREATE OR REPLACE FUNCTION reveille.waiting_estimates(queues text[])
  RETURNS TABLE(queue text, due double precision, later double precision)
  LANGUAGE sql
@@ -1511,6 +1762,19 @@ AS $function$
   select e.name, round(e.jobs * past.share), round(e.jobs * (1 - past.share))
   from each e cross join past
 $function$;
+
+CREATE OR REPLACE FUNCTION reveille.waiting_take(ids uuid[])
+ RETURNS TABLE(id uuid, queue text, task text, attempt integer)
+ LANGUAGE plpgsql
+AS $function$
+begin
+  return query
+    delete from reveille.ready r
+    where r.id = any (array(
+      select x.id from reveille.ready x where x.id = any (ids) order by x.id for update skip locked
+    ))
+    returning r.id, r.queue, r.task, r.attempt;
+end $function$;
 
 CREATE OR REPLACE FUNCTION reveille.wake()
  RETURNS trigger
@@ -1597,6 +1861,10 @@ AS $function$
   ) else 0 end
 $function$;
 
+CREATE CONSTRAINT TRIGGER expiry_wake AFTER INSERT OR UPDATE OF since ON reveille.expiry DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION reveille.expiry_wake();
+
+alter table reveille.expiry enable always trigger expiry_wake;
+
 CREATE CONSTRAINT TRIGGER wake AFTER INSERT ON reveille.ready DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((new.wakes > 0)) EXECUTE FUNCTION reveille.wake();
 
 alter table reveille.ready enable always trigger wake;
@@ -1622,6 +1890,14 @@ comment on table reveille.definition is 'The files of functions and views that w
 comment on column reveille.definition.checksum is 'The SHA-256 of its text.';
 
 comment on column reveille.definition.release is 'The number of the release that applied it. A release with a lower number changes nothing.';
+
+comment on table reveille.expiry is 'Jobs with a queue_ttl_seconds or a deadline_seconds of their own, until they end.';
+
+comment on column reveille.expiry.at is 'When the leader looks at it next.';
+
+comment on column reveille.expiry.id is 'The job.';
+
+comment on column reveille.expiry.since is 'When its present content was accepted: its limits count from here.';
 
 comment on table reveille.job is 'What was submitted. max_attempts and timeout_seconds are null where the task''s own default holds.';
 
@@ -1707,11 +1983,23 @@ comment on column reveille.ready.wakes is 'Whether this row announces its statem
 
 comment on function reveille.audit_write(text,text,text,text,text) is 'Notes who did what, in the transaction that does it. Principal null: the role of the session.';
 
+comment on function reveille.clocks_are_sound(jsonb) is 'Whether job_faults finds for certain that the time limits of a job fit each other and its start.';
+
 comment on function reveille.error_shown(jsonb) is 'The error with its message cut to 8 KiB.';
+
+comment on function reveille.expire(integer) is 'Ends waiting jobs whose time is over, as many as may be due. Returns them.';
+
+comment on function reveille.expiry_at(timestamp with time zone,jsonb) is 'When the first limit is over of a job whose content was accepted then; null without a limit.';
+
+comment on function reveille.expiry_begin(uuid[],jsonb[]) is 'The content of these jobs is accepted: their limits count from now. Others are passed by.';
+
+comment on function reveille.expiry_wake() is 'Announces a job that ends by itself earlier than all others, when its transaction commits.';
 
 comment on function reveille.gate(text) is 'Whether this transaction notifies of a lane: it took the lane''s gate, or the spare one.';
 
 comment on function reveille.gate_key(text,timestamp with time zone) is 'The key of a lane''s gate at a moment: an advisory lock for each lane and 100 ms.';
+
+comment on function reveille.has_begun(uuid,timestamp with time zone) is 'Whether an attempt of a job that waits has begun since then. A lost one counts as begun.';
 
 comment on function reveille.has_ended(uuid) is 'Whether a job has ended or is gone.';
 
@@ -1745,6 +2033,8 @@ comment on function reveille.key_take(text,text,uuid) is 'Takes a unique key for
 
 comment on function reveille.keys_held(text[],text[]) is 'The places, from 1, of the unique keys that others have locked.';
 
+comment on function reveille.life_begin(uuid[]) is 'What begins anew with jobs that have ended and are sent back: time limits, and how often they may snooze.';
+
 comment on function reveille.moment(text) is 'A time by RFC 3339; null if the text is not one.';
 
 comment on function reveille.number_is_sound(jsonb,numeric,numeric) is 'Whether a value is absent, null, or a number between two others.';
@@ -1775,6 +2065,10 @@ comment on function reveille.refuse(jsonb) is 'Fails with these faults of a subm
 
 comment on function reveille.retry_is_sound(jsonb) is 'Whether job_faults finds nothing for certain in the object `retry` of a job.';
 
+comment on function reveille.settings_left(uuid,jsonb) is 'The settings of a job, with what is left of its limits.';
+
+comment on function reveille.snoozes(uuid[]) is 'The snoozes of these jobs that are kept, the last as the first, and how many there were in all.';
+
 comment on function reveille.submission_fields() is 'The fields of a submission: what each takes, and beside which others it may stand.';
 
 comment on function reveille.submit(text,jsonb,text,integer,timestamp with time zone,double precision,integer,double precision,text[],text,text,jsonb) is 'Submits a job in the caller''s transaction, and answers with its id, its status and what became of the submission: created, existing or replaced. Only payload is required. settings takes any other field by its name over HTTP. DETAIL of an error lists all faults as JSON.';
@@ -1797,6 +2091,8 @@ comment on function reveille.text_is_sound(jsonb) is 'Whether a value is absent,
 
 comment on function reveille.texts_are_sound(jsonb,integer,integer) is 'Whether a value is null, or a list of so many strings of 1 to so many characters.';
 
+comment on function reveille.time_error(jsonb) is 'Why a job may not wait any longer, by its settings with what is left; null while it may.';
+
 comment on function reveille.uuid7(bigint,bigint,bigint) is 'A UUIDv7 (RFC 9562). `ticks` are 1/4096 ms since 1970, `seed` has the random bits.';
 
 comment on function reveille.uuid7_floor(timestamp with time zone) is 'The least UUIDv7 of a moment: where a partition begins, and where a search by time starts.';
@@ -1807,7 +2103,11 @@ comment on function reveille.uuid7_ticks(timestamp with time zone) is 'A moment 
 
 comment on function reveille.uuid7_time(uuid) is 'The moment in a UUIDv7, to the millisecond.';
 
+comment on function reveille.waiting_end(uuid[],text,jsonb[]) is 'Ends those of these jobs that wait, each with its error. Returns them.';
+
 comment on function reveille.waiting_estimates(text[]) is 'How many jobs wait in these queues, due and to come, by the statistics alone.';
+
+comment on function reveille.waiting_take(uuid[]) is 'Takes those of these jobs that wait out of where they wait. The caller decides what they become.';
 
 comment on function reveille.wake() is 'Announces the lane or the queue of a waiting job when its transaction commits.';
 

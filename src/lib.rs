@@ -114,6 +114,7 @@
 //! | where a rescued job goes, and when it is a suspect | `sql/lease/rescue.sql` |
 //! | who wakes a caller that waits for an end | `events/ends.rs`, `settling/teller.rs` |
 //! | why a job waits | `explain.rs` |
+//! | how long a job may wait and run, and what ends it | `job/clocks.rs`, `sql/functions/expire.sql` |
 //! | when jobs that ended are forgotten | `maintenance/pruner.rs`, `sql/job/prune.sql` |
 //! | who asks for an operation, and what is written down of it | `caller.rs`, `store/audit.rs` |
 //! | who leads | `sql/worker/lead.sql` |

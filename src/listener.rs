@@ -54,6 +54,7 @@ async fn listen_on(target: &Target, events: &Events) {
                 events.wakes.wake(|pending| pending.everything = true);
                 events.ends.some_ended();
                 events.pauses.ask();
+                events.expiries.notify_one();
                 let told = |trip: Duration| {
                     gauge!("reveille_listener_round_trip_seconds").set(trip.as_secs_f64());
                 };

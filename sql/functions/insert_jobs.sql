@@ -26,6 +26,13 @@ begin
   select u.queue, u.task, u.priority, u.run_at, u.id,
     (u.run_at < clock_timestamp() + interval '2 minutes' and u.nth = 1)::integer
   from u;
+  if exists (
+    select from unnest(settingss) s (settings)
+    where s.settings ?| '{queue_ttl_seconds,deadline_seconds}'
+  ) then
+    perform reveille.expiry_begin(array_agg(u.id), array_agg(u.settings))
+    from unnest(ids, settingss, wanteds) u (id, settings, wanted) where u.wanted;
+  end if;
 end $$;
 
 comment on function reveille.insert_jobs is 'Writes the checked jobs whose `wanted` is true.';

@@ -95,6 +95,34 @@ language sql stable as $$
     where f.name = 'retry/factor' and f.type = 'number' and s.text in ('linear', 'fixed')
       and reveille.number_is_sound(f.value, f.low, f.high)
     union all
+    select '/' || f.name, 'out_of_range',
+      'deadline_seconds must not be less than timeout_seconds; raise it, or lower the other'
+    from field f join field t on t.name = 'timeout_seconds'
+    where f.name = 'deadline_seconds' and f.type = 'number' and t.type = 'number'
+      and case
+        when reveille.number_is_sound(f.value, f.low, f.high)
+          and reveille.number_is_sound(t.value, t.low, t.high)
+        then round(f.text::numeric, 40)::double precision
+          < round(t.text::numeric, 40)::double precision
+      end
+    union all
+    select '/' || f.name, 'out_of_range', f.name || ' lies beyond ' || l.name
+      || ', so the job would end before it starts; raise that, or let the job start earlier'
+    from field f cross join lateral (
+      select b.name, round(b.text::numeric, 40)::double precision as seconds from field b
+      where b.name in ('queue_ttl_seconds', 'deadline_seconds')
+        and case when b.type = 'number' then reveille.number_is_sound(b.value, b.low, b.high) end
+      order by 2, b.name desc limit 1
+    ) l
+    where f.name = 'run_at' and f.type = 'string'
+        and reveille.moment(f.text) > now() + l.seconds * interval '1 second'
+        and reveille.moment(f.text) <= now() + interval '315360000 seconds'
+      or f.name = 'delay_seconds' and f.type = 'number'
+        and case when jsonb_typeof(job -> 'run_at') = 'string'
+          then reveille.moment(job ->> 'run_at') end is null
+        and case when reveille.number_is_sound(f.value, f.low, f.high)
+          then round(f.text::numeric, 40)::double precision > l.seconds end
+    union all
     select '/' || f.name, 'conflicting_fields', 'give ' || o.name || ' or ' || f.name || ', not both'
     from field f join field o on o.name = f.apart
     where f.type <> 'null' and o.type <> 'null'

@@ -23,10 +23,12 @@ language sql stable as $$
       'tags',
       'unique_key',
       'on_conflict',
-      'retry'
+      'retry',
+      'queue_ttl_seconds',
+      'deadline_seconds'
       -- end of names
     ] <> '{}' then false
-    when false
+    when job ?| '{queue_ttl_seconds,deadline_seconds}' and not reveille.clocks_are_sound(job)
       -- made by make made: sound
       or not reveille.integer_is_sound(job -> 'priority', 0, 9)
       or not reveille.text_is_sound(job -> 'run_at')
@@ -43,6 +45,8 @@ language sql stable as $$
       or case jsonb_typeof(job -> 'retry')
         when 'object' then not reveille.retry_is_sound(job -> 'retry')
         when 'null' then false else job ? 'retry' end
+      or not reveille.number_is_sound(job -> 'queue_ttl_seconds', 0.001, 315360000)
+      or not reveille.number_is_sound(job -> 'deadline_seconds', 0.001, 315360000)
       -- end of sound
       then false
     when job ->> 'run_at' is not null then coalesce(reveille.moment(job ->> 'run_at')

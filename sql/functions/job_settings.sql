@@ -4,7 +4,7 @@
 create or replace function reveille.job_settings(job jsonb) returns jsonb
 language sql stable parallel safe as $$
   -- made by make made: settings
-  select case when job ?| array['retry'] then nullif('{}'::jsonb
+  select case when job ?| array['retry', 'queue_ttl_seconds', 'deadline_seconds'] then nullif('{}'::jsonb
     || case when job ->> 'retry' is null then '{}'
       else jsonb_build_object('retry',
         '{}'::jsonb
@@ -24,6 +24,12 @@ language sql stable parallel safe as $$
           else jsonb_build_object('jitter',
             reveille.number_kept(job -> 'retry' ->> 'jitter')) end
       ) end
+    || case when job ->> 'queue_ttl_seconds' is null then '{}'
+      else jsonb_build_object('queue_ttl_seconds',
+        reveille.number_kept(job ->> 'queue_ttl_seconds')) end
+    || case when job ->> 'deadline_seconds' is null then '{}'
+      else jsonb_build_object('deadline_seconds',
+        reveille.number_kept(job ->> 'deadline_seconds')) end
   , '{}') end
   -- end of settings
 $$;

@@ -1,6 +1,8 @@
 -- A cached plan locks and opens every partition that it names, so the statements of claims and
 -- outcomes do not name `job`. They call this, and only where they need a row of it. The text is
 -- planned at each call, for the weeks between the oldest and the newest id.
+--
+-- Settings with time limits have a member more: `left`, the seconds until these are over.
 create or replace function reveille.jobs_found(ids uuid[])
 returns table (
   place integer, id uuid, queue text, task text, priority smallint, run_at timestamptz,
@@ -11,7 +13,9 @@ language plpgsql stable strict rows 250 as $$
 begin
   return query execute
     'select u.place::integer, j.id, j.queue, j.task, j.priority, j.run_at, j.payload,
-       j.max_attempts, j.timeout_seconds, j.unique_key, j.settings
+       j.max_attempts, j.timeout_seconds, j.unique_key,
+       case when j.settings ?| ''{queue_ttl_seconds,deadline_seconds}''
+         then reveille.settings_left(j.id, j.settings) else j.settings end
      from unnest($1) with ordinality u (id, place)
      cross join lateral (
        select * from reveille.job x where x.id = u.id and x.id between $2 and $3 limit 1

@@ -40,7 +40,11 @@ language sql immutable parallel safe as $$
     ('retry/max_seconds', 'number', 0, 2592000, null, null,
       'a number from 0 to 2592000 (30 days)', null, null),
     ('retry/jitter', 'number', 0, 1, null, null,
-      'a number from 0 to 1', null, null)
+      'a number from 0 to 1', null, null),
+    ('queue_ttl_seconds', 'number', 0.001, 315360000, null, null,
+      'a number from 0.001 to 315360000 (3650 days)', null, null),
+    ('deadline_seconds', 'number', 0.001, 315360000, null, null,
+      'a number from 0.001 to 315360000 (3650 days)', null, null)
     -- end of rules
   ) f (name, kind, low, high, longest, words, rule, apart, beside)
 $$;

@@ -28,9 +28,11 @@ begin
     ) f;
   end if;
 
-  -- Without keys nothing can be in the way, and one statement writes it all.
+  -- Without keys nothing can be in the way, and without time limits nothing hangs on the jobs: one
+  -- statement writes it all.
   if not exists (
-    select from jsonb_array_elements(jobs) e (job) where e.job ->> 'unique_key' is not null
+    select from jsonb_array_elements(jobs) e (job)
+    where e.job ->> 'unique_key' is not null or e.job ?| '{queue_ttl_seconds,deadline_seconds}'
   ) then
     if to_regclass('reveille.' || reveille.partition_name('job', moment)) is null then
       perform reveille.partition_ensure();

@@ -17,6 +17,8 @@ with k as materialized (
   select l.lease, pg_notify('reveille', 'cancel ' || l.lease || ' ' || $1::uuid) from l
 ), own as (
   delete from reveille.superseded where id = $1::uuid and exists (select from r)
+), clock as (
+  delete from reveille.expiry where id = $1::uuid and exists (select from r)
 ), left_key as materialized (
   select reveille.key_leave(r.id) from r where exists (select from k)
 )

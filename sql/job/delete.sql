@@ -22,6 +22,8 @@ with k as materialized (
   delete from reveille.unique_key x using o where x.id = o.id
 ), s as (
   delete from reveille.superseded where id = $1::uuid and exists (select from gone)
+), clock as (
+  delete from reveille.expiry where id = $1::uuid and exists (select from gone)
 ), p as (
   delete from reveille.progress where id = $1::uuid and exists (select from gone)
 )

@@ -22,9 +22,11 @@ with t as materialized (
   insert into reveille.attempt (id, lease, worker, worker_name, claimed_at, ended_at, attempt, ending, result, error)
   select o.id, coalesce(o.lease, gen_random_uuid()), o.worker, o.worker_name, o.claimed_at, o.ended_at, o.attempt, o.state::text, o.result, o.error
   from o
+), begun as materialized (
+  select reveille.life_begin(array[o.id]) from o
 ), back as (
   insert into reveille.ready (queue, task, priority, run_at, id, wakes)
   select t.queue, t.task, t.priority, now(), t.id, 1 from t join o on o.id = t.id
 )
 select exists (select from o), (select t.holder from t where t.holder <> t.id),
-  exists (select from t where t.holder = t.id)
+  exists (select from t where t.holder = t.id), (select count(*) from begun)

@@ -28,6 +28,10 @@ with u as materialized (
     reveille.tag_array(tags), settings
   from u
   returning 1
+), e as (
+  insert into reveille.expiry (id, since, at)
+  select id, now(), reveille.expiry_at(now(), settings) from u
+  where settings ?| '{queue_ttl_seconds,deadline_seconds}'
 ), r as (
   insert into reveille.ready (queue, task, priority, run_at, id, payload)
   select queue, task, priority, run_at, id,

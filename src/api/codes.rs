@@ -131,6 +131,11 @@ pub const FIELDS: &[(&str, &str)] = &[
 /// The codes of a job's or an attempt's error. A handler may add its own.
 pub const FAILURES: &[(&str, &str)] = &[
     ("cancelled", "Somebody cancelled the job."),
+    (
+        "deadline_exceeded",
+        "The job did not end within its `deadline_seconds`, or would wait beyond them.",
+    ),
+    ("expired", "No attempt began within `queue_ttl_seconds`."),
     ("handler_error", "The handler returned an error. The job is tried again while it may."),
     ("invalid_payload", "The payload is not what the task takes. Submit it again, corrected."),
     ("invalid_result", "The result cannot be kept as JSON. The handler needs a change."),
@@ -141,6 +146,7 @@ pub const FAILURES: &[(&str, &str)] = &[
         "result_too_large",
         "The result has more than 1 MiB. Store it elsewhere and return its place.",
     ),
+    ("snooze_limit", "The handler asked to run later for the 1,001st time."),
     ("snoozed", "The handler asked to run later. The message counts the snoozes not kept."),
     ("superseded", "Job `job_id` took the unique key, so this one is not tried again."),
     ("timed_out", "The attempt exceeded its timeout."),

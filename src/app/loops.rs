@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::engine::{self, Engine};
 use crate::events::{Events, Leadership};
 use crate::listener;
-use crate::maintenance::{self, Auditor, LeaderService, Partitions, Pruner};
+use crate::maintenance::{self, Auditor, Expirer, LeaderService, Partitions, Pruner};
 use crate::shutdown::Shutdown;
 use crate::store::job::Keep;
 use crate::store::{Store, Target};
@@ -90,6 +90,8 @@ impl Loops {
             Keep { completed: config.keep_completed, failed_or_cancelled: config.keep_failed };
         let (store, direct) = (self.store.clone(), direct.clone());
         self.lead("partitions", Partitions { store, direct, keep }, leadership);
+        let expirer = Expirer::new(self.store.clone(), self.events.clone(), config.poll_interval);
+        self.lead("expirer", expirer, leadership);
         self.lead("pruner", Pruner { store: self.store.clone(), keep }, leadership);
         self.lead("auditor", Auditor { store: self.store.clone() }, leadership);
     }

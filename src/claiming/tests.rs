@@ -38,6 +38,7 @@ pub(super) fn claimed(lane: &Lane, second: i64) -> Claimed {
         max_attempts: None,
         timeout_seconds: None,
         settings: None,
+        left: None,
         keyed: false,
         superseded_by: None,
         place: 1,

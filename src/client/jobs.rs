@@ -78,6 +78,17 @@ impl Jobs {
 
     /// Sends a job that has ended back to wait.
     pub(crate) async fn retry(&self, id: JobId) -> Result<Retried> {
+        let retried = self.retry_ended(id).await?;
+        if retried == Retried::Queued
+            // The errors of its new life come on top of those that it has.
+            && let Err(error) = self.store.attempt_trim_errors(&[id]).await
+        {
+            tracing::debug!(%error, "old errors could not be cut");
+        }
+        Ok(retried)
+    }
+
+    async fn retry_ended(&self, id: JobId) -> Result<Retried> {
         match self.store.job_retry(id).await? {
             Retried::NotFinal => {}
             retried => return Ok(retried),

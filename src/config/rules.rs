@@ -1,8 +1,8 @@
 //! The rules that no single setting can know: values must fit each other.
 
 use super::{
-    Config, ConfigError, ConfigProblem, Raw, SETTINGS, Secret, Wrong, is_host, log_filter,
-    not_valid,
+    Config, ConfigError, ConfigProblem, DatabaseUrl, Raw, SETTINGS, Secret, Wrong, is_host,
+    log_filter, not_valid,
 };
 use crate::queue::QueueName;
 
@@ -41,6 +41,7 @@ pub(super) fn check(config: &Config) -> Vec<(&'static str, Wrong)> {
     [remote_needs_token(config), heartbeats_fit(config), direct_needs_database(config)]
         .into_iter()
         .chain([pooler_needs_database(config), filter_is_one(config)])
+        .chain(connects_fit(config))
         .flatten()
         .chain(tokens_protect(config))
         .chain(queues_have_names(config))
@@ -68,6 +69,26 @@ fn heartbeats_fit(config: &Config) -> Option<(&'static str, Wrong)> {
     );
     let write = format!("write at least {}, or a smaller heartbeat_seconds", least.as_secs_f64());
     (config.lost_after < least).then(|| ("lost_after_seconds", Wrong::new(what, write)))
+}
+
+/// A heartbeat that has lost its connection must be back before its instance counts as lost. How long
+/// its answer may take follows from `lost_after_seconds`.
+fn connects_fit(config: &Config) -> [Option<(&'static str, Wrong)>; 2] {
+    let fits = |name: &'static str, url: &Option<DatabaseUrl>| {
+        let timeout = url.as_ref()?.address().connect_timeout?;
+        let what = format!(
+            "has connect_timeout={}, which is not less than lost_after_seconds ({}): while a host is silent, \
+             this instance would count as lost",
+            timeout.as_secs_f64(),
+            config.lost_after.as_secs_f64()
+        );
+        let write = "write a smaller connect_timeout, or a larger lost_after_seconds";
+        (timeout >= config.lost_after).then(|| (name, Wrong::new(what, write)))
+    };
+    [
+        fits("database_url", &config.database_url),
+        fits("listen_database_url", &config.listen_database_url),
+    ]
 }
 
 fn direct_needs_database(config: &Config) -> Option<(&'static str, Wrong)> {

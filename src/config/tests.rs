@@ -109,6 +109,14 @@ fn the_times_of_death_fit_each_other() {
     );
     let quick = "heartbeat_seconds = 0.1\nlost_after_seconds = 0.3";
     assert!(Config::load(&inputs(quick, &[], &[])).is_ok());
+    let url = |seconds: u32| format!("postgres://hush@a,b/x?connect_timeout={seconds}");
+    assert_eq!(
+        problems("", &[("DATABASE_URL", &url(10))], &[]),
+        ["database_url (from DATABASE_URL) has connect_timeout=10, which is not less than \
+          lost_after_seconds (10): while a host is silent, this instance would count as lost; \
+          write a smaller connect_timeout, or a larger lost_after_seconds"]
+    );
+    assert!(Config::load(&inputs("", &[("DATABASE_URL", &url(9))], &[])).is_ok());
 }
 
 #[test]

@@ -211,6 +211,7 @@ impl Heartbeat {
                 attempt: 0,
                 ending: Ending::Release,
                 keyed: true,
+                timed: false,
             };
             let _ = self.settle.try_send(Delivery { settlement, meter: None, room: None });
         }

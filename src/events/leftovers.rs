@@ -12,32 +12,47 @@ const LEFT_MOST: usize = 100_000;
 
 /// The way of what outcomes leave behind to the tidier.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Leftovers(Arc<(Mutex<Left>, Notify)>);
+pub(crate) struct Leftovers(Arc<(Mutex<State>, Notify)>);
+
+#[derive(Debug, Default)]
+struct State {
+    left: Left,
+    closed: bool,
+}
 
 /// Jobs whose outcomes leave something behind.
 #[derive(Debug, Default)]
 pub(crate) struct Left {
     /// They have ended, and may hold a unique key.
     pub ended: Vec<JobId>,
+    /// They have ended, and had time limits.
+    pub timed: Vec<JobId>,
     /// They have snoozed, and may have done so many times.
     pub snoozed: Vec<JobId>,
     /// They failed, are tried again, and may have many errors.
     pub failed: Vec<JobId>,
-    closed: bool,
+}
+
+impl Left {
+    fn lists(&mut self) -> [&mut Vec<JobId>; 4] {
+        [&mut self.ended, &mut self.timed, &mut self.snoozed, &mut self.failed]
+    }
+
+    fn is_empty(&mut self) -> bool {
+        self.lists().iter().all(|list| list.is_empty())
+    }
 }
 
 impl Leftovers {
-    /// Adds jobs that have ended and may hold a unique key, jobs that have snoozed, and jobs that
-    /// may have many errors.
-    pub(crate) fn add(&self, ended: Vec<JobId>, snoozed: Vec<JobId>, failed: Vec<JobId>) {
-        if ended.is_empty() && snoozed.is_empty() && failed.is_empty() {
+    /// Adds jobs to those that wait for the tidier.
+    pub(crate) fn add(&self, mut more: Left) {
+        if more.is_empty() {
             return;
         }
         {
-            let left = &mut *lock(&self.0.0);
-            let lists = [&mut left.ended, &mut left.snoozed, &mut left.failed];
-            for (all, ids) in lists.into_iter().zip([ended, snoozed, failed]) {
-                all.extend(ids);
+            let state = &mut *lock(&self.0.0);
+            for (all, ids) in state.left.lists().into_iter().zip(more.lists()) {
+                all.append(ids);
                 all.drain(..all.len().saturating_sub(LEFT_MOST));
             }
         }
@@ -49,14 +64,11 @@ impl Leftovers {
     pub(crate) async fn take(&self) -> Option<Left> {
         loop {
             {
-                let mut left = lock(&self.0.0);
-                if !(left.ended.is_empty() && left.snoozed.is_empty() && left.failed.is_empty()) {
-                    let closed = left.closed;
-                    let taken = std::mem::take(&mut *left);
-                    left.closed = closed;
-                    return Some(taken);
+                let state = &mut *lock(&self.0.0);
+                if !state.left.is_empty() {
+                    return Some(std::mem::take(&mut state.left));
                 }
-                if left.closed {
+                if state.closed {
                     return None;
                 }
             }

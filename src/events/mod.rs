@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 
 pub(crate) use ends::Ends;
 pub(crate) use leadership::Leadership;
@@ -32,6 +32,8 @@ pub(crate) struct Events {
     pub ends: Ends,
     pub leftovers: Leftovers,
     pub pauses: Pauses,
+    /// A job may end by itself sooner than is known.
+    pub expiries: Arc<Notify>,
     /// Jobs whose running handlers are to be cancelled.
     pub cancels: broadcast::Sender<(LeaseId, JobId)>,
     /// Whether notifications are heard.
@@ -47,6 +49,7 @@ impl Events {
             }
             Notice::Queue(queue) => self.wakes.wake(|pending| pending.queue(queue)),
             Notice::Pause(_) => self.pauses.ask(),
+            Notice::Expiry => self.expiries.notify_one(),
             Notice::Suspects => self.wakes.wake(|pending| pending.suspects = true),
             Notice::Cancel(lease, job) => {
                 // An error says that no handler runs here.
@@ -82,6 +85,7 @@ impl Default for Events {
             ends: Ends::default(),
             leftovers: Leftovers::default(),
             pauses: Pauses::default(),
+            expiries: Arc::default(),
             cancels: broadcast::channel(1024).0,
             listening: Arc::default(),
         }

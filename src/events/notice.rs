@@ -24,6 +24,7 @@ const LANE: &str = "lane";
 const QUEUE: &str = "queue";
 const PAUSE: &str = "pause";
 const SUSPECTS: &str = "suspects";
+const EXPIRY: &str = "expiry";
 const CANCEL: &str = "cancel";
 const ENDED: &str = "ended";
 const CANARY: &str = "canary";
@@ -41,6 +42,8 @@ pub(crate) enum Notice {
     Pause(QueueName),
     /// A suspect waits.
     Suspects,
+    /// A job ends by itself earlier than the others that do.
+    Expiry,
     /// The cancellation of a running job was asked for.
     Cancel(LeaseId, JobId),
     /// These jobs have ended.
@@ -69,6 +72,7 @@ impl Notice {
             QUEUE => Self::Queue(QueueName::new(words.next()?)?),
             PAUSE => Self::Pause(QueueName::new(words.next()?)?),
             SUSPECTS => Self::Suspects,
+            EXPIRY => Self::Expiry,
             CANCEL => {
                 let (lease, job) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
                 Self::Cancel(LeaseId(lease), JobId(job))
@@ -92,6 +96,7 @@ impl fmt::Display for Notice {
             Self::Queue(queue) => write!(out, "{QUEUE} {queue}"),
             Self::Pause(queue) => write!(out, "{PAUSE} {queue}"),
             Self::Suspects => out.write_str(SUSPECTS),
+            Self::Expiry => out.write_str(EXPIRY),
             Self::Cancel(lease, job) => write!(out, "{CANCEL} {lease} {job}"),
             Self::Ended(ids) => {
                 let short = |id: &JobId| STANDARD_NO_PAD.encode(id.0.as_bytes());
@@ -124,6 +129,7 @@ mod tests {
             Notice::Queue(queue.clone()),
             Notice::Pause(queue),
             Notice::Suspects,
+            Notice::Expiry,
             Notice::Cancel(lease, job),
             Notice::Ended(vec![job]),
             Notice::of_ended(full),
@@ -179,7 +185,7 @@ mod tests {
                 );
             }
         }
-        for word in ["lane", "queue", "cancel", "suspects"] {
+        for word in ["lane", "queue", "cancel", "suspects", "expiry"] {
             assert!(said.iter().any(|it| it == word), "no statement notifies of {word}: {said:?}");
         }
         let strange: Vec<&String> =

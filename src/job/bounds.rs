@@ -1,4 +1,4 @@
-//! How much is kept of what a handler says. A handler's error may be as long as the answer of a
+//! How much a handler may say, and how much is kept of that. A handler's error may be as long as the answer of a
 //! server that it called, and each of its attempts has one. Kept whole, they stop the outcomes of
 //! others and fill every list.
 
@@ -9,6 +9,9 @@ pub(crate) const PROGRESS_BYTES_MOST: usize = 1 << 10;
 /// Bytes of a result when it is written out
 /// ([`Json::written_bytes`](super::json::Json::written_bytes)).
 pub(crate) const RESULT_BYTES_MOST: usize = 1 << 20;
+
+/// How often a job may snooze.
+pub(crate) const SNOOZES_MOST: u32 = 1000;
 
 /// Room for the note that ends an excerpt.
 const NOTE_BYTES: usize = 40;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::JobId;
-use super::bounds::{ERROR_BYTES_MOST, excerpt};
+use super::bounds::{ERROR_BYTES_MOST, SNOOZES_MOST, excerpt};
 use super::ending::Ending;
 
 /// Why an attempt ended badly, as it is stored and shown.
@@ -12,7 +12,8 @@ use super::ending::Ending;
 pub struct Failure {
     /// Stable: `handler_error`, `permanent`, `panicked`, `timed_out`, `invalid_payload`,
     /// `invalid_result`, `result_too_large`, `outcome_refused`, `unreadable`, `worker_lost`,
-    /// `cancelled`, `superseded`, and of an attempt `snoozed`. Handlers may give others.
+    /// `cancelled`, `superseded`, `expired`, `deadline_exceeded`, `snooze_limit`, and of an attempt
+    /// `snoozed`. Handlers may give others.
     pub code: String,
     /// The event, for people.
     pub message: String,
@@ -32,6 +33,14 @@ impl Failure {
     pub fn about(code: &str, what: &str, why: &str) -> Self {
         let why = excerpt(why, ERROR_BYTES_MOST.saturating_sub(what.len()));
         Self { code: code.to_owned(), message: format!("{what}{why}"), job_id: None }
+    }
+
+    /// Of a job that has snoozed as often as it may.
+    pub(crate) fn snooze_limit() -> Self {
+        let message = format!(
+            "the job has snoozed {SNOOZES_MOST} times, which is as often as it may; retry it to let it go on"
+        );
+        Self::new("snooze_limit", &message)
     }
 
     /// Of a job that ends because `replacement` took its unique key, where it would have waited

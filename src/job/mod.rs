@@ -3,6 +3,7 @@
 
 pub(crate) mod backoff;
 pub(crate) mod bounds;
+pub(crate) mod clocks;
 pub(crate) mod ending;
 pub(crate) mod failure;
 pub(crate) mod fields;

@@ -123,6 +123,7 @@ impl NewJob {
         let mut faults = Faults(together);
         self.check_each(&mut faults);
         let start = self.start(now, &mut faults);
+        self.check_clocks(now, &mut faults);
         let Some(Ok(payload)) = self.payload else {
             if self.payload.is_none() {
                 faults.add("/payload", "required", "a job needs a payload; it may be null");
@@ -241,6 +242,11 @@ impl Submission {
             && self.tags.is_empty()
             && self.unique.is_none()
             && self.settings.is_none()
+    }
+
+    /// Whether it ends by itself.
+    pub fn is_timed(&self) -> bool {
+        self.settings.as_ref().is_some_and(|settings| settings.are_timed())
     }
 
     /// The rare fields as the job keeps them; `None`: none is given.

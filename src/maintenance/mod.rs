@@ -1,10 +1,11 @@
-//! Upkeep: jobs of lost workers are taken back, unique keys of ended jobs freed, partitions made
-//! ahead and removed, ended jobs and old entries of the audit forgotten.
+//! Upkeep: jobs of lost workers are taken back, jobs whose time is over ended, unique keys of ended
+//! jobs freed, partitions made ahead and removed, ended jobs and old entries of the audit forgotten.
 //!
-//! All but the first two are done by one instance, the leader, once every so often. That two might
-//! lead for a moment does no harm: each of these can be done twice at once.
+//! All but the rescue and the freeing of keys are done by one instance, the leader, once every so
+//! often. That two might lead for a moment does no harm: each of these can be done twice at once.
 
 mod auditor;
+mod expirer;
 mod partitions;
 mod pruner;
 mod rescuer;
@@ -18,6 +19,7 @@ use crate::shutdown::Shutdown;
 use crate::store::Result;
 
 pub(crate) use auditor::Auditor;
+pub(crate) use expirer::Expirer;
 pub(crate) use partitions::Partitions;
 pub(crate) use pruner::Pruner;
 pub(crate) use rescuer::rescue;
@@ -30,6 +32,11 @@ pub(crate) trait LeaderService: Send + Sync + 'static {
 
     /// How long it rests between two runs.
     fn every(&self) -> Duration;
+
+    /// Returns when it has rested.
+    fn rest(&self) -> impl Future<Output = ()> + Send {
+        tokio::time::sleep(self.every())
+    }
 
     fn run_once(&self) -> impl Future<Output = Result<()>> + Send;
 }
@@ -52,7 +59,7 @@ pub(crate) async fn lead<C: LeaderService>(
                 }
                 Err(_) => {}
             }
-            tokio::time::sleep(service.every()).await;
+            service.rest().await;
         }
     };
     tokio::select! {

@@ -2,7 +2,7 @@
 
 use metrics::counter;
 
-use crate::events::{Leadership, Leftovers};
+use crate::events::{Leadership, Left, Leftovers};
 use crate::job::WorkerId;
 use crate::job::failure::Failure;
 use crate::settling::log_failed;
@@ -61,7 +61,7 @@ async fn rescue_one(
         log_failed(*id, &failure, Some(task), Some(queue));
     }
     let ended = rescued.ended.len() as u64;
-    leftovers.add(rescued.ended, Vec::new(), Vec::new());
+    leftovers.add(Left { ended: rescued.ended, ..Left::default() });
     for (became, jobs) in [("waiting", rescued.returned), ("ended", ended)] {
         counter!("reveille_jobs_rescued_total", "became" => became).increment(jobs);
     }

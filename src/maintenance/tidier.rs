@@ -1,6 +1,6 @@
 //! The tidier: clears away what outcomes leave behind, after they were written. It frees the unique
-//! keys of jobs that have ended, forgets all but the last snoozes of a job, and cuts errors where a
-//! job has many.
+//! keys of jobs that have ended, forgets their time limits and all but the last snoozes of a job, and
+//! cuts errors where a job has many.
 //!
 //! Nobody waits for it: a key whose holder has ended counts as free. A key that somebody has
 //! locked, such as an open SQL transaction, is tried again, ever more rarely. A process that dies
@@ -41,13 +41,19 @@ async fn tidy_up(store: &Store, leftovers: &Leftovers) {
     let (mut locked, mut pause, mut again) = (Vec::new(), PAUSE_LEAST, Instant::now());
     let mut open = true;
     while open {
-        let Left { mut ended, snoozed, failed, .. } = tokio::select! {
+        let Left { mut ended, timed, snoozed, failed } = tokio::select! {
             left = leftovers.take() => left.unwrap_or_else(|| {
                 open = false;
                 Left::default()
             }),
             () = sleep_until(again), if !locked.is_empty() => Left::default(),
         };
+        for ids in timed.chunks(CHUNK) {
+            // The leader comes by them when they are over.
+            if let Err(error) = store.expiry_forget(ids).await {
+                tracing::debug!(%error, "time limits of ended jobs could not be forgotten");
+            }
+        }
         for ids in snoozed.chunks(CHUNK) {
             // The next snooze of the job tidies up after both.
             if let Err(error) = store.attempt_trim(ids).await {

@@ -310,6 +310,7 @@ mod tests {
             attempt: 1,
             ending: Ending::Completed(Json::null()),
             keyed: false,
+            timed: false,
         };
         let outcome = |lease| Delivery { settlement: settlement(lease), meter: None, room: None };
         leases.into_iter().map(outcome).collect()

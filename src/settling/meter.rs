@@ -5,7 +5,7 @@
 //! A label never goes again, so only the first hundred queues have their own, and the others share
 //! one.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -127,6 +127,23 @@ impl Meters {
 /// An attempt has ended so, at a job of which this instance does not know the task.
 pub(crate) fn ended_unknown(outcome: &'static str) {
     outcomes(outcome, OTHERS, OTHERS).increment(1);
+}
+
+/// A job of this queue failed because its time was over.
+pub(crate) fn out_of_time(code: &str, queue: &str) {
+    counter!("reveille_jobs_out_of_time_total", "code" => code.to_owned(), "queue" => label(queue))
+        .increment(1);
+}
+
+/// The label of this queue: its own, or that of the others. For what is counted seldom, and not by
+/// this instance's own jobs alone.
+fn label(queue: &str) -> String {
+    static NAMED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let mut named = NAMED.lock().unwrap_or_else(PoisonError::into_inner);
+    if named.len() < QUEUES_MOST {
+        named.insert(queue.to_owned());
+    }
+    if named.contains(queue) { queue.to_owned() } else { OTHERS.to_owned() }
 }
 
 fn outcomes(outcome: &'static str, task: &str, queue: &str) -> Counter {

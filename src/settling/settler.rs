@@ -12,15 +12,16 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::delivery::{Delivery, leases_of, log_failed};
-use super::meter::ended_unknown;
+use super::meter::{ended_unknown, out_of_time};
 #[cfg(feature = "faults")]
 use super::mutant;
-use crate::events::Leftovers;
+use crate::events::{Left, Leftovers};
 use crate::job::JobId;
+use crate::job::clocks::{DEADLINE_EXCEEDED, EXPIRED};
 use crate::job::ending::Ending;
 use crate::job::failure::Failure;
 use crate::job::state::Status;
-use crate::store::attempt::ERRORS_MANY;
+use crate::store::attempt::{ERROR_LONG, ERRORS_MANY};
 use crate::store::lease::{Settled, Settlement};
 use crate::store::{Error, Store};
 
@@ -178,7 +179,7 @@ impl Settler {
     /// have ended now.
     fn note(&self, batch: &[Delivery], settled: &[Settled]) -> Vec<JobId> {
         let mut ended = Vec::with_capacity(batch.len());
-        let (mut keyed, mut snoozed, mut failed) = (Vec::new(), Vec::new(), Vec::new());
+        let mut left = Left::default();
         for (outcome, settled) in batch.iter().zip(settled) {
             let settlement = &outcome.settlement;
             match settled {
@@ -187,17 +188,17 @@ impl Settler {
                 Settled::Applied(Some(_)) | Settled::AlreadyFinal => {
                     ended.push(settlement.id);
                     if settlement.keyed {
-                        keyed.push(settlement.id);
+                        left.ended.push(settlement.id);
+                    }
+                    if settlement.timed {
+                        left.timed.push(settlement.id);
                     }
                 }
                 Settled::Applied(None) if matches!(settlement.ending, Ending::Snooze { .. }) => {
-                    snoozed.push(settlement.id);
+                    left.snoozed.push(settlement.id);
                 }
-                Settled::Applied(None)
-                    if settlement.attempt >= ERRORS_MANY
-                        && matches!(settlement.ending, Ending::Retry { .. }) =>
-                {
-                    failed.push(settlement.id);
+                Settled::Applied(None) if has_many_errors(settlement) => {
+                    left.failed.push(settlement.id);
                 }
                 Settled::Applied(None) | Settled::LeaseLost => {}
             }
@@ -208,9 +209,17 @@ impl Settler {
             }
             log(outcome, *settled, became);
         }
-        self.leftovers.add(keyed, snoozed, failed);
+        self.leftovers.add(left);
         ended
     }
+}
+
+/// Whether the errors of a job that is tried again may come to too much. A long one may be the first
+/// of a life that follows others, whose errors are kept.
+fn has_many_errors(settlement: &Settlement) -> bool {
+    let Ending::Retry { failure, .. } = &settlement.ending else { return false };
+    settlement.attempt >= ERRORS_MANY
+        || settlement.attempt > 1 && failure.message.len() >= ERROR_LONG
 }
 
 /// The name in metrics for the end of an outcome.
@@ -226,11 +235,17 @@ fn became(settlement: &Settlement, settled: Settled) -> &'static str {
 /// Logs outcomes that did not count, and jobs that failed for good.
 fn log(outcome: &Delivery, settled: Settled, became: &str) {
     let id = outcome.settlement.id;
+    let meter = outcome.meter.as_ref();
+    let (task, queue) = meter.map(|it| (it.task.as_str(), it.queue.as_str())).unzip();
     match (settled, &outcome.settlement.ending) {
         (Settled::Applied(Some(Status::Failed)), Ending::Failed(failure)) => {
-            let meter = outcome.meter.as_ref();
-            let (task, queue) = meter.map(|it| (it.task.as_str(), it.queue.as_str())).unzip();
+            if let (EXPIRED | DEADLINE_EXCEEDED, Some(queue)) = (failure.code.as_str(), queue) {
+                out_of_time(&failure.code, queue);
+            }
             log_failed(id, failure, task, queue);
+        }
+        (Settled::Applied(Some(Status::Failed)), Ending::Snooze { .. }) => {
+            log_failed(id, &Failure::snooze_limit(), task, queue);
         }
         (Settled::Applied(_), _) => {}
         (Settled::LeaseLost, _) => {

@@ -39,6 +39,10 @@ const SNOOZES_KEPT: i64 = 10;
 const MESSAGES_WHOLE: i64 = 32 << 10;
 /// The first attempt before which all errors of a job may come to more than 64 KiB.
 pub(crate) const ERRORS_MANY: u32 = 8;
+/// Bytes of a message from which on errors are counted before. A job that an operator sent back has
+/// errors of earlier lives, cut to [`MESSAGES_WHOLE`] then. Beside these there is room for seven
+/// shorter ones, or for one long one, and for the one that ends the job.
+pub(crate) const ERROR_LONG: usize = 2 << 10;
 
 impl Store {
     /// Forgets all but the last snoozes of these jobs; the last one says how many there were.
@@ -46,6 +50,14 @@ impl Store {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
         let statement = sql!("attempt/trim": UUID_ARRAY, INT8);
         self.upkeep.query(statement, &[&ids, &SNOOZES_KEPT]).await.map(drop)
+    }
+
+    /// Those of these jobs that have snoozed so many `times`.
+    pub async fn attempt_snoozed(&self, ids: &[JobId], times: u32) -> Result<Vec<JobId>> {
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+        let statement = sql!("attempt/snoozed": UUID_ARRAY, INT8);
+        let rows = self.outcomes.query(statement, &[&ids, &i64::from(times)]).await?;
+        rows.iter().map(|row| Ok(JobId(row.try_get(0)?))).collect()
     }
 
     /// Cuts errors of the attempts of these jobs, so that those of a job have 64 KiB at most. The

@@ -13,6 +13,7 @@ mod disk;
 pub(crate) mod doctor;
 #[allow(missing_docs, reason = "public for the tests of this repository alone")]
 mod error;
+pub(crate) mod expiry;
 #[cfg(test)]
 mod fields;
 pub(crate) mod functions;

@@ -25,6 +25,7 @@ pub struct Context {
     pub(crate) max_attempts: u32,
     pub(crate) lease: LeaseId,
     pub(crate) deadline: Instant,
+    pub(crate) job_deadline: Option<Instant>,
     pub(crate) cancel: CancellationToken,
     pub(crate) around: Arc<Around>,
 }
@@ -72,7 +73,7 @@ impl Context {
         self.attempt >= self.max_attempts
     }
 
-    /// When this attempt must have ended.
+    /// When this attempt must have ended: by its timeout, or by the deadline of the job.
     pub fn deadline(&self) -> Instant {
         self.deadline
     }
@@ -80,6 +81,13 @@ impl Context {
     /// How long this attempt may still take.
     pub fn time_left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// How long the job may still take, its waits and further attempts included; `None`: it has no
+    /// `deadline_seconds`.
+    pub fn job_time_left(&self) -> Option<Duration> {
+        let deadline = self.job_deadline?;
+        Some(deadline.saturating_duration_since(Instant::now()))
     }
 
     /// The tags of the job. A claim does not read them, so this asks the database.

@@ -113,6 +113,7 @@ impl TestContext {
             max_attempts: 10,
             lease: LeaseId(Uuid::new_v4()),
             deadline: Instant::now() + Duration::from_secs(900),
+            job_deadline: None,
             cancel: CancellationToken::new(),
             around: Arc::new(Around { reports, client }),
         };

@@ -84,6 +84,7 @@ fn settlement(job: &Claimed, ending: Ending) -> Settlement {
         attempt: job.attempt,
         ending,
         keyed: job.keyed,
+        timed: job.left.is_some(),
     }
 }
 

@@ -99,6 +99,7 @@ async fn a_stale_lease_settles_nothing() {
         attempt: 1,
         ending,
         keyed: false,
+        timed: false,
     };
     let settle = async |settlement| store.lease_settle(&[settlement], true).await.unwrap()[0];
 

@@ -14,6 +14,7 @@ mod browsers;
 mod claims;
 mod cli;
 mod clock;
+mod clocks;
 mod collations;
 mod commit;
 mod connections;

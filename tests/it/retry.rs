@@ -300,3 +300,71 @@ async fn life_1c9_of_many_long_errors_the_first_and_the_last_are_whole() {
     let letter = |nth: usize| attempts[nth]["error"]["message"].as_str().unwrap().chars().next();
     assert_eq!((letter(0), letter(11)), (Some('b'), Some('m')));
 }
+
+/// A job of which so many snoozes are counted already.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_snoozes_a_thousand_times_and_no_more_until_it_is_sent_back() {
+    let house = House::open().await;
+    let client = house.database.client().await;
+    let asked = Failing { snoozes: 4, ..Failing::default() };
+    let job = NewJob::of::<Fail>(asked).delay(millis(1000));
+    let id = house.service.submit(job).await.unwrap().job_id.to_string();
+    let before = format!(
+        "insert into reveille.attempt (id, lease, claimed_at, attempt, ending, error)
+         values ('{id}', gen_random_uuid(), now(), 1, 'snoozed',
+           '{{\"code\": \"snoozed\", \"count\": 999, \"message\": \"999 times\"}}')"
+    );
+    client.batch_execute(&before).await.unwrap();
+    let job = house.http.get(&format!("/jobs/{id}?wait=30")).await.body;
+    assert_eq!((&job["status"], &job["error"]["code"]), (&json!("failed"), &json!("snooze_limit")));
+    assert_eq!(job["attempt_count"], 1, "{job}");
+    let message = job["error"]["message"].as_str().unwrap();
+    assert!(message.contains("1000 times") && message.contains("retry it"), "{message}");
+    let snoozes = "select count(*) from reveille.attempt where ending = 'snoozed'";
+    assert_eq!(value::<i64>(&client, snoozes).await, 2, "the thousandth was taken");
+
+    let retried = house.http.post(&format!("/jobs/{id}/retry"), &json!({})).await;
+    assert_eq!(retried.status, 200, "{retried:?}");
+    let total = format!("select total from reveille.snoozes(array['{id}']::uuid[]) where nth = 1");
+    assert!(value::<i64>(&client, &total).await <= 1, "those before count no more");
+    let job = house.http.get(&format!("/jobs/{id}?wait=30")).await.body;
+    assert_eq!(job["status"], "completed", "{job}");
+    assert!(value::<i64>(&client, &total).await >= 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn life_1c9_errors_of_several_lives_are_bounded_together() {
+    let house = House::open().await;
+    let client = house.database.client().await;
+    let long = |attempts| Failing { failures: attempts, bytes: 20 << 10, ..Failing::default() };
+    // Lives of seven attempts, and lives of one.
+    for (attempts, lives) in [(7, 3), (1, 12)] {
+        let mut job = house.ended(long(attempts), Retry::fixed(Duration::ZERO), attempts).await;
+        let id = job["job_id"].as_str().unwrap().to_owned();
+        for _ in 1..lives {
+            let retried = house.http.post(&format!("/jobs/{id}/retry"), &json!({})).await;
+            assert_eq!(retried.status, 200, "{retried:?}");
+            job = house.http.get(&format!("/jobs/{id}?wait=30")).await.body;
+            assert_eq!(
+                (&job["status"], &job["attempt_count"]),
+                (&json!("failed"), &json!(attempts))
+            );
+        }
+        let bytes = format!(
+            "select sum(octet_length(error ->> 'message')) from (
+               select error from reveille.attempt where id = '{id}'
+               union all select error from reveille.outcome where id = '{id}') kept"
+        );
+        eventually("the errors are cut", SOON, async || {
+            value::<i64>(&client, &bytes).await <= 64 << 10
+        })
+        .await;
+        let path = format!("/jobs/{id}/attempts");
+        let all = house.http.get(&path).await.body["data"].as_array().unwrap().clone();
+        let length = |attempt: &Value| attempt["error"]["message"].as_str().unwrap().len();
+        assert_eq!(all.len(), (attempts * lives) as usize);
+        for whole in [&all[0], &all[all.len() - 1]] {
+            assert!((8000..=8192).contains(&length(whole)), "{whole}");
+        }
+    }
+}

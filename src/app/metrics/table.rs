@@ -48,6 +48,11 @@ const METRICS: &[(&str, Kind, &str)] = &[
         "Ends of attempts by task and queue: completed, failed, cancelled, retry, snooze, release, unbegun (given back before it began), and those that came too late (lease_lost, already_final). queue=\"(others)\" has what is beyond a hundred queues.",
     ),
     ("reveille_job_timeouts_total", Counter, "Attempts that took longer than they may."),
+    (
+        "reveille_jobs_out_of_time_total",
+        Counter,
+        "Jobs that failed because their time was over, by queue and code: expired (no attempt began within queue_ttl_seconds) and deadline_exceeded. queue=\"(others)\" has what is beyond a hundred queues.",
+    ),
     ("reveille_job_wait_seconds", Histogram(WAITS), "From the time a job was due to its start."),
     ("reveille_job_run_seconds", Histogram(RUNS), "How long attempts ran, by task."),
     ("reveille_slots_running", Gauge, "Jobs that run in this instance."),
@@ -178,6 +183,10 @@ fn labels_at_start(name: &str) -> &'static [Labels] {
         | "reveille_queue_scheduled"
         | "reveille_queue_oldest_waiting_seconds" => &[&[("queue", "default")]],
         "reveille_jobs_rescued_total" => &[&[("became", "waiting")], &[("became", "ended")]],
+        "reveille_jobs_out_of_time_total" => &[
+            &[("code", "expired"), ("queue", "default")],
+            &[("code", "deadline_exceeded"), ("queue", "default")],
+        ],
         "reveille_pruned_jobs_total" => {
             &[&[("state", "completed")], &[("state", "failed")], &[("state", "cancelled")]]
         }

@@ -10,10 +10,11 @@ use super::Executor;
 use crate::engine::running::{Handle, Stop};
 use crate::job::backoff::Policy;
 use crate::job::bounds::{ERROR_BYTES_MOST, RESULT_BYTES_MOST, excerpt};
+use crate::job::clocks::Clocks;
 use crate::job::ending::Ending;
 use crate::job::failure::Failure;
 use crate::job::json::Json;
-use crate::job::submission::{FARTHEST_SECONDS, TIME_LIMIT_MOST};
+use crate::job::submission::FARTHEST_SECONDS;
 use crate::store::lease::Claimed;
 use crate::supervise::words_of;
 use crate::tasks::{Context, Registered, RunError, Then};
@@ -33,18 +34,17 @@ impl Executor {
     /// `None`: the lease is lost, and nothing is to be said.
     pub(super) async fn attempt(&self, job: &Claimed, handle: &Handle) -> Option<Ending> {
         let Some(task) = self.registry.get(&job.task) else { return Some(Ending::Release) };
-        let limit = job
-            .timeout_seconds
-            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-            .or(task.timeout)
-            .unwrap_or(self.default_timeout)
-            .min(TIME_LIMIT_MOST);
-        let handled = AssertUnwindSafe(self.handle(job, handle, task, limit)).catch_unwind().await;
+        let own = job.timeout_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let left = job.left.as_deref().copied().unwrap_or_default();
+        let clocks = Clocks::in_force(left, own, task.timeout, self.default_timeout);
+        let handled =
+            AssertUnwindSafe(self.handle(job, handle, task, &clocks)).catch_unwind().await;
         // A handler that panics is not meant here, but one whose leavings do when they are dropped.
-        handled.unwrap_or_else(|panic| {
+        let ending = handled.unwrap_or_else(|panic| {
             let failure = failure_of(&Err(excerpt(words_of(&*panic), ERROR_BYTES_MOST)));
             told_to_stop(handle, failure.clone()).unwrap_or_else(|| Some(again(job, task, failure)))
-        })
+        });
+        ending.map(|ending| clocks.bound(ending, Instant::now()))
     }
 
     /// Runs the handler, as long as it may.
@@ -53,8 +53,9 @@ impl Executor {
         job: &Claimed,
         handle: &Handle,
         task: &Registered,
-        limit: Duration,
+        clocks: &Clocks,
     ) -> Option<Ending> {
+        let limit = clocks.limit(Instant::now());
         handle.begins(limit);
         let context = Context {
             job_id: job.id,
@@ -65,6 +66,7 @@ impl Executor {
             max_attempts: job.max_attempts.unwrap_or(task.max_attempts),
             lease: job.lease,
             deadline: Instant::now() + limit,
+            job_deadline: clocks.deadline(),
             cancel: handle.token.clone(),
             around: self.around.clone(),
         };
@@ -84,8 +86,7 @@ impl Executor {
                 if let (Some(Ok(Ok(result))), true) = (late, handle.reason() != Some(Stop::Lost)) {
                     return Some(Ending::Completed(result));
                 }
-                let message = format!("the attempt took longer than its {} s", limit.as_secs_f64());
-                let failure = Failure::new("timed_out", &message);
+                let failure = clocks.timed_out(Instant::now());
                 return told_to_stop(handle, failure.clone())
                     .unwrap_or_else(|| Some(again(job, task, failure)));
             }

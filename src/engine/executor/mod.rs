@@ -127,6 +127,7 @@ impl Executor {
             attempt: attempt.unwrap_or_default(),
             ending,
             keyed: true,
+            timed: true,
         };
         let outcome = Delivery { settlement, meter: Some(meter), room: None };
         let _ = self.settle.send(outcome).await;
@@ -140,7 +141,8 @@ impl Executor {
                 Some(Stop::Lost | Stop::Cancelled) => told_to_stop(&handle, cancelled).flatten(),
                 Some(Stop::Silent | Stop::Leaving) | None => {
                     self.figures.given_back.increment(1);
-                    Some(Ending::NotStarted { run_at: job.run_at })
+                    let not_started = Ending::NotStarted { run_at: job.run_at };
+                    Some(over(&job).map_or(not_started, Ending::Failed))
                 }
             };
             self.end(&job, ending, meter, done).await;
@@ -161,6 +163,9 @@ impl Executor {
             let not_started = Ending::NotStarted { run_at: job.run_at };
             let ending = Ending::Cancelled(Failure::superseded(replacement, &not_started));
             return self.end(&job, Some(ending), meter, done).await;
+        }
+        if let Some(failure) = over(&job) {
+            return self.end(&job, Some(Ending::Failed(failure)), meter, done).await;
         }
         self.figures.waited.record((waited + claimed_at.elapsed()).as_secs_f64());
         let begun = Instant::now();
@@ -188,7 +193,8 @@ impl Executor {
                 // and so claims away.
                 let room = self.room.take(&ending).await;
                 let Claimed { lease, id, place, attempt, keyed, .. } = *job;
-                let settlement = Settlement { lease, id, place, attempt, ending, keyed };
+                let timed = job.left.is_some();
+                let settlement = Settlement { lease, id, place, attempt, ending, keyed, timed };
                 let outcome = Delivery { settlement, meter: Some(meter), room };
                 let _ = self.settle.send(outcome).await;
             }
@@ -196,6 +202,11 @@ impl Executor {
         }
         drop(done);
     }
+}
+
+/// Why a job that has not begun ends instead; `None`: it has time left.
+fn over(job: &Claimed) -> Option<Failure> {
+    job.left.as_ref()?.over(Instant::now())
 }
 
 #[cfg(test)]

@@ -121,6 +121,7 @@ fn claimed() -> Claimed {
         max_attempts: None,
         timeout_seconds: None,
         settings: None,
+        left: None,
         keyed: false,
         superseded_by: None,
         place: 1,

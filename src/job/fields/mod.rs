@@ -15,6 +15,7 @@
 //! belong to `settings`, which a job keeps as one object, null for nearly every job. There a new
 //! field needs its declaration and nothing else.
 
+mod clocks;
 mod declare;
 mod kind;
 #[cfg(test)]
@@ -39,6 +40,13 @@ pub(crate) use retry::{FIXED, LINEAR};
 pub(crate) use value::Faults;
 pub use value::Source;
 use value::Value;
+
+/// The time until the job may start.
+const DELAY: Kind = Kind::Seconds { least: 0.0, most: FARTHEST_SECONDS };
+/// The time of one attempt.
+const TIMEOUT: Kind = Kind::Seconds { least: 0.001, most: 604_800.0 };
+/// A span of a job's life.
+const SPAN: Kind = Kind::Seconds { least: 0.001, most: FARTHEST_SECONDS };
 
 fields! {
     columns {
@@ -74,7 +82,7 @@ fields! {
 
         /// The job does not start before so many seconds have passed.
         /// Not together with `run_at`.
-        delay_seconds: f64 = Kind::Seconds { least: 0.0, most: FARTHEST_SECONDS },
+        delay_seconds: f64 = DELAY,
             together Together::NotWith("run_at"), set by delay(delay: Duration) = delay.as_secs_f64();
 
         /// How many attempts the job may spend.
@@ -84,7 +92,7 @@ fields! {
 
         /// How long one attempt may take, in seconds.
         /// Without it the task's own default, else 900.
-        timeout_seconds: f64 = Kind::Seconds { least: 0.001, most: 604_800.0 },
+        timeout_seconds: f64 = TIMEOUT,
             set by timeout(timeout: Duration) = timeout.as_secs_f64();
 
         /// Words to find the job by.
@@ -107,6 +115,14 @@ fields! {
         /// back-off, else 5 s, then three times as long each time, up to 6 hours, a fifth more or
         /// less.
         retry: Retry = Retry::KIND, set by retry(retry: Retry) = retry;
+
+        /// How long the job may wait for its first attempt, in seconds. Then it fails with the code
+        /// `expired`. It counts from the submission, and no more once an attempt has begun.
+        queue_ttl_seconds: f64 = SPAN, set by queue_ttl(most: Duration) = most.as_secs_f64();
+
+        /// How long the job has in all, in seconds. Then it fails with the code
+        /// `deadline_exceeded`. It counts from the submission, through waits and attempts.
+        deadline_seconds: f64 = SPAN, set by deadline(most: Duration) = most.as_secs_f64();
     }
 }
 
@@ -123,5 +139,10 @@ impl Settings {
     /// there.
     pub fn of(kept: Option<&Json>) -> Self {
         kept.and_then(|kept| kept.to().ok()).unwrap_or_default()
+    }
+
+    /// Whether the job ends by itself.
+    pub(crate) fn are_timed(&self) -> bool {
+        self.queue_ttl_seconds.is_some() || self.deadline_seconds.is_some()
     }
 }

@@ -100,7 +100,9 @@ impl Store {
         notices: &[String],
         deadline: Instant,
     ) -> Result<()> {
-        if let [(id, job)] = jobs {
+        if let [(id, job)] = jobs
+            && !job.is_timed()
+        {
             let notice = notices.first().map(String::as_str);
             return self.job_submit_one(*id, job, notice, deadline).await;
         }

@@ -1,10 +1,12 @@
 //! Claims: the way of a job from `ready` to `lease`.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use crate::job::clocks::Left;
 use crate::job::fields::Settings;
 use crate::job::json::Json;
 use crate::job::{JobId, LeaseId, WorkerId};
@@ -85,6 +87,8 @@ pub struct Claimed {
     /// them for nothing: a job with settings has no payload beside `ready`. A failed attempt would
     /// ask for them in a statement of its own, and so would that of each job without any.
     pub settings: Option<Box<Settings>>,
+    /// What is left of its time limits; `None`: it has none of its own.
+    pub left: Option<Box<Left>>,
     /// Whether it was submitted with a unique key.
     pub keyed: bool,
     /// The job that took its unique key while a worker held it: it is not to run again.
@@ -302,7 +306,10 @@ fn unreadable(row: &Row, id: Uuid, why: &Error) -> Unreadable {
 /// A job as its row says, in no lease yet. Without a payload there was no room for it.
 fn claimed(row: &Row, lane: &Lane, payload: Option<Json>) -> Result<Claimed> {
     let max_attempts: Option<i32> = row.try_get(6)?;
-    let settings = row.try_get::<_, Option<Jsonb>>(13)?;
+    let kept = row.try_get::<_, Option<Jsonb>>(13)?.map(|kept| kept.0);
+    let settings = kept.as_ref().map(|kept| Box::new(Settings::of(Some(kept))));
+    let timed = kept.zip(settings.as_ref()).filter(|(_, settings)| settings.are_timed());
+    let left = timed.map(|(kept, settings)| Box::new(Left::of(&kept, settings, Instant::now())));
     Ok(Claimed {
         lease: LeaseId(Uuid::nil()),
         run_at: row.try_get(1)?,
@@ -316,7 +323,8 @@ fn claimed(row: &Row, lane: &Lane, payload: Option<Json>) -> Result<Claimed> {
         payload: payload.unwrap_or_else(Json::null),
         max_attempts: max_attempts.and_then(|count| u32::try_from(count).ok()),
         timeout_seconds: row.try_get(7)?,
-        settings: settings.map(|kept| Box::new(Settings::of(Some(&kept.0)))),
+        settings,
+        left,
         keyed: row.try_get(8)?,
         superseded_by: row.try_get::<_, Option<Uuid>>(9)?.map(JobId),
         place: 0,

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
+use crate::job::bounds::SNOOZES_MOST;
 use crate::job::ending::Ending;
 use crate::job::failure::Failure;
 use crate::job::json::Json;
@@ -25,6 +26,8 @@ pub struct Settlement {
     pub attempt: u32,
     pub ending: Ending,
     pub keyed: bool,
+    /// Whether it has time limits of its own, which are to be forgotten once it has ended.
+    pub timed: bool,
 }
 
 impl AsRef<Self> for Settlement {
@@ -63,7 +66,7 @@ pub enum Settled {
 
 impl Store {
     /// Settles outcomes, each lease and job once; jobs that go back to wait are announced, or not.
-    /// A job that was superseded ends instead. The answers are in the order of `settlements`. The
+    /// A job that was superseded, or has snoozed as often as it may, ends instead. The answers are in the order of `settlements`. The
     /// keys of jobs that end are to be freed afterwards.
     pub async fn lease_settle<S: AsRef<Settlement>>(
         &self,
@@ -71,21 +74,39 @@ impl Store {
         announce: bool,
     ) -> Result<Vec<Settled>> {
         let settlements: Vec<&Settlement> = settlements.iter().map(AsRef::as_ref).collect();
-        let wait_again = settlements.iter().filter(|one| one.keyed && one.ending.waits_again());
-        let wait_again: Vec<JobId> = wait_again.map(|one| one.id).collect();
-        if wait_again.is_empty() {
+        let others = self.other_endings(&settlements).await?;
+        if others.is_empty() {
             return self.settle(&settlements, announce).await;
         }
-        let replacements = self.key_superseded(&wait_again).await?;
-        let ending = |one: &Settlement| match replacements.get(&one.id) {
-            Some(&replacement) if one.ending.waits_again() => {
-                Ending::Cancelled(Failure::superseded(replacement, &one.ending))
-            }
-            _ => one.ending.clone(),
-        };
+        let ending = |one: &Settlement| others.get(&one.id).unwrap_or(&one.ending).clone();
         let ended = |one: &&Settlement| Settlement { ending: ending(one), ..(*one).clone() };
         let settlements: Vec<Settlement> = settlements.iter().map(ended).collect();
         self.settle(&settlements.iter().collect::<Vec<_>>(), announce).await
+    }
+
+    /// The endings of those jobs that are not to wait again, although their outcome says so: they
+    /// were superseded, or have snoozed as often as they may.
+    async fn other_endings(&self, settlements: &[&Settlement]) -> Result<HashMap<JobId, Ending>> {
+        let ids = |of: fn(&Settlement) -> bool| -> Vec<JobId> {
+            settlements.iter().filter(|one| of(one)).map(|one| one.id).collect()
+        };
+        let snoozing = ids(|one| matches!(one.ending, Ending::Snooze { .. }));
+        let keyed = ids(|one| one.keyed && one.ending.waits_again());
+        let mut others = HashMap::new();
+        if !snoozing.is_empty() {
+            let spent = self.attempt_snoozed(&snoozing, SNOOZES_MOST).await?;
+            others
+                .extend(spent.into_iter().map(|id| (id, Ending::Failed(Failure::snooze_limit()))));
+        }
+        if !keyed.is_empty() {
+            let replacements = self.key_superseded(&keyed).await?;
+            for one in settlements.iter().filter(|one| one.keyed && one.ending.waits_again()) {
+                let superseded =
+                    replacements.get(&one.id).map(|&by| Failure::superseded(by, &one.ending));
+                others.extend(superseded.map(|failure| (one.id, Ending::Cancelled(failure))));
+            }
+        }
+        Ok(others)
     }
 
     /// Those leases that another transaction has locked.

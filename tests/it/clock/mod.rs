@@ -113,3 +113,28 @@ async fn a_start_with_a_wrong_clock_works() {
         becomes(&client, later.body["job_id"].as_str().unwrap(), "completed", SOON).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn life_2c7_a_machine_whose_clock_is_off_keeps_the_limits_of_its_jobs() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let machine = Machine::new();
+    for off in [600, -600] {
+        machine.set(off);
+        let service = machine.service(&database).await.start().await;
+        let job = json!({"task": "sleep", "payload": {"seconds": 60}, "deadline_seconds": 1.5,
+            "queue_ttl_seconds": 1, "max_attempts": 1});
+        let id = service.http().post_job(&job).await.body["job_id"].as_str().unwrap().to_owned();
+        becomes(&client, &id, "failed", SOON).await;
+        let ended = format!(
+            "select error ->> 'code' || ' ' || attempt_count from reveille.jobs where job_id = '{id}'"
+        );
+        assert_eq!(value::<String>(&client, &ended).await, "deadline_exceeded 1", "{off}");
+        let age = format!(
+            "select extract(epoch from finished_at - created_at)::float8 from reveille.jobs
+             where job_id = '{id}'"
+        );
+        let age: f64 = value(&client, &age).await;
+        assert!((1.49..5.0).contains(&age), "{age} s with a clock that is {off} s off");
+    }
+}

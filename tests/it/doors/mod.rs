@@ -2,6 +2,7 @@
 
 mod alike;
 mod cases;
+mod clocks;
 mod door;
 mod keys;
 mod limits;

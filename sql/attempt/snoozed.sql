@@ -1,0 +1,2 @@
+-- ids uuid[], times bigint. Those of these jobs that have snoozed so many times.
+select s.id from reveille.snoozes($1::uuid[]) s where s.nth = 1 and s.total >= $2::bigint
