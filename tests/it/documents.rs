@@ -22,7 +22,7 @@ const SOON: Duration = Duration::from_secs(60);
 const NOBODY: u32 = 65534;
 
 /// The one block of code of a page that holds these words.
-fn block(page: &str, words: &str) -> String {
+pub(crate) fn block(page: &str, words: &str) -> String {
     let blocks = page.split("```").skip(1).step_by(2).filter(|block| block.contains(words));
     let [block] = blocks.collect::<Vec<_>>()[..] else { panic!("not one block with {words:?}") };
     block.split_once('\n').map(|(_, lines)| lines.to_owned()).unwrap()

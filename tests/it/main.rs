@@ -51,6 +51,7 @@ mod public;
 mod push;
 mod queues;
 mod reading;
+mod recipes;
 mod refusals;
 mod rescue;
 mod retention;

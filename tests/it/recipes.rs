@@ -1,0 +1,97 @@
+//! The recipes of docs/recipes.md do what they say, run from the text of that page.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::documents::block;
+use crate::harness::look::value;
+use crate::harness::{self, Service, within};
+
+const PAGE: &str = include_str!("../../docs/recipes.md");
+const SOON: Duration = Duration::from_secs(30);
+
+/// Runs a block of the page in a shell, with the command line of this build. Answers what it prints.
+async fn run(block: &str, url: &str) -> String {
+    let script = block.replace("localhost:8000", url.trim_start_matches("http://"));
+    let program = Path::new(env!("CARGO_BIN_EXE_reveille")).parent().unwrap();
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    let mut shell = Command::new("sh");
+    shell.args(["-euc", &script]).env("PATH", path).env("REVEILLE_URL", url).kill_on_drop(true);
+    let output = within("the lines of the page", SOON, shell.output()).await.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{script}\n{said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn answers(printed: &str) -> Vec<Value> {
+    printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_recipe_of_a_debounce_runs_one_job_with_the_last_change() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let service = Service::start(database.url()).await;
+    let answers = answers(&run(&block(PAGE, "for change in"), service.url()).await);
+    let outcomes: Vec<_> = answers.iter().map(|it| it["outcome"].as_str().unwrap()).collect();
+    assert_eq!(outcomes, ["created", "replaced", "replaced"]);
+    let id = answers[0]["job_id"].as_str().unwrap();
+    assert!(answers.iter().all(|it| it["job_id"] == id), "{answers:?}");
+    let job = service.http().get(&format!("/jobs/{id}?wait=20")).await.body;
+    assert_eq!((&job["status"], &job["payload"]["change"]), (&json!("completed"), &json!(3)));
+    assert_eq!(value::<i64>(&client, "select count(*) from reveille.job").await, 1);
+    let early = "select count(*) from reveille.outcome o join reveille.job j using (id)
+      where o.claimed_at < j.run_at or j.run_at < reveille.uuid7_time(j.id) + interval '2 seconds'";
+    assert_eq!(value::<i64>(&client, early).await, 0, "it did not wait for two seconds");
+}
+
+/// The block of the page with a twentieth of its seconds.
+fn quick(block: &str) -> String {
+    let mut lines = block.to_owned();
+    for (name, seconds) in [
+        ("queue_ttl_seconds", 30),
+        ("timeout_seconds", 20),
+        ("deadline_seconds", 60),
+        ("base_seconds", 4),
+    ] {
+        let member = format!("\"{name}\": {seconds}");
+        assert!(lines.contains(&member), "{member}");
+        lines = lines.replace(&member, &format!("\"{name}\": {}", f64::from(seconds) / 20.0));
+    }
+    lines
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_recipe_of_deadlines_ends_jobs_that_are_late() {
+    let database = harness::database().await;
+    let service = Service::on(database.url()).brisk("2").start().await;
+    let http = service.http();
+    let lines = quick(&block(PAGE, "deadline_seconds"));
+    let submit = async || {
+        let job: Value = serde_json::from_str(&run(&lines, service.url()).await).unwrap();
+        job["job_id"].as_str().unwrap().to_owned()
+    };
+    let ended = async |id: String| {
+        let job = http.get(&format!("/jobs/{id}?wait=20")).await.body;
+        let attempts = http.get(&format!("/jobs/{id}/attempts")).await.body;
+        (job, attempts["data"].as_array().unwrap().clone())
+    };
+    let (job, attempts) = ended(submit().await).await;
+    assert_eq!(
+        (&job["status"], &job["error"]["code"]),
+        (&json!("failed"), &json!("deadline_exceeded"))
+    );
+    // 20 s, 4 s later 20 s, 4 s later what is left.
+    assert_eq!(attempts.len(), 3, "{attempts:?}");
+    for (attempt, seconds) in attempts.iter().zip([1.0, 1.0, 0.0]) {
+        let ran = attempt["run_seconds"].as_f64().unwrap();
+        assert!(ran >= seconds, "{attempts:?}");
+    }
+    assert_eq!(http.post("/queues/codes/pause", &json!({})).await.status, 200);
+    let (job, attempts) = ended(submit().await).await;
+    assert_eq!((&job["status"], &job["error"]["code"]), (&json!("failed"), &json!("expired")));
+    assert_eq!(attempts, Vec::<Value>::new());
+}
