@@ -117,6 +117,13 @@ create table reveille.queue (
   name text collate "C" not null,
   created_at timestamp with time zone not null default now(),
   paused_at timestamp with time zone,
+  settings jsonb,
+  of_file text[],
+  settings_at timestamp with time zone,
+  paused_until timestamp with time zone,
+  paused_by text,
+  pause_reason text,
+  touched_at timestamp with time zone not null default now(),
   constraint queue_pkey PRIMARY KEY (name),
   constraint queue_name_check CHECK ((name ~ '^[a-z0-9_.-]{1,64}$'::text))
 );
@@ -133,6 +140,12 @@ create table reveille.ready (
   payload jsonb,
   constraint ready_pkey PRIMARY KEY (queue, task, priority, run_at, id)
 ) with (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_insert_threshold=-1, vacuum_truncate=off);
+
+create table reveille.settings_file (
+  digest text not null,
+  applied_at timestamp with time zone not null default clock_timestamp(),
+  constraint settings_file_pkey PRIMARY KEY (digest)
+);
 
 create table reveille.superseded (
   id uuid not null,
@@ -202,6 +215,12 @@ CREATE INDEX outcome_unwell ON ONLY reveille.outcome USING btree (id) WHERE (sta
 
 CREATE INDEX queue_paused ON reveille.queue USING btree (name) WHERE (paused_at IS NOT NULL);
 
+CREATE INDEX queue_paused_until ON reveille.queue USING btree (paused_until) WHERE (paused_until IS NOT NULL);
+
+CREATE INDEX queue_priority ON reveille.queue USING btree (name) WHERE (settings ? 'priority'::text);
+
+CREATE INDEX queue_settings_at ON reveille.queue USING btree (settings_at) WHERE (settings_at IS NOT NULL);
+
 CREATE UNIQUE INDEX ready_id ON reveille.ready USING btree (id);
 
 CREATE INDEX ready_suspect ON reveille.ready USING btree (run_at, id) WHERE (crashes >= 2);
@@ -228,8 +247,8 @@ create view reveille.jobs as
     reveille.uuid7_time(j.id) AS created_at,
     COALESCE(r.attempt, o.attempt, l.attempts[array_position(l.ids, j.id)]) AS attempt_count,
     COALESCE(r.crashes, l.crashes[array_position(l.ids, j.id)], (0)::smallint) AS crashes,
-    COALESCE(j.max_attempts, t.max_attempts, 10) AS max_attempts,
-    COALESCE(j.timeout_seconds, t.timeout_seconds, (900)::double precision) AS timeout_seconds,
+    COALESCE(j.max_attempts, ((q.settings ->> 'max_attempts'::text))::integer, t.max_attempts, 10) AS max_attempts,
+    COALESCE(j.timeout_seconds, ((q.settings ->> 'timeout_seconds'::text))::double precision, t.timeout_seconds, (900)::double precision) AS timeout_seconds,
     j.tags,
     j.unique_key,
     j.payload,
@@ -249,7 +268,7 @@ create view reveille.jobs as
     p.updated_at AS progress_at,
     COALESCE((j.id = ANY (l.cancels)), false) AS cancel_requested,
     j.settings
-   FROM ((((((reveille.job j
+   FROM (((((((reveille.job j
      LEFT JOIN reveille.ready r ON ((r.id = j.id)))
      LEFT JOIN reveille.outcome o ON ((o.id = j.id)))
      LEFT JOIN LATERAL ( SELECT x.lease,
@@ -264,6 +283,7 @@ create view reveille.jobs as
          LIMIT 1) l ON (true))
      LEFT JOIN reveille.worker w ON ((w.id = COALESCE(o.worker, l.worker))))
      LEFT JOIN reveille.task t ON ((t.name = j.task)))
+     LEFT JOIN reveille.queue q ON ((q.name = j.queue)))
      LEFT JOIN reveille.progress p ON (((p.id = j.id) AND (r.id IS NULL) AND (p.updated_at >= COALESCE(o.claimed_at, l.claimed_at)))));
 
 create view reveille.partition as
@@ -511,7 +531,10 @@ AS $function$
       case when jsonb_typeof(e.job -> 'payload' -> 'task') = 'string'
         then substring(e.job -> 'payload' ->> 'task' from '^[a-zA-Z0-9_.:-]{1,100}$') end,
       'echo'),
-    coalesce((e.job ->> 'priority')::numeric, 5)::smallint,
+    coalesce((e.job ->> 'priority')::numeric, (
+      select (q.settings ->> 'priority')::numeric from reveille.queue q
+      where q.name = coalesce(e.job ->> 'queue', 'default') and q.settings ? 'priority'
+    ), 5)::smallint,
     coalesce(reveille.moment(e.job ->> 'run_at'),
       moment + interval '1 second'
         * round((e.job ->> 'delay_seconds')::numeric, 6)::double precision,
@@ -1921,7 +1944,7 @@ comment on column reveille.jobs.job_id is 'The id of the job, a UUIDv7: jobs sor
 
 comment on column reveille.jobs.lease is 'The claim that holds it, or that held it last.';
 
-comment on column reveille.jobs.max_attempts is 'Attempts that it may spend: its own, its tasks, or 10.';
+comment on column reveille.jobs.max_attempts is 'Attempts that it may spend: its own, its queues, its tasks, or 10.';
 
 comment on column reveille.jobs.payload is 'What the task works on.';
 
@@ -1949,7 +1972,7 @@ comment on column reveille.jobs.tags is 'Its tags; null without any.';
 
 comment on column reveille.jobs.task is 'What it is to do.';
 
-comment on column reveille.jobs.timeout_seconds is 'The longest time of an attempt: its own, its tasks, or 900.';
+comment on column reveille.jobs.timeout_seconds is 'The longest time of an attempt: its own, its queues, its tasks, or 900.';
 
 comment on column reveille.jobs.unique_key is 'Its unique key, if it has one.';
 
@@ -1972,6 +1995,20 @@ comment on column reveille.partition.oid is 'The table.';
 comment on column reveille.partition.parent is 'job, outcome or attempt.';
 
 comment on column reveille.partition.week is 'The Monday that its week begins with.';
+
+comment on column reveille.queue.of_file is 'Which of the settings reveille.toml gave; the others came over HTTP.';
+
+comment on column reveille.queue.pause_reason is 'Why, in the words of that caller.';
+
+comment on column reveille.queue.paused_by is 'Who paused it, as in audit.';
+
+comment on column reveille.queue.paused_until is 'When the pause ends by itself; it counts if it is later than paused_at.';
+
+comment on column reveille.queue.settings is 'Defaults of its jobs, by the names that they have over HTTP; null without any.';
+
+comment on column reveille.queue.settings_at is 'When the settings were changed last, which rises with each change; null if they never were.';
+
+comment on column reveille.queue.touched_at is 'When it was last known to have jobs, give or take an hour, or was last changed by somebody.';
 
 comment on column reveille.ready.attempt is 'Attempts already spent.';
 
@@ -2118,6 +2155,12 @@ comment on function reveille.week_number(timestamp with time zone) is 'The numbe
 comment on function reveille.with_settings(jsonb,jsonb) is 'The fields of a job that has settings as well.';
 
 comment on function reveille.written_bytes(text) is 'The bytes of a jsonb, given as its text, without the blanks after commas and colons.';
+
+comment on table reveille.settings_file is 'The tables of reveille.toml that were applied, each content once; the last one is in force.';
+
+comment on column reveille.settings_file.applied_at is 'When an instance applied them.';
+
+comment on column reveille.settings_file.digest is 'SHA-256 of what the tables say.';
 
 comment on table reveille.superseded is 'Jobs whose unique key went to a replacement while a worker held them. Such a job does not wait again.';
 

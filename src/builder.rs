@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use crate::app::{self, Front, Service, Signals};
 use crate::client::Client;
 use crate::config::{Config, ConfigError, ConfigProblem, DatabaseUrl, Inputs, Secret};
-use crate::job::fields::NewJob;
+use crate::job::fields::{NewJob, QueueSettings};
 use crate::job::written::Written;
 use crate::logging;
 use crate::submitter::SubmitError;
@@ -144,6 +144,14 @@ impl Builder {
     /// The queues whose jobs are run here. Without it: all.
     pub fn queues(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.config.queues = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The settings of a queue, in the place of `[queue.NAME]` in the file. All that are given are
+    /// applied when the service starts, once for each content: a change over HTTP that comes later
+    /// stands until they change.
+    pub fn queue_settings(mut self, queue: impl Into<String>, settings: QueueSettings) -> Self {
+        self.config.queue_settings.insert(queue.into(), settings);
         self
     }
 

@@ -15,6 +15,7 @@ use crate::job::JobId;
 use crate::job::state::Status;
 use crate::spelling::did_you_mean;
 use crate::store::job::Job;
+use crate::store::queue::Pause;
 use crate::store::worker::Serving;
 use crate::store::{Result, Store};
 
@@ -112,7 +113,7 @@ type Read = (Instant, Option<Arc<Known>>);
 struct Known {
     /// The tasks that workers serve, each with the queues in which they do.
     places: BTreeMap<String, Places>,
-    paused: HashSet<String>,
+    paused: HashMap<String, Pause>,
     /// The workers, each kind once.
     workers: Vec<Serving>,
 }
@@ -229,7 +230,7 @@ fn of_time(job: &Job) -> Wait {
 
 impl Known {
     /// Of the kinds of workers that there are.
-    fn new(workers: Vec<Serving>, paused: Vec<String>) -> Self {
+    fn new(workers: Vec<Serving>, paused: Vec<(String, Pause)>) -> Self {
         let mut places = BTreeMap::new();
         for worker in &workers {
             for task in &worker.tasks {
@@ -261,11 +262,15 @@ impl Known {
 
     /// With the name that a task which nobody serves `resembles`, if that is to be looked for.
     fn obstacles(&self, queue: &str, task: &str, resembles: bool) -> impl Iterator<Item = Wait> {
-        let paused = self.paused.contains(queue).then(|| {
+        let paused = self.paused.get(queue).map(|pause| {
+            let until = pause.until.map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true));
+            let until = until.map(|at| format!(" until {at}")).unwrap_or_default();
+            let reason = pause.reason.as_ref().map(|it| format!(" ({it})")).unwrap_or_default();
             let message = format!(
-                "The queue {queue} is paused, so the job waits. POST /queues/{queue}/resume starts it."
+                "The queue {queue} is paused{until}{reason}, so the job waits. POST \
+                 /queues/{queue}/resume starts it."
             );
-            Wait::new(Cause::QueuePaused, message)
+            Wait { until: pause.until, ..Wait::new(Cause::QueuePaused, message) }
         });
         paused.into_iter().chain(self.unserved(queue, task, resembles))
     }
@@ -328,13 +333,21 @@ mod tests {
             worker(Some(&["mail"]), &["send_email", "echo"], 5, 8),
             worker(Some(&["post"]), &["send_email"], 0, 16),
         ];
-        let known = Known::new(workers, texts(&["slow"]));
+        let until = DateTime::from_timestamp(1_795_507_200, 0);
+        let reason = Some("the server moves".to_owned());
+        let pause = Pause { at: Utc::now(), until: None, by: None, reason: None };
+        let timed = Pause { until, reason, ..pause.clone() };
+        let known = Known::new(workers, vec![("slow".into(), pause), ("timed".into(), timed)]);
         let hints = |queue, task| known.hints(queue, task, true);
         let causes =
             |queue, task| known.obstacles(queue, task, true).map(|it| it.cause).collect::<Vec<_>>();
         assert!(hints("default", "echo").is_empty());
         assert!(hints("mail", "send_email").is_empty() && hints("post", "send_email").is_empty());
         assert!(hints("slow", "echo")[0].contains("/queues/slow/resume"));
+        let timed = "timed is paused until 2026-11-24T08:00:00Z (the server moves), so";
+        assert!(hints("timed", "echo")[0].contains(timed), "{:?}", hints("timed", "echo"));
+        let wait = known.obstacles("timed", "echo", true).next();
+        assert_eq!(wait.and_then(|wait| wait.until), until);
         assert!(hints("default", "send_email")[0].contains("in the queue default"));
         assert_eq!(causes("default", "send_email"), [Cause::QueueUnserved]);
         let both = hints("slow", "send_emial");

@@ -115,6 +115,8 @@
 //! | who wakes a caller that waits for an end | `events/ends.rs`, `settling/teller.rs` |
 //! | why a job waits | `explain.rs` |
 //! | how long a job may wait and run, and what ends it | `job/clocks.rs`, `sql/functions/expire.sql` |
+//! | which settings a queue has, and how they change | `job/fields/queue.rs`, `sql/queue/settings_write.sql` |
+//! | when a pause ends by itself | `maintenance/resumer.rs` |
 //! | when jobs that ended are forgotten | `maintenance/pruner.rs`, `sql/job/prune.sql` |
 //! | who asks for an operation, and what is written down of it | `caller.rs`, `store/audit.rs` |
 //! | who leads | `sql/worker/lead.sql` |
@@ -205,7 +207,7 @@ pub use config::{
 };
 pub use job::backoff::Backoff;
 pub use job::failure::Failure;
-pub use job::fields::{NewJob, Retry, Settings};
+pub use job::fields::{NewJob, QueueSettings, Retry, Settings};
 pub use job::json::{Json, JsonFault};
 pub use job::state::Status;
 pub use job::submission::{FieldError, OnConflict};

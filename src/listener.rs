@@ -28,8 +28,10 @@ const RECONNECT_MOST: Duration = Duration::from_secs(3);
 const LOOK_TIMES: u32 = 50;
 const LOOK_LEAST: Duration = Duration::from_millis(50);
 const ENDS_REST_MOST: Duration = Duration::from_secs(2);
-/// A pause is to be obeyed within a second, also right after a look.
+/// A pause is to be obeyed within a second, also right after a look. So are settings of a queue.
 const PAUSES_REST_MOST: Duration = Duration::from_millis(500);
+/// How often settings are looked at while no notification can be heard.
+const DEAF_POLL: Duration = Duration::from_secs(1);
 
 /// Listens until the service stops.
 pub(crate) async fn run(target: Target, events: Events, shutdown: Shutdown) {
@@ -55,6 +57,7 @@ async fn listen_on(target: &Target, events: &Events) {
                 events.ends.some_ended();
                 events.pauses.ask();
                 events.expiries.notify_one();
+                events.defaults.ask();
                 let told = |trip: Duration| {
                     gauge!("reveille_listener_round_trip_seconds").set(trip.as_secs_f64());
                 };
@@ -173,6 +176,31 @@ pub(crate) async fn look_for_pauses(store: Store, events: Events, shutdown: Shut
             match looks.rest(begun, paused) {
                 Some(paused) => events.paused(paused, begun),
                 None => events.pauses.ask(),
+            }
+        }
+    };
+    shutdown.stopping.run_until_cancelled(looking).await;
+}
+
+/// Finds out which settings of queues were changed: when that was announced, and with each poll.
+pub(crate) async fn look_for_settings(
+    store: Store,
+    events: Events,
+    poll: Duration,
+    shutdown: Shutdown,
+) {
+    let looking = async {
+        let mut looks = Looks::new(PAUSES_REST_MOST);
+        loop {
+            let heard = events.listening.load(Ordering::Relaxed);
+            let poll = if heard { poll } else { poll.min(DEAF_POLL) };
+            // A poll is a look like any other.
+            let _ = tokio::time::timeout(poll, looks.next(events.defaults.asked())).await;
+            let (begun, changes) =
+                (Instant::now(), store.queue_settings(events.defaults.since()).await);
+            match looks.rest(begun, changes) {
+                Some(changes) => events.defaults.learn(changes),
+                None => events.defaults.ask(),
             }
         }
     };

@@ -1,4 +1,5 @@
--- A job's own time wins, then its delay, then the moment of the call.
+-- A job's own time wins, then its delay, then the moment of the call. Its own priority wins, then
+-- that of its queue. Few queues have one, and an index holds those alone.
 create or replace function reveille.job_columns(
   jobs jsonb, moment timestamptz, ticks bigint, seed bigint
 ) returns table (
@@ -12,7 +13,10 @@ language sql stable as $$
       case when jsonb_typeof(e.job -> 'payload' -> 'task') = 'string'
         then substring(e.job -> 'payload' ->> 'task' from '^[a-zA-Z0-9_.:-]{1,100}$') end,
       'echo'),
-    coalesce((e.job ->> 'priority')::numeric, 5)::smallint,
+    coalesce((e.job ->> 'priority')::numeric, (
+      select (q.settings ->> 'priority')::numeric from reveille.queue q
+      where q.name = coalesce(e.job ->> 'queue', 'default') and q.settings ? 'priority'
+    ), 5)::smallint,
     coalesce(reveille.moment(e.job ->> 'run_at'),
       moment + interval '1 second'
         * round((e.job ->> 'delay_seconds')::numeric, 6)::double precision,

@@ -13,8 +13,10 @@ select
   reveille.uuid7_time(j.id) as created_at,
   coalesce(r.attempt, o.attempt, l.attempts[array_position(l.ids, j.id)]) as attempt_count,
   coalesce(r.crashes, l.crashes[array_position(l.ids, j.id)], 0::smallint) as crashes,
-  coalesce(j.max_attempts, t.max_attempts, 10) as max_attempts,
-  coalesce(j.timeout_seconds, t.timeout_seconds, 900) as timeout_seconds,
+  coalesce(j.max_attempts, (q.settings ->> 'max_attempts')::integer, t.max_attempts, 10)
+    as max_attempts,
+  coalesce(j.timeout_seconds, (q.settings ->> 'timeout_seconds')::double precision,
+    t.timeout_seconds, 900) as timeout_seconds,
   j.tags, j.unique_key, j.payload,
   coalesce(o.lease, l.lease) as lease,
   coalesce(o.worker, l.worker) as worker,
@@ -35,6 +37,7 @@ left join lateral (
 ) l on true
 left join reveille.worker w on w.id = coalesce(o.worker, l.worker)
 left join reveille.task t on t.name = j.task
+left join reveille.queue q on q.name = j.queue
 left join reveille.progress p on p.id = j.id and r.id is null
   and p.updated_at >= coalesce(o.claimed_at, l.claimed_at);
 
@@ -53,9 +56,9 @@ comment on column reveille.jobs.created_at is 'When it was submitted.';
 comment on column reveille.jobs.attempt_count is 'Attempts that have begun and count.';
 comment on column reveille.jobs.crashes is 'How often its worker was lost.';
 comment on column reveille.jobs.max_attempts is
-  'Attempts that it may spend: its own, its tasks, or 10.';
+  'Attempts that it may spend: its own, its queues, its tasks, or 10.';
 comment on column reveille.jobs.timeout_seconds is
-  'The longest time of an attempt: its own, its tasks, or 900.';
+  'The longest time of an attempt: its own, its queues, its tasks, or 900.';
 comment on column reveille.jobs.tags is 'Its tags; null without any.';
 comment on column reveille.jobs.unique_key is 'Its unique key, if it has one.';
 comment on column reveille.jobs.payload is 'What the task works on.';

@@ -1,15 +1,19 @@
 -- states text[], how long to keep each (seconds) float8[], from which end on to look timestamptz[],
--- the most of each state bigint. Forgets jobs that ended long enough ago, with all that is kept of
--- them. Answers for each state how many, and the last end. An operator's retry deletes the row in
--- `outcome`, as this does: one of the two finds it gone. A key that somebody has locked stays: that
--- of a job that is gone counts as free.
-with c as materialized (
-  select x.id from unnest($1::text[], $2::double precision[], $3::timestamptz[]) s (state, keep, since)
+-- the most of each state to look at bigint, queues text[] (null: all). Forgets jobs of these queues
+-- that ended long enough ago, with all that is kept of them. Answers for each state how many it
+-- looked at, the last end among these, and how many it forgot. An operator's retry deletes the row
+-- in `outcome`, as this does: one of the two finds it gone. A key that somebody has locked stays:
+-- that of a job that is gone counts as free.
+with w as materialized (
+  select s.state, x.id, x.ended_at from unnest($1::text[], $2::double precision[], $3::timestamptz[]) s (state, keep, since)
   cross join lateral (
-    select o.id from reveille.outcome o
+    select o.id, o.ended_at from reveille.outcome o
     where o.state = s.state::reveille.end_state and o.ended_at >= s.since and o.ended_at < now() - s.keep * interval '1 second'
     order by o.ended_at limit $4::bigint
   ) x
+), c as materialized (
+  select w.id from w
+  where $5::text[] is null or (select j.queue from reveille.job j where j.id = w.id limit 1) = any ($5::text[])
 ), o as (
   delete from reveille.outcome x using c where x.id = c.id returning x.id, x.state, x.ended_at
 ), j as (
@@ -27,4 +31,6 @@ with c as materialized (
 ), k as (
   delete from reveille.unique_key x where x.id = any (array(select h.id from h))
 )
-select o.state::text, count(*), max(o.ended_at) from o group by o.state
+select w.state, count(*) as looked, max(w.ended_at) as since,
+  (select count(*) from o where o.state::text = w.state) as forgotten
+from w group by w.state

@@ -141,6 +141,7 @@ fn description(status: u16) -> &'static str {
             "The request conflicts with the current state of the job or queue. `code` says how, \
              and `job_id` names the job in the way."
         }
+        412 => "`If-Match` names another state than the current one.",
         413 => "The body is too large.",
         415 => "The service does not read this content type. Send `application/json`.",
         422 => "The body is JSON, but something in it is wrong. `errors` lists every wrong place.",

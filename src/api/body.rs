@@ -81,10 +81,8 @@ impl<'a, T: FromBody> ApiExtractor<'a> for Read<T> {
         T::register(registry);
     }
 
-    // NDJSON is not listed: client generators cannot handle two media types for one body.
     fn request_meta() -> Option<MetaRequest> {
-        let content = vec![MetaMediaType { content_type: JSON, schema: T::schema_ref() }];
-        Some(MetaRequest { description: None, content, required: true })
+        Some(meta::<T>(true))
     }
 
     async fn from_request(
@@ -98,16 +96,56 @@ impl<'a, T: FromBody> ApiExtractor<'a> for Read<T> {
             let detail = "The body is empty. Send a JSON document.";
             return Err(Problem::bad_request("empty_body", detail).into());
         }
-        let large = bytes.len() > BLOCKING_FROM;
-        let services = request.data::<Services>();
-        let now = services.map_or_else(Utc::now, |services| services.store.clock.now());
-        let read = move || if lines { read_lines(&bytes, now) } else { read_text(&bytes, now) };
-        let value = if large {
-            tokio::task::spawn_blocking(read).await.map_err(|_| Problem::internal())?
-        } else {
-            read()
-        };
-        Ok(Self(value?, held))
+        Ok(Self(value(request, bytes, lines).await?, held))
+    }
+}
+
+/// A request body that may be left out, or be `null`.
+#[derive(Debug)]
+pub(super) struct Maybe<T>(pub Option<T>);
+
+impl<'a, T: FromBody> ApiExtractor<'a> for Maybe<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        Some(meta::<T>(false))
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        let (bytes, _held) = receive(request, body.take()?, T::LIMIT).await?;
+        if matches!(bytes.trim_ascii(), b"" | b"null") {
+            return Ok(Self(None));
+        }
+        let lines = is_lines::<T>(request)?;
+        Ok(Self(Some(value(request, bytes, lines).await?)))
+    }
+}
+
+// NDJSON is not listed: client generators cannot handle two media types for one body.
+fn meta<T: FromBody>(required: bool) -> MetaRequest {
+    let content = vec![MetaMediaType { content_type: JSON, schema: T::schema_ref() }];
+    MetaRequest { description: None, content, required }
+}
+
+async fn value<T: FromBody>(request: &Request, bytes: Vec<u8>, lines: bool) -> Result<T, Problem> {
+    let large = bytes.len() > BLOCKING_FROM;
+    let services = request.data::<Services>();
+    let now = services.map_or_else(Utc::now, |services| services.store.clock.now());
+    let read = move || if lines { read_lines(&bytes, now) } else { read_text(&bytes, now) };
+    if large {
+        tokio::task::spawn_blocking(read).await.map_err(|_| Problem::internal())?
+    } else {
+        read()
     }
 }
 

@@ -69,6 +69,11 @@ pub const PROBLEMS: &[Code] = &[
         "unique_key_conflict",
         "Job `job_id` has not ended and holds the unique key. Wait for it, or use another key.",
     ),
+    code(
+        412,
+        "precondition_failed",
+        "Others changed it meanwhile. Read it again, and send the new `ETag` as `If-Match`.",
+    ),
     code(413, "body_too_large", "The body is too large. Send less, or split the batch."),
     code(415, "unsupported_media_type", "Send UTF-8 with `Content-Type: application/json`."),
     code(

@@ -13,7 +13,7 @@ use super::jobs::refused;
 use super::jobs::view::example_id;
 use super::params::{invalid_cursor, invalid_job_id, invalid_queue, no_job};
 use super::problem::Problem;
-use super::queues::no_queue;
+use super::queues::{changed_meanwhile, no_queue};
 use super::tasks::no_task;
 use super::{browsers, codes};
 use crate::auth::Unauthorized;
@@ -79,14 +79,19 @@ fn refusal(operation: &str, status: u16) -> Option<Problem> {
     Some(match (status, operation) {
         (400, "submit_job" | "submit_jobs") => Json::parse(br#"{"payload": "#).err()?.into(),
         (400, "list_jobs" | "list_queues" | "list_audit") => invalid_cursor(),
-        (400, "get_queue" | "pause_queue" | "resume_queue") => invalid_queue(),
+        (400, "get_queue" | "put_queue" | "patch_queue" | "delete_queue_settings") => {
+            invalid_queue()
+        }
+        (400, "pause_queue" | "resume_queue") => invalid_queue(),
         (400, "get_job" | "list_attempts" | "cancel_job" | "retry_job" | "delete_job") => {
             invalid_job_id()
         }
         (400, _) => browsers::no_host(),
         (401, _) => Unauthorized::Missing.into(),
         (403, _) => browsers::cross_origin(),
-        (404, "get_queue" | "resume_queue") => no_queue(&QueueName::new("mail")?),
+        (404, "get_queue" | "patch_queue" | "delete_queue_settings" | "resume_queue") => {
+            no_queue(&QueueName::new("mail")?)
+        }
         (404, "get_task") => no_task("slepe", &["echo", "sleep"]),
         (404, _) => no_job(id),
         (408, _) => Problem::request_timeout(30.0),
@@ -95,10 +100,15 @@ fn refusal(operation: &str, status: u16) -> Option<Problem> {
         (409, "delete_job") => refused::processing(id),
         (409, "submit_jobs") => of_batch(SubmitError::Conflict(vec![(1, id)])),
         (409, _) => SubmitError::Conflict(vec![(0, id)]).into(),
+        (412, _) => changed_meanwhile(&QueueName::new("mail")?),
         (413, _) => Problem::too_large(32 * 1024 * 1024),
         (415, _) => Problem::unsupported_media_type("Send `Content-Type: application/json`."),
         (421, _) => browsers::not_allowed("jobs.example.org"),
         (422, "submit_jobs") => Problem::invalid(vec![wrong_priority("/1/priority")]),
+        (422, "pause_queue") => {
+            let message = "give until or seconds, not both";
+            Problem::invalid(vec![FieldError::new("/seconds", "conflicting_fields", message)])
+        }
         (422, _) => Problem::invalid(vec![wrong_priority("/priority")]),
         (500, _) => Problem::internal(),
         (503, _) => database_unavailable(),

@@ -23,6 +23,13 @@ pub(super) fn is_known(if_none_match: Option<&str>, tag: &str) -> bool {
     named.any(|one| one == "*" || opaque(one) == opaque(tag))
 }
 
+/// Whether `If-Match` names this tag, or anything that is there; `None`: nothing is. The tags are
+/// weak, and are compared so: they are about what a change changes, and leave out what changes by
+/// itself beside it.
+pub(super) fn matches(if_match: &str, tag: Option<&str>) -> bool {
+    tag.is_some_and(|tag| is_known(Some(if_match), tag))
+}
+
 fn opaque(tag: &str) -> &str {
     tag.strip_prefix("W/").unwrap_or(tag)
 }
@@ -45,5 +52,7 @@ mod tests {
             assert!(!is_known(Some(header), &tag), "{header}");
         }
         assert!(!is_known(None, &tag));
+        assert!(matches("*", Some(&tag)) && matches(&tag, Some(&tag)));
+        assert!(!matches("*", None) && !matches(&other, Some(&tag)));
     }
 }

@@ -48,6 +48,11 @@ impl<'a> Fields<'a> {
         self.members.of(name).any(|value| value.get() != "null")
     }
 
+    /// Whether the member is there and `null`.
+    pub fn has_null(&self, name: &str) -> bool {
+        self.members.of(name).any(|value| value.get() == "null")
+    }
+
     /// Notes something that the caller has found wrong with a member.
     pub fn refuse(&mut self, name: &str, code: &'static str, message: impl Into<String>) {
         let pointer = format!("{}/{}", self.at, escape(&cut(name)));

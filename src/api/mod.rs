@@ -57,6 +57,7 @@ use crate::client::Jobs;
 use crate::events::Events;
 use crate::explain::Hints;
 use crate::job::JobId;
+use crate::job::fields::Retention;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::submitter::Submitter;
@@ -101,6 +102,8 @@ pub(crate) struct Parts {
     /// Why jobs may have to wait.
     pub hints: Hints,
     pub shutdown: Shutdown,
+    /// How long jobs are kept at most.
+    pub retention: Retention,
     /// Where callers reach the API, if not where it listens; without a slash at its end.
     pub public_url: Option<String>,
     pub supervisor: Supervisor,
@@ -114,7 +117,7 @@ enum Tag {
     Jobs,
     /// The tasks that jobs can ask for.
     Tasks,
-    /// Looking at queues, pausing and resuming them.
+    /// Looking at queues, setting, pausing and resuming them.
     Queues,
     /// The running processes of the service.
     Instances,

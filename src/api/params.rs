@@ -135,6 +135,12 @@ impl SwitchText {
     }
 }
 
+impl TagsText {
+    pub(super) fn text(&self) -> &str {
+        &self.0
+    }
+}
+
 impl KeyText {
     pub(super) fn key(self) -> Result<String, Problem> {
         if (1..=KEY_CHARS_MOST).contains(&self.0.chars().count()) {

@@ -7,7 +7,9 @@ use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
 use serde_json::{Value, json};
 
 use super::types::described;
-use crate::job::fields::{FIELDS, Field, Kind, Literal, Settings};
+use crate::job::fields::{
+    FIELDS, Field, Kind, Literal, PAUSE_FIELDS, PauseRequest, QUEUE_FIELDS, QueueSettings, Settings,
+};
 
 /// A job to submit, as the specification has it: a name for a schema. Nothing is ever read into it.
 #[derive(Debug)]
@@ -59,6 +61,67 @@ impl ParseFromJSON for Settings {
         serde_json::from_value(value.unwrap_or_default()).map_err(ParseError::custom)
     }
 }
+
+described!(
+    QueueSettings,
+    "QueueSettings".into(),
+    MetaSchemaRef::Reference("QueueSettings".into()),
+    |registry: &mut Registry| registry
+        .create_schema::<QueueSettings, _>("QueueSettings".into(), queue_settings)
+);
+
+fn queue_settings(registry: &mut Registry) -> MetaSchema {
+    QUEUE_FIELDS.iter().for_each(|field| register(registry, field));
+    MetaSchema {
+        description: Some(
+            "The settings of a queue: defaults for its jobs, and how long they are kept. Each is \
+             optional. A job's own field counts first, then that of its queue, of its task, and of \
+             the service.",
+        ),
+        properties: QUEUE_FIELDS.iter().map(property).collect(),
+        example: Some(json!({"max_attempts": 3, "timeout_seconds": 60})),
+        ..MetaSchema::new("object")
+    }
+}
+
+/// As for [`Settings`].
+impl ToJSON for QueueSettings {
+    fn to_json(&self) -> Option<Value> {
+        serde_json::to_value(self).ok()
+    }
+}
+
+/// As for [`Settings`].
+impl ParseFromJSON for QueueSettings {
+    fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
+        serde_json::from_value(value.unwrap_or_default()).map_err(ParseError::custom)
+    }
+}
+
+/// A change of single settings of a queue.
+#[derive(Debug)]
+pub(super) struct SettingsPatch {
+    pub given: QueueSettings,
+    /// Those that are taken away: each is `null`.
+    pub reset: Vec<&'static str>,
+}
+
+described!(SettingsPatch as QueueSettings);
+
+described!(
+    PauseRequest,
+    "QueuePause".into(),
+    MetaSchemaRef::Reference("QueuePause".into()),
+    |registry: &mut Registry| registry.create_schema::<PauseRequest, _>(
+        "QueuePause".into(),
+        |_| MetaSchema {
+            description: Some("Why a queue is paused, and when that ends. All of it is optional."),
+            properties: PAUSE_FIELDS.iter().map(property).collect(),
+            example: Some(json!({"reason": "the mail server moves", "seconds": 3600})),
+            ..MetaSchema::new("object")
+        }
+    )
+);
 
 /// A name for the schemas of choices and objects.
 enum Named {}
@@ -153,7 +216,6 @@ fn of_kind(kind: &Kind) -> MetaSchema {
 fn literal(literal: Literal) -> Value {
     match literal {
         Literal::Text(text) => json!(text),
-        Literal::Integer(number) => json!(number),
         Literal::Nothing => json!([]),
     }
 }

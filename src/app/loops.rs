@@ -2,6 +2,7 @@
 //! spawns one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::OptionFuture;
 use tokio_util::task::TaskTracker;
@@ -12,7 +13,7 @@ use crate::config::Config;
 use crate::engine::{self, Engine};
 use crate::events::{Events, Leadership};
 use crate::listener;
-use crate::maintenance::{self, Auditor, Expirer, LeaderService, Partitions, Pruner};
+use crate::maintenance::{self, Auditor, Expirer, Forgetter, LeaderService, Partitions, Pruner};
 use crate::shutdown::Shutdown;
 use crate::store::job::Keep;
 use crate::store::{Store, Target};
@@ -60,8 +61,9 @@ impl Loops {
         })
     }
 
-    /// Looks at the database for what notices do not say.
-    pub(super) fn look(&self) {
+    /// Looks at the database for what notices do not say. `poll` is how often that is done without
+    /// a notice.
+    pub(super) fn look(&self, poll: Duration) {
         let of = || (self.store.clone(), self.events.clone(), self.shutdown.clone());
         let (store, events, shutdown) = of();
         self.keep("ends", move || {
@@ -70,6 +72,10 @@ impl Loops {
         let (store, events, shutdown) = of();
         self.keep("pauses", move || {
             listener::look_for_pauses(store.clone(), events.clone(), shutdown.clone())
+        });
+        let (store, events, shutdown) = of();
+        self.keep("settings", move || {
+            listener::look_for_settings(store.clone(), events.clone(), poll, shutdown.clone())
         });
     }
 
@@ -80,6 +86,11 @@ impl Loops {
         let (left, shutdown) = (self.events.leftovers.clone(), self.shutdown.clone());
         self.keep("rescuer", move || {
             maintenance::rescue(store.clone(), led.clone(), left.clone(), budget, shutdown.clone())
+        });
+        let (store, events, led) = (self.store.clone(), self.events.clone(), leadership.clone());
+        let (poll, shutdown) = (config.poll_interval, self.shutdown.clone());
+        self.keep("resumer", move || {
+            maintenance::resume(store.clone(), events.clone(), led.clone(), poll, shutdown.clone())
         });
         let (store, left) = (self.store.clone(), self.events.leftovers.clone());
         let stopping = self.shutdown.stopping.clone();
@@ -92,8 +103,13 @@ impl Loops {
         self.lead("partitions", Partitions { store, direct, keep }, leadership);
         let expirer = Expirer::new(self.store.clone(), self.events.clone(), config.poll_interval);
         self.lead("expirer", expirer, leadership);
-        self.lead("pruner", Pruner { store: self.store.clone(), keep }, leadership);
         self.lead("auditor", Auditor { store: self.store.clone() }, leadership);
+        self.lead(
+            "pruner",
+            Pruner::new(self.store.clone(), self.events.defaults.clone(), keep),
+            leadership,
+        );
+        self.lead("forgetter", Forgetter { store: self.store.clone() }, leadership);
     }
 
     /// Keeps the metrics, and gives up when a loop cannot be kept alive.

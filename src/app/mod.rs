@@ -7,6 +7,7 @@ mod front;
 mod lifeline;
 mod loops;
 mod metrics;
+mod settings;
 mod signals;
 
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use crate::config::{Config, OnLostHeartbeat, host_name};
 use crate::engine::{Engine, EngineConfig, Identity};
 use crate::events::{Events, Leftovers};
 use crate::explain::Hints;
+use crate::job::fields::Retention;
 use crate::shutdown::Shutdown;
 use crate::store::{Error, Store};
 use crate::submitter::Submitter;
@@ -167,8 +169,9 @@ impl Service {
             shutdown: shutdown.clone(),
             tracker: TaskTracker::new(),
         };
-        let wakes = Some(events.wakes.clone());
-        let (submitter, writers) = Submitter::new(store.clone(), wakes, &supervisor);
+        settings::settle(&config, &database, &store, &events.defaults).await?;
+        let (wakes, defaults) = (Some(events.wakes.clone()), events.defaults.clone());
+        let (submitter, writers) = Submitter::new(store.clone(), wakes, defaults, &supervisor);
         loops.spawn(writers);
         let jobs = Jobs::new(store.clone(), events.ends.clone());
         let client = Client::of_service(submitter.clone(), jobs.clone(), shutdown.draining.clone());
@@ -185,7 +188,7 @@ impl Service {
         let engine = patiently(&database.target, async || Engine::new(parts.clone()).await);
         let (engine, engine_loops) = engine.await?;
         loops.run_engine(engine_loops, database.direct.clone())?;
-        loops.look();
+        loops.look(config.poll_interval);
         loops.maintain(&config, database.nearest(), &engine);
         let reader = MetricsReader::new(store.clone(), engine.load.clone());
         loops.watch(&reader);
@@ -196,6 +199,10 @@ impl Service {
             events,
             jobs,
             shutdown,
+            retention: Retention {
+                completed: config.keep_completed.as_secs_f64(),
+                failed: config.keep_failed.as_secs_f64(),
+            },
             public_url: config.public_url.as_ref().map(|url| url.as_str().to_owned()),
             supervisor: supervisor.clone(),
             metrics: reader.writer(),

@@ -49,17 +49,23 @@ fn print_json(loaded: &Loaded) -> anyhow::Result<()> {
         let source = loaded.sources.of(setting.name).to_string();
         object.insert(setting.name.to_owned(), json!({ "value": value, "source": source }));
     }
+    for (name, settings) in &loaded.config.queue_settings {
+        let source = loaded.sources.of("queue").to_string();
+        object.insert(format!("queue.{name}"), json!({ "value": settings, "source": source }));
+    }
     Ok(output::line(serde_json::to_string_pretty(&object)?)?)
 }
 
 fn print_table(loaded: &Loaded) -> anyhow::Result<()> {
-    let rows: Vec<Vec<String>> = SETTINGS
-        .iter()
-        .map(|setting| {
-            let value = (setting.show)(&loaded.config).to_string();
-            vec![setting.name.to_owned(), value, loaded.sources.of(setting.name).to_string()]
-        })
-        .collect();
+    let settings = SETTINGS.iter().map(|setting| {
+        let value = (setting.show)(&loaded.config).to_string();
+        vec![setting.name.to_owned(), value, loaded.sources.of(setting.name).to_string()]
+    });
+    let mut rows: Vec<Vec<String>> = settings.collect();
+    for (name, settings) in &loaded.config.queue_settings {
+        let (value, source) = (serde_json::to_string(settings)?, loaded.sources.of("queue"));
+        rows.push(vec![format!("queue.{name}"), value, source.to_string()]);
+    }
     for line in Table::new(&["SETTING", "VALUE", "FROM"]).lines(&rows) {
         output::line(line)?;
     }

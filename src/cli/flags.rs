@@ -1,4 +1,4 @@
-//! The flags of `reveille submit`: one for each field of the table.
+//! The flags of `reveille submit` and of `reveille queues set`: one for each field of their tables.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::Value;
 
 use super::spoken;
-use crate::job::fields::{FIELDS, Field, Kind, Literal, Together};
+use crate::job::fields::{FIELDS, Field, Kind, Literal, QUEUE_FIELDS, Together};
 
 /// Fields with words of their own on the command line.
 const OWN_WORDS: [&str; 2] = ["payload", "task"];
@@ -30,6 +30,32 @@ impl clap::Args for Flags {
 
     fn augment_args_for_update(command: Command) -> Command {
         Self::augment_args(command)
+    }
+}
+
+/// The settings of a queue that the flags give.
+#[derive(Debug, Clone, Default)]
+pub(super) struct QueueFlags(pub(super) BTreeMap<&'static str, Value>);
+
+impl clap::Args for QueueFlags {
+    fn augment_args(command: Command) -> Command {
+        command.args(QUEUE_FIELDS.iter().map(flag))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl clap::FromArgMatches for QueueFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = |field: &Field| Some((field.name, given(matches, field)?));
+        Ok(Self(QUEUE_FIELDS.iter().filter_map(given).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0.extend(Self::from_arg_matches(matches)?.0);
+        Ok(())
     }
 }
 
@@ -71,7 +97,6 @@ fn flag(field: &Field) -> Arg {
 fn given_default(field: &Field) -> Option<String> {
     match field.default? {
         Literal::Text(text) => Some(text.to_owned()),
-        Literal::Integer(number) => Some(number.to_string()),
         Literal::Nothing => None,
     }
 }
@@ -139,6 +164,23 @@ mod tests {
         assert_eq!(serde_json::to_value(given).unwrap(), expected);
         let given = Line::parse_from(["x", "--run-at", "2030-01-31T09:00:00+01:00"]).flags.0;
         assert_eq!(given["run_at"], "2030-01-31T08:00:00.000000Z");
+    }
+
+    #[derive(clap::Parser)]
+    struct QueueLine {
+        #[command(flatten)]
+        flags: QueueFlags,
+    }
+
+    #[test]
+    fn every_setting_of_a_queue_has_its_flag() {
+        let line = "x --priority 0 --max-attempts 2 --timeout 1m --retry {\"strategy\":\"fixed\"} \
+                    --keep-completed 1h --keep-failed-seconds 5";
+        let given = QueueLine::parse_from(line.split_whitespace()).flags.0;
+        let expected = serde_json::json!({"priority": 0, "max_attempts": 2, "timeout_seconds": 60.0,
+            "retry": {"strategy": "fixed"}, "keep_completed_seconds": 3600.0,
+            "keep_failed_seconds": 5.0});
+        assert_eq!(serde_json::to_value(given).unwrap(), expected);
     }
 
     #[test]

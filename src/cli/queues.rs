@@ -1,20 +1,31 @@
 //! `reveille queues`.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Subcommand;
+use clap::builder::PossibleValuesParser;
+use reqwest::Method;
+use serde_json::{Map, Value};
 
-use super::output;
+use super::flags::QueueFlags;
 use super::remote::{self, Remote, Request};
+use super::stop::Usage;
 use super::table::{Column, Table};
+use super::{get, output, spoken};
+use crate::job::fields::QUEUE_NAMES;
 
 const EXAMPLES: &str = "\
 Examples:
   reveille queues
-  reveille queues pause mail
-  reveille queues resume mail billing";
+  reveille queues pause mail --reason 'the server moves' --for 1h
+  reveille queues resume mail billing
+  reveille queues set mail --max-attempts 3 --timeout 1m
+  reveille queues set mail --retry '{\"strategy\": \"fixed\", \"base_seconds\": 30}'
+  reveille queues unset mail retry";
 
-/// Lists, pauses and resumes queues.
+/// Lists, sets, pauses and resumes queues.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -28,8 +39,43 @@ pub(super) struct Args {
 enum Action {
     /// List the queues and the numbers of their jobs; the default.
     List,
+    /// Show a queue: its pause, the numbers of its jobs, and its settings with where they come from.
+    Get {
+        /// The name of the queue.
+        #[arg(value_name = "QUEUE")]
+        name: String,
+    },
+    /// Change settings of a queue; those that are not given stay as they are.
+    Set {
+        /// The name of the queue.
+        #[arg(value_name = "QUEUE")]
+        name: String,
+        #[command(flatten)]
+        flags: QueueFlags,
+    },
+    /// Take settings away from a queue, or all of them if none is named.
+    Unset {
+        /// The name of the queue.
+        #[arg(value_name = "QUEUE")]
+        name: String,
+        /// The names of the settings.
+        #[arg(value_name = "SETTING", value_parser = PossibleValuesParser::new(QUEUE_NAMES))]
+        settings: Vec<String>,
+    },
     /// Start no more jobs of these queues. New jobs are accepted, and running jobs go on.
-    Pause(Names),
+    Pause {
+        #[command(flatten)]
+        names: Names,
+        /// Why, for those who meet the pause.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        /// End the pause after so long.
+        #[arg(long = "for", value_name = "DURATION", value_parser = spoken::duration)]
+        duration: Option<Duration>,
+        /// End the pause at this time.
+        #[arg(long, value_name = "TIME", value_parser = spoken::time, conflicts_with = "duration")]
+        until: Option<DateTime<Utc>>,
+    },
     /// Start jobs of these queues again.
     Resume(Names),
 }
@@ -45,8 +91,37 @@ pub(super) async fn execute(args: &Args) -> anyhow::Result<ExitCode> {
     let (remote, as_json) = (args.service.connect()?, args.service.json);
     match &args.action {
         None | Some(Action::List) => list(&remote, as_json).await,
-        Some(Action::Pause(names)) => steer(&remote, "pause", &names.names, as_json).await,
-        Some(Action::Resume(names)) => steer(&remote, "resume", &names.names, as_json).await,
+        Some(Action::Get { name }) => show(&remote, Request::get(&["queues", name]), as_json).await,
+        Some(Action::Set { name, flags }) => {
+            if flags.0.is_empty() {
+                let what = "name what is to be set, such as --max-attempts 3".to_owned();
+                return Err(Usage(what).into());
+            }
+            change(&remote, name, &flags.0, as_json).await
+        }
+        Some(Action::Unset { name, settings }) => {
+            let all: Vec<&str> = settings.iter().map(String::as_str).collect();
+            let named = if all.is_empty() { QUEUE_NAMES } else { &all[..] };
+            let nulls: Map<String, Value> =
+                named.iter().map(|name| ((*name).to_owned(), Value::Null)).collect();
+            change(&remote, name, &nulls, as_json).await
+        }
+        Some(Action::Pause { names, reason, duration, until }) => {
+            let mut pause = Map::new();
+            if let Some(reason) = reason {
+                pause.insert("reason".to_owned(), reason.clone().into());
+            }
+            if let Some(duration) = duration {
+                pause.insert("seconds".to_owned(), duration.as_secs_f64().into());
+            }
+            if let Some(until) = until {
+                let until = until.to_rfc3339_opts(SecondsFormat::Micros, true);
+                pause.insert("until".to_owned(), until.into());
+            }
+            let body = (!pause.is_empty()).then(|| Value::from(pause).to_string());
+            steer(&remote, "pause", &names.names, body, as_json).await
+        }
+        Some(Action::Resume(names)) => steer(&remote, "resume", &names.names, None, as_json).await,
     }
 }
 
@@ -57,6 +132,8 @@ const COLUMNS: &[Column] = &[
     Column("QUEUED", "counts.queued", 9),
     Column("PROCESSING", "counts.processing", 10),
     Column("WAITING SINCE", "oldest_waiting_at", 20),
+    Column("PAUSED UNTIL", "paused_until", 20),
+    Column("PAUSE REASON", "pause_reason", 12),
 ];
 
 async fn list(remote: &Remote, json: bool) -> anyhow::Result<ExitCode> {
@@ -79,14 +156,40 @@ async fn list(remote: &Remote, json: bool) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Changes these settings of a queue, and shows how it stands then.
+async fn change(
+    remote: &Remote,
+    name: &str,
+    settings: &impl serde::Serialize,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
+    let body = Some(serde_json::to_string(settings)?);
+    let path = ["queues", name];
+    let request = Request { method: Method::PATCH, body, ..Request::get(&path) };
+    show(remote, request, json).await
+}
+
+/// Shows a queue.
+async fn show(remote: &Remote, request: Request<'_>, json: bool) -> anyhow::Result<ExitCode> {
+    let answer = remote.send(request).await?;
+    if json {
+        output::line(&answer.body)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    get::show(&answer.object()?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
 async fn steer(
     remote: &Remote,
     verb: &str,
     names: &[String],
+    body: Option<String>,
     json: bool,
 ) -> anyhow::Result<ExitCode> {
     for name in names {
-        let answer = remote.send(Request::post(&["queues", name, verb])).await?;
+        let path = ["queues", name, verb];
+        let answer = remote.send(Request { body: body.clone(), ..Request::post(&path) }).await?;
         if json {
             output::line(&answer.body)?;
         } else {

@@ -9,6 +9,7 @@
 mod ears;
 mod error;
 mod jobs;
+mod priorities;
 mod recorded;
 mod transaction;
 
@@ -30,6 +31,7 @@ use crate::supervise::Supervisor;
 use ears::Ears;
 pub use error::ClientError;
 pub(crate) use jobs::Jobs;
+use priorities::Priorities;
 pub(crate) use recorded::Recorded;
 pub use transaction::submit_in;
 
@@ -54,16 +56,28 @@ enum Behind {
 struct Database {
     submitter: Submitter,
     jobs: Jobs,
-    /// `None` beside a service, which listens anyway.
+    /// Both `None` beside a service, which listens anyway.
+    priorities: Option<Priorities>,
     ears: Option<Ears>,
     /// Waits end when the service leaves.
     leaving: CancellationToken,
 }
 
+impl Database {
+    /// The submitter, once the priorities of queues are known as well as they are to be.
+    async fn submitter(&self) -> &Submitter {
+        if let Some(priorities) = &self.priorities {
+            priorities.look().await;
+        }
+        &self.submitter
+    }
+}
+
 impl Client {
     /// The client of a service, which hears of ends.
     pub(crate) fn of_service(submitter: Submitter, jobs: Jobs, leaving: CancellationToken) -> Self {
-        Self::over(Database { submitter: submitter.through(LIBRARY), jobs, ears: None, leaving })
+        let submitter = submitter.through(LIBRARY);
+        Self::over(Database { submitter, jobs, priorities: None, ears: None, leaving })
     }
 
     /// The client of a unit test.
@@ -87,13 +101,16 @@ impl Client {
         let ends = Ends::default();
         // The services hear of the jobs from PostgreSQL.
         let supervisor = Supervisor::default();
-        let (submitter, writers) = Submitter::new(store.clone(), None, &supervisor);
+        let priorities = Priorities::read(store.clone()).await?;
+        let defaults = priorities.defaults.clone();
+        let (submitter, writers) = Submitter::new(store.clone(), None, defaults, &supervisor);
         for writer in writers {
             tokio::spawn(writer);
         }
         Ok(Self::over(Database {
             submitter: submitter.through(LIBRARY),
             jobs: Jobs::new(store.clone(), ends.clone()),
+            priorities: Some(priorities),
             ears: Some(Ears::new(target, store, ends, supervisor)),
             leaving: CancellationToken::new(),
         }))
@@ -106,7 +123,7 @@ impl Client {
     pub async fn submit(&self, job: NewJob) -> Result<Written, SubmitError> {
         match self.behind().ok_or_else(closed)? {
             Behind::Database(database) => {
-                let submitter = &database.submitter;
+                let submitter = database.submitter().await;
                 let job = job.check(submitter.now()).map_err(SubmitError::Invalid)?;
                 submitter.submit(job).await
             }
@@ -126,7 +143,7 @@ impl Client {
     ) -> Result<Vec<Written>, SubmitError> {
         match self.behind().ok_or_else(closed)? {
             Behind::Database(database) => {
-                let submitter = &database.submitter;
+                let submitter = database.submitter().await;
                 let now = submitter.now();
                 let checked = jobs.into_iter().map(|job| job.check(now));
                 submitter.submit_many(all(checked).map_err(SubmitError::Invalid)?).await

@@ -7,7 +7,7 @@ use super::surroundings::host_name;
 use super::value::Raw;
 use super::{
     CLIENT_VARIABLES, Config, ConfigError, ConfigProblem, ConfigSource, SETTINGS, Setting,
-    kubernetes, rules,
+    kubernetes, queues, rules,
 };
 use crate::spelling::closest;
 
@@ -112,7 +112,22 @@ impl Layers {
             let source = ConfigSource::File(path.to_owned());
             match SETTINGS.iter().find(|setting| setting.name == name) {
                 Some(setting) => self.set(setting, source, Raw::Toml(value)),
+                None if name == queues::TABLE => self.read_queues(value, &source),
                 None => self.unknown(name, source, SETTINGS.iter().map(|it| it.name)),
+            }
+        }
+    }
+
+    fn read_queues(&mut self, table: &toml::Value, source: &ConfigSource) {
+        match queues::read(table) {
+            Ok(queues) => {
+                self.config.queue_settings = queues;
+                self.sources.0.insert(queues::TABLE, source.clone());
+            }
+            Err(faults) => {
+                for (setting, wrong) in faults {
+                    self.report(&setting, source.clone(), wrong.what, &wrong.write);
+                }
             }
         }
     }
@@ -192,6 +207,9 @@ impl Layers {
         broken.retain(|(name, _)| self.problems.iter().all(|problem| problem.setting != *name));
         for (name, wrong) in broken {
             self.report(name, self.sources.of(name), wrong.what, &wrong.write);
+        }
+        for (name, wrong) in queues::check(&self.config) {
+            self.report(&name, self.sources.of(queues::TABLE), wrong.what, &wrong.write);
         }
         if !self.problems.is_empty() {
             return Err(ConfigError { problems: self.problems });

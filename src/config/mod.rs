@@ -20,6 +20,8 @@ mod log_filter;
 mod problem;
 mod public_url;
 #[cfg(feature = "service")]
+mod queues;
+#[cfg(feature = "service")]
 mod reference;
 #[cfg(feature = "service")]
 mod rules;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Config, SETTINGS};
+use super::{Config, SETTINGS, queues};
 
 const HEAD: &str = "\
 # Reveille: all settings, with their defaults.
@@ -12,7 +12,7 @@ const HEAD: &str = "\
 # config` shows what is in force and where each value comes from.
 #
 # Each setting is also an environment variable, in capitals behind REVEILLE_ (REVEILLE_LISTEN), and
-# a flag of `reveille serve` (--listen). A flag wins over the environment, the environment over the
+# a flag of `reveille serve` (--listen); the tables of queues are neither. A flag wins over the environment, the environment over the
 # file. An empty variable counts as not set. An unknown name is an error, and so is a wrong value.
 # Variables that Kubernetes makes of a Service (REVEILLE_PORT=tcp://…) are none of ours.
 ";
@@ -26,8 +26,7 @@ pub(crate) fn reference() -> String {
     for setting in SETTINGS {
         if setting.group != group {
             group = setting.group;
-            let rule = "-".repeat(92 - group.chars().count());
-            let _ = write!(text, "\n# {group} {rule}\n");
+            text.push_str(&heading(group));
         }
         text.push('\n');
         for line in setting.doc {
@@ -38,7 +37,16 @@ pub(crate) fn reference() -> String {
         }
         let _ = writeln!(text, "#{} = {}", setting.name, (setting.show)(&defaults));
     }
+    text.push_str(&heading("Queues"));
+    text.push('\n');
+    for line in queues::reference() {
+        let _ = writeln!(text, "{}", format!("# {line}").trim_end());
+    }
     text
+}
+
+fn heading(group: &str) -> String {
+    format!("\n# {group} {}\n", "-".repeat(92 - group.chars().count()))
 }
 
 #[cfg(test)]

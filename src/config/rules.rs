@@ -2,7 +2,7 @@
 
 use super::{
     Config, ConfigError, ConfigProblem, DatabaseUrl, Raw, SETTINGS, Secret, Wrong, is_host,
-    log_filter, not_valid,
+    log_filter, not_valid, queues,
 };
 use crate::queue::QueueName;
 
@@ -15,10 +15,11 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let problems: Vec<_> = out_of_range(self)
-            .into_iter()
-            .chain(check(self))
-            .map(|(name, wrong)| ConfigProblem::of_program(name, wrong))
+        let of_settings = out_of_range(self).into_iter().chain(check(self));
+        let of_settings = of_settings.map(|(name, wrong)| (name.to_owned(), wrong));
+        let problems: Vec<_> = of_settings
+            .chain(queues::check(self))
+            .map(|(name, wrong)| ConfigProblem::of_program(&name, wrong))
             .collect();
         if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
     }

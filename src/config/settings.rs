@@ -1,5 +1,6 @@
 //! The table of settings. Everything else about a setting is derived from its line here.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use super::public_url::PublicUrl;
 use super::secret::{DatabaseUrl, Secret};
 use super::value::{LogFormat, OnLostHeartbeat, Raw, Value, Wrong};
+use crate::job::fields::QueueSettings;
 
 /// The least and the greatest value a number may have, both included; durations in seconds.
 pub(crate) type Range = (f64, f64);
@@ -52,11 +54,14 @@ macro_rules! settings {
         #[derive(Debug, Clone, PartialEq)]
         pub struct Config {
             $($($(#[doc = $doc])+ pub $field: $type,)+)+
+            /// The settings of queues: `[queue.NAME]` in the file, and nowhere else. A service
+            /// applies them when it starts, as `PUT /queues/{queue}` would, once for each content.
+            pub queue_settings: BTreeMap<String, QueueSettings>,
         }
 
         impl Default for Config {
             fn default() -> Self {
-                Self { $($($field: $default,)+)+ }
+                Self { $($($field: $default,)+)+ queue_settings: BTreeMap::new() }
             }
         }
 

@@ -178,6 +178,7 @@ impl Assembly {
             tracker: self.jobs.clone(),
             figures: JobFigures::default(),
             pauses: events.pauses.clone(),
+            defaults: events.defaults.clone(),
             suspect_running: Arc::default(),
         });
         let (draining, idle) = (shutdown.draining.clone(), config.slots == 0);

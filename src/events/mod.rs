@@ -2,6 +2,7 @@
 //! content is handed on here. All of it coalesces, so that a flood costs no more than its distinct
 //! parts.
 
+mod defaults;
 mod ends;
 mod leadership;
 mod leftovers;
@@ -15,6 +16,7 @@ use std::time::Instant;
 
 use tokio::sync::{Notify, broadcast};
 
+pub(crate) use defaults::Defaults;
 pub(crate) use ends::Ends;
 pub(crate) use leadership::Leadership;
 pub(crate) use leftovers::{Left, Leftovers};
@@ -34,6 +36,8 @@ pub(crate) struct Events {
     pub pauses: Pauses,
     /// A job may end by itself sooner than is known.
     pub expiries: Arc<Notify>,
+    /// The settings of queues.
+    pub defaults: Defaults,
     /// Jobs whose running handlers are to be cancelled.
     pub cancels: broadcast::Sender<(LeaseId, JobId)>,
     /// Whether notifications are heard.
@@ -50,6 +54,7 @@ impl Events {
             Notice::Queue(queue) => self.wakes.wake(|pending| pending.queue(queue)),
             Notice::Pause(_) => self.pauses.ask(),
             Notice::Expiry => self.expiries.notify_one(),
+            Notice::Settings => self.defaults.ask(),
             Notice::Suspects => self.wakes.wake(|pending| pending.suspects = true),
             Notice::Cancel(lease, job) => {
                 // An error says that no handler runs here.
@@ -86,6 +91,7 @@ impl Default for Events {
             leftovers: Leftovers::default(),
             pauses: Pauses::default(),
             expiries: Arc::default(),
+            defaults: Defaults::default(),
             cancels: broadcast::channel(1024).0,
             listening: Arc::default(),
         }

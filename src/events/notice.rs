@@ -23,6 +23,7 @@ pub(crate) const IDS_MOST: usize = 300;
 const LANE: &str = "lane";
 const QUEUE: &str = "queue";
 const PAUSE: &str = "pause";
+const SETTINGS: &str = "settings";
 const SUSPECTS: &str = "suspects";
 const EXPIRY: &str = "expiry";
 const CANCEL: &str = "cancel";
@@ -40,6 +41,8 @@ pub(crate) enum Notice {
     Queue(QueueName),
     /// The queue was paused.
     Pause(QueueName),
+    /// The settings of queues were changed.
+    Settings,
     /// A suspect waits.
     Suspects,
     /// A job ends by itself earlier than the others that do.
@@ -71,6 +74,7 @@ impl Notice {
             }),
             QUEUE => Self::Queue(QueueName::new(words.next()?)?),
             PAUSE => Self::Pause(QueueName::new(words.next()?)?),
+            SETTINGS => Self::Settings,
             SUSPECTS => Self::Suspects,
             EXPIRY => Self::Expiry,
             CANCEL => {
@@ -95,6 +99,7 @@ impl fmt::Display for Notice {
             }
             Self::Queue(queue) => write!(out, "{QUEUE} {queue}"),
             Self::Pause(queue) => write!(out, "{PAUSE} {queue}"),
+            Self::Settings => out.write_str(SETTINGS),
             Self::Suspects => out.write_str(SUSPECTS),
             Self::Expiry => out.write_str(EXPIRY),
             Self::Cancel(lease, job) => write!(out, "{CANCEL} {lease} {job}"),
@@ -128,6 +133,7 @@ mod tests {
             Notice::Lane(Lane { queue: queue.clone(), task, priority: 9 }),
             Notice::Queue(queue.clone()),
             Notice::Pause(queue),
+            Notice::Settings,
             Notice::Suspects,
             Notice::Expiry,
             Notice::Cancel(lease, job),

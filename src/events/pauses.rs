@@ -23,6 +23,8 @@ struct Paused {
     some: AtomicBool,
     since: Mutex<Since>,
     asked: Notify,
+    /// The end of a pause may have changed.
+    timed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +46,7 @@ impl Pauses {
         since.queues.insert(queue, now);
         since.last = Some(now);
         self.0.some.store(true, Ordering::Release);
+        self.0.timed.notify_one();
     }
 
     /// These queues are paused, as the database said to a question that was sent at `asked_at`.
@@ -75,6 +78,12 @@ impl Pauses {
     /// A queue may have been paused. Calls coalesce until [`Pauses::asked`] returns.
     pub(crate) fn ask(&self) {
         self.0.asked.notify_one();
+        self.0.timed.notify_one();
+    }
+
+    /// Returns when a queue may have been paused, or the end of a pause may have changed.
+    pub(crate) async fn timed(&self) {
+        self.0.timed.notified().await;
     }
 
     /// Returns when the database is to be asked which queues are paused.

@@ -96,9 +96,10 @@ impl From<&Retry> for Policy {
 }
 
 impl Policy {
-    /// The policy of a job that fails now: the nearest one counts, as a whole.
-    pub(crate) fn in_force(job: Option<&Retry>, task: Backoff) -> Self {
-        job.map_or_else(|| task.into(), Self::from)
+    /// The policy of a job that fails now: the nearest one counts, as a whole. `said` is that of the
+    /// job, or else of its queue.
+    pub(crate) fn in_force(said: Option<&Retry>, task: Backoff) -> Self {
+        said.map_or_else(|| task.into(), Self::from)
     }
 
     /// The wait after the `attempt`-th attempt (from 1) failed. `luck` is a random number from 0 to

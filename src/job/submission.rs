@@ -144,10 +144,7 @@ impl NewJob {
             payload,
             task: named.or(in_payload).unwrap_or_else(|| TaskName::trusted(DEFAULT_TASK)),
             queue: self.queue.map_or_else(QueueName::default, |queue| QueueName::trusted(&queue)),
-            priority: self
-                .priority
-                .and_then(|priority| priority.try_into().ok())
-                .unwrap_or(DEFAULT_PRIORITY),
+            priority: self.priority.and_then(|priority| priority.try_into().ok()),
             start,
             max_attempts: self.max_attempts.and_then(|count| count.try_into().ok()),
             timeout_seconds: self.timeout_seconds,
@@ -219,11 +216,12 @@ pub struct Submission {
     pub payload: Json,
     pub task: TaskName,
     pub queue: QueueName,
-    pub priority: i16,
+    /// `None`: as the queue says.
+    pub priority: Option<i16>,
     pub start: Start,
-    /// `None`: as the task says.
+    /// `None`: as the queue or the task says.
     pub max_attempts: Option<i32>,
-    /// Of one attempt; `None`: as the task says.
+    /// Of one attempt; `None`: as the queue or the task says.
     pub timeout_seconds: Option<f64>,
     pub tags: Vec<String>,
     pub unique: Option<Unique>,
@@ -247,6 +245,11 @@ impl Submission {
     /// Whether it ends by itself.
     pub fn is_timed(&self) -> bool {
         self.settings.as_ref().is_some_and(|settings| settings.are_timed())
+    }
+
+    /// Its priority, once the default of its queue is filled in.
+    pub fn priority(&self) -> i16 {
+        self.priority.unwrap_or(DEFAULT_PRIORITY)
     }
 
     /// The rare fields as the job keeps them; `None`: none is given.

@@ -1,14 +1,17 @@
 //! Upkeep: jobs of lost workers are taken back, jobs whose time is over ended, unique keys of ended
-//! jobs freed, partitions made ahead and removed, ended jobs and old entries of the audit forgotten.
+//! jobs freed, partitions made ahead and removed. Ended jobs, empty queues and old entries of the
+//! audit are forgotten, and pauses ended.
 //!
 //! All but the rescue and the freeing of keys are done by one instance, the leader, once every so
 //! often. That two might lead for a moment does no harm: each of these can be done twice at once.
 
 mod auditor;
 mod expirer;
+mod forgetter;
 mod partitions;
 mod pruner;
 mod rescuer;
+mod resumer;
 mod tidier;
 
 use std::sync::Arc;
@@ -20,9 +23,11 @@ use crate::store::Result;
 
 pub(crate) use auditor::Auditor;
 pub(crate) use expirer::Expirer;
+pub(crate) use forgetter::Forgetter;
 pub(crate) use partitions::Partitions;
 pub(crate) use pruner::Pruner;
 pub(crate) use rescuer::rescue;
+pub(crate) use resumer::resume;
 pub(crate) use tidier::tidy;
 
 /// A service that only the leader runs, every so often.

@@ -9,6 +9,7 @@ pub(crate) mod attempt;
 pub(crate) mod audit;
 mod clock;
 pub(crate) mod connect;
+pub(crate) mod defaults;
 mod disk;
 pub(crate) mod doctor;
 #[allow(missing_docs, reason = "public for the tests of this repository alone")]

@@ -1,11 +1,15 @@
 //! Queues: known, counted, paused and resumed.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 
+use super::defaults::Kept;
 use super::row::Row;
-use super::session::{Sql, sql};
+use super::session::{Parameters, sql};
 use super::{Result, Store};
 use crate::caller::Caller;
+use crate::job::fields::PauseRequest;
 use crate::queue::QueueName;
 
 /// A count, exact up to 10,000, or a share of that where many queues are asked for.
@@ -15,11 +19,36 @@ pub struct Count {
     pub estimated: bool,
 }
 
+/// That a queue is paused, and what is known of it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Pause {
+    pub at: DateTime<Utc>,
+    /// When it ends by itself; `None`: somebody ends it.
+    pub until: Option<DateTime<Utc>>,
+    /// Who asked for it, as `crate::caller` tells.
+    pub by: Option<String>,
+    pub reason: Option<String>,
+}
+
+impl Pause {
+    /// From the columns that begin with `pause`.
+    fn of(row: &Row) -> Result<Option<Self>> {
+        let Some(at) = row.try_get("paused_at")? else { return Ok(None) };
+        Ok(Some(Self {
+            at,
+            until: row.try_get("paused_until")?,
+            by: row.try_get("paused_by")?,
+            reason: row.try_get("pause_reason")?,
+        }))
+    }
+}
+
 /// How a queue stands.
 #[derive(Clone, Debug)]
 pub struct QueueRow {
     pub name: QueueName,
-    pub paused_at: Option<DateTime<Utc>>,
+    pub pause: Option<Pause>,
+    pub kept: Kept,
     pub scheduled: Count,
     pub queued: Count,
     pub processing: Count,
@@ -70,35 +99,58 @@ impl Store {
 
     /// Has nothing of this queue claimed any more; it need not be known. Answers whether that
     /// changed anything.
-    pub async fn queue_pause(&self, name: &QueueName, caller: &Caller) -> Result<bool> {
-        self.queue_steer(sql!("queue/pause": TEXT, TEXT, TEXT), name, caller).await
+    pub async fn queue_pause(
+        &self,
+        name: &QueueName,
+        pause: &PauseRequest,
+        caller: &Caller,
+    ) -> Result<bool> {
+        let statement = sql!("queue/pause": TEXT, TIMESTAMPTZ, FLOAT8, TEXT, TEXT, TEXT);
+        let PauseRequest { reason, until, seconds } = pause;
+        let (principal, request) = (caller.principal.text(), caller.request_id.as_deref());
+        let parameters: Parameters<'_> =
+            &[&name.as_str(), until, seconds, reason, &principal, &request];
+        Ok(!self.people.query(statement, parameters).await?.is_empty())
     }
 
     /// Has jobs of this queue claimed again, by whoever looks at it. Answers whether that changed
     /// anything.
     pub async fn queue_resume(&self, name: &QueueName, caller: &Caller) -> Result<bool> {
-        self.queue_steer(sql!("queue/resume": TEXT, TEXT, TEXT), name, caller).await
+        let statement = sql!("queue/resume": TEXT, TEXT, TEXT);
+        let (principal, request) = (caller.principal.text(), caller.request_id.as_deref());
+        let parameters: Parameters<'_> = &[&name.as_str(), &principal, &request];
+        Ok(!self.people.query(statement, parameters).await?.is_empty())
     }
 
-    async fn queue_steer(
-        &self,
-        statement: &'static Sql,
-        name: &QueueName,
-        caller: &Caller,
-    ) -> Result<bool> {
-        let (principal, request) = (caller.principal.text(), caller.request_id.as_deref());
-        let changed = self.people.query(statement, &[&name.as_str(), &principal, &request]).await?;
-        Ok(!changed.is_empty())
+    /// Ends the pauses whose time has come: their queues, and how long until the next one ends.
+    pub async fn queue_resume_due(&self) -> Result<(Vec<QueueName>, Option<Duration>)> {
+        let (mut resumed, mut next) = (Vec::new(), None);
+        for row in &self.upkeep.query(sql!("queue/resume_due"), &[]).await? {
+            match row.try_get::<_, Option<&str>>(0)? {
+                Some(name) => resumed.push(QueueName::trusted(name)),
+                None => next = row.try_get::<_, Option<f64>>(1)?,
+            }
+        }
+        let span = |seconds: f64| Duration::try_from_secs_f64(seconds.max(0.0)).ok();
+        Ok((resumed, next.and_then(span)))
+    }
+
+    /// Forgets queues that have had nothing for so long, and answers how many.
+    pub async fn queue_forget(&self, after: Duration) -> Result<u64> {
+        let rows = self.upkeep.query(sql!("queue/forget": FLOAT8), &[&after.as_secs_f64()]).await?;
+        let gone = rows.first().map(|row| row.try_get::<_, i64>(0)).transpose()?;
+        Ok(gone.map_or(0, i64::cast_unsigned))
     }
 
     /// The queues that are paused.
-    pub async fn queue_paused(&self) -> Result<Vec<String>> {
-        self.people
-            .query(sql!("queue/paused"), &[])
-            .await?
-            .iter()
-            .map(|row| row.try_get(0))
-            .collect()
+    pub async fn queue_paused(&self) -> Result<Vec<(String, Pause)>> {
+        let mut paused = Vec::new();
+        for row in &self.people.query(sql!("queue/paused"), &[]).await? {
+            if let Some(pause) = Pause::of(row)? {
+                paused.push((row.try_get(0)?, pause));
+            }
+        }
+        Ok(paused)
     }
 
     /// The queues that were paused so lately that claims sent before may still bring jobs of them.
@@ -134,7 +186,8 @@ fn queue_row(row: &Row) -> Result<Option<QueueRow>> {
     };
     Ok(Some(QueueRow {
         name: QueueName::trusted(row.try_get("name")?),
-        paused_at: row.try_get("paused_at")?,
+        pause: Pause::of(row)?,
+        kept: Kept::of(row)?,
         scheduled: count("scheduled", "scheduled_estimated")?,
         queued: count("queued", "queued_estimated")?,
         processing: count("processing", "processing_estimated")?,

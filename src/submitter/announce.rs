@@ -62,11 +62,11 @@ fn is_due_soon(job: &Submission, clock: &Clock) -> bool {
 }
 
 fn share_a_lane(left: &Submission, right: &Submission) -> bool {
-    (&left.queue, &left.task, left.priority) == (&right.queue, &right.task, right.priority)
+    (&left.queue, &left.task, left.priority()) == (&right.queue, &right.task, right.priority())
 }
 
 fn lane_of(job: &Submission) -> Lane {
-    Lane { queue: job.queue.clone(), task: job.task.clone(), priority: job.priority }
+    Lane { queue: job.queue.clone(), task: job.task.clone(), priority: job.priority() }
 }
 
 #[cfg(test)]
@@ -78,6 +78,7 @@ mod tests {
 
     fn job(queue: usize, priority: i16, start: Start) -> (JobId, Submission) {
         let asked = NewJob::new("noop", &()).queue(format!("q{queue}"));
+        let priority = Some(priority);
         let job = asked.check(chrono::Utc::now()).map(|job| Submission { priority, start, ..job });
         (JobId(Uuid::now_v7()), job.unwrap())
     }

@@ -30,7 +30,7 @@ use metrics::counter;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
 
-use crate::events::Wakes;
+use crate::events::{Defaults, Wakes};
 use crate::job::JobId;
 use crate::job::submission::{FieldError, Submission};
 use crate::job::written::Written;
@@ -124,6 +124,8 @@ struct Request {
 pub(crate) struct Submitter {
     store: Store,
     wakes: Option<Wakes>,
+    /// The priorities of queues.
+    defaults: Defaults,
     ids: Ids,
     /// How these submissions come in, for the metrics.
     door: &'static str,
@@ -141,6 +143,7 @@ impl Submitter {
     pub(crate) fn new(
         store: Store,
         wakes: Option<Wakes>,
+        defaults: Defaults,
         supervisor: &Supervisor,
     ) -> (Self, Vec<Loop>) {
         let (plain, plain_requests) = mpsc::channel(WAITING_MOST);
@@ -151,8 +154,9 @@ impl Submitter {
         let supervisor = supervisor.clone();
         let writer = Writer { store: store.clone(), wakes: wakes.clone() };
         let lists = Keyed::new(writer, supervisor.clone());
+        let door = "http";
         let submitter =
-            Self { ids, door: "http", store, wakes, plain, turns, keyed, supervisor, lists };
+            Self { ids, door, store, wakes, defaults, plain, turns, keyed, supervisor, lists };
         let requests = Arc::new(Mutex::new(keyed_requests));
         let writers = vec![
             submitter.keep_writer(gathering.clone()),
@@ -193,7 +197,8 @@ impl Submitter {
     }
 
     /// Submits one job. Answers after its COMMIT is flushed.
-    pub(crate) async fn submit(&self, job: Submission) -> Answer {
+    pub(crate) async fn submit(&self, mut job: Submission) -> Answer {
+        self.fill(&mut job);
         let deadline = Instant::now() + PATIENCE;
         self.be_sure_of_the_time(deadline).await?;
         let id = self.ids.next();
@@ -212,8 +217,9 @@ impl Submitter {
     /// Submits a list of jobs in one transaction: all of them or none. Answers in their order.
     pub(crate) async fn submit_many(
         &self,
-        jobs: Vec<Submission>,
+        mut jobs: Vec<Submission>,
     ) -> Result<Vec<Written>, SubmitError> {
+        jobs.iter_mut().for_each(|job| self.fill(job));
         let (writer, deadline) = (self.writer(), Instant::now() + list_patience(&jobs));
         self.be_sure_of_the_time(deadline).await?;
         let jobs: Vec<(JobId, Submission)> =
@@ -230,6 +236,13 @@ impl Submitter {
             writer.announce(&jobs);
         }
         answer
+    }
+
+    /// Gives a job the default of its queue, by which claims order.
+    fn fill(&self, job: &mut Submission) {
+        if job.priority.is_none() {
+            job.priority = self.defaults.priority(&job.queue);
+        }
     }
 
     /// An id says when its job was submitted, and in which week its rows lie.

@@ -19,6 +19,7 @@ mod collations;
 mod commit;
 mod connections;
 mod contract;
+mod defaults;
 mod descriptors;
 mod doctor;
 mod documents;

@@ -260,9 +260,13 @@ async fn queues_are_counted_up_to_ten_thousand_and_estimated_beyond() {
         [first["data"].as_array().unwrap().clone(), second["data"].as_array().unwrap().clone()];
     let [empty, large, small] = &queues.concat()[..] else { panic!("{queues:?}") };
     assert_eq!(second.get("next_cursor"), None);
+    let mut empty = empty.clone();
+    let (settings, sources) = (empty["settings"].take(), empty["sources"].take());
+    assert_eq!((settings, &sources["priority"]), (json!({}), &json!("default")));
     assert_eq!(
         empty,
-        &json!({"estimated": [], "name": "empty", "paused": false, "counts": {"scheduled": 0, "queued": 0, "processing": 0}})
+        json!({"estimated": [], "name": "empty", "paused": false, "settings": null, "sources": null,
+            "counts": {"scheduled": 0, "queued": 0, "processing": 0}})
     );
     assert_eq!((&large["name"], &large["estimated"]), (&json!("large"), &json!(["queued"])));
     let queued = large["counts"]["queued"].as_i64().unwrap();

@@ -189,7 +189,7 @@ async fn of_a_retry_and_the_pruner_one_wins() {
     let look = database.client().await;
     let (store, _) = store(&database).await;
     let keep = Keep { completed: HOUR, failed_or_cancelled: HOUR };
-    let prune = || async { store.job_prune(keep, from_the_front(), 10).await.unwrap() };
+    let prune = || async { store.job_prune(keep, None, from_the_front(), 10).await.unwrap() };
 
     let id = ended(&look, "1 day", "1 day", "failed").await;
     let retrying = client.transaction().await.unwrap();

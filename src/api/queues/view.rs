@@ -6,7 +6,10 @@ use poem_openapi::{ApiResponse, Enum, Object};
 use serde::Serialize;
 
 use super::super::body::Body;
-use crate::store::queue::QueueRow;
+use super::settings::Sources;
+use crate::job::fields::QueueSettings;
+use crate::store::defaults::Kept;
+use crate::store::queue::{Pause, QueueRow};
 
 /// The name of a count in `counts`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
@@ -40,7 +43,7 @@ impl Example for QueueCounts {
     }
 }
 
-/// A queue. It is known from its first job on, or from its first pause.
+/// A queue. It is known from its first job, pause or setting on.
 #[derive(Debug, Clone, Object, Serialize)]
 #[oai(rename = "QueueDetails", skip_serializing_if_is_none, example)]
 pub struct Queue {
@@ -52,6 +55,15 @@ pub struct Queue {
     /// The time of its pause.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused_at: Option<DateTime<Utc>>,
+    /// The time at which the pause ends by itself. Absent: somebody has to end it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused_until: Option<DateTime<Utc>>,
+    /// Who paused it, as `GET /audit` tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused_by: Option<String>,
+    /// Why it is paused, in the words of that caller.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pause_reason: Option<String>,
     // Its jobs, counted exactly up to 10,000; in a list, up to its share of that.
     pub counts: QueueCounts,
     /// The counts that are estimates from the database's statistics. Counts beyond 10,000 are; in a
@@ -62,10 +74,19 @@ pub struct Queue {
     /// could.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oldest_waiting_at: Option<DateTime<Utc>>,
+    // Its settings, as `PUT` takes them.
+    pub settings: QueueSettings,
+    // Where each setting comes from.
+    pub sources: Sources,
 }
 
 impl From<QueueRow> for Queue {
     fn from(row: QueueRow) -> Self {
+        let (paused, sources) = (row.pause.is_some(), Sources::of(&row.kept));
+        let (paused_at, paused_until, paused_by, pause_reason) = match row.pause {
+            Some(Pause { at, until, by, reason }) => (Some(at), until, by, reason),
+            None => (None, None, None, None),
+        };
         let estimated = [
             (row.scheduled, QueueCount::Scheduled),
             (row.queued, QueueCount::Queued),
@@ -73,8 +94,11 @@ impl From<QueueRow> for Queue {
         ];
         Self {
             name: row.name.to_string(),
-            paused: row.paused_at.is_some(),
-            paused_at: row.paused_at,
+            paused,
+            paused_at,
+            paused_until,
+            paused_by,
+            pause_reason,
             counts: QueueCounts {
                 scheduled: row.scheduled.jobs,
                 queued: row.queued.jobs,
@@ -85,19 +109,29 @@ impl From<QueueRow> for Queue {
                 .filter_map(|(count, name)| count.estimated.then_some(name))
                 .collect(),
             oldest_waiting_at: row.oldest_waiting_at,
+            settings: row.kept.settings,
+            sources,
         }
     }
 }
 
 impl Example for Queue {
     fn example() -> Self {
+        let settings = QueueSettings { max_attempts: Some(3), ..QueueSettings::default() };
+        let kept = Kept { settings, ..Kept::default() };
+        let sources = Sources::of(&kept);
         Self {
             name: "mail".into(),
             paused: false,
             paused_at: None,
+            paused_until: None,
+            paused_by: None,
+            pause_reason: None,
             counts: QueueCounts::example(),
             estimated: Vec::new(),
             oldest_waiting_at: DateTime::from_timestamp(1_795_507_200, 0),
+            settings: kept.settings,
+            sources,
         }
     }
 }

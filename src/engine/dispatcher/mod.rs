@@ -36,6 +36,8 @@ pub(super) struct Dispatcher {
     executor: Arc<Executor>,
     claimer: Claimer,
     queues_seen: HashSet<QueueName>,
+    /// Since when they are noted.
+    seen_since: Instant,
     /// Lanes to be read, in turns.
     to_scan: VecDeque<Scan>,
     /// Reading failed: before this time nothing is read.
@@ -78,6 +80,7 @@ impl Dispatcher {
             executor,
             claimer: Claimer::new(sweeps),
             queues_seen: HashSet::new(),
+            seen_since: Instant::now(),
             to_scan: VecDeque::new(),
             scans_rest: None,
             suspects: false,
@@ -120,6 +123,7 @@ impl Dispatcher {
         if poll_at.is_some_and(|at| at <= Instant::now()) {
             *poll_at = None;
             self.claimer.poll_begins();
+            self.see_queues_anew();
             self.to_scan.push_back(Scan { queue: None, source: Source::Poll, after: None });
         }
         self.scans_rest = self.scans_rest.filter(|until| Instant::now() < *until);
@@ -281,8 +285,8 @@ impl Dispatcher {
         }
         self.executor.decline(beyond_room).await;
         for (nth, job) in claim.unreadable {
-            let Lane { queue, task, .. } = &asked[nth].lane;
-            self.executor.refuse(job, task, self.meters.of(queue, task)).await;
+            let lane = &asked[nth].lane;
+            self.executor.refuse(job, lane, self.meters.of(&lane.queue, &lane.task)).await;
         }
         found
     }

@@ -1,6 +1,7 @@
 //! Which lanes are to be read.
 
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
 use super::{Dispatcher, Scan};
 use crate::events::Source;
@@ -9,6 +10,8 @@ use crate::store::Result;
 
 /// The most queues that wait to be looked at one by one.
 const SCANS_MOST: usize = 100;
+/// How long a queue counts as noted.
+const SEEN_FOR: Duration = Duration::from_secs(3600);
 
 impl Dispatcher {
     /// Has the lanes of a queue read, or of all. Rarely more than one or two queues: a statement
@@ -41,6 +44,14 @@ impl Dispatcher {
         queues: impl Iterator<Item = &'a QueueName>,
     ) -> HashSet<QueueName> {
         queues.filter(|queue| !self.queues_seen.contains(*queue)).cloned().collect()
+    }
+
+    /// Notes once an hour that queues still have jobs: those without any are forgotten one day.
+    pub(super) fn see_queues_anew(&mut self) {
+        if self.seen_since.elapsed() >= SEEN_FOR {
+            self.queues_seen.clear();
+            self.seen_since = Instant::now();
+        }
     }
 
     /// Makes queues known, once each, so that they are listed when they are empty again.

@@ -23,7 +23,7 @@ impl Dispatcher {
         match self.store.lease_claim_suspect(self.identity.worker(), queues, &tasks).await? {
             Some((lane, Err(job))) => {
                 let meter = self.meters.of(&lane.queue, &lane.task);
-                self.executor.refuse(job, &lane.task, meter).await;
+                self.executor.refuse(job, &lane, meter).await;
             }
             Some((_, Ok(job))) => {
                 self.claimer.figures.suspects.increment(1);

@@ -15,6 +15,7 @@ use crate::job::ending::Ending;
 use crate::job::failure::Failure;
 use crate::job::json::Json;
 use crate::job::submission::FARTHEST_SECONDS;
+use crate::queue::QueueName;
 use crate::store::lease::Claimed;
 use crate::supervise::words_of;
 use crate::tasks::{Context, Registered, RunError, Then};
@@ -34,15 +35,17 @@ impl Executor {
     /// `None`: the lease is lost, and nothing is to be said.
     pub(super) async fn attempt(&self, job: &Claimed, handle: &Handle) -> Option<Ending> {
         let Some(task) = self.registry.get(&job.task) else { return Some(Ending::Release) };
-        let own = job.timeout_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let said = job.timeout_seconds.or_else(|| self.defaults.of(&job.queue)?.timeout_seconds);
+        let said = said.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         let left = job.left.as_deref().copied().unwrap_or_default();
-        let clocks = Clocks::in_force(left, own, task.timeout, self.default_timeout);
+        let clocks = Clocks::in_force(left, said, task.timeout, self.default_timeout);
         let handled =
             AssertUnwindSafe(self.handle(job, handle, task, &clocks)).catch_unwind().await;
         // A handler that panics is not meant here, but one whose leavings do when they are dropped.
         let ending = handled.unwrap_or_else(|panic| {
             let failure = failure_of(&Err(excerpt(words_of(&*panic), ERROR_BYTES_MOST)));
-            told_to_stop(handle, failure.clone()).unwrap_or_else(|| Some(again(job, task, failure)))
+            told_to_stop(handle, failure.clone())
+                .unwrap_or_else(|| Some(self.again(job, task, failure)))
         });
         ending.map(|ending| clocks.bound(ending, Instant::now()))
     }
@@ -63,7 +66,7 @@ impl Executor {
             task: job.task.clone(),
             priority: job.priority,
             attempt: job.attempt,
-            max_attempts: job.max_attempts.unwrap_or(task.max_attempts),
+            max_attempts: self.most(job, task),
             lease: job.lease,
             deadline: Instant::now() + limit,
             job_deadline: clocks.deadline(),
@@ -88,7 +91,7 @@ impl Executor {
                 }
                 let failure = clocks.timed_out(Instant::now());
                 return told_to_stop(handle, failure.clone())
-                    .unwrap_or_else(|| Some(again(job, task, failure)));
+                    .unwrap_or_else(|| Some(self.again(job, task, failure)));
             }
             () = handle.token.cancelled() => match handle.reason() {
                 Some(Stop::Lost) => None,
@@ -113,13 +116,45 @@ impl Executor {
             Some(Ok(Err(RunError::Task(error)))) => match error.outlook() {
                 Then::Snooze(delay) => Ending::Snooze { seconds: seconds(delay).max(SNOOZE_LEAST) },
                 Then::Fail => Ending::Failed(failure),
-                Then::Retry(delay) => again_after(job, task, failure, delay),
+                Then::Retry(delay) => self.again_after(job, task, failure, delay),
             },
             Some(Ok(Err(
                 RunError::InvalidPayload(_) | RunError::InvalidResult(_) | RunError::ResultTooLarge,
             ))) => Ending::Failed(failure),
-            _ => again(job, task, failure),
+            _ => self.again(job, task, failure),
         })
+    }
+
+    /// How many attempts the job may spend.
+    fn most(&self, job: &Claimed, task: &Registered) -> u32 {
+        job.max_attempts.unwrap_or_else(|| self.most_of(&job.queue, task))
+    }
+
+    /// As [`Self::most`], of a job that does not say.
+    pub(super) fn most_of(&self, queue: &QueueName, task: &Registered) -> u32 {
+        let of_queue = || self.defaults.of(queue)?.max_attempts?.try_into().ok();
+        of_queue().unwrap_or(task.max_attempts)
+    }
+
+    /// Another attempt of the job, or the end if they are used up.
+    fn again(&self, job: &Claimed, task: &Registered, failure: Failure) -> Ending {
+        self.again_after(job, task, failure, None)
+    }
+
+    /// As [`Self::again`], after this delay, or else after that of the policy in force now: that of
+    /// the queue may have changed since the job was submitted.
+    fn again_after(
+        &self,
+        job: &Claimed,
+        task: &Registered,
+        failure: Failure,
+        delay: Option<Duration>,
+    ) -> Ending {
+        let own = job.settings.as_ref().and_then(|settings| settings.retry.as_ref());
+        let queue = self.defaults.of(&job.queue);
+        let of_queue = queue.as_ref().and_then(|queue| queue.retry.as_ref());
+        let policy = Policy::in_force(own.or(of_queue), task.backoff);
+        retry(job.attempt, self.most(job, task), policy, failure, delay)
     }
 
     /// Waits so long for a handler that was told to stop, and no longer than that takes when the
@@ -170,24 +205,7 @@ fn failure_of(ran: &Ran) -> Failure {
     }
 }
 
-/// Another attempt of the job, or the end if they are used up.
-fn again(job: &Claimed, task: &Registered, failure: Failure) -> Ending {
-    again_after(job, task, failure, None)
-}
-
-/// As [`again`], after this delay, or else after that of the policy in force.
-fn again_after(
-    job: &Claimed,
-    task: &Registered,
-    failure: Failure,
-    delay: Option<Duration>,
-) -> Ending {
-    let own = job.settings.as_ref().and_then(|settings| settings.retry.as_ref());
-    let most = job.max_attempts.unwrap_or(task.max_attempts);
-    retry(job.attempt, most, Policy::in_force(own, task.backoff), failure, delay)
-}
-
-/// As [`again_after`], of a job of which only this is known.
+/// Another attempt of a job of which only this is known, or the end if they are used up.
 pub(super) fn retry(
     attempt: u32,
     most: u32,

@@ -17,10 +17,11 @@ use attempt::{retry, told_to_stop};
 use super::figures::JobFigures;
 use super::running::{Running, Stop};
 use super::slots::{Queued, Slots};
-use crate::events::Pauses;
+use crate::events::{Defaults, Pauses};
+use crate::job::backoff::Policy;
 use crate::job::ending::Ending;
 use crate::job::failure::Failure;
-use crate::queue::TaskName;
+use crate::queue::Lane;
 use crate::settling::meter::Meter;
 use crate::settling::{Delivery, Room};
 use crate::store::lease::{Claimed, Settlement, Unreadable};
@@ -60,6 +61,8 @@ pub(super) struct Executor {
     pub(super) tracker: TaskTracker,
     pub(super) figures: JobFigures,
     pub(super) pauses: Pauses,
+    /// The settings of queues.
+    pub(super) defaults: Defaults,
     /// Whether a suspect runs here: one at a time, whichever dispatcher claimed it.
     pub(super) suspect_running: Arc<AtomicBool>,
 }
@@ -108,14 +111,18 @@ impl Executor {
 
     /// Ends the attempt of a job that cannot be read. Another release may read it, so it is tried
     /// as often as others of its task.
-    pub(super) async fn refuse(&self, job: Unreadable, task: &TaskName, meter: Arc<Meter>) {
+    pub(super) async fn refuse(&self, job: Unreadable, lane: &Lane, meter: Arc<Meter>) {
+        let (queue, task) = (&lane.queue, &lane.task);
         let Unreadable { lease, id, place, attempt, why } = job;
         tracing::error!(job.id = %id, task.name = %task, error = why, "a claimed job cannot be read; its attempt has failed");
         let failure =
             Failure::about("unreadable", "this release of the service cannot read the job: ", &why);
         let ending = match (attempt, self.registry.get(task)) {
             (Some(attempt), Some(task)) => {
-                retry(attempt, task.max_attempts, task.backoff.into(), failure, None)
+                let settings = self.defaults.of(queue);
+                let retried = settings.as_ref().and_then(|queue| queue.retry.as_ref());
+                let policy = Policy::in_force(retried, task.backoff);
+                retry(attempt, self.most_of(queue, task), policy, failure, None)
             }
             _ => Ending::Failed(failure),
         };

@@ -65,6 +65,7 @@ fn executor(registry: Registry, slots: &Arc<Slots>, settle: mpsc::Sender<Deliver
         tracker: TaskTracker::new(),
         figures: JobFigures::default(),
         pauses: Pauses::default(),
+        defaults: Defaults::default(),
         suspect_running: Arc::default(),
     }
 }

@@ -124,9 +124,9 @@ macro_rules! fields {
     (@option) => { None };
 }
 
-/// Declares a field that is an object: its struct, the list of its members, and how it is read and
-/// checked. Its rules for members beside others are a method `check_together` of the struct.
-macro_rules! members {
+/// Declares an object: its struct, the list of its members, and how they are read and checked, each
+/// by itself.
+macro_rules! object {
     (
         $(#[doc = $about:literal])+
         pub struct $type:ident, $all:ident, $names:ident {
@@ -148,23 +148,88 @@ macro_rules! members {
         ];
 
         /// The names of the members.
-        pub(super) const $names: &[&str] = &[$(stringify!($name)),*];
+        pub(crate) const $names: &[&str] = &[$(stringify!($name)),*];
+
+        impl $type {
+            /// Reads all members.
+            pub(crate) fn read_members(source: &mut impl Source) -> Self {
+                Self { $( $name: Value::read(source, stringify!($name), &$kind), )* }
+            }
+
+            /// Notes what is wrong with each member by itself. `at` stands before its name: the
+            /// pointer of the object without its first `/`.
+            pub(crate) fn check_members(&self, at: &str, faults: &mut Faults) {
+                $( if let Some(value) = &self.$name {
+                    value.check(&format!("{at}{}", stringify!($name)), &$kind, faults);
+                } )*
+            }
+        }
+    };
+}
+
+/// Declares a field that is an object. Its rules for members beside others are a method
+/// `check_together` of the struct.
+macro_rules! members {
+    (
+        $(#[doc = $about:literal])+
+        pub struct $type:ident, $all:ident, $names:ident { $($members:tt)* }
+    ) => {
+        object! {
+            $(#[doc = $about])+
+            pub struct $type, $all, $names { $($members)* }
+        }
 
         impl Value for $type {
             fn read(source: &mut impl Source, name: &str, _: &Kind) -> Option<Self> {
-                source.object(name, $names, |members| Self {
-                    $( $name: Value::read(members, stringify!($name), &$kind), )*
-                })
+                source.object(name, $names, Self::read_members)
             }
 
             fn check(&self, name: &str, _: &Kind, faults: &mut Faults) {
-                $( if let Some(value) = &self.$name {
-                    value.check(&format!("{name}/{}", stringify!($name)), &$kind, faults);
-                } )*
+                self.check_members(&format!("{name}/"), faults);
                 self.check_together(name, faults);
             }
         }
     };
 }
 
-pub(super) use {fields, members};
+/// Declares an object whose members are changed one by one, by their names.
+macro_rules! settings {
+    (
+        $(#[doc = $about:literal])+
+        pub struct $type:ident, $all:ident, $names:ident {
+            $( $(#[doc = $member_about:literal])+ $name:ident: $member:ty = $kind:expr; )*
+        }
+    ) => {
+        object! {
+            $(#[doc = $about])+
+            pub struct $type, $all, $names {
+                $( $(#[doc = $member_about])+ $name: $member = $kind; )*
+            }
+        }
+
+        impl $type {
+            /// The names of the members that are given.
+            pub(crate) fn given(&self) -> Vec<&'static str> {
+                let given = [$( (stringify!($name), self.$name.is_some()), )*];
+                given.into_iter().filter_map(|(name, given)| given.then_some(name)).collect()
+            }
+
+            /// Takes the members that are given there.
+            pub(crate) fn merge(&mut self, other: Self) {
+                $( if other.$name.is_some() {
+                    self.$name = other.$name;
+                } )*
+            }
+
+            /// Forgets the member of this name.
+            pub(crate) fn reset(&mut self, name: &str) {
+                match name {
+                    $( stringify!($name) => self.$name = None, )*
+                    _ => {}
+                }
+            }
+        }
+    };
+}
+
+pub(super) use {fields, members, object, settings};

@@ -93,7 +93,6 @@ impl Kind {
 #[derive(Clone, Copy)]
 pub(crate) enum Literal {
     Text(&'static str),
-    Integer(i64),
     /// The empty list.
     Nothing,
 }

@@ -1,6 +1,6 @@
 //! The table as people read it.
 
-use super::{FIELDS, Field, Kind, Literal};
+use super::{FIELDS, Field, Kind, Literal, QUEUE_FIELDS};
 use crate::made;
 
 /// The row of a field, and those of its members.
@@ -14,7 +14,6 @@ fn rows(field: &Field) -> String {
 fn row(name: &str, field: &Field) -> String {
     let default = match field.default {
         Some(Literal::Text(text)) => format!("`{text}`"),
-        Some(Literal::Integer(number)) => number.to_string(),
         Some(Literal::Nothing) => "none".to_owned(),
         None if field.required => "required".to_owned(),
         None => String::new(),
@@ -28,6 +27,15 @@ fn the_readme_lists_the_fields() {
     let table =
         format!("| field | takes | without it | what it is for |\n|---|---|---|---|\n{rows}");
     made::holds("docs/submitting.md", "fields", &table);
+}
+
+#[test]
+fn the_documentation_lists_the_settings_of_a_queue() {
+    let row =
+        |field: &Field| format!("| `{}` | {} | {} |\n", field.name, field.kind.rule(), field.about);
+    let rows: String = QUEUE_FIELDS.iter().map(row).collect();
+    let table = format!("| setting | takes | what it is for |\n|---|---|---|\n{rows}");
+    made::holds("docs/queues.md", "settings", &table);
 }
 
 #[test]

@@ -8,6 +8,7 @@
 //! | the flags of `reveille submit` | `cli/submit.rs` |
 //! | the checks of the SQL door | blocks in `sql/functions`, written and compared by `store/fields.rs` |
 //! | fields that are objects, each with a table of its members | here, as `retry.rs` |
+//! | the table of a queue's settings, with the defaults of these fields | `queue.rs` |
 //! | the list in docs/submitting.md | a block, written and compared by `made.rs` beside this file |
 //! | the limits that every door is tested with | `tests/it/doors`, which reads them in the specification |
 //!
@@ -20,6 +21,7 @@ mod declare;
 mod kind;
 #[cfg(test)]
 mod made;
+mod queue;
 mod retry;
 mod value;
 
@@ -29,12 +31,13 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::json::{Json, JsonFault};
-use super::submission::{
-    DEFAULT_PRIORITY, FARTHEST_SECONDS, FieldError, KEY_CHARS_MOST, OnConflict,
-};
+use super::submission::{FARTHEST_SECONDS, FieldError, KEY_CHARS_MOST, OnConflict};
 use crate::queue::{PRIORITIES, QueueName, TaskName};
 use declare::fields;
 pub(crate) use kind::{Field, Kind, Literal, Together};
+pub use queue::QueueSettings;
+pub(crate) use queue::{PAUSE_FIELDS, PAUSE_NAMES, QUEUE_FIELDS, QUEUE_NAMES, Retention};
+pub(crate) use queue::{PauseRequest, QueueChange};
 pub use retry::Retry;
 pub(crate) use retry::{FIXED, LINEAR};
 pub(crate) use value::Faults;
@@ -47,6 +50,9 @@ const DELAY: Kind = Kind::Seconds { least: 0.0, most: FARTHEST_SECONDS };
 const TIMEOUT: Kind = Kind::Seconds { least: 0.001, most: 604_800.0 };
 /// A span of a job's life.
 const SPAN: Kind = Kind::Seconds { least: 0.001, most: FARTHEST_SECONDS };
+const PRIORITY: Kind =
+    Kind::Integer { least: *PRIORITIES.start() as i64, most: *PRIORITIES.end() as i64 };
+const MAX_ATTEMPTS: Kind = Kind::Integer { least: 1, most: 1000 };
 
 fields! {
     columns {
@@ -73,8 +79,8 @@ fields! {
         }, default Literal::Text(QueueName::DEFAULT), set by queue(queue: impl Into<String>) = queue.into();
 
         /// Jobs of a lower number start first.
-        priority: i64 = Kind::Integer { least: *PRIORITIES.start() as i64, most: *PRIORITIES.end() as i64 },
-            default Literal::Integer(DEFAULT_PRIORITY as i64), set by priority(priority: u8) = priority.into();
+        /// Without it the queue's default, else 5.
+        priority: i64 = PRIORITY, set by priority(priority: u8) = priority.into();
 
         /// The job does not start before this time, to the microsecond, at most ten years ahead.
         /// Not together with `delay_seconds`.
@@ -86,12 +92,12 @@ fields! {
             together Together::NotWith("run_at"), set by delay(delay: Duration) = delay.as_secs_f64();
 
         /// How many attempts the job may spend.
-        /// Without it the task's own default, else 10.
-        max_attempts: i64 = Kind::Integer { least: 1, most: 1000 },
+        /// Without it the queue's default, else that of the task, else 10.
+        max_attempts: i64 = MAX_ATTEMPTS,
             set by max_attempts(attempts: u32) = attempts.into();
 
         /// How long one attempt may take, in seconds.
-        /// Without it the task's own default, else 900.
+        /// Without it the queue's default, else that of the task, else 900.
         timeout_seconds: f64 = TIMEOUT,
             set by timeout(timeout: Duration) = timeout.as_secs_f64();
 
@@ -111,9 +117,9 @@ fields! {
         }, together Together::OnlyWith("unique_key");
     }
     settings {
-        /// When the job runs again after an attempt that failed. Without it the task's own
-        /// back-off, else 5 s, then three times as long each time, up to 6 hours, a fifth more or
-        /// less.
+        /// When the job runs again after an attempt that failed. Without it the queue's default,
+        /// else the back-off of the task, else 5 s, then three times as long each time, up to 6
+        /// hours, a fifth more or less.
         retry: Retry = Retry::KIND, set by retry(retry: Retry) = retry;
 
         /// How long the job may wait for its first attempt, in seconds. Then it fails with the code

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::declare::{fields, members};
+use super::declare::{fields, members, object};
 use super::value::{self, Faults, Source, Value};
 use super::{Field, Kind};
 

@@ -11,6 +11,7 @@ use uuid::Uuid;
 pub(crate) use list::PAGE_MOST;
 pub(super) use list::first_id;
 pub use list::{JobFilter, JobPage};
+pub(crate) use prune::Pruned;
 pub use prune::{Keep, from_the_front};
 pub(crate) use within::submit_within;
 

@@ -28,7 +28,10 @@ impl Keep {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Pruned {
     pub state: Status,
+    /// How many jobs were forgotten.
     pub count: u64,
+    /// How many were looked at.
+    pub looked: u64,
     pub since: DateTime<Utc>,
 }
 
@@ -38,14 +41,21 @@ pub fn from_the_front() -> [Pruned; 3] {
     [Status::Completed, Status::Failed, Status::Cancelled].map(|state| Pruned {
         state,
         count: 0,
+        looked: 0,
         since,
     })
 }
 
 impl Store {
-    /// Forgets up to `most` jobs of each state that ended before their time, from where `from`
-    /// ended.
-    pub async fn job_prune(&self, keep: Keep, from: [Pruned; 3], most: u32) -> Result<[Pruned; 3]> {
+    /// Looks at up to `most` jobs of each state that ended before their time, from where `from`
+    /// ended, and forgets those of these queues; `None`: of all.
+    pub async fn job_prune(
+        &self,
+        keep: Keep,
+        queues: Option<&[&str]>,
+        from: [Pruned; 3],
+        most: u32,
+    ) -> Result<[Pruned; 3]> {
         let (completed, failed_or_cancelled) = keep.seconds();
         let states = from.map(|pruned| pruned.state.as_str());
         let keeps = from.map(|pruned| match pruned.state {
@@ -53,16 +63,19 @@ impl Store {
             _ => failed_or_cancelled,
         });
         let since = from.map(|pruned| pruned.since);
-        let statement = sql!("job/prune": TEXT_ARRAY, FLOAT8_ARRAY, TIMESTAMPTZ_ARRAY, INT8);
+        let statement =
+            sql!("job/prune": TEXT_ARRAY, FLOAT8_ARRAY, TIMESTAMPTZ_ARRAY, INT8, TEXT_ARRAY);
+        let most = i64::from(most);
         let parameters: Parameters<'_> =
-            &[&states.as_slice(), &keeps.as_slice(), &since.as_slice(), &i64::from(most)];
+            &[&states.as_slice(), &keeps.as_slice(), &since.as_slice(), &most, &queues];
         let rows = self.upkeep.query(statement, parameters).await?;
-        let mut next = from.map(|pruned| Pruned { count: 0, ..pruned });
+        let mut next = from.map(|pruned| Pruned { count: 0, looked: 0, ..pruned });
         for row in &rows {
             let state: &str = row.try_get(0)?;
             if let Some(pruned) = next.iter_mut().find(|pruned| pruned.state.as_str() == state) {
-                pruned.count = u64::try_from(row.try_get::<_, i64>(1)?).unwrap_or_default();
+                pruned.looked = row.try_get::<_, i64>(1)?.cast_unsigned();
                 pruned.since = row.try_get(2)?;
+                pruned.count = row.try_get::<_, i64>(3)?.cast_unsigned();
             }
         }
         Ok(next)

@@ -46,7 +46,7 @@ impl<'a> Columns<'a> {
             ids: jobs.iter().map(|(id, _)| id.0).collect(),
             queues: each().map(|job| job.queue.as_str()).collect(),
             tasks: each().map(|job| job.task.as_str()).collect(),
-            priorities: each().map(|job| job.priority).collect(),
+            priorities: each().map(Submission::priority).collect(),
             run_ats: unless_all(each().map(run_at), Option::is_none),
             delays: unless_all(each().map(delay), Option::is_none),
             payloads: each().map(|job| Jsonb(job.payload.clone())).collect(),
@@ -132,14 +132,14 @@ impl Store {
         if job.is_plain() {
             let statement = sql!("job/submit_plain_one": UUID, TEXT, TEXT, INT2, JSONB, TEXT);
             let parameters: Parameters<'_> =
-                &[&id.0, &queue, &task, &job.priority, &payload, &notice];
+                &[&id.0, &queue, &task, &job.priority(), &payload, &notice];
             return self.submissions.query_by(deadline, statement, parameters).await.map(drop);
         }
         let parameters: Parameters<'_> = &[
             &id.0,
             &queue,
             &task,
-            &job.priority,
+            &job.priority(),
             &run_at(job),
             &delay(job),
             &payload,

@@ -37,7 +37,7 @@ struct Asked<'a> {
     payload: &'a Json,
     task: &'a str,
     queue: &'a str,
-    priority: i16,
+    priority: Option<i16>,
     run_at: Option<DateTime<Utc>>,
     delay_seconds: Option<f64>,
     max_attempts: Option<i32>,

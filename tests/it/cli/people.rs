@@ -121,8 +121,8 @@ fn listings_have_fixed_columns() {
         (
             &["queues"][..],
             r#"{"new":1,"name":"mail","paused":false,"counts":{"queued":3,"processing":2,"scheduled":1}}"#,
-            "QUEUE PAUSED SCHEDULED QUEUED PROCESSING WAITING SINCE",
-            "mail false 1 3 2 -",
+            "QUEUE PAUSED SCHEDULED QUEUED PROCESSING WAITING SINCE PAUSED UNTIL PAUSE REASON",
+            "mail false 1 3 2 - - -",
         ),
         (
             &["get", JOB, "--attempts"],

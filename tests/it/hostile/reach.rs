@@ -164,6 +164,10 @@ async fn tour(service: &Service) {
         http.post("/jobs?wait=10", &json!({"payload": 1})).await.body["status"],
         "completed"
     );
+    for (method, body) in [("PUT", json!({"priority": 4})), ("PATCH", json!({"priority": null}))] {
+        let request = http.request(method, "/queues/default").json(&body);
+        assert_eq!(request.send().await.unwrap().status().as_u16(), 200, "{method}");
+    }
     for path in ["/queues/default/pause", "/queues/default/resume"] {
         assert_eq!(http.post(path, &Value::Null).await.status, 200, "{path}");
     }

@@ -1,0 +1,27 @@
+-- names text[], settings jsonb[] (null: none), digest text. Gives queues the settings of a file. A
+-- setting that a file before gave goes, where this one does not name the queue. The last thousand
+-- contents are remembered.
+with noted as (
+  insert into reveille.settings_file (digest) values ($3::text)
+), forgotten as (
+  delete from reveille.settings_file where digest in (
+    select f.digest from reveille.settings_file f order by f.applied_at desc offset 999
+  )
+), gone as (
+  update reveille.queue q
+  set settings = nullif(q.settings - q.of_file, '{}'), of_file = null, touched_at = now(),
+    settings_at = greatest(clock_timestamp(), q.settings_at + interval '1 microsecond')
+  where q.of_file is not null and q.name <> all ($1::text[])
+  returning q.name
+), given as (
+  insert into reveille.queue as q (name, settings, of_file, settings_at)
+  select u.name, u.settings,
+    nullif(array(select jsonb_object_keys(u.settings)), '{}'), clock_timestamp()
+  from unnest($1::text[], $2::jsonb[]) u (name, settings)
+  on conflict (name) do update
+    set settings = excluded.settings, of_file = excluded.of_file, touched_at = now(),
+      settings_at = greatest(excluded.settings_at, q.settings_at + interval '1 microsecond')
+  returning q.name
+)
+select reveille.audit_write(null, 'apply_file', 'queue ' || n.name, null, null)
+from (select g.name from given g union all select g.name from gone g) n

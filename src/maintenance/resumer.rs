@@ -1,0 +1,57 @@
+//! The resumer: ends pauses whose time has come, to the moment.
+//!
+//! The leader alone does it. When it dies, the next one finds what is due in the database.
+
+use std::time::Duration;
+
+use crate::events::{Events, Leadership, Notice};
+use crate::shutdown::Shutdown;
+use crate::store::{Result, Store};
+
+/// How long it rests after a failure.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// Ends pauses until the service stops. `poll` is the longest time between two looks: the news of a
+/// pause can be lost.
+pub(crate) async fn resume(
+    store: Store,
+    events: Events,
+    leadership: Leadership,
+    poll: Duration,
+    shutdown: Shutdown,
+) {
+    let mut failing = false;
+    let work = async {
+        loop {
+            leadership.led().await;
+            let rest = match resume_due(&store, &events).await {
+                Ok(next) => {
+                    failing = false;
+                    next.map_or(poll, |next| next.min(poll))
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut failing, true) {
+                        tracing::warn!(%error, "pauses could not be ended; it is tried again and again");
+                    }
+                    AFTER_FAILURE
+                }
+            };
+            // What is heard before the rest is over may end earlier.
+            let _ = tokio::time::timeout(rest, events.pauses.timed()).await;
+        }
+    };
+    shutdown.stopping.run_until_cancelled(work).await;
+}
+
+/// Answers how long until the next pause ends.
+async fn resume_due(store: &Store, events: &Events) -> Result<Option<Duration>> {
+    let (resumed, next) = store.queue_resume_due().await?;
+    for queue in resumed {
+        tracing::info!(queue.name = %queue, "the pause of a queue is over");
+        events.wakes.wake(|pending| pending.queue(queue.clone()));
+        if let Err(error) = store.news_notify(&Notice::Queue(queue).to_string()).await {
+            tracing::debug!(%error, "the others were not told of a resumed queue; their poll finds it");
+        }
+    }
+    Ok(next)
+}
