@@ -15,6 +15,7 @@ create table reveille.attempt (
   result jsonb,
   error jsonb,
   worker_name text,
+  redriven_at timestamp with time zone,
   constraint attempt_pkey PRIMARY KEY (id, lease),
   constraint attempt_ending_check CHECK ((ending = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text, 'lost'::text, 'released'::text, 'snoozed'::text])))
 ) partition by RANGE (id);
@@ -28,6 +29,13 @@ create table reveille.audit (
   reason text,
   request_id text,
   constraint audit_pkey PRIMARY KEY (id)
+);
+
+create table reveille.canary (
+  operation uuid not null,
+  id uuid not null,
+  moved_at timestamp with time zone not null default now(),
+  constraint canary_pkey PRIMARY KEY (operation, id)
 );
 
 create table reveille.compatibility (
@@ -90,6 +98,34 @@ create table reveille.migration (
   constraint migration_pkey PRIMARY KEY (version)
 );
 
+create table reveille.operation (
+  id uuid not null,
+  kind text not null,
+  filter jsonb not null,
+  id_bound uuid not null,
+  cursor jsonb,
+  rate double precision,
+  created_at timestamp with time zone not null default now(),
+  starts_at timestamp with time zone not null,
+  next_at timestamp with time zone,
+  worked_at timestamp with time zone,
+  stopped_at timestamp with time zone,
+  outcome text,
+  matched bigint not null,
+  matched_estimated boolean not null,
+  moved bigint not null default 0,
+  skipped bigint not null default 0,
+  skips jsonb not null default '[]'::jsonb,
+  canary jsonb,
+  halted_by uuid,
+  reason text,
+  principal text not null,
+  constraint operation_pkey PRIMARY KEY (id),
+  constraint operation_ended_check CHECK (((stopped_at IS NULL) = (outcome IS NULL))),
+  constraint operation_kind_check CHECK ((kind = ANY (ARRAY['redrive'::text, 'purge'::text]))),
+  constraint operation_outcome_check CHECK ((outcome = ANY (ARRAY['completed'::text, 'stopped'::text, 'halted'::text])))
+);
+
 create table reveille.outcome (
   id uuid not null,
   lease uuid,
@@ -101,6 +137,7 @@ create table reveille.outcome (
   result jsonb,
   error jsonb,
   worker_name text,
+  family bigint,
   constraint outcome_pkey PRIMARY KEY (id)
 ) partition by RANGE (id);
 
@@ -209,7 +246,11 @@ CREATE INDEX job_unique_key_bytes ON ONLY reveille.job USING btree (unique_key C
 
 CREATE INDEX lease_worker ON reveille.lease USING btree (worker);
 
+CREATE INDEX operation_open ON reveille.operation USING btree (id) WHERE (stopped_at IS NULL);
+
 CREATE INDEX outcome_ended ON ONLY reveille.outcome USING btree (state, ended_at);
+
+CREATE INDEX outcome_family ON ONLY reveille.outcome USING btree (family, id) INCLUDE (ended_at) WHERE (state = 'failed'::reveille.end_state);
 
 CREATE INDEX outcome_unwell ON ONLY reveille.outcome USING btree (id) WHERE (state <> 'completed'::reveille.end_state);
 
@@ -228,6 +269,21 @@ CREATE INDEX ready_suspect ON reveille.ready USING btree (run_at, id) WHERE (cra
 CREATE INDEX superseded_replacement ON reveille.superseded USING btree (replacement);
 
 CREATE UNIQUE INDEX unique_key_id ON reveille.unique_key USING btree (id);
+
+create view reveille.dead_letters as
+ SELECT j.task,
+    j.queue,
+    o.family,
+    (o.error ->> 'code'::text) AS code,
+    count(*) AS jobs,
+    min(o.ended_at) AS first_failed_at,
+    max(o.ended_at) AS last_failed_at,
+    (array_agg(o.id ORDER BY o.ended_at DESC))[1] AS example_job_id,
+    (array_agg(o.error ORDER BY o.ended_at DESC))[1] AS error
+   FROM (reveille.outcome o
+     JOIN reveille.job j ON ((j.id = o.id)))
+  WHERE (o.state = 'failed'::reveille.end_state)
+  GROUP BY j.task, j.queue, o.family, (o.error ->> 'code'::text);
 
 create view reveille.jobs as
  SELECT j.id AS job_id,
@@ -267,7 +323,10 @@ create view reveille.jobs as
     p.message AS progress_message,
     p.updated_at AS progress_at,
     COALESCE((j.id = ANY (l.cancels)), false) AS cancel_requested,
-    j.settings
+    j.settings,
+    ( SELECT (count(*))::integer AS count
+           FROM reveille.attempt a
+          WHERE ((a.id = j.id) AND (a.redriven_at IS NOT NULL))) AS redrives
    FROM (((((((reveille.job j
      LEFT JOIN reveille.ready r ON ((r.id = j.id)))
      LEFT JOIN reveille.outcome o ON ((o.id = j.id)))
@@ -312,6 +371,31 @@ AS $function$
     job -> 'deadline_seconds' < job -> 'timeout_seconds'
     or job -> 'delay_seconds' > job -> 'deadline_seconds'
     or job -> 'delay_seconds' > job -> 'queue_ttl_seconds', false)
+$function$;
+
+CREATE OR REPLACE FUNCTION reveille.dead_letters_from(queue text, task text, code text, family bigint, failed_after timestamp with time zone, failed_before timestamp with time zone, above uuid, bound uuid, known_at timestamp with time zone, most bigint)
+ RETURNS TABLE(id uuid, fits boolean, task_name text, keyed boolean)
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select w.id,
+    coalesce(j.id is not null and o.state = 'failed' and o.ended_at <= $9
+      and ($4 is null or o.family = $4)
+      and ($5 is null or o.ended_at >= $5) and ($6 is null or o.ended_at < $6)
+      and ($3 is null or o.error ->> 'code' = $3)
+      and ($1 is null or j.queue = $1) and ($2 is null or j.task = $2), false),
+    j.task, j.unique_key is not null
+  from (
+    (select x.id from reveille.outcome x
+     where $4 is not null and x.state = 'failed' and x.family = $4 and x.id > $7 and x.id <= $8
+     order by x.id limit $10)
+    union all
+    (select x.id from reveille.outcome x
+     where $4 is null and x.state <> 'completed' and x.id > $7 and x.id <= $8
+     order by x.id limit $10)
+  ) w
+  cross join lateral (select * from reveille.outcome x where x.id = w.id limit 1) o
+  left join lateral (select * from reveille.job x where x.id = w.id limit 1) j on true
 $function$;
 
 CREATE OR REPLACE FUNCTION reveille.error_shown(error jsonb)
@@ -846,6 +930,54 @@ begin
       (select u.id from unnest(ids) u (id) order by u.id desc limit 1);
 end $function$;
 
+CREATE OR REPLACE FUNCTION reveille.jobs_put_back(ids uuid[], run_ats timestamp with time zone[], redriven_at timestamp with time zone)
+ RETURNS SETOF uuid
+ LANGUAGE plpgsql
+AS $function$
+declare
+  moved uuid[];
+begin
+  with w as materialized (
+    select w.number from reveille.week w
+    where w.removing_since is null and w.number in (
+      select reveille.week_number(reveille.uuid7_time(u.id)) from unnest($1) u (id))
+    order by w.number for share
+  ), here as materialized (
+    select w.number from w where pg_try_advisory_xact_lock_shared(79, w.number)
+      or not exists (select from reveille.old_lock_holders(79, w.number) h where h.counts)
+  ), o as materialized (
+    select x.*, u.run_at from unnest($1, $2) u (id, run_at)
+    cross join lateral (
+      select * from reveille.outcome o where o.id = u.id limit 1 for update
+    ) x
+    where exists (select from here
+      where here.number = reveille.week_number(reveille.uuid7_time(u.id)))
+    order by u.id
+  ), gone as (
+    delete from reveille.outcome x where x.id = any (array(select o.id from o))
+  ), own as (
+    delete from reveille.superseded s where s.id = any (array(select o.id from o))
+  ), tried as (
+    insert into reveille.attempt (id, lease, worker, worker_name, claimed_at, ended_at, attempt,
+      ending, result, error, redriven_at)
+    select o.id, coalesce(o.lease, gen_random_uuid()), o.worker, o.worker_name, o.claimed_at,
+      o.ended_at, o.attempt, o.state::text, o.result, o.error, $3
+    from o
+  ), back as (
+    insert into reveille.ready (queue, task, priority, run_at, id, wakes)
+    select j.queue, j.task, j.priority, o.run_at, j.id,
+      (o.run_at < clock_timestamp() + interval '2 minutes' and row_number() over (
+        partition by j.queue, j.task, j.priority order by o.run_at, j.id) = 1)::integer
+    from o cross join lateral (select * from reveille.job x where x.id = o.id limit 1) j
+    returning ready.id
+  )
+  select array_agg(back.id) into moved from back;
+  if moved is not null then
+    perform reveille.life_begin(moved);
+  end if;
+  return query select m.id from unnest(moved) m (id);
+end $function$;
+
 CREATE OR REPLACE FUNCTION reveille.key_free(ids uuid[])
  RETURNS SETOF uuid
  LANGUAGE plpgsql
@@ -928,6 +1060,31 @@ begin
       when lock_not_available then return next item.nth;
       when sqlstate 'RV001' then null;
     end;
+  end loop;
+end $function$;
+
+CREATE OR REPLACE FUNCTION reveille.keys_taken(ids uuid[])
+ RETURNS TABLE(id uuid, holder uuid)
+ LANGUAGE plpgsql
+ SET lock_timeout TO '1ms'
+AS $function$
+declare
+  item record;
+begin
+  for item in
+    select j.id, j.queue, j.unique_key as key from unnest(ids) u (id)
+    cross join lateral (
+      select * from reveille.job x where x.id = u.id and x.unique_key is not null limit 1
+    ) j
+    order by j.queue, j.unique_key, j.id
+  loop
+    id := item.id;
+    begin
+      holder := reveille.key_take(item.queue, item.key, item.id);
+    exception
+      when lock_not_available then holder := null;
+    end;
+    return next;
   end loop;
 end $function$;
 
@@ -1892,6 +2049,8 @@ CREATE CONSTRAINT TRIGGER wake AFTER INSERT ON reveille.ready DEFERRABLE INITIAL
 
 alter table reveille.ready enable always trigger wake;
 
+comment on column reveille.attempt.redriven_at is 'When a redrive sent the job back that had ended with this attempt. Null otherwise.';
+
 comment on column reveille.attempt.worker_name is 'The name of a worker that was lost; of any other null, and in the table worker while that is known.';
 
 comment on table reveille.audit is 'Who changed what by hand, kept for 90 days. Function audit_write writes it.';
@@ -1907,6 +2066,28 @@ comment on column reveille.audit.reason is 'The words of the caller.';
 comment on column reveille.audit.request_id is 'X-Request-Id, if the action came over HTTP.';
 
 comment on column reveille.audit.target is 'A kind and a name, such as queue mail.';
+
+comment on table reveille.canary is 'Redriven jobs of the present stage of an operation with a canary, until each has ended or failed.';
+
+comment on view reveille.dead_letters is 'The jobs that failed for good, grouped by task, queue and the way they failed.';
+
+comment on column reveille.dead_letters.code is 'The code of their errors.';
+
+comment on column reveille.dead_letters.error is 'The error of that job.';
+
+comment on column reveille.dead_letters.example_job_id is 'The one that failed last.';
+
+comment on column reveille.dead_letters.family is 'The failure family, which GET /dead-letters writes as 16 hexadecimal digits. Null until the leader has found it out.';
+
+comment on column reveille.dead_letters.first_failed_at is 'When the first of them failed.';
+
+comment on column reveille.dead_letters.jobs is 'How many they are.';
+
+comment on column reveille.dead_letters.last_failed_at is 'When the last of them failed.';
+
+comment on column reveille.dead_letters.queue is 'Their queue.';
+
+comment on column reveille.dead_letters.task is 'Their task.';
 
 comment on table reveille.definition is 'The files of functions and views that were applied.';
 
@@ -1958,6 +2139,8 @@ comment on column reveille.jobs.progress_message is 'What its handler says.';
 
 comment on column reveille.jobs.queue is 'The queue it lies in.';
 
+comment on column reveille.jobs.redrives is 'How often a redrive sent it back after it had failed.';
+
 comment on column reveille.jobs.result is 'The result of a job that completed.';
 
 comment on column reveille.jobs.run_at is 'It does not start before this time; while it waits again, its next start.';
@@ -1981,6 +2164,32 @@ comment on column reveille.jobs.worker is 'The id of the instance that holds it,
 comment on column reveille.jobs.worker_name is 'The name of that instance, while it is known.';
 
 comment on column reveille.lease.cancels is 'Ids whose cancellation was asked for. Here and not in a table of its own: a statement that waited for the row''s lock sees the row as it is now, but every other table as it was when it began.';
+
+comment on table reveille.operation is 'Work on many jobs that an operator asked for. The leader does it in steps.';
+
+comment on column reveille.operation.canary is 'share and halt_at, and how its stage stands.';
+
+comment on column reveille.operation.cursor is 'How far it has come. Null: it starts from the front.';
+
+comment on column reveille.operation.halted_by is 'The job whose failure halted it.';
+
+comment on column reveille.operation.id_bound is 'It touches no job with a higher id.';
+
+comment on column reveille.operation.matched is 'How many jobs it was about when it was asked for.';
+
+comment on column reveille.operation.next_at is 'When the next job may start, by the rate.';
+
+comment on column reveille.operation.outcome is 'completed; stopped by a person; halted by its canary. Null while it is open.';
+
+comment on column reveille.operation.rate is 'The most jobs a second; null: as many as it can.';
+
+comment on column reveille.operation.skips is 'The first jobs that it could not move, and why.';
+
+comment on column reveille.operation.starts_at is 'It does nothing before. Until then it can be undone.';
+
+comment on column reveille.operation.worked_at is 'When it last came on.';
+
+comment on column reveille.outcome.family is 'The failure family of a job that failed: a hash of its task, queue, code and message, without numbers and ids. Null for any other job.';
 
 comment on column reveille.outcome.result is 'Null also for the result null of a job that completed; the view reveille.jobs tells it.';
 
@@ -2022,6 +2231,8 @@ comment on function reveille.audit_write(text,text,text,text,text) is 'Notes who
 
 comment on function reveille.clocks_are_sound(jsonb) is 'Whether job_faults finds for certain that the time limits of a job fit each other and its start.';
 
+comment on function reveille.dead_letters_from(text,text,text,bigint,timestamp with time zone,timestamp with time zone,uuid,uuid,timestamp with time zone,bigint) is 'Jobs that did not complete, from an id on, and whether a redrive with this filter is about them.';
+
 comment on function reveille.error_shown(jsonb) is 'The error with its message cut to 8 KiB.';
 
 comment on function reveille.expire(integer) is 'Ends waiting jobs whose time is over, as many as may be due. Returns them.';
@@ -2062,6 +2273,8 @@ comment on function reveille.jobs_at(uuid[]) is 'As jobs_found, without the sett
 
 comment on function reveille.jobs_found(uuid[]) is 'The rows of these jobs, each with its place among the ids, from 1. A lost job has no row.';
 
+comment on function reveille.jobs_put_back(uuid[],timestamp with time zone[],timestamp with time zone) is 'Sends jobs that have ended back to wait, with fresh attempts; how they had ended goes to their history. Returns those that it moved. Their unique keys are the caller''s.';
+
 comment on function reveille.key_free(uuid[]) is 'Frees the unique keys of jobs that have ended, without waiting. Returns those that are locked.';
 
 comment on function reveille.key_leave(uuid) is 'Makes a job that waited let go of its unique key.';
@@ -2069,6 +2282,8 @@ comment on function reveille.key_leave(uuid) is 'Makes a job that waited let go 
 comment on function reveille.key_take(text,text,uuid) is 'Takes a unique key for a job unless a job that has not ended holds it. Returns the holder.';
 
 comment on function reveille.keys_held(text[],text[]) is 'The places, from 1, of the unique keys that others have locked.';
+
+comment on function reveille.keys_taken(uuid[]) is 'Takes the unique keys of jobs. Returns the holder of each; null if another transaction has locked the key.';
 
 comment on function reveille.life_begin(uuid[]) is 'What begins anew with jobs that have ended and are sent back: time limits, and how often they may snooze.';
 

@@ -93,7 +93,7 @@ pub mod store {
     }
     pub mod lease {
         pub use crate::store::lease::{
-            Claim, ClaimRoom, Claimed, LaneClaim, Settled, Settlement, Swept,
+            Claim, ClaimRoom, Claimed, LaneClaim, Settled, Settlement, Settles, Swept,
         };
     }
     pub mod migrate {

@@ -91,7 +91,7 @@
 //! | 2b | `client` | the door for Rust |
 //! | 2a | `submitter`, `claiming`, `settling`, `listener`, `explain` | writing submissions; which lanes a claim asks; writing outcomes; hearing notices; why a job waits |
 //! | 1 | `store`, `events`, `auth`, `embedded`, `shutdown`, `supervise`, `logging` | all SQL; notices, and signals within the process; tokens; the own PostgreSQL; loops that go on |
-//! | 0 | `job`, `queue`, `caller`, `config`, `spelling` | pure rules, without I/O |
+//! | 0 | `job`, `queue`, `caller`, `operation`, `config`, `spelling` | pure rules, without I/O |
 //!
 //! A submission comes in through `api`, `client` or SQL, is checked by the one rule book
 //! (`job::submission`), and is written by the `submitter`. The `listener` hears of it, and
@@ -119,6 +119,8 @@
 //! | when a pause ends by itself | `maintenance/resumer.rs` |
 //! | when jobs that ended are forgotten | `maintenance/pruner.rs`, `sql/job/prune.sql` |
 //! | who asks for an operation, and what is written down of it | `caller.rs`, `store/audit.rs` |
+//! | which failed jobs are one group | `job/family.rs` |
+//! | how an operation on many jobs goes on, and when it halts | `operation.rs`, `store/operation/step.rs` |
 //! | who leads | `sql/worker/lead.sql` |
 //! | who holds a unique key | `sql/functions/submit_keyed.sql`, `sql/functions/key_take.sql` |
 //! | what a start does to the schema | `store/migrate.rs`, `store/functions.rs` |
@@ -184,6 +186,8 @@ mod logging;
 mod made;
 #[cfg(feature = "service")]
 mod maintenance;
+#[cfg(feature = "service")]
+mod operation;
 mod queue;
 #[cfg(feature = "service")]
 mod settling;

@@ -58,6 +58,7 @@ async fn listen_on(target: &Target, events: &Events) {
                 events.pauses.ask();
                 events.expiries.notify_one();
                 events.defaults.ask();
+                events.operations.tell();
                 let told = |trip: Duration| {
                     gauge!("reveille_listener_round_trip_seconds").set(trip.as_secs_f64());
                 };

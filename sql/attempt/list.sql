@@ -10,7 +10,8 @@ with a as (
   select o.lease, o.worker, o.claimed_at, o.ended_at, o.worker_name, o.attempt, o.state::text, o.error from reveille.outcome o
   where o.id = $1::uuid and o.claimed_at is not null
   union all
-  select t.lease, t.worker, t.claimed_at, t.ended_at, t.worker_name, t.attempt, t.ending, t.error from reveille.attempt t
+  select t.lease, t.worker, t.claimed_at, t.ended_at, t.worker_name, t.attempt,
+    case when t.redriven_at is null then t.ending else 'redriven' end, t.error from reveille.attempt t
   where t.id = $1::uuid and t.claimed_at is not null
 ), e as (
   select a.*, lag(a.ended_at) over (order by a.claimed_at, a.lease) as ended_before, reveille.error_shown(a.error) as shown from a

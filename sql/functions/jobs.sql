@@ -27,7 +27,9 @@ select
   o.error,
   p.fraction as progress_fraction, p.message as progress_message, p.updated_at as progress_at,
   coalesce(j.id = any (l.cancels), false) as cancel_requested,
-  j.settings
+  j.settings,
+  (select count(*)::integer from reveille.attempt a
+    where a.id = j.id and a.redriven_at is not null) as redrives
 from reveille.job j
 left join reveille.ready r on r.id = j.id
 left join reveille.outcome o on o.id = j.id
@@ -78,4 +80,5 @@ comment on column reveille.jobs.progress_at is 'When its handler said so.';
 comment on column reveille.jobs.cancel_requested is
   'Whether a cancellation was asked for while it is being processed.';
 comment on column reveille.jobs.settings is 'Its rare settings; null without any.';
+comment on column reveille.jobs.redrives is 'How often a redrive sent it back after it had failed.';
 revoke all on reveille.jobs from public;

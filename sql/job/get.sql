@@ -8,5 +8,5 @@ select v.job_id, v.status, v.queue, v.task, v.priority, v.run_at, v.created_at, 
       or a.ending = 'failed' and a.attempt <= v.attempt_count - (v.status = 'processing')::integer)
     order by a.ended_at desc limit 1
   ) end)) as error,
-  v.progress_fraction, v.progress_message, v.progress_at, v.cancel_requested, v.settings
+  v.progress_fraction, v.progress_message, v.progress_at, v.cancel_requested, v.settings, v.redrives
 from reveille.jobs v where v.job_id = $1::uuid

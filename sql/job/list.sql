@@ -91,7 +91,7 @@ select page.id, page.fits, page.cut or exists (select from walk x join page p on
   v.job_id, v.status, v.queue, v.task, v.priority, v.run_at, v.created_at, v.attempt_count,
   v.crashes::integer, v.max_attempts, v.timeout_seconds, v.tags, v.unique_key, case when $9::boolean then v.payload end as payload,
   v.lease, v.worker, v.worker_name, v.started_at, v.finished_at, case when $10::boolean then v.result end as result, reveille.error_shown(v.error) as error,
-  v.progress_fraction, v.progress_message, v.progress_at, v.cancel_requested, v.settings
+  v.progress_fraction, v.progress_message, v.progress_at, v.cancel_requested, v.settings, v.redrives
 from walk join page on page.place = walk.place
 left join lateral (select * from reveille.jobs v where v.job_id = page.id limit 1) v on true
 where walk.bytes < $14::bigint

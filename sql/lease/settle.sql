@@ -3,9 +3,10 @@
 -- ids uuid[], places int[] (where the claim put the id in the lease, from 1), endings text[]
 -- (completed, failed, cancelled, retry, snooze, release, unbegun), delays float8[] (seconds until
 -- the next attempt), run_ats timestamptz[] (where a job that did not begin stood before, which
--- leaves no trace of its claim), results jsonb[], errors jsonb[]; and whether to notify of jobs
--- that go back to wait (on or off). From the endings on an array may be empty: no endings say that
--- all completed, the others that no job has such a value. A consequence of an array is not looked
+-- leaves no trace of its claim), results jsonb[], errors jsonb[]; whether to notify of jobs that go
+-- back to wait (on or off); and families bigint[], the failure families of those that fail. From
+-- the endings on an array may be empty: no endings say that all completed, the others that no job
+-- has such a value. A consequence of an array is not looked
 -- for if that is empty, since each look costs a fiftieth of the statement. `job` is not named here,
 -- so that its weeks cost nothing. Answers those that were accepted, with what became of them; the
 -- others are stale. One row of nulls says that all were, and became what was asked for: it spares a
@@ -26,19 +27,19 @@ with l as materialized (
   order by x.lease for update
 ), ok as materialized (
   select p.lease, p.worker, p.claimed_at, p.id, p.place, p.attempts[p.place] as attempt, p.crashes[p.place] as crashes,
-    cardinality(p.ids) as size, p.ending, p.delay, p.run_at, p.result, p.error,
+    cardinality(p.ids) as size, p.ending, p.delay, p.run_at, p.result, p.error, p.family,
     case
       when p.ending is null or p.ending = 'completed' then 'completed'::reveille.end_state
       when p.ending = 'failed' then 'failed'
       when p.ending = 'cancelled' or p.id = any (p.cancels) then 'cancelled'
     end as state
   from (
-    select l.*, o.id, o.ending, o.delay, o.run_at, o.result, o.error,
+    select l.*, o.id, o.ending, o.delay, o.run_at, o.result, o.error, o.family,
       case when l.ids[o.place] = o.id then o.place else array_position(l.ids, o.id) end as place
     from l cross join lateral (select ($2::integer[])[l.nth] as first, ($3::integer[])[l.nth] as last) s
     cross join lateral unnest(($4::uuid[])[s.first:s.last], ($5::integer[])[s.first:s.last], ($6::text[])[s.first:s.last],
       ($7::double precision[])[s.first:s.last], ($8::timestamptz[])[s.first:s.last], ($9::jsonb[])[s.first:s.last],
-      ($10::jsonb[])[s.first:s.last]) o (id, place, ending, delay, run_at, result, error)
+      ($10::jsonb[])[s.first:s.last], ($12::bigint[])[s.first:s.last]) o (id, place, ending, delay, run_at, result, error, family)
     offset 0
   ) p
   where p.place is not null
@@ -59,9 +60,9 @@ with l as materialized (
 ), emptied as (
   delete from reveille.lease x where x.lease = any (array(select lease from taken where cardinality(places) = size))
 ), ended as (
-  insert into reveille.outcome (id, lease, worker, claimed_at, attempt, state, result, error)
+  insert into reveille.outcome (id, lease, worker, claimed_at, attempt, state, result, error, family)
   select id, lease, worker, claimed_at, attempt, state, case when state = 'completed' then result end,
-    case when state <> 'completed' then error end
+    case when state <> 'completed' then error end, case when state = 'failed' then family end
   from ok where state is not null
 ), tried as (
   insert into reveille.attempt (id, lease, worker, claimed_at, attempt, ending, error)

@@ -52,6 +52,7 @@ pub const PROBLEMS: &[Code] = &[
         "A web page of another origin sent a change. Use a program, or set `public_url`.",
     ),
     code(404, "job_not_found", "No such job. Its retention may be over, or it was deleted."),
+    code(404, "operation_not_found", "No such operation. `GET /operations` lists them."),
     code(404, "path_not_found", "Nothing is at this path. `/docs` lists the paths."),
     code(404, "queue_not_found", "No such queue. `GET /queues` lists the queues."),
     code(
@@ -64,6 +65,7 @@ pub const PROBLEMS: &[Code] = &[
     code(409, "job_already_final", "The job has ended. There is nothing left to cancel."),
     code(409, "job_not_final", "The job has not ended. Cancel it first, or wait."),
     code(409, "job_processing", "A worker holds the job. Cancel it, and delete it after its end."),
+    code(409, "operation_ended", "The operation has ended. There is nothing left to stop."),
     code(
         409,
         "unique_key_conflict",
@@ -147,6 +149,7 @@ pub const FAILURES: &[(&str, &str)] = &[
     ("outcome_refused", "The database refused the outcome. The service's log says why."),
     ("panicked", "The handler panicked."),
     ("permanent", "The handler said that no further attempt can help."),
+    ("purged", "Its queue was purged while it waited. Submit it again if it is needed."),
     (
         "result_too_large",
         "The result has more than 1 MiB. Store it elsewhere and return its place.",

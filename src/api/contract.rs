@@ -5,15 +5,19 @@
 //! for. It adds the known codes, and whole numbers as the bounds of integers. The document keeps
 //! its order, since `/docs` and the generated clients follow it; that is why it is a value of YAML.
 
+use chrono::Utc;
 use serde_yaml::{Mapping, Value};
 
+use super::body::FromBody;
 use super::failure::{database_unavailable, of_batch};
 use super::health::{Health, HealthStatus, Readiness};
 use super::jobs::refused;
 use super::jobs::view::example_id;
+use super::operations::{self, ended, no_operation};
 use super::params::{invalid_cursor, invalid_job_id, invalid_queue, no_job};
 use super::problem::Problem;
 use super::queues::{changed_meanwhile, no_queue};
+use super::redrive::RedriveBody;
 use super::tasks::no_task;
 use super::{browsers, codes};
 use crate::auth::Unauthorized;
@@ -55,6 +59,7 @@ fn finish(path: &str, operation: &mut Mapping) {
     }
     let id = operation.get("operationId").and_then(Value::as_str).unwrap_or_default().to_owned();
     let shown = path.replace("{job_id}", &example_id().to_string());
+    let shown = shown.replace("{operation_id}", &operations::example_id().to_string());
     let shown = shown.replace("{queue}", "mail").replace("{name}", "slepe");
     let answers = operation.get_mut("responses").and_then(Value::as_mapping_mut);
     for (status, answer) in answers.into_iter().flatten() {
@@ -78,20 +83,23 @@ fn refusal(operation: &str, status: u16) -> Option<Problem> {
     let id = JobId(example_id());
     Some(match (status, operation) {
         (400, "submit_job" | "submit_jobs") => Json::parse(br#"{"payload": "#).err()?.into(),
-        (400, "list_jobs" | "list_queues" | "list_audit") => invalid_cursor(),
+        (400, "list_jobs" | "list_queues" | "list_operations" | "list_audit") => invalid_cursor(),
         (400, "get_queue" | "put_queue" | "patch_queue" | "delete_queue_settings") => {
             invalid_queue()
         }
-        (400, "pause_queue" | "resume_queue") => invalid_queue(),
+        (400, "pause_queue" | "resume_queue" | "purge_queue") => invalid_queue(),
         (400, "get_job" | "list_attempts" | "cancel_job" | "retry_job" | "delete_job") => {
             invalid_job_id()
         }
         (400, _) => browsers::no_host(),
         (401, _) => Unauthorized::Missing.into(),
         (403, _) => browsers::cross_origin(),
-        (404, "get_queue" | "patch_queue" | "delete_queue_settings" | "resume_queue") => {
-            no_queue(&QueueName::new("mail")?)
-        }
+        (404, "get_operation" | "stop_operation") => no_operation(operations::example_id()),
+        (409, "stop_operation") => ended("completed"),
+        (
+            404,
+            "get_queue" | "patch_queue" | "delete_queue_settings" | "resume_queue" | "purge_queue",
+        ) => no_queue(&QueueName::new("mail")?),
         (404, "get_task") => no_task("slepe", &["echo", "sleep"]),
         (404, _) => no_job(id),
         (408, _) => Problem::request_timeout(30.0),
@@ -104,6 +112,9 @@ fn refusal(operation: &str, status: u16) -> Option<Problem> {
         (413, _) => Problem::too_large(32 * 1024 * 1024),
         (415, _) => Problem::unsupported_media_type("Send `Content-Type: application/json`."),
         (421, _) => browsers::not_allowed("jobs.example.org"),
+        (422, "redrive_dead_letters") => {
+            Problem::invalid(RedriveBody::from_body("{}", Utc::now()).err()?)
+        }
         (422, "submit_jobs") => Problem::invalid(vec![wrong_priority("/1/priority")]),
         (422, "pause_queue") => {
             let message = "give until or seconds, not both";

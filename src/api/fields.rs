@@ -73,6 +73,16 @@ impl<'a> Fields<'a> {
         self.errors
     }
 
+    /// Notes something that the caller has found wrong with the object as a whole.
+    pub(super) fn refuse_whole(&mut self, code: &'static str, message: String) {
+        self.errors.push(FieldError { pointer: self.at.clone(), code, message });
+    }
+
+    /// A member that is true or false.
+    pub(super) fn flag(&mut self, name: &str) -> Option<bool> {
+        self.read(name, "true or false")
+    }
+
     fn read<T: Deserialize<'a>>(&mut self, name: &str, expected: &str) -> Option<T> {
         let text = self.present(name)?;
         let value = serde_json::from_str(text).ok();

@@ -13,6 +13,7 @@ pub(crate) mod body;
 pub(crate) mod browsers;
 pub(crate) mod codes;
 mod contract;
+mod dead_letters;
 pub(crate) mod docs;
 pub(crate) mod edge;
 mod etag;
@@ -26,10 +27,12 @@ mod instances;
 mod jobs;
 mod members;
 pub(crate) mod middleware;
+mod operations;
 mod params;
 pub(crate) mod problem;
 pub(crate) mod query;
 mod queues;
+mod redrive;
 pub(crate) mod request;
 pub(crate) mod room;
 mod schema;
@@ -119,6 +122,10 @@ enum Tag {
     Tasks,
     /// Looking at queues, setting, pausing and resuming them.
     Queues,
+    /// Jobs that failed for good, and sending them back.
+    DeadLetters,
+    /// Work on many jobs, as somebody asked for it.
+    Operations,
     /// The running processes of the service.
     Instances,
     /// Who changed what by hand.
@@ -132,6 +139,9 @@ type Apis = (
     jobs::JobsApi,
     jobs::JobApi,
     queues::QueuesApi,
+    operations::PurgeApi,
+    dead_letters::DeadLettersApi,
+    operations::OperationsApi,
     tasks::TasksApi,
     instances::InstancesApi,
     audit::AuditApi,

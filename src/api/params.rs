@@ -11,8 +11,10 @@ use uuid::Uuid;
 use super::problem::Problem;
 use super::schema::of_filter;
 use super::types::described;
+use crate::job::family::Family;
 use crate::job::submission::KEY_CHARS_MOST;
 use crate::job::{JobId, moment};
+use crate::operation::{CODE_CHARS_MOST, DELAY_MOST, PURGE_DELAY};
 use crate::queue::QueueName;
 use crate::store::job::PAGE_MOST;
 
@@ -24,6 +26,8 @@ pub(super) const QUEUES_A_PAGE: u32 = 100;
 pub(super) const AUDIT_A_PAGE: u32 = 50;
 /// The longest text that an entry of the audit is looked for by.
 const AUDIT_CHARS_MOST: usize = 255;
+/// The most operations of a page whose caller does not say.
+pub(super) const OPERATIONS_A_PAGE: u32 = 50;
 /// The longest that a call may wait for the end of a job.
 const WAIT_MOST_SECONDS: u32 = 60;
 
@@ -85,6 +89,33 @@ text!(
     /// A principal, an action or a target of the audit.
     AuditText, "string_audit", MetaSchema {
         min_length: Some(1), max_length: Some(AUDIT_CHARS_MOST), ..MetaSchema::new("string")
+    }
+);
+text!(
+    /// The length of a page of operations.
+    OperationsLimit, "integer_limit_operations", limit(OPERATIONS_A_PAGE)
+);
+text!(
+    /// An operation's id as it stands in a path.
+    OperationText, "string_operation", MetaSchema::new_with_format("string", "uuid")
+);
+text!(
+    /// The code of an error.
+    CodeText, "string_code", MetaSchema {
+        min_length: Some(1), max_length: Some(CODE_CHARS_MOST), ..MetaSchema::new("string")
+    }
+);
+text!(
+    /// A failure family.
+    FamilyText, "string_family", MetaSchema {
+        pattern: Some("^[0-9a-fA-F]{16}$".into()), ..MetaSchema::new("string")
+    }
+);
+text!(
+    /// How many seconds pass before an operation starts.
+    DelayText, "number_delay", MetaSchema {
+        default: Some(PURGE_DELAY.into()), minimum: Some(0.0), maximum: Some(DELAY_MOST),
+        ..MetaSchema::new_with_format("number", "double")
     }
 );
 text!(
@@ -188,6 +219,42 @@ pub(super) fn invalid_job_id() -> Problem {
     let detail = "A job's id is a UUID, such as 0199a3c0-b5d2-7c3f-8a51-f0e2d4c6b8a0. Take it \
                   from the answer to the submission.";
     Problem::parameter("job_id", "invalid_job_id", detail)
+}
+
+impl OperationText {
+    pub(super) fn operation(&self) -> Result<Uuid, Problem> {
+        Uuid::parse_str(&self.0).map_err(|_| {
+            let detail = "An operation's id is a UUID. Take it from GET /operations.";
+            Problem::parameter("operation_id", "invalid_parameter", detail)
+        })
+    }
+}
+
+impl CodeText {
+    pub(super) fn code(self) -> Result<String, Problem> {
+        if (1..=CODE_CHARS_MOST).contains(&self.0.chars().count()) {
+            return Ok(self.0);
+        }
+        let rule = format!("1 to {CODE_CHARS_MOST} characters");
+        Err(invalid_name("code", "invalid_parameter", &rule))
+    }
+}
+
+impl FamilyText {
+    pub(super) fn family(&self) -> Result<Family, Problem> {
+        let wrong = || invalid_name("family", "invalid_parameter", Family::RULE);
+        Family::parse(&self.0).ok_or_else(wrong)
+    }
+}
+
+impl DelayText {
+    pub(super) fn seconds(&self) -> Result<f64, Problem> {
+        let seconds = self.0.parse().ok().filter(|seconds| (0.0..=DELAY_MOST).contains(seconds));
+        seconds.ok_or_else(|| {
+            let detail = format!("delay_seconds must be a number from 0 to {DELAY_MOST}.");
+            Problem::parameter("delay_seconds", "invalid_parameter", detail)
+        })
+    }
 }
 
 impl QueueText {

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::job::json::Json;
 use crate::job::state::{AttemptEnd, Status};
 use crate::job::written::Outcome;
+use crate::operation::{Kind, State};
 
 /// Describes a type that reads and writes itself: by its name and its schema, or as another type.
 macro_rules! described {
@@ -110,8 +111,23 @@ choice!(
     "JobAttemptOutcome",
     "The end of an attempt. `failed`: with an error, or by its timeout. `lost`: its worker stopped \
      answering. `released`: its worker left and gave the job back. `snoozed`: its handler asked to \
-     run later. The last three spend no attempt. The service keeps the last ten snoozes of a job; \
+     run later. These three spend no attempt. `redriven`: it failed and ended the job, which a \
+     redrive sent back later. The service keeps the last ten snoozes of a job; \
      the last one says in its `error` how many there were."
+);
+
+choice!(
+    Kind,
+    "OperationKind",
+    "The kind of an operation. `redrive`: it sends failed jobs back to wait. `purge`: it cancels the \
+     waiting jobs of a queue."
+);
+choice!(
+    State,
+    "OperationStatus",
+    "The state of an operation. `scheduled`: it has not started. `running`: the leader is about it. \
+     `completed`: nothing is left to do. `stopped`: somebody stopped it. `halted`: too many jobs of \
+     its canary failed."
 );
 
 described!(Json, "any", MetaSchema::ANY);

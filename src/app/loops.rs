@@ -13,7 +13,9 @@ use crate::config::Config;
 use crate::engine::{self, Engine};
 use crate::events::{Events, Leadership};
 use crate::listener;
-use crate::maintenance::{self, Auditor, Expirer, Forgetter, LeaderService, Partitions, Pruner};
+use crate::maintenance::{
+    self, Auditor, Expirer, Forgetter, LeaderService, Letters, Partitions, Pruner,
+};
 use crate::shutdown::Shutdown;
 use crate::store::job::Keep;
 use crate::store::{Store, Target};
@@ -97,12 +99,18 @@ impl Loops {
         self.keep("tidier", move || {
             maintenance::tidy(store.clone(), left.clone(), stopping.clone())
         });
+        let (store, events, led) = (self.store.clone(), self.events.clone(), leadership.clone());
+        let shutdown = self.shutdown.clone();
+        self.keep("operations", move || {
+            maintenance::operate(store.clone(), events.clone(), led.clone(), shutdown.clone())
+        });
         let keep =
             Keep { completed: config.keep_completed, failed_or_cancelled: config.keep_failed };
         let (store, direct) = (self.store.clone(), direct.clone());
         self.lead("partitions", Partitions { store, direct, keep }, leadership);
         let expirer = Expirer::new(self.store.clone(), self.events.clone(), config.poll_interval);
         self.lead("expirer", expirer, leadership);
+        self.lead("letters", Letters { store: self.store.clone() }, leadership);
         self.lead("auditor", Auditor { store: self.store.clone() }, leadership);
         self.lead(
             "pruner",

@@ -8,6 +8,7 @@
 mod audit;
 mod completions;
 mod config;
+mod dead_letters;
 mod doctor;
 mod flags;
 mod get;
@@ -17,9 +18,11 @@ mod list;
 mod migrate;
 mod object;
 mod openapi;
+mod operations;
 mod output;
 mod pages;
 mod queues;
+mod redrive;
 mod refused;
 mod remote;
 mod serve;
@@ -89,8 +92,14 @@ enum Command {
     /// Delete jobs, waiting or ended.
     #[command(after_help = steer::DELETE_EXAMPLES)]
     Delete(steer::Args),
-    /// List, pause and resume queues.
+    /// List, pause, resume and purge queues.
     Queues(queues::Args),
+    /// List the jobs that failed for good, in groups.
+    DeadLetters(dead_letters::Args),
+    /// Send jobs that failed for good back to wait.
+    Redrive(redrive::Args),
+    /// List, show and stop operations on many jobs.
+    Operations(operations::Args),
     /// List the tasks that jobs can ask for.
     Tasks(tasks::Args),
     /// List the running processes of the service.
@@ -115,6 +124,9 @@ impl Command {
             Self::Wait(args) => args.service.json,
             Self::Cancel(args) | Self::Retry(args) | Self::Delete(args) => args.service.json,
             Self::Queues(args) => args.service.json,
+            Self::DeadLetters(args) => args.service.json,
+            Self::Redrive(args) => args.service.json,
+            Self::Operations(args) => args.service.json,
             Self::Tasks(args) => args.service.json,
             Self::Instances(args) => args.service.json,
             Self::Audit(args) => args.service.json,
@@ -147,6 +159,9 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Retry(args) => block_on(steer::execute(Verb::Retry, &args)),
         Command::Delete(args) => block_on(steer::execute(Verb::Delete, &args)),
         Command::Queues(args) => block_on(queues::execute(&args)),
+        Command::DeadLetters(args) => block_on(dead_letters::execute(&args)),
+        Command::Redrive(args) => block_on(redrive::execute(&args)),
+        Command::Operations(args) => block_on(operations::execute(&args)),
         Command::Tasks(args) => block_on(tasks::execute(&args)),
         Command::Instances(args) => block_on(instances::execute(&args)),
         Command::Audit(args) => block_on(audit::execute(&args)),

@@ -10,6 +10,7 @@ use reqwest::Method;
 use serde_json::{Map, Value};
 
 use super::flags::QueueFlags;
+use super::operations::asked;
 use super::remote::{self, Remote, Request};
 use super::stop::Usage;
 use super::table::{Column, Table};
@@ -23,9 +24,12 @@ Examples:
   reveille queues resume mail billing
   reveille queues set mail --max-attempts 3 --timeout 1m
   reveille queues set mail --retry '{\"strategy\": \"fixed\", \"base_seconds\": 30}'
-  reveille queues unset mail retry";
+  reveille queues unset mail retry
+  reveille queues purge mail --dry-run
 
-/// Lists, sets, pauses and resumes queues.
+A purge starts after 30 seconds. Until then `reveille operations stop` undoes it.";
+
+/// Lists, sets, pauses, resumes and purges queues.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -78,6 +82,8 @@ enum Action {
     },
     /// Start jobs of these queues again.
     Resume(Names),
+    /// Cancel every job of a queue that waits now.
+    Purge(Purge),
 }
 
 #[derive(Debug, clap::Args)]
@@ -85,6 +91,19 @@ struct Names {
     /// The names of the queues.
     #[arg(value_name = "QUEUE", required = true)]
     names: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Purge {
+    /// The name of the queue.
+    #[arg(value_name = "QUEUE")]
+    name: String,
+    /// The seconds until it starts [default: 30].
+    #[arg(long, value_name = "SECONDS")]
+    delay: Option<f64>,
+    /// Tell how many jobs wait, and change nothing.
+    #[arg(long)]
+    dry_run: bool,
 }
 
 pub(super) async fn execute(args: &Args) -> anyhow::Result<ExitCode> {
@@ -122,6 +141,14 @@ pub(super) async fn execute(args: &Args) -> anyhow::Result<ExitCode> {
             steer(&remote, "pause", &names.names, body, as_json).await
         }
         Some(Action::Resume(names)) => steer(&remote, "resume", &names.names, None, as_json).await,
+        Some(Action::Purge(purge)) => {
+            let Purge { name, delay, dry_run } = purge;
+            let path = ["queues", name, "purge"];
+            let delay = delay.map(|delay| ("delay_seconds", delay.to_string()));
+            let dry_run = dry_run.then(|| ("dry_run", "true".to_owned()));
+            let query = delay.into_iter().chain(dry_run).collect();
+            asked(&remote.send(Request { query, ..Request::post(&path) }).await?, as_json)
+        }
     }
 }
 

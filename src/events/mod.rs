@@ -7,6 +7,7 @@ mod ends;
 mod leadership;
 mod leftovers;
 mod notice;
+mod operations;
 mod pauses;
 mod wakes;
 
@@ -21,6 +22,7 @@ pub(crate) use ends::Ends;
 pub(crate) use leadership::Leadership;
 pub(crate) use leftovers::{Left, Leftovers};
 pub(crate) use notice::{IDS_MOST, Notice};
+pub(crate) use operations::Operations;
 pub(crate) use pauses::Pauses;
 pub(crate) use wakes::{Pending, Source, Wakes};
 
@@ -38,6 +40,7 @@ pub(crate) struct Events {
     pub expiries: Arc<Notify>,
     /// The settings of queues.
     pub defaults: Defaults,
+    pub operations: Operations,
     /// Jobs whose running handlers are to be cancelled.
     pub cancels: broadcast::Sender<(LeaseId, JobId)>,
     /// Whether notifications are heard.
@@ -55,6 +58,7 @@ impl Events {
             Notice::Pause(_) => self.pauses.ask(),
             Notice::Expiry => self.expiries.notify_one(),
             Notice::Settings => self.defaults.ask(),
+            Notice::Operation => self.operations.tell(),
             Notice::Suspects => self.wakes.wake(|pending| pending.suspects = true),
             Notice::Cancel(lease, job) => {
                 // An error says that no handler runs here.
@@ -92,6 +96,7 @@ impl Default for Events {
             pauses: Pauses::default(),
             expiries: Arc::default(),
             defaults: Defaults::default(),
+            operations: Operations::default(),
             cancels: broadcast::channel(1024).0,
             listening: Arc::default(),
         }

@@ -26,6 +26,7 @@ const PAUSE: &str = "pause";
 const SETTINGS: &str = "settings";
 const SUSPECTS: &str = "suspects";
 const EXPIRY: &str = "expiry";
+const OPERATION: &str = "operation";
 const CANCEL: &str = "cancel";
 const ENDED: &str = "ended";
 const CANARY: &str = "canary";
@@ -47,6 +48,8 @@ pub(crate) enum Notice {
     Suspects,
     /// A job ends by itself earlier than the others that do.
     Expiry,
+    /// An operation on many jobs was asked for.
+    Operation,
     /// The cancellation of a running job was asked for.
     Cancel(LeaseId, JobId),
     /// These jobs have ended.
@@ -77,6 +80,7 @@ impl Notice {
             SETTINGS => Self::Settings,
             SUSPECTS => Self::Suspects,
             EXPIRY => Self::Expiry,
+            OPERATION => Self::Operation,
             CANCEL => {
                 let (lease, job) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
                 Self::Cancel(LeaseId(lease), JobId(job))
@@ -102,6 +106,7 @@ impl fmt::Display for Notice {
             Self::Settings => out.write_str(SETTINGS),
             Self::Suspects => out.write_str(SUSPECTS),
             Self::Expiry => out.write_str(EXPIRY),
+            Self::Operation => out.write_str(OPERATION),
             Self::Cancel(lease, job) => write!(out, "{CANCEL} {lease} {job}"),
             Self::Ended(ids) => {
                 let short = |id: &JobId| STANDARD_NO_PAD.encode(id.0.as_bytes());
@@ -136,6 +141,7 @@ mod tests {
             Notice::Settings,
             Notice::Suspects,
             Notice::Expiry,
+            Notice::Operation,
             Notice::Cancel(lease, job),
             Notice::Ended(vec![job]),
             Notice::of_ended(full),

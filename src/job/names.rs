@@ -4,6 +4,7 @@
 /// serialised.
 macro_rules! names {
     ($type:ident { $($kind:ident = $name:literal),+ $(,)? }) => {
+        #[allow(unreachable_pub, reason = "some of these enums are of the crate alone")]
         impl $type {
             /// Each of them, in order.
             pub const ALL: [Self; [$($name),+].len()] = [$(Self::$kind),+];
@@ -34,4 +35,4 @@ macro_rules! names {
     };
 }
 
-pub(super) use names;
+pub(crate) use names;

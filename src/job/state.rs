@@ -56,6 +56,8 @@ pub enum AttemptEnd {
     Released,
     /// The handler asked to be run later. Spends no attempt.
     Snoozed,
+    /// It failed and ended the job, which a redrive sent back later.
+    Redriven,
 }
 
 names!(AttemptEnd {
@@ -65,4 +67,5 @@ names!(AttemptEnd {
     Lost = "lost",
     Released = "released",
     Snoozed = "snoozed",
+    Redriven = "redriven",
 });

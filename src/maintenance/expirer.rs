@@ -74,6 +74,7 @@ impl LeaderService for Expirer {
         let any = !expired.is_empty();
         if any {
             self.tell(expired).await;
+            self.store.dead_letters_sort().await?;
         }
         let heard = self.events.listening.load(Ordering::Relaxed);
         let most = if heard { REST_MOST } else { self.poll };

@@ -1,6 +1,6 @@
 //! Upkeep: jobs of lost workers are taken back, jobs whose time is over ended, unique keys of ended
-//! jobs freed, partitions made ahead and removed. Ended jobs, empty queues and old entries of the
-//! audit are forgotten, and pauses ended.
+//! jobs freed, partitions made ahead and removed, operations on many jobs carried out. Ended jobs,
+//! empty queues and old entries of the audit are forgotten, and pauses ended.
 //!
 //! All but the rescue and the freeing of keys are done by one instance, the leader, once every so
 //! often. That two might lead for a moment does no harm: each of these can be done twice at once.
@@ -8,6 +8,8 @@
 mod auditor;
 mod expirer;
 mod forgetter;
+mod letters;
+mod operations;
 mod partitions;
 mod pruner;
 mod rescuer;
@@ -24,6 +26,8 @@ use crate::store::Result;
 pub(crate) use auditor::Auditor;
 pub(crate) use expirer::Expirer;
 pub(crate) use forgetter::Forgetter;
+pub(crate) use letters::Letters;
+pub(crate) use operations::operate;
 pub(crate) use partitions::Partitions;
 pub(crate) use pruner::Pruner;
 pub(crate) use rescuer::rescue;

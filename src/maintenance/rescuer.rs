@@ -60,6 +60,11 @@ async fn rescue_one(
     for (id, task, queue) in &rescued.failed {
         log_failed(*id, &failure, Some(task), Some(queue));
     }
+    if !rescued.failed.is_empty()
+        && let Err(error) = store.dead_letters_sort().await
+    {
+        tracing::debug!(%error, "failures of a rescue have no family yet; the leader finds it out");
+    }
     let ended = rescued.ended.len() as u64;
     leftovers.add(Left { ended: rescued.ended, ..Left::default() });
     for (became, jobs) in [("waiting", rescued.returned), ("ended", ended)] {

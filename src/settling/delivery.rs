@@ -7,9 +7,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Key;
 use super::meter::Meter;
 use crate::job::bounds::excerpt;
+use crate::job::ending::Ending;
 use crate::job::failure::Failure;
+use crate::job::family::Family;
 use crate::job::{JobId, LeaseId};
-use crate::store::lease::Settlement;
+use crate::store::lease::{Settlement, Settles};
 
 /// Bytes of an error's message in the log; the job has more of it.
 const LOGGED_BYTES_MOST: usize = 1 << 10;
@@ -31,9 +33,14 @@ impl Delivery {
     }
 }
 
-impl AsRef<Settlement> for Delivery {
-    fn as_ref(&self) -> &Settlement {
+impl Settles for Delivery {
+    fn settlement(&self) -> &Settlement {
         &self.settlement
+    }
+
+    fn family(&self, ending: &Ending) -> Option<i64> {
+        let (Ending::Failed(failure), Some(meter)) = (ending, &self.meter) else { return None };
+        Some(Family::of(meter.task.as_str(), meter.queue.as_str(), failure).0)
     }
 }
 

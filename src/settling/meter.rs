@@ -15,6 +15,8 @@ use crate::queue::{QueueName, TaskName};
 
 /// Queues with a label of their own.
 pub(crate) const QUEUES_MOST: usize = 100;
+/// Tasks with a label of their own, where any task may come.
+const TASKS_MOST: usize = 100;
 /// The label of all the others.
 pub(crate) const OTHERS: &str = "(others)";
 /// How an attempt can end, with what came too late.
@@ -122,6 +124,18 @@ impl Meters {
         let figures = others.or_insert_with(|| Arc::new(Figures::new(OTHERS, task.as_str())));
         Arc::new(Meter { queue, figures: figures.clone(), task })
     }
+}
+
+/// The label of a task in metrics of the whole service: any SQL can submit jobs of any task, so
+/// only the first hundred have their own.
+pub(crate) fn task_label(task: &str) -> String {
+    static KNOWN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if known.contains(task) || known.len() < TASKS_MOST {
+        known.insert(task.to_owned());
+        return task.to_owned();
+    }
+    OTHERS.to_owned()
 }
 
 /// An attempt has ended so, at a job of which this instance does not know the task.

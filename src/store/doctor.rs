@@ -8,11 +8,12 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 use tokio_postgres::Notification;
+use uuid::Uuid;
 
 pub(crate) use tokio_postgres::Client;
 
 use super::connect::Target;
-use super::error::Result;
+use super::error::{Error, Result};
 use super::row::Row;
 use super::session::{in_time, one, sql, unprepared};
 use crate::config::DatabaseUrl;
@@ -82,16 +83,43 @@ pub(crate) async fn connections(client: &Client) -> Result<Connections> {
     Ok(Connections { most: row.try_get("most")?, free: row.try_get("free")? })
 }
 
+/// How operations on many jobs stand.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Operations {
+    /// Those that are to be under way.
+    pub open: i64,
+    /// Those of them that do not come on.
+    pub still: i64,
+    /// How long the one has not that has stood still longest, and its id.
+    pub longest: Option<f64>,
+    pub first: Option<Uuid>,
+}
+
+/// How operations stand; one that has not come on for so many seconds stands still.
+pub(crate) async fn operations(client: &Client, seconds: f64) -> Result<Operations> {
+    let statement = sql!("doctor/operations": FLOAT8);
+    let rows = unprepared(client, WITHIN, statement, &[&seconds]).await?;
+    let row = rows.first().ok_or_else(|| Error::Unexpected("no row of operations".into()))?;
+    Ok(Operations {
+        open: row.try_get("open")?,
+        still: row.try_get("still")?,
+        longest: row.try_get("longest")?,
+        first: row.try_get("first")?,
+    })
+}
+
 /// The tables of the schema.
 pub(crate) const TABLES: &[&str] = &[
     "attempt",
     "audit",
+    "canary",
     "compatibility",
     "definition",
     "job",
     "leader",
     "lease",
     "migration",
+    "operation",
     "outcome",
     "progress",
     "queue",

@@ -9,6 +9,8 @@ pub(crate) mod attempt;
 pub(crate) mod audit;
 mod clock;
 pub(crate) mod connect;
+#[cfg(feature = "service")]
+pub(crate) mod dead_letter;
 pub(crate) mod defaults;
 mod disk;
 pub(crate) mod doctor;
@@ -28,6 +30,8 @@ pub(crate) mod lease;
 pub(crate) mod migrate;
 mod migrations;
 pub(crate) mod news;
+#[cfg(feature = "service")]
+pub(crate) mod operation;
 pub(crate) mod partition;
 pub(crate) mod progress;
 mod purpose;

@@ -19,6 +19,7 @@ mod collations;
 mod commit;
 mod connections;
 mod contract;
+mod dead_letters;
 mod defaults;
 mod descriptors;
 mod doctor;

@@ -19,7 +19,7 @@ macro_rules! list {
     ($(#[$doc:meta])* $type:ident, $name:literal, $item:expr, $register:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone)]
-        pub(super) struct $type(Vec<String>);
+        pub(crate) struct $type(Vec<String>);
 
         described!($type, $name.into(), array($item), $register);
 
@@ -104,7 +104,7 @@ impl Includes {
 }
 
 impl Queues {
-    pub(super) fn read(list: Option<Self>) -> Result<Vec<String>, Problem> {
+    pub(crate) fn read(list: Option<Self>) -> Result<Vec<String>, Problem> {
         let list = list.map_or_else(Vec::new, |list| list.0);
         let wrong = || invalid_name("queue", "invalid_queue_name", QueueName::RULE);
         names(&list, QueueName::fits, wrong)
@@ -112,7 +112,7 @@ impl Queues {
 }
 
 impl Tasks {
-    pub(super) fn read(list: Option<Self>) -> Result<Vec<String>, Problem> {
+    pub(crate) fn read(list: Option<Self>) -> Result<Vec<String>, Problem> {
         let list = list.map_or_else(Vec::new, |list| list.0);
         let wrong = || invalid_name("task", "invalid_parameter", TaskName::RULE);
         names(&list, TaskName::fits, wrong)

@@ -2,7 +2,7 @@
 
 mod answers;
 mod attempts;
-mod filters;
+pub(super) mod filters;
 mod one;
 pub(super) mod refused;
 pub(super) mod view;

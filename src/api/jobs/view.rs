@@ -164,6 +164,10 @@ pub struct Job {
     /// of its own.
     #[oai(validator(minimum(value = "0")))]
     pub crash_count: i32,
+    /// How often a redrive sent the job back after it had failed. Absent: never.
+    #[oai(validator(minimum(value = "1")))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redrives: Option<i32>,
     /// The time limit of one attempt, in seconds.
     #[oai(validator(minimum(value = "0")))]
     pub timeout_seconds: f64,
@@ -221,6 +225,7 @@ impl From<JobRow> for Job {
             max_attempts: row.max_attempts,
             attempts_left: left,
             crash_count: row.crashes,
+            redrives: (row.redrives > 0).then_some(row.redrives),
             timeout_seconds: row.timeout_seconds,
             settings: row.settings,
             created_at: row.created_at,
@@ -260,6 +265,7 @@ impl Example for Job {
             max_attempts: 10,
             attempts_left: 0,
             crash_count: 0,
+            redrives: None,
             timeout_seconds: 900.0,
             settings: Settings::default(),
             created_at: example_time(),

@@ -5,6 +5,7 @@
 //! Events are counted where they happen. States (slots, connections, waiting jobs) are read when
 //! somebody asks. So an instance that is not asked makes no query for them.
 
+mod letters;
 mod queues;
 mod table;
 
@@ -19,6 +20,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use crate::engine::Load;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
+use letters::DeadLetters;
 use queues::Queues;
 
 const ELSEWHERE: &str = "# This program records its metrics by a recorder of its own.\n";
@@ -47,11 +49,14 @@ pub(super) struct MetricsReader {
     store: Store,
     load: Load,
     queues: Arc<Queues>,
+    letters: Arc<DeadLetters>,
 }
 
 impl MetricsReader {
     pub(super) fn new(store: Store, load: Load) -> Self {
-        Self { queues: Arc::new(Queues::new(store.clone())), store, load }
+        let queues = Arc::new(Queues::new(store.clone()));
+        let letters = Arc::new(DeadLetters::new(store.clone()));
+        Self { queues, letters, store, load }
     }
 
     /// Writes all metrics in the format of Prometheus.
@@ -63,6 +68,7 @@ impl MetricsReader {
                 let Some(recorder) = recorder() else { return ELSEWHERE.into() };
                 reader.read();
                 reader.queues.read().await;
+                reader.letters.read().await;
                 recorder.render()
             }
             .boxed()

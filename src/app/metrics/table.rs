@@ -114,6 +114,22 @@ const METRICS: &[(&str, Kind, &str)] = &[
     ),
     ("reveille_pruned_jobs_total", Counter, "Ended jobs that were forgotten one by one, by state."),
     ("reveille_partitions_dropped_total", Counter, "Old weeks that were removed as a whole."),
+    (
+        "reveille_dead_letters",
+        Gauge,
+        "Jobs that failed for good and are kept, by task; estimated where there are very many, and read at most once a minute. The same from every instance; task=\"(others)\" has what is beyond a hundred tasks.",
+    ),
+    (
+        "reveille_redriven_jobs_total",
+        Counter,
+        "Failed jobs that redrives of this instance sent back to wait, by task; task=\"(others)\" has what is beyond a hundred tasks.",
+    ),
+    (
+        "reveille_redrive_skips_total",
+        Counter,
+        "Failed jobs that redrives of this instance left, because another job holds their unique key.",
+    ),
+    ("reveille_purged_jobs_total", Counter, "Waiting jobs that purges of this instance cancelled."),
     ("reveille_pool_connections", Gauge, "Connections to the database, by pool."),
     ("reveille_pool_idle_connections", Gauge, "Idle connections to the database, by pool."),
     ("reveille_pool_waits_total", Counter, "How often a connection had to be waited for."),
@@ -179,6 +195,7 @@ fn labels_at_start(name: &str) -> &'static [Labels] {
             &[("source", "poll")],
             &[("source", "suspect")],
         ],
+        "reveille_dead_letters" | "reveille_redriven_jobs_total" => &[&[("task", "(others)")]],
         "reveille_queue_depth"
         | "reveille_queue_scheduled"
         | "reveille_queue_oldest_waiting_seconds" => &[&[("queue", "default")]],

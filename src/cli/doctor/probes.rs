@@ -131,8 +131,26 @@ pub(super) async fn schema(config: &Config, client: &Client) -> Result<Vec<Check
     }
     if complete {
         checks.push(one_place(client).await);
+        checks.push(operations(store::operations(client, STILL_SECONDS).await?));
     }
     Ok(checks)
+}
+
+/// How long an operation may take for a step: a new leader is found within seconds.
+const STILL_SECONDS: f64 = 60.0;
+
+/// Whether the leader is about the operations on many jobs that are to be under way.
+fn operations(found: store::Operations) -> Check {
+    const NAME: &str = "operations";
+    let store::Operations { open, still, longest, first } = found;
+    let (Some(id), Some(seconds)) = (first.filter(|_| still > 0), longest) else {
+        return Check::ok(NAME, format!("{open} under way"));
+    };
+    let found =
+        format!("{still} of {open} stand still: operation {id} has not come on for {seconds:.0} s");
+    let change = "a service must run, and its log says why a step fails; a purge waits for jobs \
+                  whose unique key an open transaction has locked. `reveille operations stop` ends it";
+    Check::warn(NAME, found, change)
 }
 
 /// The schema is of an older release, which `serve` mends unless it is told not to.

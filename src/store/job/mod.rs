@@ -73,6 +73,8 @@ pub struct Job {
     pub progress: Option<JobProgress>,
     /// Whether its handler has been, or is about to be, told to stop.
     pub cancel_requested: bool,
+    /// How often a redrive sent it back after it had failed.
+    pub redrives: i32,
     /// Its rare fields.
     pub settings: Settings,
 }
@@ -150,6 +152,7 @@ pub(super) fn job_row(row: &Row) -> Result<Job> {
         error: failure(row, "error")?,
         progress: progress_row(row)?,
         cancel_requested: row.try_get("cancel_requested")?,
+        redrives: row.try_get("redrives")?,
         settings: Settings::of(json(row, "settings")?.as_ref()),
     })
 }

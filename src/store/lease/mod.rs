@@ -9,5 +9,5 @@ mod unfenced;
 
 pub(crate) use claim::{CLAIM_MOST, Unreadable};
 pub use claim::{Claim, ClaimRoom, Claimed, LaneClaim};
-pub use settle::{Settled, Settlement};
+pub use settle::{Settled, Settlement, Settles};
 pub use sweep::Swept;

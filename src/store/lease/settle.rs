@@ -30,8 +30,20 @@ pub struct Settlement {
     pub timed: bool,
 }
 
-impl AsRef<Self> for Settlement {
-    fn as_ref(&self) -> &Self {
+/// An outcome, with what its bearer knows of the job.
+pub trait Settles {
+    /// The outcome itself.
+    fn settlement(&self) -> &Settlement;
+
+    /// The failure family of a job that ends so, if it fails for good and its task is known.
+    /// Without it the leader finds it out later.
+    fn family(&self, _: &Ending) -> Option<i64> {
+        None
+    }
+}
+
+impl Settles for Settlement {
+    fn settlement(&self) -> &Self {
         self
     }
 }
@@ -68,20 +80,25 @@ impl Store {
     /// Settles outcomes, each lease and job once; jobs that go back to wait are announced, or not.
     /// A job that was superseded, or has snoozed as often as it may, ends instead. The answers are in the order of `settlements`. The
     /// keys of jobs that end are to be freed afterwards.
-    pub async fn lease_settle<S: AsRef<Settlement>>(
+    pub async fn lease_settle<S: Settles>(
         &self,
-        settlements: &[S],
+        outcomes: &[S],
         announce: bool,
     ) -> Result<Vec<Settled>> {
-        let settlements: Vec<&Settlement> = settlements.iter().map(AsRef::as_ref).collect();
+        let settlements: Vec<&Settlement> = outcomes.iter().map(Settles::settlement).collect();
         let others = self.other_endings(&settlements).await?;
+        let family = |one: &S| {
+            let settlement = one.settlement();
+            one.family(others.get(&settlement.id).unwrap_or(&settlement.ending))
+        };
+        let families: Vec<Option<i64>> = outcomes.iter().map(family).collect();
         if others.is_empty() {
-            return self.settle(&settlements, announce).await;
+            return self.settle(&settlements, &families, announce).await;
         }
         let ending = |one: &Settlement| others.get(&one.id).unwrap_or(&one.ending).clone();
         let ended = |one: &&Settlement| Settlement { ending: ending(one), ..(*one).clone() };
         let settlements: Vec<Settlement> = settlements.iter().map(ended).collect();
-        self.settle(&settlements.iter().collect::<Vec<_>>(), announce).await
+        self.settle(&settlements.iter().collect::<Vec<_>>(), &families, announce).await
     }
 
     /// The endings of those jobs that are not to wait again, although their outcome says so: they
@@ -116,17 +133,24 @@ impl Store {
         rows.iter().map(|row| Ok(LeaseId(row.try_get(0)?))).collect()
     }
 
-    async fn settle(&self, settlements: &[&Settlement], announce: bool) -> Result<Vec<Settled>> {
-        let mut by_lease = settlements.to_vec();
-        by_lease.sort_by_key(|settlement| settlement.lease.0);
+    async fn settle(
+        &self,
+        settlements: &[&Settlement],
+        families: &[Option<i64>],
+        announce: bool,
+    ) -> Result<Vec<Settled>> {
+        let mut by_lease: Vec<_> =
+            settlements.iter().copied().zip(families.iter().copied()).collect();
+        by_lease.sort_by_key(|(settlement, _)| settlement.lease.0);
         let (mut leases, mut firsts, mut lasts) = (Vec::new(), Vec::new(), Vec::<i32>::new());
-        for group in by_lease.chunk_by(|one, next| one.lease == next.lease) {
+        for group in by_lease.chunk_by(|one, next| one.0.lease == next.0.lease) {
             let before = lasts.last().copied().unwrap_or_default();
-            leases.push(group[0].lease.0);
+            leases.push(group[0].0.lease.0);
             firsts.push(before + 1);
             lasts.push(before + i32::try_from(group.len()).unwrap_or(i32::MAX));
         }
-        let each = || by_lease.iter();
+        let families = unless_all(by_lease.iter().map(|(_, family)| *family), Option::is_none);
+        let each = || by_lease.iter().map(|(settlement, _)| *settlement);
         let ids: Vec<Uuid> = each().map(|one| one.id.0).collect();
         let places: Vec<i32> = each().map(|one| one.place).collect();
         let endings =
@@ -136,11 +160,11 @@ impl Store {
         let results = unless_all(each().map(|one| result(&one.ending)), Option::is_none);
         let errors = unless_all(each().map(|one| error(&one.ending)), Option::is_none);
         let statement = sql!("lease/settle": UUID_ARRAY, INT4_ARRAY, INT4_ARRAY, UUID_ARRAY, INT4_ARRAY, TEXT_ARRAY, FLOAT8_ARRAY, TIMESTAMPTZ_ARRAY,
-            JSONB_ARRAY, JSONB_ARRAY, TEXT);
+            JSONB_ARRAY, JSONB_ARRAY, TEXT, INT8_ARRAY);
         let notify = if announce { "on" } else { "off" };
         let parameters: Parameters<'_> = &[
             &leases, &firsts, &lasts, &ids, &places, &endings, &delays, &run_ats, &results,
-            &errors, &notify,
+            &errors, &notify, &families,
         ];
         let rows = self.outcomes.query(statement, parameters).await?;
         self.settled(settlements, &rows).await

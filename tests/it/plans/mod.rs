@@ -44,6 +44,14 @@ const HOT: &[(&str, &str, Purpose)] = &[
     statement!("progress/report", Outcomes),
 ];
 
+/// What the leader asks while it carries out an operation on many jobs, and looks for work of it.
+const OPERATIONS: &[(&str, &str, Purpose)] = &[
+    statement!("operation/candidates", Upkeep),
+    statement!("operation/purge", Upkeep),
+    statement!("operation/canary_look", Upkeep),
+    statement!("dead_letter/unsorted", Upkeep),
+];
+
 /// An id of this moment.
 const NOW: &str = "reveille.uuid7(reveille.uuid7_ticks(now()), 0, 5000)";
 
@@ -77,7 +85,7 @@ async fn hot_statements_walk_indexes_whatever_the_planner_knows() {
         if analyzed {
             database.client().await.batch_execute("analyze").await.unwrap();
         }
-        for (name, text, purpose) in HOT {
+        for (name, text, purpose) in HOT.iter().chain(OPERATIONS) {
             let client = connect(&database, *purpose).await;
             let count = client.prepare(text).await.unwrap().params().len();
             // Those for people are planned for what is asked: for a job.

@@ -9,7 +9,7 @@ const ROWS: &[&[&str]] = &[
     // Level 0: pure rules. A job lies in a queue.
     &["queue", "spelling", "caller"],
     &["job"],
-    &["config"],
+    &["config", "operation"],
     // Level 1.
     &["store", "events", "auth", "embedded", "shutdown", "supervise", "logging"],
     // Level 2. A client submits and explains; a handler may take a client.

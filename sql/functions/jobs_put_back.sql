@@ -1,0 +1,57 @@
+-- Every way from an end back to wait: an operator's retry and a redrive. What begins anew with a
+-- job that is sent back (`life_begin`) begins here.
+--
+-- The locks are for the partitions of the weeks: while one is being removed, its jobs are gone
+-- already. The second one is for services of the release before.
+create or replace function reveille.jobs_put_back(
+  ids uuid[], run_ats timestamptz[], redriven_at timestamptz
+) returns setof uuid
+language plpgsql as $$
+declare
+  moved uuid[];
+begin
+  with w as materialized (
+    select w.number from reveille.week w
+    where w.removing_since is null and w.number in (
+      select reveille.week_number(reveille.uuid7_time(u.id)) from unnest($1) u (id))
+    order by w.number for share
+  ), here as materialized (
+    select w.number from w where pg_try_advisory_xact_lock_shared(79, w.number)
+      or not exists (select from reveille.old_lock_holders(79, w.number) h where h.counts)
+  ), o as materialized (
+    select x.*, u.run_at from unnest($1, $2) u (id, run_at)
+    cross join lateral (
+      select * from reveille.outcome o where o.id = u.id limit 1 for update
+    ) x
+    where exists (select from here
+      where here.number = reveille.week_number(reveille.uuid7_time(u.id)))
+    order by u.id
+  ), gone as (
+    delete from reveille.outcome x where x.id = any (array(select o.id from o))
+  ), own as (
+    delete from reveille.superseded s where s.id = any (array(select o.id from o))
+  ), tried as (
+    insert into reveille.attempt (id, lease, worker, worker_name, claimed_at, ended_at, attempt,
+      ending, result, error, redriven_at)
+    select o.id, coalesce(o.lease, gen_random_uuid()), o.worker, o.worker_name, o.claimed_at,
+      o.ended_at, o.attempt, o.state::text, o.result, o.error, $3
+    from o
+  ), back as (
+    insert into reveille.ready (queue, task, priority, run_at, id, wakes)
+    select j.queue, j.task, j.priority, o.run_at, j.id,
+      (o.run_at < clock_timestamp() + interval '2 minutes' and row_number() over (
+        partition by j.queue, j.task, j.priority order by o.run_at, j.id) = 1)::integer
+    from o cross join lateral (select * from reveille.job x where x.id = o.id limit 1) j
+    returning ready.id
+  )
+  select array_agg(back.id) into moved from back;
+  if moved is not null then
+    perform reveille.life_begin(moved);
+  end if;
+  return query select m.id from unnest(moved) m (id);
+end $$;
+
+comment on function reveille.jobs_put_back is
+  'Sends jobs that have ended back to wait, with fresh attempts; how they had ended goes to their '
+  'history. Returns those that it moved. Their unique keys are the caller''s.';
+revoke all on function reveille.jobs_put_back from public;

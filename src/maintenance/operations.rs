@@ -1,0 +1,99 @@
+//! Operations on many jobs, which the leader carries out step by step.
+//!
+//! Each step is a transaction that moves a thousand jobs at most and writes how far it has come. So
+//! a leader that dies loses nothing, and the next one goes on. Without an operation there is nothing
+//! to do: a notice wakes the leader, and so does a new connection of the listener. It looks without
+//! being told once a minute, or every few seconds where nothing can be heard.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use metrics::counter;
+use tokio::time::sleep;
+use uuid::Uuid;
+
+use crate::events::{Events, Leadership, Left, Notice};
+use crate::operation::State;
+use crate::settling::meter::task_label;
+use crate::shutdown::Shutdown;
+use crate::store::operation::Stepped;
+use crate::store::{Result, Store};
+
+/// The longest rest of a leader that hears notices.
+const REST_MOST: Duration = Duration::from_secs(60);
+/// Of one that does not, and of one whose last step failed.
+const REST_DEAF: Duration = Duration::from_secs(5);
+const REST_FAILED: Duration = Duration::from_secs(1);
+
+/// Carries operations out whenever this instance leads.
+pub(crate) async fn operate(
+    store: Store,
+    events: Events,
+    leadership: Leadership,
+    shutdown: Shutdown,
+) {
+    let work = async {
+        let mut failing = false;
+        loop {
+            leadership.led().await;
+            let rest = match round(&store, &events).await {
+                Ok(rest) => {
+                    failing = false;
+                    rest
+                }
+                Err(error) => {
+                    if !failing {
+                        tracing::warn!(%error, "an operation on jobs could not go on; it is tried again and again");
+                    }
+                    failing = true;
+                    REST_FAILED
+                }
+            };
+            tokio::select! {
+                () = sleep(rest) => {}
+                () = events.operations.told() => {}
+            }
+        }
+    };
+    shutdown.stopping.run_until_cancelled(work).await;
+}
+
+/// Takes each operation that is due one step on. Answers when the next one is due.
+async fn round(store: &Store, events: &Events) -> Result<Duration> {
+    let mut rest = if events.listening.load(Ordering::Relaxed) { REST_MOST } else { REST_DEAF };
+    for (id, seconds) in store.operation_open().await? {
+        // A little early: a step works ahead.
+        let due = Duration::try_from_secs_f64(seconds - 0.2).unwrap_or_default();
+        let next = if due.is_zero() { step(store, events, id).await? } else { Some(due) };
+        rest = rest.min(next.unwrap_or(REST_FAILED));
+    }
+    Ok(rest)
+}
+
+/// Answers when the operation is due again. `None`: it is not to begin yet, or somebody else is
+/// about it.
+async fn step(store: &Store, events: &Events, id: Uuid) -> Result<Option<Duration>> {
+    let Some(stepped) = store.operation_step(id).await? else { return Ok(None) };
+    let Stepped { redriven, moved, ended, skipped, end, rest } = stepped;
+    for (task, jobs) in redriven {
+        counter!("reveille_redriven_jobs_total", "task" => task_label(&task)).increment(jobs);
+    }
+    // The errors of their new lives come on top of those that they have.
+    events.leftovers.add(Left { failed: moved, ..Left::default() });
+    counter!("reveille_redrive_skips_total").increment(skipped);
+    counter!("reveille_purged_jobs_total").increment(ended.len() as u64);
+    if !ended.is_empty() {
+        events.ends.ended(ended.iter().copied());
+        if let Err(error) = store.news_notify(&Notice::of_ended(ended).to_string()).await {
+            tracing::debug!(%error, "the others were not told of purged jobs");
+        }
+    }
+    match end {
+        Some((State::Halted, why)) => {
+            tracing::warn!(operation.id = %id, why, "an operation was halted by its canary");
+        }
+        Some(_) => tracing::info!(operation.id = %id, "an operation is done"),
+        None => return Ok(Some(rest)),
+    }
+    Ok(Some(REST_MOST))
+}
