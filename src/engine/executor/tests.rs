@@ -6,6 +6,8 @@ use uuid::Uuid;
 
 use super::*;
 use crate::client::Client;
+use crate::job::clocks::Left;
+use crate::job::fields::Settings;
 use crate::job::json::Json;
 use crate::job::{JobId, LeaseId};
 use crate::queue::{QueueName, TaskName};
@@ -199,4 +201,35 @@ async fn a_task_may_name_a_time_limit_that_no_clock_reaches() {
     executor.take(job, meter, Instant::now(), Duration::ZERO, None);
     let ending = settled.recv().await.expect("it ends").settlement.ending;
     assert!(matches!(&ending, Ending::Completed(long) if long.as_str() == "true"), "{ending:?}");
+}
+
+/// A claim in the last millisecond starts nothing, and does not send a dead job back to wait.
+#[tokio::test]
+async fn a_job_whose_time_ended_after_its_claim_does_not_begin() {
+    let state = Arc::new((AtomicUsize::new(0), Semaphore::new(1)));
+    let mut registry = Registry::default();
+    registry.add(Counted(state.clone()));
+    let (settle, mut settled) = mpsc::channel(2);
+    let pauses = Pauses::default();
+    let slots = Arc::new(Slots::new(1));
+    let executor = Executor { pauses: pauses.clone(), ..executor(registry, &slots, settle) };
+    let executor = Arc::new(executor);
+    for (kept, code, paused) in [
+        (r#"{"queue_ttl_seconds":1,"left":{"queue_ttl_seconds":0}}"#, "expired", false),
+        (r#"{"deadline_seconds":1,"left":{"deadline_seconds":-0.5}}"#, "deadline_exceeded", true),
+    ] {
+        if paused {
+            pauses.pause(QueueName::default());
+        }
+        let kept = Json::parse(kept.as_bytes()).expect("it is JSON");
+        let left = Left::of(&kept, &Settings::of(Some(&kept)), Instant::now());
+        let job = Claimed { left: Some(Box::new(left)), ..claimed() };
+        let meter = Meters::default().of(&job.queue, &job.task);
+        let asked_at = Instant::now().checked_sub(Duration::from_secs(1)).expect("it has run");
+        executor.take(job, meter, asked_at, Duration::ZERO, None);
+        let settlement = settled.recv().await.expect("it ends").settlement;
+        let Ending::Failed(failure) = settlement.ending else { panic!("{settlement:?}") };
+        assert_eq!((&*failure.code, settlement.timed), (code, true));
+    }
+    assert_eq!(state.0.load(Ordering::SeqCst), 0);
 }
