@@ -272,6 +272,20 @@ async fn a_job_that_fails_by_the_loss_of_its_workers_is_in_a_group_too() {
     assert_eq!((text(group, "task"), text(&group["error"], "code")), ("sleep", "worker_lost"));
 }
 
+/// The database itself ends it, while nobody runs it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_expires_is_in_a_group_too() {
+    let house = House::open().await;
+    assert_eq!(house.http.post("/queues/late/pause", &json!({})).await.status, 200);
+    let job = json!({"payload": 1, "queue": "late", "queue_ttl_seconds": 0.2});
+    let id = text(&house.http.post_job(&job).await.body, "job_id").to_owned();
+    harness::look::becomes(&house.client, &id, "failed", SOON).await;
+    eventually("it is in a group", Duration::from_secs(10), async || {
+        house.http.get("/dead-letters").await.body["data"][0]["error"]["code"] == "expired"
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn life_3c6_bad_input_is_refused_by_its_place() {
     let house = House::open().await;

@@ -241,6 +241,45 @@ async fn life_3c9_redriven_jobs_beside_live_ones_none_lost_none_doubled() {
     house.assert_all_redriven_once(&ids).await;
 }
 
+/// The leader looks for operations by itself once a minute, and this one is told sooner.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redrive_that_another_instance_is_asked_for_wakes_the_leader() {
+    let house = House::open().await;
+    let ids = house.failed(3).await;
+    house.heal(&ids).await;
+    let leads = async || {
+        let all = house.http.get("/instances").await.body;
+        all["data"].as_array().unwrap().iter().any(|it| it["leader"] == true)
+    };
+    eventually("somebody leads", SOON, leads).await;
+    let other = on(&house.database).env("REVEILLE_WORKERS", "0").start().await;
+    let asked = other.http().post("/dead-letters/redrive", &json!({"all": true})).await;
+    assert_eq!(asked.status, 202, "{asked:?}");
+    let done = house.over(text(&asked.body["operation"], "id")).await;
+    assert_eq!(done["moved"], 3, "{done}");
+    let worked = metric(&house.service, "reveille_redriven_jobs_total{task=\"flaky\"}").await;
+    assert_eq!(worked, 3.0, "the leader did not do it");
+}
+
+/// A deadline counts from the redrive on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redriven_job_has_its_whole_deadline_again() {
+    let house = House::open().await;
+    let job = json!({"task": "flaky", "payload": {"failures": 1}, "max_attempts": 1,
+        "deadline_seconds": 1.5, "timeout_seconds": 1});
+    let id = text(&house.http.post_job(&job).await.body, "job_id").to_owned();
+    becomes(&house.client, &id, "failed", SOON).await;
+    let over =
+        format!("select clock_timestamp() > reveille.uuid7_time('{id}') + interval '2 seconds'");
+    eventually("its deadline is over", SOON, async || value::<bool>(&house.client, &over).await)
+        .await;
+    house.heal(std::slice::from_ref(&id)).await;
+    let redrive = house.redriving(json!({"all": true})).await;
+    assert_eq!(house.over(&redrive).await["moved"], 1);
+    all_end(&house.client, 1, SOON).await;
+    assert_eq!(text(&house.http.get_job(&id).await.body, "status"), "completed");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_command_line_lists_redrives_and_stops() {
     let house = House::open().await;
