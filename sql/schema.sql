@@ -398,6 +398,32 @@ AS $function$
   left join lateral (select * from reveille.job x where x.id = w.id limit 1) j on true
 $function$;
 
+CREATE OR REPLACE FUNCTION reveille.default_error(id uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+AS $function$
+declare
+  age double precision;
+  own jsonb;
+  limits jsonb;
+begin
+  select extract(epoch from clock_timestamp() - greatest(reveille.uuid7_time(j.id), j.run_at)),
+      coalesce(j.settings, '{}'), coalesce(q.settings, '{}')
+    into age, own, limits
+    from reveille.job j join reveille.queue q on q.name = j.queue where j.id = $1;
+  return case
+    when age >= (limits ->> 'deadline_seconds')::double precision and not own ? 'deadline_seconds' then
+      jsonb_build_object('code', 'deadline_exceeded', 'message',
+        'the job did not end within the deadline_seconds of its queue, which are '
+        || (limits ->> 'deadline_seconds'))
+    when age >= (limits ->> 'queue_ttl_seconds')::double precision and not own ? 'queue_ttl_seconds'
+      and not reveille.has_begun($1, '-infinity') then
+      jsonb_build_object('code', 'expired', 'message',
+        'no attempt began within the queue_ttl_seconds of its queue, which are '
+        || (limits ->> 'queue_ttl_seconds'))
+  end;
+end $function$;
+
 CREATE OR REPLACE FUNCTION reveille.error_shown(error jsonb)
  RETURNS jsonb
  LANGUAGE sql
@@ -456,6 +482,56 @@ begin
   where e.id = t.id and t.rest is not null;
   -- Of these no limit counts any more.
   delete from reveille.expiry e where e.id = any (due) and e.at <= now();
+end $function$;
+
+CREATE OR REPLACE FUNCTION reveille.expire_defaults(most integer)
+ RETURNS TABLE(id uuid, queue text, task text, error jsonb)
+ LANGUAGE plpgsql
+AS $function$
+declare
+  due uuid[];
+  waiting uuid[];
+  late uuid[];
+  errors jsonb[];
+begin
+  with recursive limited as materialized (
+    select q.name, least((q.settings ->> 'queue_ttl_seconds')::double precision,
+      (q.settings ->> 'deadline_seconds')::double precision) as seconds
+    from reveille.queue q
+    where q.settings_at is not null
+      and q.settings ?| '{queue_ttl_seconds,deadline_seconds}'
+  ), lane as (
+    select f.* from limited l cross join lateral (
+      select r.queue, r.task, r.priority, l.seconds from reveille.ready r
+      where r.queue = l.name order by r.queue, r.task, r.priority limit 1
+    ) f
+    union all
+    select x.* from lane l cross join lateral (
+      select r.queue, r.task, r.priority, l.seconds from reveille.ready r
+      where r.queue = l.queue and (r.task, r.priority) > (l.task, l.priority)
+      order by r.queue, r.task, r.priority limit 1
+    ) x
+  )
+  select array_agg(c.id) into due from (
+    select r.id from lane l cross join lateral (
+      select x.id from reveille.ready x
+      where x.queue = l.queue and x.task = l.task and x.priority = l.priority
+        and x.run_at <= now() - l.seconds * interval '1 second'
+        and reveille.default_error(x.id) is not null
+      order by x.run_at, x.id limit most
+    ) r limit most
+  ) c;
+  if due is null then
+    return;
+  end if;
+  select array_agg(w.id) into waiting from (
+    select r.id from reveille.ready r where r.id = any (due) order by r.id for update skip locked
+  ) w;
+  select array_agg(l.id), array_agg(l.error) into late, errors from (
+    select w.id, reveille.default_error(w.id) as error from unnest(waiting) w (id)
+  ) l
+  where l.error is not null;
+  return query select w.* from reveille.waiting_end(late, 'failed', errors) w;
 end $function$;
 
 CREATE OR REPLACE FUNCTION reveille.expiry_at(since timestamp with time zone, settings jsonb)
@@ -1095,6 +1171,14 @@ AS $function$
 begin
   perform reveille.expiry_begin(array_agg(j.id), array_agg(j.settings))
   from reveille.jobs_found(ids) j where j.settings ?| '{queue_ttl_seconds,deadline_seconds}';
+  -- A limit of the queue counts from here. The statement is planned only where there is one, since
+  -- it names every week.
+  if exists (
+    select from reveille.queue q where q.settings_at is not null and q.settings ? 'deadline_seconds'
+  ) then
+    update reveille.job j set run_at = now() from reveille.queue q
+      where j.id = any (ids) and q.name = j.queue and q.settings ? 'deadline_seconds';
+  end if;
   update reveille.attempt x
   set error = jsonb_build_object('code', 'snoozed', 'message',
     coalesce(x.error ->> 'message', 'the job was sent back later'),
@@ -2233,9 +2317,13 @@ comment on function reveille.clocks_are_sound(jsonb) is 'Whether job_faults find
 
 comment on function reveille.dead_letters_from(text,text,text,bigint,timestamp with time zone,timestamp with time zone,uuid,uuid,timestamp with time zone,bigint) is 'Jobs that did not complete, from an id on, and whether a redrive with this filter is about them.';
 
+comment on function reveille.default_error(uuid) is 'Why a job may not wait any longer, by the limits of its queue; null while it may.';
+
 comment on function reveille.error_shown(jsonb) is 'The error with its message cut to 8 KiB.';
 
 comment on function reveille.expire(integer) is 'Ends waiting jobs whose time is over, as many as may be due. Returns them.';
+
+comment on function reveille.expire_defaults(integer) is 'Ends waiting jobs that a limit of their queue is over for, as many as may be due. Returns them.';
 
 comment on function reveille.expiry_at(timestamp with time zone,jsonb) is 'When the first limit is over of a job whose content was accepted then; null without a limit.';
 

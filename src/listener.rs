@@ -200,7 +200,7 @@ pub(crate) async fn look_for_settings(
             let (begun, changes) =
                 (Instant::now(), store.queue_settings(events.defaults.since()).await);
             match looks.rest(begun, changes) {
-                Some(changes) => events.defaults.learn(changes),
+                Some(changes) => events.learn(changes),
                 None => events.defaults.ask(),
             }
         }

@@ -5,6 +5,14 @@ language plpgsql as $$
 begin
   perform reveille.expiry_begin(array_agg(j.id), array_agg(j.settings))
   from reveille.jobs_found(ids) j where j.settings ?| '{queue_ttl_seconds,deadline_seconds}';
+  -- A limit of the queue counts from here. The statement is planned only where there is one, since
+  -- it names every week.
+  if exists (
+    select from reveille.queue q where q.settings_at is not null and q.settings ? 'deadline_seconds'
+  ) then
+    update reveille.job j set run_at = now() from reveille.queue q
+      where j.id = any (ids) and q.name = j.queue and q.settings ? 'deadline_seconds';
+  end if;
   update reveille.attempt x
   set error = jsonb_build_object('code', 'snoozed', 'message',
     coalesce(x.error ->> 'message', 'the job was sent back later'),

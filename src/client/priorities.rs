@@ -34,7 +34,9 @@ impl Priorities {
             return;
         }
         match self.store.queue_settings(self.defaults.since()).await {
-            Ok(changes) => self.defaults.learn(changes),
+            Ok(changes) => {
+                self.defaults.learn(changes);
+            }
             Err(error) => tracing::debug!(%error, "the settings of queues could not be read"),
         }
         *read_at = Instant::now();

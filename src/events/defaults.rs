@@ -22,6 +22,8 @@ pub(crate) struct Defaults(Arc<Known>);
 struct Known {
     /// Whether any queue has settings; spares a lock for each job.
     some: AtomicBool,
+    /// Whether any of them gives its jobs time limits.
+    limited: AtomicBool,
     queues: RwLock<Queues>,
     asked: Notify,
     /// Something was new.
@@ -52,14 +54,20 @@ impl Defaults {
         self.of(queue)?.priority?.try_into().ok()
     }
 
-    /// Takes in what the database says.
-    pub(crate) fn learn(&self, changes: impl IntoIterator<Item = QueueChange>) {
+    /// Whether any queue gives its jobs time limits.
+    pub(crate) fn any_limited(&self) -> bool {
+        self.0.limited.load(Ordering::Acquire)
+    }
+
+    /// Takes in what the database says. Answers whether any of it is new.
+    pub(crate) fn learn(&self, changes: impl IntoIterator<Item = QueueChange>) -> bool {
+        let mut is_new = false;
         let mut queues = self.0.queues.write().unwrap_or_else(PoisonError::into_inner);
         for QueueChange { queue, settings, at } in changes {
             queues.newest = queues.newest.max(Some(at));
             let known = queues.by_name.get(&queue).map(|known| known.0);
             if known.is_none_or(|known| known < at) {
-                self.0.learned.notify_one();
+                is_new = true;
                 queues.by_name.insert(queue, (at, settings.map(Arc::new)));
             }
         }
@@ -68,7 +76,13 @@ impl Defaults {
             let recent = newest - Self::OVERLAP * 2;
             queues.by_name.retain(|_, (at, settings)| settings.is_some() || *at > recent);
         }
+        if is_new {
+            let mut settings = queues.by_name.values().filter_map(|known| known.1.as_ref());
+            self.0.limited.store(settings.any(|queue| queue.is_limited()), Ordering::Release);
+            self.0.learned.notify_one();
+        }
         self.0.some.store(!queues.by_name.is_empty(), Ordering::Release);
+        is_new
     }
 
     /// From when on the database is to be asked for changes; `None`: for all that there is.

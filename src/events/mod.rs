@@ -26,6 +26,7 @@ pub(crate) use operations::Operations;
 pub(crate) use pauses::Pauses;
 pub(crate) use wakes::{Pending, Source, Wakes};
 
+use crate::job::fields::QueueChange;
 use crate::job::{JobId, LeaseId};
 use crate::queue::QueueName;
 
@@ -67,6 +68,14 @@ impl Events {
             Notice::Ended(_) | Notice::SomeEnded => self.ends.hear(notice),
             // Of another listener.
             Notice::Canary(_) => {}
+        }
+    }
+
+    /// The database says that settings of queues are these.
+    pub(crate) fn learn(&self, changes: impl IntoIterator<Item = QueueChange>) {
+        if self.defaults.learn(changes) {
+            // A job may have a limit now.
+            self.expiries.notify_one();
         }
     }
 

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::ending::Ending;
 use super::failure::Failure;
-use super::fields::Settings;
+use super::fields::{QueueSettings, Settings};
 use super::json::Json;
 use super::submission::TIME_LIMIT_MOST;
 
@@ -71,6 +71,33 @@ impl Left {
             deadline: Budget::of(settings.deadline_seconds, left.deadline_seconds, now),
             queue_ttl: Budget::of(settings.queue_ttl_seconds, left.queue_ttl_seconds, now),
         }
+    }
+
+    /// The same with the limits that the queue gives where the job says nothing. `age` is that of the
+    /// job at `now`, in seconds. Whether an attempt has `begun` before: then the time to wait for the
+    /// first one is over.
+    pub(crate) fn or_of_queue(
+        self,
+        queue: &QueueSettings,
+        own: Option<&Settings>,
+        age: f64,
+        begun: bool,
+        now: Instant,
+    ) -> Self {
+        let of_queue =
+            |seconds: Option<f64>| Budget::of(seconds, seconds.map(|seconds| seconds - age), now);
+        let says = |of: fn(&Settings) -> Option<f64>| own.and_then(of).is_some();
+        let deadline = if says(|own| own.deadline_seconds) {
+            self.deadline
+        } else {
+            of_queue(queue.deadline_seconds)
+        };
+        let queue_ttl = if says(|own| own.queue_ttl_seconds) {
+            self.queue_ttl
+        } else {
+            of_queue(queue.queue_ttl_seconds).filter(|_| !begun)
+        };
+        Self { deadline, queue_ttl }
     }
 
     /// Why the job does not begin any more; `None`: it may.
@@ -191,6 +218,27 @@ mod tests {
         assert_eq!(limit(Some(2), None, minute), SECOND * 2);
         let centuries = Clocks::in_force(Left::default(), None, Some(Duration::MAX), SECOND);
         assert_eq!(centuries.limit(now), TIME_LIMIT_MOST);
+    }
+
+    #[test]
+    fn the_limits_of_a_queue_count_where_the_job_says_nothing() {
+        let now = Instant::now();
+        let queue = QueueSettings {
+            deadline_seconds: Some(10.0),
+            queue_ttl_seconds: Some(3.0),
+            ..QueueSettings::default()
+        };
+        let over = |own: Option<&Settings>, left: Left, age, begun, after: u32| {
+            code(left.or_of_queue(&queue, own, age, begun, now).over(now + SECOND * after))
+        };
+        assert_eq!(over(None, Left::default(), 1.0, false, 1), None);
+        assert_eq!(over(None, Left::default(), 1.0, false, 2), Some(EXPIRED.into()));
+        assert_eq!(over(None, Left::default(), 1.0, true, 8), None, "an attempt has begun");
+        assert_eq!(over(None, Left::default(), 11.0, true, 0), Some(DEADLINE_EXCEEDED.into()));
+        let text = r#"{"deadline_seconds":60,"left":{"deadline_seconds":59}}"#;
+        let own = Settings::of(Json::parse(text.as_bytes()).ok().as_ref());
+        assert_eq!(over(Some(&own), left(text, now), 1.0, true, 58), None);
+        assert_eq!(over(Some(&own), left(text, now), 1.0, false, 2), Some(EXPIRED.into()));
     }
 
     #[test]

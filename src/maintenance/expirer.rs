@@ -4,10 +4,13 @@
 //! Its timer is exact: it sleeps until the first job is to be looked at, and is told when one comes
 //! that is to be looked at earlier. A notice is sent at the commit, and what was in flight beside it
 //! is seen by another look soon after.
+//!
+//! Jobs that have a limit of their queue are not noted anywhere. While a queue has such a limit, its
+//! waiting jobs are looked at once a second.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::LeaderService;
 use crate::events::{Events, Left, Notice};
@@ -70,7 +73,14 @@ impl LeaderService for Expirer {
 
     async fn run_once(&self) -> Result<()> {
         self.set_rest(REST_SOON);
-        let expired = self.store.expiry_expire().await?;
+        let mut expired = self.store.expiry_expire().await?;
+        let of_queues = self.events.defaults.any_limited();
+        let begun = Instant::now();
+        if of_queues {
+            expired.extend(self.store.expiry_expire_defaults().await?);
+        }
+        // A look at whole queues is not exact, and takes a twentieth of the time at most.
+        let rest_of_queues = (begun.elapsed() * 20).max(REST_SOON);
         let any = !expired.is_empty();
         if any {
             self.tell(expired).await;
@@ -78,6 +88,7 @@ impl LeaderService for Expirer {
         }
         let heard = self.events.listening.load(Ordering::Relaxed);
         let most = if heard { REST_MOST } else { self.poll };
+        let most = if of_queues { most.min(rest_of_queues) } else { most };
         let next = self.store.expiry_next().await?.unwrap_or(REST_MOST).min(most);
         self.set_rest(if any { next.min(REST_SOON) } else { next });
         Ok(())

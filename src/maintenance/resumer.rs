@@ -2,17 +2,20 @@
 //!
 //! The leader alone does it. When it dies, the next one finds what is due in the database.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::events::{Events, Leadership, Notice};
 use crate::shutdown::Shutdown;
 use crate::store::{Result, Store};
 
+/// How long it rests at most: the news of a pause ends its rest.
+const REST_MOST: Duration = Duration::from_secs(60);
 /// How long it rests after a failure.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// Ends pauses until the service stops. `poll` is the longest time between two looks: the news of a
-/// pause can be lost.
+/// Ends pauses until the service stops. `poll` is how long it rests at most while nothing can be
+/// heard.
 pub(crate) async fn resume(
     store: Store,
     events: Events,
@@ -27,7 +30,9 @@ pub(crate) async fn resume(
             let rest = match resume_due(&store, &events).await {
                 Ok(next) => {
                     failing = false;
-                    next.map_or(poll, |next| next.min(poll))
+                    let heard = events.listening.load(Ordering::Relaxed);
+                    let most = if heard { REST_MOST } else { poll };
+                    next.map_or(most, |next| next.min(most))
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut failing, true) {

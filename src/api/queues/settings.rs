@@ -227,7 +227,7 @@ impl Services {
     /// The settings hold here from now on, and the others look at them at once.
     async fn tell(&self, name: &QueueName, settings: QueueSettings, at: DateTime<Utc>) {
         let settings = Some(settings).filter(|settings| !settings.is_empty());
-        self.events.defaults.learn([QueueChange { queue: name.clone(), settings, at }]);
+        self.events.learn([QueueChange { queue: name.clone(), settings, at }]);
         if let Err(error) = self.store.news_notify(&Notice::Settings.to_string()).await {
             tracing::debug!(%error, "the others were not told of new settings; their poll finds them");
         }

@@ -2,6 +2,7 @@
 //! them, in one statement. The [`Claimer`] keeps what it knows of lanes. Timers are exact: the loop
 //! sleeps until the next job of a lane is due.
 
+mod limits;
 mod scans;
 mod suspects;
 
@@ -250,7 +251,8 @@ impl Dispatcher {
         let worker = self.identity.worker();
         let claimed = self.claimer.claim(&self.store, worker, limit, &mut room).await;
         self.slots.saw(room.largest);
-        let (asked, claim) = claimed?;
+        let (asked, mut claim) = claimed?;
+        self.limit(claim.jobs.iter_mut().map(|(_, job)| job)).await;
         let found = self.hand_out(&asked, claim, asked_at).await;
         let unseen = self.unseen(found.into_iter().map(|nth| &asked[nth].lane.queue));
         self.register(unseen).await

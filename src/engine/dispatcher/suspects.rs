@@ -25,7 +25,8 @@ impl Dispatcher {
                 let meter = self.meters.of(&lane.queue, &lane.task);
                 self.executor.refuse(job, &lane, meter).await;
             }
-            Some((_, Ok(job))) => {
+            Some((_, Ok(mut job))) => {
+                self.limit([&mut job]).await;
                 self.claimer.figures.suspects.increment(1);
                 tracing::warn!(job.id = %job.id, task.name = %job.task, crashes = job.crashes,
                     "a job whose workers were lost before runs alone");

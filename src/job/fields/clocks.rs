@@ -11,15 +11,21 @@ fn sound(value: Option<f64>, kind: &Kind) -> Option<f64> {
     value.filter(|value| (*least..=*most).contains(value))
 }
 
+/// Notes a deadline that is shorter than an attempt, if both are said.
+pub(super) fn check_deadline(deadline: Option<f64>, timeout: Option<f64>, faults: &mut Faults) {
+    let both = sound(deadline, &SPAN).zip(sound(timeout, &TIMEOUT));
+    if both.is_some_and(|(deadline, timeout)| deadline < timeout) {
+        let message =
+            "deadline_seconds must not be less than timeout_seconds; raise it, or lower the other";
+        faults.add("/deadline_seconds", "out_of_range", message);
+    }
+}
+
 impl NewJob {
     /// Notes what does not fit.
     pub(in crate::job) fn check_clocks(&self, now: DateTime<Utc>, faults: &mut Faults) {
         let deadline = sound(self.settings.deadline_seconds, &SPAN);
-        let timeout = sound(self.timeout_seconds, &TIMEOUT);
-        if deadline.zip(timeout).is_some_and(|(deadline, timeout)| deadline < timeout) {
-            let message = "deadline_seconds must not be less than timeout_seconds; raise it, or lower the other";
-            faults.add("/deadline_seconds", "out_of_range", message);
-        }
+        check_deadline(deadline, self.timeout_seconds, faults);
         let ttl = sound(self.settings.queue_ttl_seconds, &SPAN);
         let limits = [("queue_ttl_seconds", ttl), ("deadline_seconds", deadline)];
         let limits = limits.into_iter().filter_map(|(name, limit)| Some((name, limit?)));

@@ -19,9 +19,12 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::clocks::check_deadline;
 use super::declare::{fields, object, settings};
 use super::value::{self, Faults, Source, Value};
-use super::{FARTHEST_SECONDS, Field, Kind, MAX_ATTEMPTS, PRIORITY, Retry, TIMEOUT, Together};
+use super::{
+    FARTHEST_SECONDS, Field, Kind, MAX_ATTEMPTS, PRIORITY, Retry, SPAN, TIMEOUT, Together,
+};
 use crate::job::json::Json;
 use crate::queue::QueueName;
 
@@ -42,6 +45,16 @@ settings! {
         /// How long one attempt may take, in seconds, of a job that does not say.
         /// Without it the task's own default, else `default_timeout_seconds` of the service.
         timeout_seconds: f64 = TIMEOUT;
+
+        /// How long a job that does not say may wait for its first attempt, in seconds. Then it
+        /// fails with the code `expired`. It counts from the submission, or from the time before
+        /// which the job does not start.
+        queue_ttl_seconds: f64 = SPAN;
+
+        /// How long a job that does not say has in all, in seconds. Then it fails with the code
+        /// `deadline_exceeded`. It counts as `queue_ttl_seconds` does, and begins anew with a retry
+        /// by hand.
+        deadline_seconds: f64 = SPAN;
 
         /// When a job that does not say runs again after an attempt that failed. Without it the
         /// task's own back-off.
@@ -90,6 +103,12 @@ impl QueueSettings {
     /// Notes what is wrong with each member, and with members beside others.
     pub(crate) fn check(&self, faults: &mut Faults) {
         self.check_members("", faults);
+        check_deadline(self.deadline_seconds, self.timeout_seconds, faults);
+    }
+
+    /// Whether it gives jobs a time limit beside that of an attempt.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.queue_ttl_seconds.is_some() || self.deadline_seconds.is_some()
     }
 
     /// Notes what would be kept for longer than by this service.

@@ -1,0 +1,29 @@
+-- Null also where the job has a limit of its own: its queue does not count then. A queue_ttl_seconds
+-- is over with the first attempt that begins, in whichever life of the job.
+create or replace function reveille.default_error(id uuid) returns jsonb
+language plpgsql volatile as $$
+declare
+  age double precision;
+  own jsonb;
+  limits jsonb;
+begin
+  select extract(epoch from clock_timestamp() - greatest(reveille.uuid7_time(j.id), j.run_at)),
+      coalesce(j.settings, '{}'), coalesce(q.settings, '{}')
+    into age, own, limits
+    from reveille.job j join reveille.queue q on q.name = j.queue where j.id = $1;
+  return case
+    when age >= (limits ->> 'deadline_seconds')::double precision and not own ? 'deadline_seconds' then
+      jsonb_build_object('code', 'deadline_exceeded', 'message',
+        'the job did not end within the deadline_seconds of its queue, which are '
+        || (limits ->> 'deadline_seconds'))
+    when age >= (limits ->> 'queue_ttl_seconds')::double precision and not own ? 'queue_ttl_seconds'
+      and not reveille.has_begun($1, '-infinity') then
+      jsonb_build_object('code', 'expired', 'message',
+        'no attempt began within the queue_ttl_seconds of its queue, which are '
+        || (limits ->> 'queue_ttl_seconds'))
+  end;
+end $$;
+
+comment on function reveille.default_error is
+  'Why a job may not wait any longer, by the limits of its queue; null while it may.';
+revoke all on function reveille.default_error from public;
