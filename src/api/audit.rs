@@ -35,11 +35,12 @@ pub(super) struct AuditEntry {
     /// `anonymous 127.0.0.1`: a caller of a service without tokens, by its address. Kinds are added
     /// over time.
     pub principal: String,
-    /// What was done, by the `operationId` of the call: `pause_queue`.
+    /// What was done, by the `operationId` of the call: `pause_queue`. `apply_file`: the settings of
+    /// a queue came from `reveille.toml`.
     pub action: String,
     /// What it was done to, a kind and a name: `queue mail`.
     pub target: String,
-    /// The reason that the caller gave.
+    /// The reason that the caller gave. Of a redrive or a purge: its operation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The `X-Request-Id` of the call. Absent if it did not come over HTTP.

@@ -223,3 +223,49 @@ async fn the_command_line_lists_them() {
     assert_eq!(rare.len(), 5);
     assert!(rare.iter().all(|it| it["principal"] == "role r1"), "{rare:?}");
 }
+
+/// Every operation of the API that is an action of an operator, with a token and a request of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_action_is_noted_by_the_name_of_its_operation() {
+    let database = harness::database().await;
+    let service =
+        Service::on(database.url()).env("REVEILLE_AUTH_TOKENS", &TOKENS.join(",")).start().await;
+    let later = json!({"all": true, "delay_seconds": 3600});
+    let mut expected = Vec::new();
+    let mut operation = String::new();
+    for (nth, (method, path, body, action)) in [
+        ("PUT", "/queues/mail", json!({"priority": 3}), "put_queue"),
+        ("PATCH", "/queues/mail", json!({"priority": 4}), "patch_queue"),
+        ("DELETE", "/queues/mail", Value::Null, "delete_queue_settings"),
+        ("POST", "/queues/mail/pause", json!({"reason": "it moves"}), "pause_queue"),
+        ("POST", "/queues/mail/resume", Value::Null, "resume_queue"),
+        ("POST", "/queues/mail/purge?delay_seconds=3600", Value::Null, "purge_queue"),
+        ("POST", "/dead-letters/redrive", later, "redrive_dead_letters"),
+        ("DELETE", "/operations/", Value::Null, "stop_operation"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let path = if path.ends_with('/') { format!("{path}{operation}") } else { path.to_owned() };
+        let (token, id) = (TOKENS[nth % 2], format!("request-{nth}"));
+        let mut request = service.http().request(method, &path);
+        if !body.is_null() {
+            request = request.json(&body);
+        }
+        let done = answer(request.bearer_auth(token).header("x-request-id", &id)).await;
+        assert!((200..300).contains(&done.status), "{method} {path}: {done:?}");
+        if let Some(id) = done.body["operation"]["id"].as_str() {
+            operation = id.to_owned();
+        }
+        let by = ["token 7d418a4c", "token 7b533b9e"][nth % 2];
+        expected.push((by.to_owned(), action.to_owned(), id));
+    }
+    let mut found = entries(&service, Some(TOKENS[0]), "").await;
+    found.reverse();
+    let text = |entry: &Value, name: &str| entry[name].as_str().unwrap().to_owned();
+    let noted = |it: &Value| (text(it, "principal"), text(it, "action"), text(it, "request_id"));
+    assert_eq!(found.iter().map(noted).collect::<Vec<_>>(), expected, "{found:?}");
+    assert_eq!(found[3]["reason"], "it moves");
+    assert!(text(&found[6], "reason").ends_with(&operation), "{found:?}");
+    assert_eq!(found[7]["target"], json!(format!("operation {operation}")));
+}

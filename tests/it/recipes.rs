@@ -1,14 +1,18 @@
 //! The recipes of docs/recipes.md do what they say, run from the text of that page.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use reveille::{Context, Handler, Json, Reveille, TaskError};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::documents::block;
+use crate::harness::http::Http;
 use crate::harness::look::value;
-use crate::harness::{self, Service, within};
+use crate::harness::{self, Service, eventually, within};
 
 const PAGE: &str = include_str!("../../docs/recipes.md");
 const SOON: Duration = Duration::from_secs(30);
@@ -46,6 +50,71 @@ async fn the_recipe_of_a_debounce_runs_one_job_with_the_last_change() {
     let early = "select count(*) from reveille.outcome o join reveille.job j using (id)
       where o.claimed_at < j.run_at or j.run_at < reveille.uuid7_time(j.id) + interval '2 seconds'";
     assert_eq!(value::<i64>(&client, early).await, 0, "it did not wait for two seconds");
+}
+
+/// Fails for good while the server that it calls is away.
+struct Sends(Arc<AtomicBool>);
+
+impl Handler for Sends {
+    const NAME: &'static str = "send";
+    type Payload = Json;
+    type Output = ();
+
+    async fn run(&self, _: Context, _: Json) -> Result<(), TaskError> {
+        if self.0.load(Ordering::SeqCst) {
+            return Err(TaskError::permanent("no route to the server"));
+        }
+        Ok(())
+    }
+}
+
+/// The newest operation, once it has ended.
+async fn operation_ended(http: &Http) -> Value {
+    eventually("the operation ends", SOON, async || {
+        http.get("/operations").await.body["data"][0]["stopped_at"].is_string()
+    })
+    .await;
+    http.get("/operations").await.body["data"][0].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_recipe_of_an_outage_moves_one_job_while_it_lasts_and_all_of_them_after_it() {
+    const JOBS: i64 = 30;
+    let database = harness::database().await;
+    let client = database.client().await;
+    let away = Arc::new(AtomicBool::new(true));
+    let builder = Reveille::builder().database_url(database.url()).listen(([127, 0, 0, 1], 0));
+    let service = builder.task(Sends(away.clone())).start().await.unwrap();
+    let url = format!("http://{}", service.address().unwrap());
+    let http = Http::new(&url);
+    let jobs = vec![json!({"task": "send", "payload": 1}); 30];
+    assert_eq!(http.post("/jobs/batch", &json!(jobs)).await.status, 201);
+    let in_state =
+        |state: &str| format!("select count(*) from reveille.outcome where state = '{state}'");
+    eventually("all of them fail", SOON, async || {
+        value::<i64>(&client, &in_state("failed")).await == JOBS
+    })
+    .await;
+    let looked = run(&block(PAGE, "--dry-run"), &url).await;
+    assert!(looked.contains("30") && looked.contains("send"), "{looked}");
+    assert_eq!(http.get("/operations").await.body["data"], json!([]));
+
+    let redrive = block(PAGE, "--canary");
+    run(&redrive, &url).await;
+    let halted = operation_ended(&http).await;
+    assert_eq!((&halted["status"], &halted["moved"]), (&json!("halted"), &json!(1)), "{halted}");
+
+    away.store(false, Ordering::SeqCst);
+    run(&redrive, &url).await;
+    let ended = operation_ended(&http).await;
+    assert_eq!((&ended["status"], &ended["moved"]), (&json!("completed"), &json!(JOBS)), "{ended}");
+    eventually("all of them complete", SOON, async || {
+        value::<i64>(&client, &in_state("completed")).await == JOBS
+    })
+    .await;
+    let shown = run(&block(PAGE, "reveille operations\n"), &url).await;
+    assert!(shown.contains("halted") && shown.contains("completed"), "{shown}");
+    service.shutdown().await;
 }
 
 /// The block of the page with a twentieth of its seconds.
