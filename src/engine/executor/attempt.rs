@@ -85,11 +85,11 @@ impl Executor {
             () = tokio::task::unconstrained(tokio::time::sleep(limit)) => {
                 handle.token.cancel();
                 self.figures.timeouts.increment(1);
+                let failure = clocks.timed_out(Instant::now());
                 let late = self.last_words(LATE_GRACE, work.as_mut()).await;
                 if let (Some(Ok(Ok(result))), true) = (late, handle.reason() != Some(Stop::Lost)) {
                     return Some(Ending::Completed(result));
                 }
-                let failure = clocks.timed_out(Instant::now());
                 return told_to_stop(handle, failure.clone())
                     .unwrap_or_else(|| Some(self.again(job, task, failure)));
             }

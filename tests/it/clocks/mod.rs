@@ -31,6 +31,8 @@ struct Told {
 #[serde(default)]
 struct Shift {
     seconds: f64,
+    /// Whether it goes on when it is told to stop.
+    deaf: bool,
     /// Attempts that fail.
     failures: u32,
     retry_after: Option<f64>,
@@ -57,7 +59,7 @@ impl Handler for Work {
         }
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs_f64(shift.seconds)) => Ok(()),
-            () = context.cancelled() => Err("it was stopped".into()),
+            () = context.cancelled(), if !shift.deaf => Err("it was stopped".into()),
         }
     }
 }
@@ -138,8 +140,8 @@ fn time(job: &Value, name: &str) -> chrono::DateTime<chrono::Utc> {
 
 /// How long after its submission a job ended.
 fn age(job: &Value) -> f64 {
-    // Its id has the milliseconds of its submission.
-    (time(job, "finished_at") - time(job, "created_at")).as_seconds_f64() + 0.001
+    // Its id has the milliseconds of its submission, by the service's idea of the database's time.
+    (time(job, "finished_at") - time(job, "created_at")).as_seconds_f64() + 0.01
 }
 
 /// It ended with this code, not before its time and soon after.
@@ -161,6 +163,23 @@ async fn life_2c1_a_handler_that_obeys_frees_its_slot_at_the_time_out() {
     assert!((0.5..0.5 + SLACK).contains(&ran), "{ran}");
     assert_eq!(next["status"], "completed");
     eventually("its deadline is forgotten", SOON, async || house.limits().await == 0).await;
+}
+
+/// The grace lasts beyond the deadline; the timeout was over first.
+#[tokio::test(flavor = "multi_thread")]
+async fn life_2c1_a_handler_that_does_not_obey_is_dropped_a_second_later() {
+    let house = House::open(1).await;
+    let deaf = work(Shift { seconds: 60.0, deaf: true, ..Shift::default() });
+    let retry = Retry::fixed(Duration::ZERO);
+    let deaf = deaf.timeout(seconds(0.5)).deadline(seconds(1.2)).retry(retry);
+    let deaf = house.submit(deaf).await;
+    let next = house.submit(shift(0.0)).await;
+    let (deaf, next) = (house.end(&deaf).await, house.end(&next).await);
+    assert_ended(&deaf, "deadline_exceeded", 1.5);
+    let message = deaf["error"]["message"].as_str().unwrap();
+    assert!(message.ends_with("(timed_out: the attempt took longer than its 0.5 s)"), "{message}");
+    assert_eq!(next["status"], "completed");
+    assert!(age(&next) >= 1.3, "{next}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
