@@ -14,7 +14,7 @@ PG_DIR = $(CURDIR)/target/pg-$(PG)
 PG_HOME = $(PG_DIR)/node_modules/$(PG_PACKAGE)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-pg lint fmt openapi made public contract schema dist bench growth mischief rolling clean
+.PHONY: help run test test-pg faults lint fmt openapi made public contract schema dist bench growth mischief rolling clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,10 @@ test: ## Run all tests, on a PostgreSQL that they start themselves
 	@sh .ci/postgres
 	$(CARGO) test --locked --doc
 	$(CARGO) test --locked --features faults --lib --bins --test it --example primes
+
+faults: ## Run the tests of a case with its full figures: make faults CASE=life_5c4
+	@sh .ci/postgres
+	FULL_FIGURES=1 $(CARGO) test --locked --features faults --test it -- $(CASE)
 
 test-pg: $(PG_DIR)/ready ## Run all tests (or TESTS=hostile) on another PostgreSQL: make test-pg PG=14 (up to 18; Linux on x86-64)
 	PG_BIN_DIR=$(PG_HOME)/native/bin $(CARGO) test --locked --features faults --lib --bins --test it -- $(TESTS)

@@ -56,6 +56,18 @@ create table reveille.expiry (
   constraint expiry_pkey PRIMARY KEY (id)
 ) with (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=1000, autovacuum_vacuum_cost_delay=0);
 
+create table reveille.idempotency (
+  principal text collate "C" not null,
+  path text collate "C" not null,
+  key text collate "C" not null,
+  fingerprint bytea not null,
+  ids uuid[] not null,
+  statuses text[] not null,
+  outcomes text[] not null,
+  at timestamp with time zone not null default clock_timestamp(),
+  constraint idempotency_pkey PRIMARY KEY (principal, path, key)
+);
+
 create table reveille.job (
   id uuid not null,
   run_at timestamp with time zone not null,
@@ -208,6 +220,8 @@ create table reveille.unique_key (
   queue text collate "C" not null,
   key text collate "C" not null,
   id uuid not null,
+  until timestamp with time zone,
+  first_at timestamp with time zone,
   constraint unique_key_pkey PRIMARY KEY (queue, key)
 ) with (autovacuum_vacuum_scale_factor=0.02);
 
@@ -235,6 +249,8 @@ create table reveille.worker (
 ) with (fillfactor=50, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=500);
 
 CREATE INDEX expiry_at ON reveille.expiry USING btree (at);
+
+CREATE INDEX idempotency_at ON reveille.idempotency USING btree (at);
 
 CREATE INDEX job_tags ON ONLY reveille.job USING gin (tags) WHERE (tags IS NOT NULL);
 
@@ -269,6 +285,8 @@ CREATE INDEX ready_suspect ON reveille.ready USING btree (run_at, id) WHERE (cra
 CREATE INDEX superseded_replacement ON reveille.superseded USING btree (replacement);
 
 CREATE UNIQUE INDEX unique_key_id ON reveille.unique_key USING btree (id);
+
+CREATE INDEX unique_key_until ON reveille.unique_key USING btree (until) WHERE (until IS NOT NULL);
 
 create view reveille.dead_letters as
  SELECT j.task,
@@ -610,6 +628,24 @@ begin
     or not exists (select from reveille.job j where j.id = $1);
 end $function$;
 
+CREATE OR REPLACE FUNCTION reveille.idempotency_take(principal text, path text, key text, fingerprint bytea, ids uuid[], run_ats timestamp with time zone[], keep double precision)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_column
+begin
+  insert into reveille.idempotency as i (principal, path, key, fingerprint, ids, statuses, outcomes)
+  values ($1, $2, $3, $4, $5, array(
+      select case when u.run_at > clock_timestamp() then 'scheduled' else 'queued' end
+      from unnest($6) with ordinality u (run_at, nth) order by u.nth
+    ), array_fill('created'::text, array[cardinality($5)]))
+  on conflict (principal, path, key) do update set fingerprint = excluded.fingerprint,
+    ids = excluded.ids, statuses = excluded.statuses, outcomes = excluded.outcomes,
+    at = excluded.at
+  where i.at <= clock_timestamp() - $7 * interval '1 second';
+  return found;
+end $function$;
+
 CREATE OR REPLACE FUNCTION reveille.insert_jobs(ids uuid[], queues text[], tasks text[], priorities smallint[], run_ats timestamp with time zone[], payloads jsonb[], max_attemptss integer[], timeouts double precision[], tagss jsonb[], settingss jsonb[], keys text[], wanteds boolean[])
  RETURNS void
  LANGUAGE plpgsql
@@ -839,10 +875,15 @@ AS $function$
     from field f join field o on o.name = f.apart
     where f.type <> 'null' and o.type <> 'null'
     union all
-    select '/' || f.name, 'requires_' || o.name,
-      f.name || ' needs a ' || o.name || '; give both, or neither'
-    from field f join field o on o.name = f.beside
-    where f.type <> 'null' and o.type = 'null'
+    select '/' || f.name, 'requires_' || coalesce(w.word, o.name),
+      f.name || ' needs ' || case when w.word is null then 'a ' || o.name
+        else o.name || ' to be ' || w.word end || '; give both, or neither'
+    from field f
+    cross join lateral (
+      select split_part(f.beside, '=', 1) as name, nullif(split_part(f.beside, '=', 2), '') as word
+    ) w
+    join field o on o.name = w.name
+    where f.type <> 'null' and (o.type = 'null' or o.text <> w.word)
   ) f
   where jsonb_typeof(job) = 'object'
 $function$;
@@ -875,7 +916,9 @@ AS $function$
       'on_conflict',
       'retry',
       'queue_ttl_seconds',
-      'deadline_seconds'
+      'deadline_seconds',
+      'unique_for_seconds',
+      'debounce_max_seconds'
       -- end of names
     ] <> '{}' then false
     when job ?| '{queue_ttl_seconds,deadline_seconds}' and not reveille.clocks_are_sound(job)
@@ -897,6 +940,10 @@ AS $function$
         when 'null' then false else job ? 'retry' end
       or not reveille.number_is_sound(job -> 'queue_ttl_seconds', 0.001, 315360000)
       or not reveille.number_is_sound(job -> 'deadline_seconds', 0.001, 315360000)
+      or not reveille.number_is_sound(job -> 'unique_for_seconds', 1, 2592000)
+      or job ->> 'unique_for_seconds' is not null and job ->> 'unique_key' is null
+      or not reveille.number_is_sound(job -> 'debounce_max_seconds', 0.001, 604800)
+      or job ->> 'debounce_max_seconds' is not null and job ->> 'on_conflict' is distinct from 'replace'
       -- end of sound
       then false
     when job ->> 'run_at' is not null then coalesce(reveille.moment(job ->> 'run_at')
@@ -936,7 +983,7 @@ CREATE OR REPLACE FUNCTION reveille.job_settings(job jsonb)
  STABLE PARALLEL SAFE
 AS $function$
   -- made by make made: settings
-  select case when job ?| array['retry', 'queue_ttl_seconds', 'deadline_seconds'] then nullif('{}'::jsonb
+  select case when job ?| array['retry', 'queue_ttl_seconds', 'deadline_seconds', 'unique_for_seconds', 'debounce_max_seconds'] then nullif('{}'::jsonb
     || case when job ->> 'retry' is null then '{}'
       else jsonb_build_object('retry',
         '{}'::jsonb
@@ -962,6 +1009,12 @@ AS $function$
     || case when job ->> 'deadline_seconds' is null then '{}'
       else jsonb_build_object('deadline_seconds',
         reveille.number_kept(job ->> 'deadline_seconds')) end
+    || case when job ->> 'unique_for_seconds' is null then '{}'
+      else jsonb_build_object('unique_for_seconds',
+        reveille.number_kept(job ->> 'unique_for_seconds')) end
+    || case when job ->> 'debounce_max_seconds' is null then '{}'
+      else jsonb_build_object('debounce_max_seconds',
+        reveille.number_kept(job ->> 'debounce_max_seconds')) end
   , '{}') end
   -- end of settings
 $function$;
@@ -1065,13 +1118,25 @@ begin
     select k.id from reveille.unique_key k where k.id = any (ids) order by k.queue, k.key
       for update skip locked
   ) l;
-  delete from reveille.unique_key k where k.id = any (locked) and reveille.has_ended(k.id);
+  delete from reveille.unique_key k where k.id = any (locked) and reveille.key_is_free(k.id, k.until);
   delete from reveille.superseded s where s.id = any (array(
     select x.id from reveille.superseded x where x.id = any (ids) and reveille.has_ended(x.id)
       for update skip locked));
   return query select k.id from reveille.unique_key k
     where k.id = any (ids) and not coalesce(k.id = any (locked), false)
-      and reveille.has_ended(k.id);
+      and reveille.key_is_free(k.id, k.until);
+end $function$;
+
+CREATE OR REPLACE FUNCTION reveille.key_is_free(id uuid, until timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+begin
+  if until > clock_timestamp() then
+    return exists (select from reveille.outcome o where o.id = $1 and o.state <> 'completed');
+  end if;
+  return reveille.has_ended(id);
 end $function$;
 
 CREATE OR REPLACE FUNCTION reveille.key_leave(id uuid)
@@ -1090,7 +1155,8 @@ begin
     delete from reveille.unique_key k where k.id = $1;
     return;
   end if;
-  update reveille.unique_key k set id = heir where k.id = $1;
+  update reveille.unique_key k
+    set id = heir, until = reveille.key_window(heir), first_at = null where k.id = $1;
   delete from reveille.superseded s where s.id = heir;
   update reveille.superseded s set replacement = heir where s.replacement = $1;
 end $function$;
@@ -1102,16 +1168,39 @@ AS $function$
 #variable_conflict use_column
 declare
   holder uuid;
+  held_until timestamptz;
 begin
-  insert into reveille.unique_key as k (queue, key, id) values ($1, $2, $3)
+  insert into reveille.unique_key as k (queue, key, id, until)
+    values ($1, $2, $3, reveille.key_window($3))
     on conflict (queue, key) do update set id = k.id
-    returning k.id into holder;
-  if holder <> $3 and reveille.has_ended(holder) then
-    update reveille.unique_key k set id = $3 where k.queue = $1 and k.key = $2;
+    returning k.id, k.until into holder, held_until;
+  if holder <> $3 and reveille.key_is_free(holder, held_until) then
+    update reveille.unique_key k
+      set id = $3, until = reveille.key_window($3), first_at = null
+      where k.queue = $1 and k.key = $2;
     holder := $3;
   end if;
   return holder;
 end $function$;
+
+CREATE OR REPLACE FUNCTION reveille.key_until(settings jsonb, accepted timestamp with time zone)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select accepted + (settings ->> 'unique_for_seconds')::double precision * interval '1 second'
+$function$;
+
+CREATE OR REPLACE FUNCTION reveille.key_window(id uuid)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select w.until from (
+    select reveille.key_until(j.settings, reveille.uuid7_time(j.id)) as until
+    from reveille.job j where j.id = $1
+  ) w where w.until > clock_timestamp()
+$function$;
 
 CREATE OR REPLACE FUNCTION reveille.keys_held(queues text[], keys text[])
  RETURNS SETOF bigint
@@ -1137,6 +1226,22 @@ begin
       when sqlstate 'RV001' then null;
     end;
   end loop;
+end $function$;
+
+CREATE OR REPLACE FUNCTION reveille.keys_over(most bigint)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+declare
+  over uuid[];
+begin
+  select array_agg(l.id) into over from (
+    select k.id from reveille.unique_key k where k.until <= clock_timestamp()
+      order by k.until limit most for update skip locked
+  ) l;
+  delete from reveille.unique_key k where k.id = any (over) and reveille.has_ended(k.id);
+  update reveille.unique_key k set until = null where k.id = any (over);
+  return coalesce(cardinality(over), 0);
 end $function$;
 
 CREATE OR REPLACE FUNCTION reveille.keys_taken(ids uuid[])
@@ -1602,7 +1707,11 @@ AS $function$
     ('queue_ttl_seconds', 'number', 0.001, 315360000, null, null,
       'a number from 0.001 to 315360000 (3650 days)', null, null),
     ('deadline_seconds', 'number', 0.001, 315360000, null, null,
-      'a number from 0.001 to 315360000 (3650 days)', null, null)
+      'a number from 0.001 to 315360000 (3650 days)', null, null),
+    ('unique_for_seconds', 'number', 1, 2592000, null, null,
+      'a number from 1 to 2592000 (30 days)', null, 'unique_key'),
+    ('debounce_max_seconds', 'number', 0.001, 604800, null, null,
+      'a number from 0.001 to 604800 (7 days)', null, 'on_conflict=replace')
     -- end of rules
   ) f (name, kind, low, high, longest, words, rule, apart, beside)
 $function$;
@@ -1707,9 +1816,9 @@ begin
   where r.outcome = 'rejected';
   if faults is not null then
     raise exception using errcode = 'unique_violation',
-      message = 'nothing was submitted: a job that has not ended holds the unique key',
-      detail = faults::text, hint = 'Wait for that job to end, use another key, or submit with '
-        'on_conflict keep or replace.';
+      message = 'nothing was submitted: another job holds the unique key',
+      detail = faults::text, hint = 'Wait for that job and its window to end, use another key, or '
+        'submit with on_conflict keep or replace.';
   end if;
   return query select r.nth, r.job_id, r.status, r.outcome
     from jsonb_to_recordset(answers) r (nth bigint, job_id uuid, status text, outcome text);
@@ -1723,6 +1832,9 @@ declare
   item record;
   created uuid[];
   holder uuid;
+  held record;
+  moment timestamptz := clock_timestamp();
+  since timestamptz;
 begin
   if to_regclass('reveille.' || reveille.partition_name('job', clock_timestamp())) is null then
     perform reveille.partition_ensure();
@@ -1737,12 +1849,21 @@ begin
     return;
   end if;
 
+  if num_nonnulls(variadic settingss) > 0 then
+    run_ats := array(
+      select least(u.run_at, moment + interval '1 second'
+        * (u.settings ->> 'debounce_max_seconds')::double precision)
+      from unnest(run_ats, settingss) with ordinality u (run_at, settings, nth) order by u.nth);
+  end if;
+
   -- The first job of this call that names a key takes it, if it has no row. The rows of the other
   -- keys are locked.
   with taken as (
-    insert into reveille.unique_key as k (queue, key, id)
-    select distinct on (u.queue, u.key) u.queue, u.key, u.id
-    from unnest(queues, keys, ids) with ordinality u (queue, key, id, nth)
+    insert into reveille.unique_key as k (queue, key, id, until, first_at)
+    select distinct on (u.queue, u.key) u.queue, u.key, u.id,
+      reveille.key_until(u.settings, moment),
+      case when u.settings ? 'debounce_max_seconds' then moment end
+    from unnest(queues, keys, ids, settingss) with ordinality u (queue, key, id, settings, nth)
     where u.key is not null
     order by u.queue, u.key, u.nth
     on conflict (queue, key) do update set id = k.id where false
@@ -1752,14 +1873,17 @@ begin
 
   -- The lock may have been waited for: whether a holder has ended is asked in a fresh statement.
   with freed as (
-    update reveille.unique_key k set id = u.id
+    update reveille.unique_key k
+    set id = u.id, until = reveille.key_until(u.settings, moment),
+      first_at = case when u.settings ? 'debounce_max_seconds' then moment end
     from (
-      select distinct on (n.queue, n.key) n.queue, n.key, n.id
-      from unnest(queues, keys, ids) with ordinality n (queue, key, id, nth)
+      select distinct on (n.queue, n.key) n.queue, n.key, n.id, n.settings
+      from unnest(queues, keys, ids, settingss) with ordinality n (queue, key, id, settings, nth)
       where n.key is not null
       order by n.queue, n.key, n.nth
     ) u
-    where k.queue = u.queue and k.key = u.key and k.id <> u.id and reveille.has_ended(k.id)
+    where k.queue = u.queue and k.key = u.key and k.id <> u.id
+      and reveille.key_is_free(k.id, k.until)
     returning k.id
   )
   select created || array_agg(freed.id) into created from freed;
@@ -1781,8 +1905,9 @@ begin
     job_id := item.id;
     outcome := 'created';
     if item.key is not null and not coalesce(item.id = any (created), false) then
-      select k.id into holder from reveille.unique_key k
+      select k.id, k.until, k.first_at into held from reveille.unique_key k
         where k.queue = item.queue and k.key = item.key;
+      holder := held.id;
       outcome := case item.policy when 'reject' then 'rejected' else 'existing' end;
       job_id := holder;
       if item.policy = 'replace' then
@@ -1790,6 +1915,18 @@ begin
         perform from reveille.ready r where r.id = holder for update;
         if found then
           outcome := 'replaced';
+          since := held.first_at;
+          if item.settings ? 'debounce_max_seconds' then
+            -- Content that began has had its turn.
+            if since is null or exists (
+              select from reveille.attempt a
+              where a.id = holder and a.ended_at > since and a.ending <> 'released'
+            ) then
+              since := moment;
+            end if;
+            item.run_at := least(item.run_at, since + interval '1 second'
+              * (item.settings ->> 'debounce_max_seconds')::double precision);
+          end if;
           update reveille.job j set task = item.task, priority = item.priority,
             run_at = item.run_at, payload = item.payload, max_attempts = item.max_attempts,
             timeout_seconds = item.timeout, tags = reveille.tag_array(item.tags),
@@ -1802,12 +1939,21 @@ begin
           if item.settings ?| '{queue_ttl_seconds,deadline_seconds}' then
             perform reveille.expiry_begin(array[holder], array[item.settings]);
           end if;
-        else
+          if (held.until, held.first_at)
+            is distinct from (reveille.key_until(item.settings, moment), since)
+          then
+            update reveille.unique_key k
+              set until = reveille.key_until(item.settings, moment), first_at = since
+              where k.queue = item.queue and k.key = item.key;
+          end if;
+        elsif not reveille.has_ended(holder) or reveille.key_is_free(holder, held.until) then
           outcome := 'created';
           job_id := item.id;
           insert into reveille.superseded as s (id, replacement) values (holder, item.id)
             on conflict (id) do update set replacement = excluded.replacement;
-          update reveille.unique_key k set id = item.id
+          update reveille.unique_key k set id = item.id,
+            until = reveille.key_until(item.settings, moment),
+            first_at = case when item.settings ? 'debounce_max_seconds' then moment end
             where k.queue = item.queue and k.key = item.key;
           perform reveille.insert_jobs(array[item.id], array[item.queue], array[item.task],
             array[item.priority], array[item.run_at], array[item.payload],
@@ -1819,7 +1965,8 @@ begin
     status := case outcome
       when 'created' then
         case when item.run_at > clock_timestamp() then 'scheduled' else 'queued' end
-      else reveille.job_status(job_id) end;
+      -- A holder that is gone completed.
+      else coalesce(reveille.job_status(job_id), 'completed') end;
     return next;
   end loop;
 end $function$;
@@ -1847,6 +1994,121 @@ begin
   end if;
   return query select s.job_id, s.status, s.outcome from reveille.submit_checked(jobs, true) s
     order by s.nth;
+end $function$;
+
+CREATE OR REPLACE FUNCTION reveille.submit_once(principals text[], paths text[], names text[], fingerprints bytea[], firsts integer[], lasts integer[], admitted boolean[], keep double precision, ids uuid[], queues text[], tasks text[], priorities smallint[], run_ats timestamp with time zone[], payloads jsonb[], max_attemptss integer[], timeouts double precision[], tagss jsonb[], settingss jsonb[], keys text[], policies text[])
+ RETURNS TABLE(place integer, nth bigint, job_id uuid, status text, outcome text, replayed boolean)
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_column
+declare
+  patience text := current_setting('lock_timeout');
+  unseen integer[];
+  fresh integer[] := '{}';
+  one integer;
+  places integer[];
+  numbers bigint[];
+begin
+  select array_agg(u.place::integer order by u.principal, u.path, u.name) into unseen
+  from unnest(principals, paths, names, admitted) with ordinality
+    u (principal, path, name, admitted, place)
+  where u.admitted and not exists (
+    select from reveille.idempotency i
+    where i.principal = u.principal and i.path = u.path and i.key = u.name
+      and i.at > clock_timestamp() - keep * interval '1 second'
+  );
+
+  begin
+    foreach one in array coalesce(unseen, '{}') loop
+      if reveille.idempotency_take(principals[one], paths[one], names[one], fingerprints[one],
+        ids[firsts[one]:lasts[one]], run_ats[firsts[one]:lasts[one]], keep)
+      then
+        fresh := fresh || one;
+      end if;
+    end loop;
+  exception when lock_not_available then
+    -- Somebody else has one of them. The others are not kept from their answer.
+    fresh := '{}';
+    perform set_config('lock_timeout', '1ms', true);
+    foreach one in array unseen loop
+      begin
+        if reveille.idempotency_take(principals[one], paths[one], names[one], fingerprints[one],
+          ids[firsts[one]:lasts[one]], run_ats[firsts[one]:lasts[one]], keep)
+        then
+          fresh := fresh || one;
+        end if;
+      exception when lock_not_available then null;
+      end;
+    end loop;
+    perform set_config('lock_timeout', patience, true);
+  end;
+
+  if cardinality(fresh) < cardinality(names) then
+    return query
+      select u.place::integer, a.nth, a.id, a.status, a.outcome, i.fingerprint is not null
+      from unnest(principals, paths, names, fingerprints, admitted) with ordinality
+        u (principal, path, name, fingerprint, admitted, place)
+      left join reveille.idempotency i
+        on i.principal = u.principal and i.path = u.path and i.key = u.name
+          and i.at > clock_timestamp() - keep * interval '1 second'
+      cross join lateral (
+        select a.nth, a.id, a.status, a.outcome
+        from unnest(i.ids, i.statuses, i.outcomes) with ordinality a (id, status, outcome, nth)
+        where i.fingerprint = u.fingerprint
+        union all
+        select 1::bigint, null::uuid, null::text, case when i.fingerprint is not null then 'reused'
+          when u.admitted then 'busy' else 'full' end
+        where i.fingerprint is distinct from u.fingerprint
+      ) a
+      where not u.place = any (fresh);
+    if fresh = '{}' then return; end if;
+  end if;
+
+  select array_agg(f.place order by n.n),
+    array_agg((n.n - firsts[f.place] + 1)::bigint order by n.n)
+  into places, numbers
+  from unnest(fresh) f (place)
+  cross join lateral generate_series(firsts[f.place], lasts[f.place]) n (n);
+  if cardinality(places) < cardinality(ids) then
+    select array_agg(u.id order by u.n), array_agg(u.queue order by u.n),
+      array_agg(u.task order by u.n), array_agg(u.priority order by u.n),
+      array_agg(u.run_at order by u.n), array_agg(u.payload order by u.n),
+      array_agg(u.max_attempts order by u.n), array_agg(u.timeout order by u.n),
+      array_agg(u.tags order by u.n), array_agg(u.settings order by u.n),
+      array_agg(u.key order by u.n), array_agg(u.policy order by u.n)
+    into ids, queues, tasks, priorities, run_ats, payloads, max_attemptss, timeouts, tagss,
+      settingss, keys, policies
+    from unnest(ids, queues, tasks, priorities, run_ats, payloads, max_attemptss, timeouts, tagss,
+        settingss, keys, policies) with ordinality
+      u (id, queue, task, priority, run_at, payload, max_attempts, timeout, tags, settings, key,
+        policy, n)
+    where exists (
+      select from unnest(fresh) f (place) where u.n between firsts[f.place] and lasts[f.place]);
+  end if;
+
+  return query
+    with s as materialized (
+      select places[k.nth::integer] as place, numbers[k.nth::integer] as nth, k.job_id, k.status, k.outcome
+      from reveille.submit_keyed(ids, queues, tasks, priorities, run_ats, payloads, max_attemptss,
+        timeouts, tagss, settingss, keys, policies) k
+    ), told as materialized (
+      select s.place, array_agg(s.job_id order by s.nth) as ids,
+        array_agg(s.status order by s.nth) as statuses,
+        array_agg(s.outcome order by s.nth) as outcomes, bool_or(s.outcome = 'rejected') as rejected
+      from s group by s.place
+    ), undone as (
+      delete from reveille.idempotency i using told t
+      where t.rejected and i.principal = principals[t.place] and i.path = paths[t.place]
+        and i.key = names[t.place]
+    ), corrected as (
+      update reveille.idempotency i
+      set ids = t.ids, statuses = t.statuses, outcomes = t.outcomes
+      from told t
+      where not t.rejected and i.principal = principals[t.place] and i.path = paths[t.place]
+        and i.key = names[t.place]
+        and (i.ids, i.statuses, i.outcomes) is distinct from (t.ids, t.statuses, t.outcomes)
+    )
+    select s.place, s.nth, s.job_id, s.status, s.outcome, false from s;
 end $function$;
 
 CREATE OR REPLACE FUNCTION reveille.submit_rows(ids uuid[], queues text[], tasks text[], priorities smallint[], run_ats timestamp with time zone[], payloads jsonb[], max_attemptss integer[], timeouts double precision[], tagss jsonb[], keys text[], policies text[])
@@ -2187,6 +2449,22 @@ comment on column reveille.expiry.id is 'The job.';
 
 comment on column reveille.expiry.since is 'When its present content was accepted: its limits count from here.';
 
+comment on table reveille.idempotency is 'First answers to submissions with an Idempotency-Key, written with their jobs.';
+
+comment on column reveille.idempotency.at is 'The time of the first answer, from which it is kept.';
+
+comment on column reveille.idempotency.fingerprint is 'The SHA-256 of the jobs, each spelt one way. Another one beside the same key is refused.';
+
+comment on column reveille.idempotency.ids is 'The jobs, in the order of the request.';
+
+comment on column reveille.idempotency.outcomes is 'Their outcomes, as they were told.';
+
+comment on column reveille.idempotency.path is 'The path of the request.';
+
+comment on column reveille.idempotency.principal is 'Who submitted. Keys of others are other keys.';
+
+comment on column reveille.idempotency.statuses is 'Their statuses, as they were told.';
+
 comment on table reveille.job is 'What was submitted. max_attempts and timeout_seconds are null where the task''s own default holds.';
 
 comment on column reveille.job.settings is 'Rare settings by the names that they have over HTTP; null without any.';
@@ -2339,6 +2617,8 @@ comment on function reveille.has_begun(uuid,timestamp with time zone) is 'Whethe
 
 comment on function reveille.has_ended(uuid) is 'Whether a job has ended or is gone.';
 
+comment on function reveille.idempotency_take(text,text,text,bytea,uuid[],timestamp with time zone[],double precision) is 'Writes the answer to a submission that makes these jobs, unless its key has an answer.';
+
 comment on function reveille.insert_jobs(uuid[],text[],text[],smallint[],timestamp with time zone[],jsonb[],integer[],double precision[],jsonb[],jsonb[],text[],boolean[]) is 'Writes the checked jobs whose `wanted` is true.';
 
 comment on function reveille.insert_rows(uuid[],text[],text[],smallint[],timestamp with time zone[],jsonb[],integer[],double precision[],jsonb[],text[],boolean[]) is 'Writes the checked jobs whose `wanted` is true.';
@@ -2363,13 +2643,21 @@ comment on function reveille.jobs_found(uuid[]) is 'The rows of these jobs, each
 
 comment on function reveille.jobs_put_back(uuid[],timestamp with time zone[],timestamp with time zone) is 'Sends jobs that have ended back to wait, with fresh attempts; how they had ended goes to their history. Returns those that it moved. Their unique keys are the caller''s.';
 
-comment on function reveille.key_free(uuid[]) is 'Frees the unique keys of jobs that have ended, without waiting. Returns those that are locked.';
+comment on function reveille.key_free(uuid[]) is 'Frees the unique keys of jobs that have ended, without waiting. Returns those that are locked. A key whose window goes on is left alone.';
+
+comment on function reveille.key_is_free(uuid,timestamp with time zone) is 'Whether a unique key that this job holds until then may be taken by another one.';
 
 comment on function reveille.key_leave(uuid) is 'Makes a job that waited let go of its unique key.';
 
-comment on function reveille.key_take(text,text,uuid) is 'Takes a unique key for a job unless a job that has not ended holds it. Returns the holder.';
+comment on function reveille.key_take(text,text,uuid) is 'Takes a unique key for a job unless another one holds it, or its window goes on. Returns the holder. A job that holds the key already keeps its window.';
+
+comment on function reveille.key_until(jsonb,timestamp with time zone) is 'Until when a job with these settings, accepted then, keeps its unique key beyond its end.';
+
+comment on function reveille.key_window(uuid) is 'Until when a job that takes its unique key back keeps it beyond its end: counted from its submission. Null: no longer than it lives.';
 
 comment on function reveille.keys_held(text[],text[]) is 'The places, from 1, of the unique keys that others have locked.';
+
+comment on function reveille.keys_over(bigint) is 'Frees unique keys whose window is over and whose job has ended. Returns how many windows it saw.';
 
 comment on function reveille.keys_taken(uuid[]) is 'Takes the unique keys of jobs. Returns the holder of each; null if another transaction has locked the key.';
 
@@ -2418,6 +2706,8 @@ comment on function reveille.submit_checked(jsonb,boolean) is 'Checks jobs and s
 comment on function reveille.submit_keyed(uuid[],text[],text[],smallint[],timestamp with time zone[],jsonb[],integer[],double precision[],jsonb[],jsonb[],text[],text[]) is 'Submits jobs that were checked. The outcome of each is created, existing, replaced or rejected.';
 
 comment on function reveille.submit_many(jsonb) is 'Submits 1 to 10000 jobs in the caller''s transaction, all or none, and answers in their order, as submit does. The jobs are a JSON array of objects, with the fields that they have over HTTP.';
+
+comment on function reveille.submit_once(text[],text[],text[],bytea[],integer[],integer[],boolean[],double precision,uuid[],text[],text[],smallint[],timestamp with time zone[],jsonb[],integer[],double precision[],jsonb[],jsonb[],text[],text[]) is 'Submits jobs that were checked, those of each key once, and answers a key that was seen as then.';
 
 comment on function reveille.submit_rows(uuid[],text[],text[],smallint[],timestamp with time zone[],jsonb[],integer[],double precision[],jsonb[],text[],text[]) is 'As submit_keyed, of jobs without settings.';
 
@@ -2470,6 +2760,10 @@ comment on table reveille.superseded is 'Jobs whose unique key went to a replace
 comment on column reveille.superseded.replacement is 'The job that took the key.';
 
 comment on column reveille.task.retry is 'base_seconds, factor, max_seconds and jitter of the back-off between its attempts.';
+
+comment on column reveille.unique_key.first_at is 'From when on debounce_max_seconds counts: the first submission with it since the job last began.';
+
+comment on column reveille.unique_key.until is 'Until then the key stays taken although its job has completed. Null: not beyond the end of the job. A service of the release before frees such a key with the job that it forgets.';
 
 comment on table reveille.week is 'The weeks that have partitions. Who sends a job of a week back to wait has a share lock on its row; who removes the week locks the row, looks a last time, and marks it.';
 

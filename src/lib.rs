@@ -122,7 +122,8 @@
 //! | which failed jobs are one group | `job/family.rs` |
 //! | how an operation on many jobs goes on, and when it halts | `operation.rs`, `store/operation/step.rs` |
 //! | who leads | `sql/worker/lead.sql` |
-//! | who holds a unique key | `sql/functions/submit_keyed.sql`, `sql/functions/key_take.sql` |
+//! | who holds a unique key, and for how long | `sql/functions/submit_keyed.sql`, `sql/functions/key_is_free.sql` |
+//! | what a repeated request is answered | `sql/functions/submit_once.sql`, `submitter/repeats.rs` |
 //! | what a start does to the schema | `store/migrate.rs`, `store/functions.rs` |
 //! | in which order the service starts and leaves | `app/mod.rs` |
 

@@ -49,8 +49,9 @@ public class Driver {
         String key = "java-" + UUID.randomUUID();
 
         Object payload = Map.of("n", 7, "text", "grüße");
-        SubmittedJob done =
-            jobs.submitJob(new JobCreate().task("echo").payload(payload).addTagsItem(key), 20, null);
+        JobCreate job = new JobCreate().task("echo").payload(payload).addTagsItem(key);
+        SubmittedJob done = jobs.submitJob(job, 20, null, key);
+        equal(jobs.submitJob(job, null, null, key).getJobId(), done.getJobId());
         equal(done.getStatus(), JobStatus.COMPLETED);
         equal(done.getOutcome(), SubmissionOutcome.CREATED);
         equal(done.getResult(), payload);
@@ -69,14 +70,14 @@ public class Driver {
 
         JobCreate both =
             new JobCreate().payload(1).delaySeconds(1.0).runAt(OffsetDateTime.parse("2030-01-31T08:00:00Z"));
-        ProblemDetails wrong = refused(422, () -> jobs.submitJob(both, null, null));
+        ProblemDetails wrong = refused(422, () -> jobs.submitJob(both, null, null, null));
         equal(wrong.getCode(), "validation_failed");
         equal(wrong.getErrors().get(0).getPointer(), "/delay_seconds");
 
         JobCreate later =
             new JobCreate().payload(1).delaySeconds(600.0).uniqueKey(key).onConflict(ConflictPolicy.REJECT);
-        SubmittedJob first = jobs.submitJob(later, null, null);
-        ProblemDetails taken = refused(409, () -> jobs.submitJob(later, null, null));
+        SubmittedJob first = jobs.submitJob(later, null, null, null);
+        ProblemDetails taken = refused(409, () -> jobs.submitJob(later, null, null, null));
         equal(taken.getCode(), "unique_key_conflict");
         equal(taken.getJobId(), first.getJobId());
         jobs.cancelJob(first.getJobId());

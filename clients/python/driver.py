@@ -24,7 +24,9 @@ with client.ApiClient(configuration) as api:
     key = f"python-{uuid.uuid4()}"
 
     payload = {"n": 7, "text": "grüße"}
-    done = jobs.submit_job(JobCreate(task="echo", payload=payload, tags=[key]), wait=20)
+    job = JobCreate(task="echo", payload=payload, tags=[key])
+    done = jobs.submit_job(job, wait=20, idempotency_key=key)
+    assert jobs.submit_job(job, idempotency_key=key).job_id == done.job_id
     assert done.status == JobStatus.COMPLETED and done.outcome == SubmissionOutcome.CREATED, done
     assert done.result == payload, done.result
 

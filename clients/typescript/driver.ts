@@ -35,7 +35,9 @@ async function main() {
     const key = `typescript-${randomUUID()}`;
 
     const payload = { n: 7, text: "grüße" };
-    const done = await jobs.submitJob({ jobCreate: { task: "echo", payload, tags: [key] }, wait: 20 });
+    const asked = { jobCreate: { task: "echo", payload, tags: [key] }, idempotencyKey: key };
+    const done = await jobs.submitJob({ ...asked, wait: 20 });
+    assert.equal((await jobs.submitJob(asked)).jobId, done.jobId);
     assert.equal(done.status, JobStatus.Completed);
     assert.equal(done.outcome, SubmissionOutcome.Created);
     assert.deepEqual(done.result, payload);

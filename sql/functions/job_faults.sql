@@ -127,10 +127,15 @@ language sql stable as $$
     from field f join field o on o.name = f.apart
     where f.type <> 'null' and o.type <> 'null'
     union all
-    select '/' || f.name, 'requires_' || o.name,
-      f.name || ' needs a ' || o.name || '; give both, or neither'
-    from field f join field o on o.name = f.beside
-    where f.type <> 'null' and o.type = 'null'
+    select '/' || f.name, 'requires_' || coalesce(w.word, o.name),
+      f.name || ' needs ' || case when w.word is null then 'a ' || o.name
+        else o.name || ' to be ' || w.word end || '; give both, or neither'
+    from field f
+    cross join lateral (
+      select split_part(f.beside, '=', 1) as name, nullif(split_part(f.beside, '=', 2), '') as word
+    ) w
+    join field o on o.name = w.name
+    where f.type <> 'null' and (o.type = 'null' or o.text <> w.word)
   ) f
   where jsonb_typeof(job) = 'object'
 $$;

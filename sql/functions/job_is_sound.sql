@@ -25,7 +25,9 @@ language sql stable as $$
       'on_conflict',
       'retry',
       'queue_ttl_seconds',
-      'deadline_seconds'
+      'deadline_seconds',
+      'unique_for_seconds',
+      'debounce_max_seconds'
       -- end of names
     ] <> '{}' then false
     when job ?| '{queue_ttl_seconds,deadline_seconds}' and not reveille.clocks_are_sound(job)
@@ -47,6 +49,10 @@ language sql stable as $$
         when 'null' then false else job ? 'retry' end
       or not reveille.number_is_sound(job -> 'queue_ttl_seconds', 0.001, 315360000)
       or not reveille.number_is_sound(job -> 'deadline_seconds', 0.001, 315360000)
+      or not reveille.number_is_sound(job -> 'unique_for_seconds', 1, 2592000)
+      or job ->> 'unique_for_seconds' is not null and job ->> 'unique_key' is null
+      or not reveille.number_is_sound(job -> 'debounce_max_seconds', 0.001, 604800)
+      or job ->> 'debounce_max_seconds' is not null and job ->> 'on_conflict' is distinct from 'replace'
       -- end of sound
       then false
     when job ->> 'run_at' is not null then coalesce(reveille.moment(job ->> 'run_at')

@@ -13,7 +13,8 @@ begin
     delete from reveille.unique_key k where k.id = $1;
     return;
   end if;
-  update reveille.unique_key k set id = heir where k.id = $1;
+  update reveille.unique_key k
+    set id = heir, until = reveille.key_window(heir), first_at = null where k.id = $1;
   delete from reveille.superseded s where s.id = heir;
   update reveille.superseded s set replacement = heir where s.replacement = $1;
 end $$;

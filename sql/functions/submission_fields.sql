@@ -44,7 +44,11 @@ language sql immutable parallel safe as $$
     ('queue_ttl_seconds', 'number', 0.001, 315360000, null, null,
       'a number from 0.001 to 315360000 (3650 days)', null, null),
     ('deadline_seconds', 'number', 0.001, 315360000, null, null,
-      'a number from 0.001 to 315360000 (3650 days)', null, null)
+      'a number from 0.001 to 315360000 (3650 days)', null, null),
+    ('unique_for_seconds', 'number', 1, 2592000, null, null,
+      'a number from 1 to 2592000 (30 days)', null, 'unique_key'),
+    ('debounce_max_seconds', 'number', 0.001, 604800, null, null,
+      'a number from 0.001 to 604800 (7 days)', null, 'on_conflict=replace')
     -- end of rules
   ) f (name, kind, low, high, longest, words, rule, apart, beside)
 $$;

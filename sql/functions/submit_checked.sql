@@ -81,9 +81,9 @@ begin
   where r.outcome = 'rejected';
   if faults is not null then
     raise exception using errcode = 'unique_violation',
-      message = 'nothing was submitted: a job that has not ended holds the unique key',
-      detail = faults::text, hint = 'Wait for that job to end, use another key, or submit with '
-        'on_conflict keep or replace.';
+      message = 'nothing was submitted: another job holds the unique key',
+      detail = faults::text, hint = 'Wait for that job and its window to end, use another key, or '
+        'submit with on_conflict keep or replace.';
   end if;
   return query select r.nth, r.job_id, r.status, r.outcome
     from jsonb_to_recordset(answers) r (nth bigint, job_id uuid, status text, outcome text);

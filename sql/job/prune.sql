@@ -3,7 +3,8 @@
 -- that ended long enough ago, with all that is kept of them. Answers for each state how many it
 -- looked at, the last end among these, and how many it forgot. An operator's retry deletes the row
 -- in `outcome`, as this does: one of the two finds it gone. A key that somebody has locked stays:
--- that of a job that is gone counts as free.
+-- that of a job that is gone counts as free. The key of a job that completed stays until its window
+-- is over.
 with w as materialized (
   select s.state, x.id, x.ended_at from unnest($1::text[], $2::double precision[], $3::timestamptz[]) s (state, keep, since)
   cross join lateral (
@@ -17,7 +18,7 @@ with w as materialized (
 ), o as (
   delete from reveille.outcome x using c where x.id = c.id returning x.id, x.state, x.ended_at
 ), j as (
-  delete from reveille.job x using o where x.id = o.id returning x.id, x.unique_key is not null as keyed
+  delete from reveille.job x using o where x.id = o.id returning x.id, x.unique_key is not null as keyed, o.state
 ), a as (
   delete from reveille.attempt x using o where x.id = o.id
 ), p as (
@@ -26,7 +27,8 @@ with w as materialized (
   delete from reveille.superseded where id = any (array(select j.id from j where j.keyed))
 ), h as materialized (
   select k.id from j cross join lateral (
-    select u.id from reveille.unique_key u where u.id = j.id and j.keyed limit 1 for update skip locked
+    select u.id from reveille.unique_key u
+    where u.id = j.id and j.keyed and (j.state <> 'completed' or u.until is null or u.until <= now()) limit 1 for update skip locked
   ) k
 ), k as (
   delete from reveille.unique_key x where x.id = any (array(select h.id from h))

@@ -149,6 +149,10 @@ fn description(status: u16) -> &'static str {
             "The service has no tokens, and the request's Host is not one of its names \
              (`host_not_allowed`)."
         }
+        429 => {
+            "A bound of the service is reached. `code` says which, and Retry-After when to try \
+             again."
+        }
         500 => "The service failed. Its log has the `request_id`.",
         503 => {
             "The database cannot be reached, or whether it kept the change is not known \

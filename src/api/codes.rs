@@ -29,6 +29,11 @@ pub const PROBLEMS: &[Code] = &[
     code(400, "empty_body", "The body is empty. Send a JSON document."),
     code(400, "invalid_cursor", "No list has given this `cursor`. Pass `next_cursor` as it is."),
     code(400, "invalid_host", "HTTP/1.1 asks for exactly one `Host` header. Send one."),
+    code(
+        400,
+        "invalid_idempotency_key",
+        "An `Idempotency-Key` is 1 to 255 characters of ASCII without control characters. Send one.",
+    ),
     code(400, "invalid_job_id", "A job's id is a UUID. Take it from the answer to the submission."),
     code(400, "invalid_json", "The body is not JSON. `errors` has the place."),
     code(400, "invalid_limit", "`limit` is a whole number from 1 to 200."),
@@ -62,6 +67,11 @@ pub const PROBLEMS: &[Code] = &[
     ),
     code(405, "method_not_allowed", "The path lacks this method. The `Allow` header lists them."),
     code(408, "request_timeout", "The body arrived too slowly. Send it faster, or send less."),
+    code(
+        409,
+        "idempotency_key_busy",
+        "The first request with this `Idempotency-Key` is under way. Send it again in a second.",
+    ),
     code(409, "job_already_final", "The job has ended. There is nothing left to cancel."),
     code(409, "job_not_final", "The job has not ended. Cancel it first, or wait."),
     code(409, "job_processing", "A worker holds the job. Cancel it, and delete it after its end."),
@@ -69,7 +79,8 @@ pub const PROBLEMS: &[Code] = &[
     code(
         409,
         "unique_key_conflict",
-        "Job `job_id` has not ended and holds the unique key. Wait for it, or use another key.",
+        "Job `job_id` holds the unique key: it has not ended, or completed within its \
+         `unique_for_seconds`. Wait, or use another key.",
     ),
     code(
         412,
@@ -84,7 +95,17 @@ pub const PROBLEMS: &[Code] = &[
         "The service has no tokens and does not know this host. Set `allowed_hosts` or \
          `auth_tokens`.",
     ),
+    code(
+        422,
+        "idempotency_key_reused",
+        "The `Idempotency-Key` came with other content before. Use a key for one content only.",
+    ),
     code(422, "validation_failed", "A field is wrong. `errors` lists every wrong place."),
+    code(
+        429,
+        "too_many_idempotency_keys",
+        "A million keys of this caller are kept. Wait until some are old, or send no key.",
+    ),
     code(500, "internal_error", "The service failed. Its log has the `request_id`."),
     code(503, "database_busy", "The database was too busy. Nothing was changed. Try again."),
     code(503, "database_unavailable", "The database is away. Nothing was changed. Try again."),
@@ -126,11 +147,12 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("number_out_of_range", "The number is too long to keep. Send it as a string."),
     ("out_of_range", "The number or the time lies outside its range."),
     ("required", "The field is required."),
+    ("requires_replace", "The field means something only with `on_conflict` `replace`."),
     ("requires_unique_key", "The field means something only with a `unique_key`."),
     ("too_deep", "The value is nested more than 64 levels deep. Flatten it."),
     ("too_large", "The payload has more than 1 MiB. Put the data elsewhere and send its place."),
     ("too_many", "The list has more items than the field takes."),
-    ("unique_key_conflict", "A job that has not ended holds this key."),
+    ("unique_key_conflict", "A job holds this key: it has not ended, or its window has not."),
     ("unknown_field", "The object has no such field. Check its name."),
     ("wrong_type", "The value is of another type than the field."),
 ];

@@ -18,6 +18,7 @@ use super::params::{invalid_cursor, invalid_job_id, invalid_queue, no_job};
 use super::problem::Problem;
 use super::queues::{changed_meanwhile, no_queue};
 use super::redrive::RedriveBody;
+use super::repeats::too_many;
 use super::tasks::no_task;
 use super::{browsers, codes};
 use crate::auth::Unauthorized;
@@ -121,6 +122,7 @@ fn refusal(operation: &str, status: u16) -> Option<Problem> {
             Problem::invalid(vec![FieldError::new("/seconds", "conflicting_fields", message)])
         }
         (422, _) => Problem::invalid(vec![wrong_priority("/priority")]),
+        (429, _) => too_many(),
         (500, _) => Problem::internal(),
         (503, _) => database_unavailable(),
         _ => return None,

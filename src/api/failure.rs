@@ -74,8 +74,8 @@ impl From<SubmitError> for Problem {
             SubmitError::Unknown(cause) => {
                 tracing::debug!(%cause, "a submission was not confirmed");
                 let detail = "The database did not confirm the submission in time: it may have \
-                              been kept. Submit it again with a unique_key, or look for it in \
-                              GET /jobs first.";
+                              been kept. Send it again with the Idempotency-Key that it had. \
+                              Without one, look for it in GET /jobs first.";
                 Self::unavailable("outcome_unknown", detail, 1)
             }
             SubmitError::KeyBusy => {
@@ -101,11 +101,12 @@ pub(super) fn of_batch(error: SubmitError) -> Problem {
 
 fn conflict(held: &[(usize, JobId)], pointer: impl Fn(usize) -> String) -> Problem {
     let errors = held.iter().map(|(nth, id)| {
-        let message = format!("Job {id}, which has not ended, holds this key.");
+        let message = format!("Job {id} holds this key.");
         FieldError::new(pointer(*nth), "unique_key_conflict", message)
     });
-    let detail = "A job that has not ended holds this unique_key; nothing was submitted. Wait \
-                  for it, use another key, or submit with on_conflict keep or replace.";
+    let detail = "A job holds this unique_key: it has not ended, or completed within its \
+                  unique_for_seconds. Nothing was submitted. Wait, use another key, or submit with \
+                  on_conflict keep or replace.";
     let problem = Problem::conflict("unique_key_conflict", detail).errors(errors.collect());
     match held.first() {
         Some((_, id)) => problem.job(id.0),

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::members::{Items, Members};
-use crate::job::fields::Source;
+use crate::job::fields::{Given, Source};
 use crate::job::json::number::{Whole, whole};
 use crate::job::json::{Json, escape};
 use crate::job::moment;
@@ -41,11 +41,6 @@ impl<'a> Fields<'a> {
             message: format!("Expected an object, found {}.", kind(text)),
         })?;
         Ok(Self { members, at: at.into(), known, errors: Vec::new() })
-    }
-
-    /// Whether the member is there and not `null`.
-    pub fn gives(&self, name: &str) -> bool {
-        self.members.of(name).any(|value| value.get() != "null")
     }
 
     /// Whether the member is there and `null`.
@@ -118,6 +113,19 @@ impl<'a> Fields<'a> {
             return None;
         }
         Some(first)
+    }
+}
+
+impl Given for Fields<'_> {
+    /// Whether the member is there and not `null`.
+    fn gives(&self, name: &str) -> bool {
+        self.members.of(name).any(|value| value.get() != "null")
+    }
+
+    fn says(&self, name: &str, word: &str) -> bool {
+        let is =
+            |value: &RawValue| serde_json::from_str(value.get()).is_ok_and(|it: String| it == word);
+        self.members.of(name).any(is)
     }
 }
 

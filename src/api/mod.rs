@@ -33,6 +33,7 @@ pub(crate) mod problem;
 pub(crate) mod query;
 mod queues;
 mod redrive;
+mod repeats;
 pub(crate) mod request;
 pub(crate) mod room;
 mod schema;
@@ -63,7 +64,7 @@ use crate::job::JobId;
 use crate::job::fields::Retention;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
-use crate::submitter::Submitter;
+use crate::submitter::{Repeats, Submitter};
 use crate::supervise::Supervisor;
 
 /// The services that the operations work with. Each request has a clone.
@@ -99,6 +100,8 @@ impl Deref for Services {
 pub(crate) struct Parts {
     pub store: Store,
     pub submitter: Submitter,
+    /// Submissions that may be repeated.
+    pub repeats: Repeats,
     pub events: Events,
     /// Reads and steers single jobs.
     pub jobs: Jobs,

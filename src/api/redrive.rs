@@ -12,7 +12,7 @@ use super::fields::Fields;
 use super::operations::view;
 use super::types::described;
 use crate::job::family::Family;
-use crate::job::fields::Source;
+use crate::job::fields::{Given, Source};
 use crate::job::submission::FieldError;
 use crate::operation::{CANARY, CODE_CHARS_MOST, Canary, DELAY_MOST, Filter, RATE, RATES};
 use crate::queue::{QueueName, TaskName};

@@ -81,7 +81,7 @@ fn read(text: &str, at: &str, now: DateTime<Utc>) -> Result<Submission, Vec<Fiel
     let job = NewJob::read(&mut members);
     // A field that could not be read is absent to the rule book. Which fields go together is told
     // here, of all that are there.
-    let together = fields::together(|name| members.gives(name)).collect();
+    let together = fields::together(&members);
     let mut errors = members.finish();
     let unread: Vec<String> = errors.iter().map(|error| error.pointer.clone()).collect();
     let told = |pointer: &str| {

@@ -103,7 +103,7 @@ choice!(
 choice!(
     Outcome,
     "SubmissionOutcome",
-    "The outcome of a submission. `created`: a new job. `existing`: a job that has not ended holds \
+    "The outcome of a submission. `created`: a new job. `existing`: another job holds \
      the unique key, and is the answer. `replaced`: a waiting job took the new content."
 );
 choice!(

@@ -14,7 +14,7 @@ use crate::engine::{self, Engine};
 use crate::events::{Events, Leadership};
 use crate::listener;
 use crate::maintenance::{
-    self, Auditor, Expirer, Forgetter, LeaderService, Letters, Partitions, Pruner,
+    self, Auditor, Expirer, Forgetter, LeaderService, Letters, Partitions, Pruner, Remover,
 };
 use crate::shutdown::Shutdown;
 use crate::store::job::Keep;
@@ -118,6 +118,8 @@ impl Loops {
             leadership,
         );
         self.lead("forgetter", Forgetter { store: self.store.clone() }, leadership);
+        let (store, keep_answers) = (self.store.clone(), config.keep_idempotency);
+        self.lead("remover", Remover { store, keep_answers }, leadership);
     }
 
     /// Keeps the metrics, and gives up when a loop cannot be kept alive.

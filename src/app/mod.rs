@@ -24,7 +24,7 @@ use crate::explain::Hints;
 use crate::job::fields::Retention;
 use crate::shutdown::Shutdown;
 use crate::store::{Error, Store};
-use crate::submitter::Submitter;
+use crate::submitter::{Repeats, Submitter};
 use crate::supervise::{LoopFailed, Supervisor};
 use crate::tasks::{Registry, Started};
 use crate::{api, engine};
@@ -173,6 +173,8 @@ impl Service {
         let (wakes, defaults) = (Some(events.wakes.clone()), events.defaults.clone());
         let (submitter, writers) = Submitter::new(store.clone(), wakes, defaults, &supervisor);
         loops.spawn(writers);
+        let (repeats, writer) = Repeats::new(&submitter, config.keep_idempotency, &supervisor);
+        loops.spawn(vec![writer]);
         let jobs = Jobs::new(store.clone(), events.ends.clone());
         let client = Client::of_service(submitter.clone(), jobs.clone(), shutdown.draining.clone());
         let parts = engine::Parts {
@@ -196,6 +198,7 @@ impl Service {
             hints: Hints::new(store.clone()),
             store,
             submitter,
+            repeats,
             events,
             jobs,
             shutdown,

@@ -89,7 +89,7 @@ fn flag(field: &Field) -> Arg {
     };
     match field.together {
         Some(Together::NotWith(other)) => arg.conflicts_with(other),
-        Some(Together::OnlyWith(other)) => arg.requires(other),
+        Some(Together::OnlyWith(other) | Together::OnlyWhere(other, _)) => arg.requires(other),
         None => arg,
     }
 }

@@ -21,6 +21,7 @@ Examples:
   reveille submit resize_image --payload @job.json --queue images --priority 2
   jq -c . job.json | reveille submit report --payload - --delay-seconds 3600
   reveille submit sync --unique-key customer-7 --on-conflict replace
+  reveille submit invoice --payload @order-7.json --idempotency-key order-7
   ID=$(reveille submit echo --quiet)";
 
 /// Submits a job. A field that is left out takes the service's default.
@@ -35,6 +36,10 @@ pub(super) struct Args {
     payload: Option<String>,
     #[command(flatten)]
     flags: Flags,
+    /// A name for this submission, such as a UUID: sent again with the same key and content, it
+    /// submits nothing and is answered as at first.
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
     /// Wait until it has ended, or for so long (--wait=5m), and show how it ended.
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true)]
     #[arg(value_parser = spoken::duration)]
@@ -61,7 +66,9 @@ pub(super) async fn execute(args: &Args) -> anyhow::Result<ExitCode> {
     let remote = args.service.connect()?;
     let payload = read_payload(args.payload.as_deref().unwrap_or("{}"))?;
     let body = Some(serde_json::to_string(&args.body(&payload))?);
-    let answer = remote.send(Request { body, ..Request::post(&["jobs"]) }).await?;
+    let idempotency_key = args.idempotency_key.as_deref();
+    let request = Request { body, idempotency_key, ..Request::post(&["jobs"]) };
+    let answer = remote.send(request).await?;
 
     let job = answer.object()?;
     let id = job.text("job_id").ok_or_else(|| remote::incomplete("job_id"))?;

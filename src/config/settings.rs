@@ -166,6 +166,8 @@ settings! {
         keep_completed "keep_completed_seconds": Duration = Duration::from_secs(604_800), 1 to 3_153_600_000_u32;
         /// How long failed and cancelled jobs can be looked up and retried; 30 days.
         keep_failed "keep_failed_seconds": Duration = Duration::from_secs(2_592_000), 1 to 3_153_600_000_u32;
+        /// How long a request with an Idempotency-Key can be repeated and is answered as at first; a day.
+        keep_idempotency "idempotency_keep_seconds": Duration = Duration::from_secs(86_400), 1 to 2_592_000;
     }
     "Sight" {
         /// Which log lines are written, as a filter: a level (off, error, warn, info, debug, trace), or

@@ -6,6 +6,7 @@
 //! it came. The check costs about a nanosecond a byte, less than the parse that it replaces.
 
 mod check;
+mod normal;
 pub(crate) mod number;
 mod pointer;
 
@@ -22,6 +23,7 @@ use serde_json::value::RawValue;
 
 pub use check::checked;
 pub(crate) use check::{Checked, MAX_DEPTH, checked_within};
+pub(crate) use normal::normalised;
 pub(crate) use pointer::escape;
 
 /// Why a text is not JSON that can be kept, and where.

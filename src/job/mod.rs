@@ -8,6 +8,8 @@ pub(crate) mod ending;
 pub(crate) mod failure;
 pub(crate) mod family;
 pub(crate) mod fields;
+#[cfg(feature = "service")]
+pub(crate) mod idempotency;
 pub(crate) mod json;
 pub(crate) mod moment;
 pub(crate) mod names;

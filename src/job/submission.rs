@@ -54,7 +54,7 @@ impl FieldError {
 /// The code of a list that is too long, whatever its items are.
 pub(crate) const TOO_MANY: &str = "too_many";
 
-/// The fate of a submission whose unique key a job that has not ended holds.
+/// The fate of a submission whose unique key another job holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum OnConflict {
     /// The existing job is the answer.
@@ -71,12 +71,13 @@ names!(OnConflict { Keep = "keep", Reject = "reject", Replace = "replace" });
 
 impl OnConflict {
     /// Their meanings, for the specification.
-    pub(super) const ABOUT: &str = "What to do when a job that has not ended holds the unique key. \
+    pub(super) const ABOUT: &str = "What to do when another job holds the unique key. \
         `keep`: the existing job is the answer (status 200). `reject`: the submission is refused (409). \
         `replace`: a job that still waits takes the new content under its old id, with fresh attempts. \
         Behind one that is being processed a new job is queued, which takes the key. The old one may \
         still complete or fail for good, but is not tried again: it ends `cancelled` with the code \
-        `superseded`.";
+        `superseded`. A job that completed within its `unique_for_seconds` holds its key too: it is the \
+        answer to `keep` and to `replace`.";
 }
 
 impl NewJob {
@@ -109,7 +110,7 @@ impl NewJob {
     ///
     /// `now` bounds how far ahead `run_at` may lie.
     pub(crate) fn check(self, now: DateTime<Utc>) -> Result<Submission, Vec<FieldError>> {
-        let together = fields::together(|name| self.gives(name)).collect();
+        let together = fields::together(&self);
         self.check_with(together, now)
     }
 
@@ -255,5 +256,61 @@ impl Submission {
     /// The rare fields as the job keeps them; `None`: none is given.
     pub fn settings_kept(&self) -> Option<Json> {
         self.settings.as_deref().and_then(|settings| Json::from_serialize(settings).ok())
+    }
+
+    /// The time before which it does not start, if it was given as a time.
+    pub fn run_at(&self) -> Option<DateTime<Utc>> {
+        if let Start::At(at) = self.start { Some(at) } else { None }
+    }
+
+    /// The seconds before which it does not start, if they were given so.
+    pub fn delay(&self) -> Option<f64> {
+        if let Start::After(seconds) = self.start { Some(seconds) } else { None }
+    }
+}
+
+/// A submission with the names that its fields have in the other doors. A field that is not given is
+/// left out: a release that knows more fields writes the same of a job without them.
+#[derive(Serialize)]
+pub(crate) struct Asked<'a> {
+    payload: &'a Json,
+    task: &'a str,
+    queue: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priority: Option<i16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run_at: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delay_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_attempts: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    tags: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unique_key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_conflict: Option<&'a str>,
+    #[serde(flatten)]
+    settings: Option<&'a Settings>,
+}
+
+impl<'a> Asked<'a> {
+    pub(crate) fn new(job: &'a Submission) -> Self {
+        Self {
+            payload: &job.payload,
+            task: job.task.as_str(),
+            queue: job.queue.as_str(),
+            priority: job.priority,
+            run_at: job.run_at(),
+            delay_seconds: job.delay(),
+            max_attempts: job.max_attempts,
+            timeout_seconds: job.timeout_seconds,
+            tags: &job.tags,
+            unique_key: job.unique.as_ref().map(|unique| unique.key.as_str()),
+            on_conflict: job.unique.as_ref().map(|unique| unique.on_conflict.as_str()),
+            settings: job.settings.as_deref(),
+        }
     }
 }

@@ -20,7 +20,7 @@ pub struct Written {
 pub enum Outcome {
     /// It is a new job.
     Created,
-    /// A job that has not ended holds the unique key, and was kept.
+    /// Another job holds the unique key, and was kept.
     Existing,
     /// A waiting job took the new content.
     Replaced,

@@ -1,6 +1,6 @@
 //! Upkeep: jobs of lost workers are taken back, jobs whose time is over ended, unique keys of ended
 //! jobs freed, partitions made ahead and removed, operations on many jobs carried out. Ended jobs,
-//! empty queues and old entries of the audit are forgotten, and pauses ended.
+//! empty queues, old entries of the audit and keys whose time is over are forgotten, and pauses ended.
 //!
 //! All but the rescue and the freeing of keys are done by one instance, the leader, once every so
 //! often. That two might lead for a moment does no harm: each of these can be done twice at once.
@@ -12,6 +12,7 @@ mod letters;
 mod operations;
 mod partitions;
 mod pruner;
+mod remover;
 mod rescuer;
 mod resumer;
 mod tidier;
@@ -30,6 +31,7 @@ pub(crate) use letters::Letters;
 pub(crate) use operations::operate;
 pub(crate) use partitions::Partitions;
 pub(crate) use pruner::Pruner;
+pub(crate) use remover::Remover;
 pub(crate) use rescuer::rescue;
 pub(crate) use resumer::resume;
 pub(crate) use tidier::tidy;

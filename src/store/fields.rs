@@ -133,6 +133,7 @@ fn rule(name: &str, field: &Field) -> String {
         None => (none(), none()),
         Some(Together::NotWith(other)) => (text(other), none()),
         Some(Together::OnlyWith(other)) => (none(), text(other)),
+        Some(Together::OnlyWhere(other, word)) => (none(), text(&format!("{other}={word}"))),
     };
     let (name, rule) = (text(name), text(&field.kind.rule()));
     format!(
@@ -178,6 +179,11 @@ fn sound_fault(field: &Field, of: &str) -> String {
         Together::OnlyWith(other) => {
             format!("{written} is not null and {of} ->> {} is null", text(other))
         }
+        Together::OnlyWhere(other, word) => format!(
+            "{written} is not null and {of} ->> {} is distinct from {}",
+            text(other),
+            text(word)
+        ),
     }));
     faults.iter().map(|fault| format!("      or {fault}\n")).collect()
 }

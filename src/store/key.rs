@@ -7,14 +7,20 @@
 //! that a killed process left stays until somebody takes the key, or until retention forgets the
 //! job.
 //!
+//! A key may have a window (`until`), which outlives its job: a holder that completed, or that is
+//! gone since, keeps the key until then. One that failed or was cancelled does not, and a deletion
+//! takes the key along. `key_is_free` decides it, for every statement that takes or frees a key.
+//! The leader frees keys whose window is over, without waiting for them.
+//!
 //! Every statement takes its locks in this order, each kind in the order that is given:
 //!
-//! 1. `unique_key`, by (queue, key);
-//! 2. `week`: a retry takes a share lock on the row of its job's week;
-//! 3. `worker`: a rescue locks the row of the lost one before its leases;
-//! 4. `lease`, by id;
-//! 5. `ready`, by id;
-//! 6. `job` and what hangs on it: `outcome`, `attempt`, `superseded`, `progress`.
+//! 1. `idempotency`, by (principal, path, key);
+//! 2. `unique_key`, by (queue, key);
+//! 3. `week`: a retry takes a share lock on the row of its job's week;
+//! 4. `worker`: a rescue locks the row of the lost one before its leases;
+//! 5. `lease`, by id;
+//! 6. `ready`, by id;
+//! 7. `job` and what hangs on it: `outcome`, `attempt`, `superseded`, `progress`.
 //!
 //! A submission locks all of its keys in one pass, before anything else. A cancellation, a retry
 //! and a deletion lock the key of their job first. Outcomes, rescues and claims lock no key; what
@@ -71,5 +77,13 @@ impl Store {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
         let rows = self.upkeep.query(sql!("key/free": UUID_ARRAY), &[&ids]).await?;
         rows.iter().map(|row| Ok(JobId(row.try_get(0)?))).collect()
+    }
+
+    /// Frees up to `most` keys whose window is over, unless their jobs go on. Answers how many
+    /// windows were over.
+    pub async fn key_over(&self, most: u32) -> Result<u32> {
+        let rows = self.upkeep.query(sql!("key/over": INT8), &[&i64::from(most)]).await?;
+        let over = rows.first().map(|row| row.try_get::<_, i64>(0)).transpose()?;
+        Ok(over.and_then(|over| over.try_into().ok()).unwrap_or_default())
     }
 }

@@ -22,6 +22,8 @@ mod fields;
 pub(crate) mod functions;
 #[allow(missing_docs, reason = "public for the tests of this repository alone")]
 mod health;
+#[cfg(feature = "service")]
+mod idempotency;
 pub(crate) mod job;
 pub(crate) mod key;
 #[allow(missing_docs, reason = "public for the tests of this repository alone")]

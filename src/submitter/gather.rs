@@ -77,8 +77,20 @@ async fn come_again(
     }
 }
 
+/// A request with a payload.
+pub(super) trait Weighs {
+    /// Bytes of its payload.
+    fn bytes(&self) -> usize;
+}
+
+impl Weighs for Request {
+    fn bytes(&self) -> usize {
+        self.job.payload.as_str().len()
+    }
+}
+
 /// Everything that has gathered, and at least one; `None` when no more will come.
-pub(super) async fn gather(requests: &mut mpsc::Receiver<Request>) -> Option<Vec<Request>> {
+pub(super) async fn gather<T: Weighs>(requests: &mut mpsc::Receiver<T>) -> Option<Vec<T>> {
     let mut batch = vec![requests.recv().await?];
     gather_more(requests, &mut batch);
     Some(batch)
@@ -86,15 +98,11 @@ pub(super) async fn gather(requests: &mut mpsc::Receiver<Request>) -> Option<Vec
 
 /// Takes the requests that have gathered meanwhile, as far as there is room in the batch. Answers
 /// whether there is room for more.
-pub(super) fn gather_more(
-    requests: &mut mpsc::Receiver<Request>,
-    batch: &mut Vec<Request>,
-) -> bool {
-    let size = |request: &Request| request.job.payload.as_str().len();
-    let mut bytes: usize = batch.iter().map(size).sum();
+pub(super) fn gather_more<T: Weighs>(requests: &mut mpsc::Receiver<T>, batch: &mut Vec<T>) -> bool {
+    let mut bytes: usize = batch.iter().map(Weighs::bytes).sum();
     while batch.len() < ROWS_MOST && bytes < BYTES_MOST {
         let Ok(request) = requests.try_recv() else { return true };
-        bytes += size(&request);
+        bytes += request.bytes();
         batch.push(request);
     }
     false

@@ -26,26 +26,26 @@ use crate::queue::QueueName;
 use crate::supervise::{Inbox, Supervisor};
 
 /// How long a round waits for a key: longer than another instance takes to commit it.
-const ROUND_WAIT: Duration = Duration::from_millis(50);
+pub(super) const ROUND_WAIT: Duration = Duration::from_millis(50);
 /// How often a round is tried without the keys that turned out to be held.
 const TOGETHER: usize = 3;
 /// How long those that go alone wait for their keys, shared among all of them, and at least each.
-const KEY_WAIT: Duration = Duration::from_millis(200);
+pub(super) const KEY_WAIT: Duration = Duration::from_millis(200);
 const TURN_LEAST: Duration = Duration::from_millis(5);
 /// How long a list waits for its keys in all: not so long that its deadline comes first.
-const LIST_KEY_WAIT: Duration = Duration::from_millis(1_400);
+pub(super) const LIST_KEY_WAIT: Duration = Duration::from_millis(1_400);
 
 type Key = (QueueName, String);
 
 #[derive(Clone)]
 pub(super) struct Keyed {
-    writer: Writer,
+    pub(super) writer: Writer,
     /// How many submissions of a key go alone.
     busy: Arc<Mutex<HashMap<Key, usize>>>,
     /// How many lists are being written.
     lists: Arc<AtomicUsize>,
     /// The turn to wait for a key.
-    turn: Arc<Semaphore>,
+    pub(super) turn: Arc<Semaphore>,
     /// Connections that statements with keys may have at a time.
     places: Arc<Semaphore>,
     supervisor: Supervisor,
@@ -217,7 +217,10 @@ impl Keyed {
     }
 
     /// A place for a statement with keys.
-    async fn place(&self, deadline: Instant) -> Result<SemaphorePermit<'_>, SubmitError> {
+    pub(super) async fn place(
+        &self,
+        deadline: Instant,
+    ) -> Result<SemaphorePermit<'_>, SubmitError> {
         match timeout_at(deadline, self.places.acquire()).await {
             Ok(Ok(place)) => Ok(place),
             _ => Err(SubmitError::Unavailable("no connection was free in time".into())),
@@ -252,11 +255,11 @@ impl Keyed {
                 answer => break answer,
             }
         };
-        if request.sent { in_doubt(answer) } else { answer }
+        if request.sent { answer.map_err(in_doubt) } else { answer }
     }
 
     /// How long a key is waited for in a turn: the more take turns, the shorter.
-    fn turn_length(&self) -> Duration {
+    pub(super) fn turn_length(&self) -> Duration {
         let alone: usize = self.busy().values().sum();
         shared(KEY_WAIT, alone + self.lists.load(Ordering::Relaxed))
     }
@@ -276,16 +279,16 @@ impl Keyed {
     }
 }
 
-/// The answer to a submission that may have been kept by an earlier try: nobody may be told that
+/// The error of a submission that may have been kept by an earlier try: nobody may be told that
 /// nothing was submitted.
-fn in_doubt(answer: Answer) -> Answer {
-    answer.map_err(|error| match error {
+pub(super) fn in_doubt(error: SubmitError) -> SubmitError {
+    match error {
         SubmitError::KeyBusy => {
             SubmitError::Unknown("an open transaction holds the unique key".into())
         }
         SubmitError::Unavailable(why) => SubmitError::Unknown(why),
         error => error,
-    })
+    }
 }
 
 /// A wait that so many share.
@@ -325,10 +328,10 @@ mod tests {
     #[test]
     fn who_may_have_been_kept_by_an_earlier_try_is_never_told_that_nothing_was_submitted() {
         for error in [SubmitError::KeyBusy, SubmitError::Unavailable("no connection".into())] {
-            let answer = in_doubt(Err(error));
-            assert!(matches!(answer, Err(SubmitError::Unknown(_))), "{answer:?}");
+            let error = in_doubt(error);
+            assert!(matches!(error, SubmitError::Unknown(_)), "{error:?}");
         }
-        let conflict = in_doubt(Err(SubmitError::Conflict(Vec::new())));
-        assert!(matches!(conflict, Err(SubmitError::Conflict(_))), "{conflict:?}");
+        let conflict = in_doubt(SubmitError::Conflict(Vec::new()));
+        assert!(matches!(conflict, SubmitError::Conflict(_)), "{conflict:?}");
     }
 }

@@ -8,7 +8,7 @@
 //! more than it gains. One alone leaves the processor idle during its flush (64 callers of the
 //! library, measured alternately: 37,000 durable jobs/s, and 54,000 so). Jobs with a unique key go
 //! by a channel of their own ([`keyed`]), or one open SQL transaction that holds a key would stall
-//! everybody.
+//! everybody. So do those that may be repeated (`repeats`).
 //!
 //! An answer is given after a flushed COMMIT and never before. Ids are made first, so a COMMIT
 //! whose answer was lost is repeated, and inserts nothing twice.
@@ -18,6 +18,8 @@ mod answers;
 mod gather;
 mod ids;
 mod keyed;
+#[cfg(feature = "service")]
+mod repeats;
 mod turns;
 mod writer;
 
@@ -39,6 +41,8 @@ use crate::supervise::{Inbox, Loop, Supervisor, is_spent};
 use gather::Plain;
 use ids::Ids;
 use keyed::Keyed;
+#[cfg(feature = "service")]
+pub(crate) use repeats::{RepeatError, Repeats};
 use turns::Turns;
 use writer::Writer;
 
@@ -60,8 +64,8 @@ pub enum SubmitError {
     /// the list for a list.
     #[error("nothing was submitted: {}", words(.0))]
     Invalid(Vec<FieldError>),
-    /// Jobs that have not ended hold the unique keys of these submissions (by their index).
-    #[error("a job that has not ended holds the unique key")]
+    /// Other jobs hold the unique keys of these submissions (by their index).
+    #[error("another job holds the unique key")]
     Conflict(Vec<(usize, JobId)>),
     /// Nothing was written.
     #[error("the database cannot be reached; nothing was submitted: {0}")]

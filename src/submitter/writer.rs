@@ -128,7 +128,7 @@ impl Writer {
 
     /// Tries to write, announced or not, until it is settled or the deadline has come. `write` is
     /// told whether an earlier try may have been kept.
-    async fn persist<T, F: Future<Output = StoreResult<T>>>(
+    pub(super) async fn persist<T, F: Future<Output = StoreResult<T>>>(
         &self,
         keyed: bool,
         mut sent: bool,

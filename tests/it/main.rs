@@ -55,6 +55,7 @@ mod queues;
 mod reading;
 mod recipes;
 mod refusals;
+mod repeats;
 mod rescue;
 mod retention;
 mod retry;

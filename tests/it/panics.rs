@@ -35,6 +35,8 @@ const LOOPS: &[&str] = &[
     "partitions",
     "pauses",
     "pruner",
+    "remover",
+    "repeats-writer",
     "reporter",
     "rescuer",
     "resumer",

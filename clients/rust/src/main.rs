@@ -40,7 +40,9 @@ async fn main() {
         tags: Some(vec![key.clone()]),
         ..JobCreate::new(Some(payload.clone()))
     };
-    let done = submit_job(&service, job, Some(20), None).await.expect("a submission");
+    let done = submit_job(&service, job.clone(), Some(20), None, Some(&key)).await.expect("a submission");
+    let again = submit_job(&service, job, None, None, Some(&key)).await.expect("its first answer");
+    assert_eq!(again.job_id, done.job_id);
     assert_eq!((done.status, done.outcome), (JobStatus::Completed, SubmissionOutcome::Created));
     assert_eq!(done.result, Some(Some(payload.clone())));
     let id = done.job_id.to_string();
@@ -65,7 +67,7 @@ async fn main() {
         run_at: Some("2030-01-31T08:00:00Z".parse().expect("a time")),
         ..JobCreate::new(Some(Value::Null))
     };
-    let (status, problem) = refused(submit_job(&service, both, None, None).await);
+    let (status, problem) = refused(submit_job(&service, both, None, None, None).await);
     assert_eq!((status, problem.code.as_str()), (422, "validation_failed"));
     assert_eq!(problem.errors.expect("places")[0].pointer, "/delay_seconds");
 
@@ -75,8 +77,8 @@ async fn main() {
         on_conflict: Some(ConflictPolicy::Reject),
         ..JobCreate::new(Some(json!(1)))
     };
-    let first = submit_job(&service, later.clone(), None, None).await.expect("a submission");
-    let (status, problem) = refused(submit_job(&service, later, None, None).await);
+    let first = submit_job(&service, later.clone(), None, None, None).await.expect("a submission");
+    let (status, problem) = refused(submit_job(&service, later, None, None, None).await);
     assert_eq!((status, problem.code.as_str()), (409, "unique_key_conflict"));
     assert_eq!(problem.job_id, Some(first.job_id));
     cancel_job(&service, &first.job_id.to_string()).await.expect("a cancellation");

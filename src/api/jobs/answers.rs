@@ -95,8 +95,12 @@ pub enum SubmitAnswer {
         /// The preference that was followed: `wait=N`.
         #[oai(header = "Preference-Applied")]
         Option<String>,
+        /// `true`: an earlier request with this `Idempotency-Key` was answered so.
+        #[oai(header = "Idempotency-Replayed")]
+        Option<String>,
     ),
-    /// A job that has not ended holds the unique key, and is the answer.
+    /// A job holds the unique key, and is the answer: it has not ended, or it completed within its
+    /// `unique_for_seconds`.
     #[oai(status = 200)]
     Existing(
         Body<Submitted>,
@@ -105,6 +109,9 @@ pub enum SubmitAnswer {
         String,
         /// The preference that was followed: `wait=N`.
         #[oai(header = "Preference-Applied")]
+        Option<String>,
+        /// `true`: an earlier request with this `Idempotency-Key` was answered so.
+        #[oai(header = "Idempotency-Replayed")]
         Option<String>,
     ),
     /// The job is kept, and had not ended by the time the call was ready to wait.
@@ -117,6 +124,9 @@ pub enum SubmitAnswer {
         /// The preference that was followed: `wait=N`.
         #[oai(header = "Preference-Applied")]
         Option<String>,
+        /// `true`: an earlier request with this `Idempotency-Key` submitted the job.
+        #[oai(header = "Idempotency-Replayed")]
+        Option<String>,
     ),
 }
 
@@ -124,7 +134,12 @@ pub enum SubmitAnswer {
 pub enum BatchAnswer {
     /// All of them are kept.
     #[oai(status = 201)]
-    Created(Body<SubmittedBatch>),
+    Created(
+        Body<SubmittedBatch>,
+        /// `true`: an earlier request with this `Idempotency-Key` was answered so.
+        #[oai(header = "Idempotency-Replayed")]
+        Option<String>,
+    ),
 }
 
 /// A page of a list.

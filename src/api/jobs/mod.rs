@@ -29,6 +29,7 @@ use super::params::{
     invalid_cursor, next_link, page_limit,
 };
 use super::problem::Problem;
+use super::repeats::{Named, RepeatText};
 use super::security::Bearer;
 use super::submission::{BatchBody, SubmissionBody};
 use crate::job::JobId;
@@ -38,8 +39,8 @@ use crate::refusals;
 use crate::store::job::JobFilter;
 
 refusals! {
-    pub(super) SubmitJob: BODY, &[409];
-    pub(super) SubmitJobs: BODY, &[409];
+    pub(super) SubmitJob: BODY, &[409, 429];
+    pub(super) SubmitJobs: BODY, &[409, 429];
     pub(super) ListJobs: &[400];
 }
 
@@ -53,9 +54,12 @@ impl JobsApi {
     ///
     /// The job exists once this is answered: the database has flushed its commit. The insert itself
     /// wakes a free worker. Everything but `payload` is optional.
+    /// A request with an `Idempotency-Key` may be repeated: it is answered as it was at first.
     #[oai(path = "/jobs", method = "post", operation_id = "submit_job")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn submit_job(
         &self,
+        request: &Request,
         services: Data<&Services>,
         /// Wait so many seconds for the end of the job. If it has not ended by then, the status is
         /// 202.
@@ -64,14 +68,26 @@ impl JobsApi {
         /// cannot follow.
         #[oai(name = "Prefer")]
         prefer: Header<Option<PreferText>>,
+        /// A name for this request, such as a UUID. The same request with the same key is answered
+        /// as the first one, for a day, and submits nothing.
+        #[oai(name = "Idempotency-Key")]
+        _key: Header<Option<RepeatText>>,
         job: Read<SubmissionBody>,
-        _token: Bearer,
+        token: Bearer,
     ) -> Result<SubmitAnswer, Refused<SubmitJob>> {
         let Patience { wait, applied } = Patience::of(wait.0.as_ref(), prefer.0.as_ref())?;
+        let named = Named::of(request, &token, "/jobs")?;
         let Read(SubmissionBody(mut job), room) = job;
         let (queue, task) = (job.queue.clone(), job.task.clone());
         let mut warnings = std::mem::take(&mut job.warnings);
-        let written = services.submitter.submit(job).await?;
+        let (written, replayed) = match named {
+            None => (services.submitter.submit(job).await?, None),
+            Some(named) => {
+                let (mut all, replayed) =
+                    Box::pin(services.repeat(named, vec![job], Problem::from)).await?;
+                (all.pop().ok_or_else(Problem::internal)?, replayed)
+            }
+        };
         drop(room);
         let (id, existing) = (written.job_id, written.outcome == Outcome::Existing);
         let mut submitted = Submitted::from(written);
@@ -89,9 +105,9 @@ impl JobsApi {
         }
         let (body, location) = (Body(submitted), services.location(id));
         Ok(match (wait.is_some() && !body.0.status.is_final(), existing) {
-            (true, _) => SubmitAnswer::Waiting(body, location, applied),
-            (_, true) => SubmitAnswer::Existing(body, location, applied),
-            (_, false) => SubmitAnswer::Created(body, location, applied),
+            (true, _) => SubmitAnswer::Waiting(body, location, applied, replayed),
+            (_, true) => SubmitAnswer::Existing(body, location, applied, replayed),
+            (_, false) => SubmitAnswer::Created(body, location, applied, replayed),
         })
     }
 
@@ -99,19 +115,29 @@ impl JobsApi {
     ///
     /// Up to 10,000 jobs in one JSON array (or, with `application/x-ndjson`, one a line), in one
     /// transaction: all of them or none. The answers are in their order, and their ids ascend.
-    /// Conflicts of unique keys are resolved in order, within the batch too.
+    /// Conflicts of unique keys are resolved in order, within the batch too. A request with an
+    /// `Idempotency-Key` may be repeated: it is answered as it was at first.
     #[oai(path = "/jobs/batch", method = "post", operation_id = "submit_jobs")]
     async fn submit_jobs(
         &self,
+        request: &Request,
         services: Data<&Services>,
+        /// A name for this request, such as a UUID. The same request with the same key is answered
+        /// as the first one, for a day, and submits nothing.
+        #[oai(name = "Idempotency-Key")]
+        _key: Header<Option<RepeatText>>,
         jobs: Read<BatchBody>,
-        _token: Bearer,
+        token: Bearer,
     ) -> Result<BatchAnswer, Refused<SubmitJobs>> {
+        let named = Named::of(request, &token, "/jobs/batch")?;
         let Read(BatchBody(mut jobs), room) = jobs;
         let lanes: Vec<_> = jobs.iter().map(|job| (job.queue.clone(), job.task.clone())).collect();
         let warnings: Vec<_> =
             jobs.iter_mut().map(|job| std::mem::take(&mut job.warnings)).collect();
-        let written = services.submitter.submit_many(jobs).await.map_err(of_batch)?;
+        let (written, replayed) = match named {
+            None => (services.submitter.submit_many(jobs).await.map_err(of_batch)?, None),
+            Some(named) => Box::pin(services.repeat(named, jobs, of_batch)).await?,
+        };
         drop(room);
         let mut jobs: Vec<_> = written.into_iter().map(Submitted::from).collect();
         let lanes = lanes.iter().map(|(queue, task)| (queue.as_str(), task.as_str()));
@@ -122,7 +148,7 @@ impl JobsApi {
                 job.warnings = warnings;
             }
         }
-        Ok(BatchAnswer::Created(Body(SubmittedBatch { jobs })))
+        Ok(BatchAnswer::Created(Body(SubmittedBatch { jobs }), replayed))
     }
 
     /// List jobs

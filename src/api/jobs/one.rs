@@ -101,8 +101,7 @@ impl JobApi {
     /// Run a job once more
     ///
     /// A job that has ended (`completed`, `failed` or `cancelled`) waits again, with fresh
-    /// attempts. The call is refused (409) while another job that has not ended holds its
-    /// `unique_key`.
+    /// attempts. The call is refused (409) while another job holds its `unique_key`.
     #[oai(path = "/jobs/:job_id/retry", method = "post", operation_id = "retry_job")]
     async fn retry_job(
         &self,

@@ -26,7 +26,7 @@ pub(crate) fn processing(id: JobId) -> Problem {
 
 /// 409: a job cannot be run once more while another holds its unique key.
 pub(crate) fn key_held(holder: JobId) -> Problem {
-    let detail = "Another job that has not ended holds this job's unique_key. Wait for it, or \
-                  cancel it first.";
+    let detail = "Another job holds this job's unique_key: it has not ended, or completed within \
+                  its unique_for_seconds. Wait, or cancel or delete that job first.";
     Problem::conflict("unique_key_conflict", detail).job(holder.0)
 }

@@ -38,6 +38,11 @@ const METRICS: &[(&str, Kind, &str)] = &[
         "Submissions answered by this instance, by door (http, library) and outcome (created, existing, replaced, rejected). Those by SQL pass no instance.",
     ),
     (
+        "reveille_idempotent_requests_total",
+        Counter,
+        "Requests with an Idempotency-Key, by outcome: stored, replayed (answered as an earlier one), reused (with other content), busy (the first is under way), full (too many keys), refused.",
+    ),
+    (
         "reveille_claims_total",
         Counter,
         "Jobs claimed, by what made the dispatcher look (notify, local, drain, timer, poll, suspect).",
@@ -199,6 +204,14 @@ fn labels_at_start(name: &str) -> &'static [Labels] {
         "reveille_queue_depth"
         | "reveille_queue_scheduled"
         | "reveille_queue_oldest_waiting_seconds" => &[&[("queue", "default")]],
+        "reveille_idempotent_requests_total" => &[
+            &[("outcome", "stored")],
+            &[("outcome", "replayed")],
+            &[("outcome", "reused")],
+            &[("outcome", "busy")],
+            &[("outcome", "full")],
+            &[("outcome", "refused")],
+        ],
         "reveille_jobs_rescued_total" => &[&[("became", "waiting")], &[("became", "ended")]],
         "reveille_jobs_out_of_time_total" => &[
             &[("code", "expired"), ("queue", "default")],

@@ -86,11 +86,23 @@ macro_rules! fields {
                 } )*
             }
 
-            /// Whether the field of this name is given.
-            pub(in crate::job) fn gives(&self, name: &str) -> bool {
+        }
+
+        impl Given for NewJob {
+            fn gives(&self, name: &str) -> bool {
                 match name {
                     $( stringify!($name) => self.$name.is_some(), )*
                     $( stringify!($set_name) => self.settings.$set_name.is_some(), )*
+                    _ => false,
+                }
+            }
+
+            fn says(&self, name: &str, word: &str) -> bool {
+                match name {
+                    $( stringify!($name) => self.$name.as_ref().is_some_and(|it| it.is(word)), )*
+                    $( stringify!($set_name) => {
+                        self.settings.$set_name.as_ref().is_some_and(|it| it.is(word))
+                    } )*
                     _ => false,
                 }
             }

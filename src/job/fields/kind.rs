@@ -104,16 +104,28 @@ pub(crate) enum Together {
     NotWith(&'static str),
     /// Not without that one.
     OnlyWith(&'static str),
+    /// Not unless that one has this value.
+    OnlyWhere(&'static str, &'static str),
+}
+
+/// The fields that a caller gives, whether or not they can be read.
+pub(crate) trait Given {
+    /// Whether the field is there.
+    fn gives(&self, name: &str) -> bool;
+    /// Whether the field is this word.
+    fn says(&self, name: &str, word: &str) -> bool;
 }
 
 impl Together {
     /// The codes of errors of this kind.
-    pub(crate) const CODES: [&str; 2] = ["conflicting_fields", "requires_unique_key"];
+    pub(crate) const CODES: [&str; 3] =
+        ["conflicting_fields", "requires_unique_key", "requires_replace"];
 
-    pub(super) fn holds(&self, gives: impl Fn(&str) -> bool) -> bool {
+    pub(super) fn holds(&self, given: &impl Given) -> bool {
         match self {
-            Self::NotWith(other) => !gives(other),
-            Self::OnlyWith(other) => gives(other),
+            Self::NotWith(other) => !given.gives(other),
+            Self::OnlyWith(other) => given.gives(other),
+            Self::OnlyWhere(other, word) => given.says(other, word),
         }
     }
 
@@ -124,6 +136,10 @@ impl Together {
             Self::OnlyWith(other) => {
                 (Self::CODES[1], format!("{name} needs a {other}; give both, or neither"))
             }
+            Self::OnlyWhere(other, word) => (
+                Self::CODES[2],
+                format!("{name} needs {other} to be {word}; give both, or neither"),
+            ),
         }
     }
 

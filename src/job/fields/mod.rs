@@ -34,7 +34,7 @@ use super::json::{Json, JsonFault};
 use super::submission::{FARTHEST_SECONDS, FieldError, KEY_CHARS_MOST, OnConflict};
 use crate::queue::{PRIORITIES, QueueName, TaskName};
 use declare::fields;
-pub(crate) use kind::{Field, Kind, Literal, Together};
+pub(crate) use kind::{Field, Given, Kind, Literal, Together};
 pub use queue::QueueSettings;
 pub(crate) use queue::{PAUSE_FIELDS, PAUSE_NAMES, QUEUE_FIELDS, QUEUE_NAMES, Retention};
 pub(crate) use queue::{PauseRequest, QueueChange};
@@ -105,10 +105,11 @@ fields! {
         tags: Vec<String> = Kind::Texts { most: 20, longest: 64 }, default Literal::Nothing;
 
         /// At most one job of a queue that has not ended holds a key.
-        /// `on_conflict` says what becomes of another one.
+        /// `on_conflict` says what becomes of another one, and `unique_for_seconds` holds the key
+        /// for longer.
         unique_key: String = Kind::Text { least: 1, most: KEY_CHARS_MOST };
 
-        /// Decides what becomes of this job when another that has not ended holds the `unique_key`.
+        /// Decides what becomes of this job when another one holds the `unique_key`.
         /// Without it `keep`.
         on_conflict: String = Kind::Choice {
             of: &OnConflict::NAMES,
@@ -129,15 +130,29 @@ fields! {
         /// How long the job has in all, in seconds. Then it fails with the code
         /// `deadline_exceeded`. It counts from the submission, through waits and attempts.
         deadline_seconds: f64 = SPAN, set by deadline(most: Duration) = most.as_secs_f64();
+
+        /// How long the `unique_key` stays taken, in seconds from the submission, even if the job
+        /// has completed by then. A job that fails, is cancelled or is deleted frees its key at
+        /// once.
+        unique_for_seconds: f64 = Kind::Seconds { least: 1.0, most: 2_592_000.0 },
+            together Together::OnlyWith("unique_key"),
+            set by unique_for(window: Duration) = window.as_secs_f64();
+
+        /// The longest that replacements can put a waiting job off, in seconds from the first
+        /// submission. Only with `on_conflict: replace`.
+        debounce_max_seconds: f64 = Kind::Seconds { least: 0.001, most: 604_800.0 },
+            together Together::OnlyWhere("on_conflict", OnConflict::Replace.as_str()),
+            set by debounce_max(most: Duration) = most.as_secs_f64();
     }
 }
 
 /// Faults of given fields that may not stand together or alone.
-pub(crate) fn together(gives: impl Fn(&str) -> bool) -> impl Iterator<Item = FieldError> {
-    FIELDS.iter().filter_map(move |field| {
+pub(crate) fn together(given: &impl Given) -> Vec<FieldError> {
+    let fault = |field: &Field| {
         let rule = field.together.as_ref()?;
-        (gives(field.name) && !rule.holds(&gives)).then(|| rule.error(field.name))
-    })
+        (given.gives(field.name) && !rule.holds(given)).then(|| rule.error(field.name))
+    };
+    FIELDS.iter().filter_map(fault).collect()
 }
 
 impl Settings {

@@ -37,6 +37,10 @@ pub(super) trait Value: Sized {
     /// Notes what is wrong with it.
     /// `name` is its pointer without the first `/`.
     fn check(&self, name: &str, kind: &Kind, faults: &mut Faults);
+    /// Whether it is this word.
+    fn is(&self, _: &str) -> bool {
+        false
+    }
     /// Writes it as a job keeps it.
     fn write<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error>
     where
@@ -99,6 +103,10 @@ impl Value for String {
         if matches!(kind, Kind::Text { .. }) {
             faults.nul(|| format!("/{name}"), self);
         }
+    }
+
+    fn is(&self, word: &str) -> bool {
+        self == word
     }
 }
 

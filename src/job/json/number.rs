@@ -116,9 +116,42 @@ pub(crate) fn whole(text: &str) -> Whole {
     value.map_or(Whole::TooLarge, Whole::Is)
 }
 
+/// Writes the value of a number: its sign, its digits without zeros at either end, and where the
+/// decimal point is. The text has the grammar of a JSON number.
+pub(super) fn spell(text: &[u8], out: &mut Vec<u8>) {
+    let Some(number) = Number::of(text) else { return out.extend_from_slice(text) };
+    let Some(first) = number.first() else { return out.push(b'0') };
+    let last = number.digits().rposition(|digit| digit != b'0').unwrap_or(first);
+    if number.negative {
+        out.push(b'-');
+    }
+    out.extend(number.digits().take(last + 1).skip(first));
+    out.extend_from_slice(format!("e{}", number.point() - signed(first)).as_bytes());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn equal_numbers_are_spelt_alike_and_others_are_not() {
+        let spelt = |text: &str| {
+            let mut out = Vec::new();
+            spell(text.as_bytes(), &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        for (texts, is) in [
+            (&["0", "-0", "0.00", "0e9"][..], "0"),
+            (&["1", "1.0", "10e-1", "0.1e1", "1E+0"], "1e1"),
+            (&["-12.5", "-1.25e1", "-0.0125e3", "-12.500"], "-125e2"),
+            (&["0.001", "1e-3"], "1e-2"),
+            (&["12345678901234567890123"], "12345678901234567890123e23"),
+        ] {
+            for text in texts {
+                assert_eq!(spelt(text), is, "{text}");
+            }
+        }
+    }
 
     #[test]
     fn a_number_is_as_long_as_postgresql_writes_it() {

@@ -1,6 +1,8 @@
 //! Jobs: submitted, listed, shown and steered, forgotten.
 
 mod list;
+#[cfg(feature = "service")]
+mod once;
 mod prune;
 mod submit;
 mod within;
@@ -11,6 +13,8 @@ use uuid::Uuid;
 pub(crate) use list::PAGE_MOST;
 pub(super) use list::first_id;
 pub use list::{JobFilter, JobPage};
+#[cfg(feature = "service")]
+pub(crate) use once::{Once, Round};
 pub(crate) use prune::Pruned;
 pub use prune::{Keep, from_the_front};
 pub(crate) use within::submit_within;
@@ -183,7 +187,7 @@ pub enum Retried {
     Queued,
     /// It has not ended.
     NotFinal,
-    /// Another job that has not ended holds its unique key.
+    /// Another job holds its unique key.
     KeyHeld(JobId),
     /// Its week is being removed. Nothing was changed.
     Removing,

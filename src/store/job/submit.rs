@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use crate::job::JobId;
 use crate::job::json::Json;
 use crate::job::state::Status;
-use crate::job::submission::{Start, Submission};
+use crate::job::submission::Submission;
 use crate::job::written::{Outcome, Written};
 use crate::store::row::Row;
 use crate::store::session::{Parameters, Sql, silence, sql};
@@ -47,8 +47,8 @@ impl<'a> Columns<'a> {
             queues: each().map(|job| job.queue.as_str()).collect(),
             tasks: each().map(|job| job.task.as_str()).collect(),
             priorities: each().map(Submission::priority).collect(),
-            run_ats: unless_all(each().map(run_at), Option::is_none),
-            delays: unless_all(each().map(delay), Option::is_none),
+            run_ats: unless_all(each().map(Submission::run_at), Option::is_none),
+            delays: unless_all(each().map(Submission::delay), Option::is_none),
             payloads: each().map(|job| Jsonb(job.payload.clone())).collect(),
             max_attempts: unless_all(each().map(|job| job.max_attempts), Option::is_none),
             timeouts: unless_all(each().map(|job| job.timeout_seconds), Option::is_none),
@@ -73,14 +73,6 @@ impl<'a> Columns<'a> {
             &self.settings,
         ]
     }
-}
-
-pub(super) fn run_at(job: &Submission) -> Option<DateTime<Utc>> {
-    if let Start::At(at) = job.start { Some(at) } else { None }
-}
-
-pub(super) fn delay(job: &Submission) -> Option<f64> {
-    if let Start::After(seconds) = job.start { Some(seconds) } else { None }
 }
 
 fn tags(job: &Submission) -> Option<Jsonb> {
@@ -140,8 +132,8 @@ impl Store {
             &queue,
             &task,
             &job.priority(),
-            &run_at(job),
-            &delay(job),
+            &job.run_at(),
+            &job.delay(),
             &payload,
             &job.max_attempts,
             &job.timeout_seconds,
@@ -181,6 +173,20 @@ impl Store {
             return self.job_submit_keyed(jobs, announce, key_wait, deadline).await;
         }
         let keyed = Keyed::new(jobs, announce, key_wait);
+        let all = |all: &Vec<Kept>| all.iter().all(std::result::Result::is_ok);
+        self.submit_if(SUBMIT_KEYED, &keyed.parameters(), all_written, all, deadline).await
+    }
+
+    /// Runs a statement in a transaction, which commits if what it answers is `wanted`.
+    pub(super) async fn submit_if<T>(
+        &self,
+        sql: &'static Sql,
+        parameters: Parameters<'_>,
+        read: impl Fn(&[Row]) -> Result<T>,
+        wanted: impl Fn(&T) -> bool,
+        deadline: Instant,
+    ) -> Result<T> {
+        let typed: Vec<_> = parameters.iter().copied().zip(sql.types.iter().cloned()).collect();
         let mut session = self.submissions.take_by(deadline).await?;
         let committing = AtomicBool::new(false);
         session.asked();
@@ -189,16 +195,15 @@ impl Store {
             let transaction = client.transaction().await?;
             // The deadline covers all of it. One here as well would be a second end of the same
             // moment.
-            let rows = transaction.query_typed(SUBMIT_KEYED.text, &keyed.typed()).await?;
-            let rows = Row::all(SUBMIT_KEYED.name, rows);
-            let all = all_written(&rows)?;
-            if all.iter().any(std::result::Result::is_err) {
-                transaction.rollback().await?;
-            } else {
+            let rows = transaction.query_typed(sql.text, &typed).await?;
+            let answer = read(&Row::all(sql.name, rows))?;
+            if wanted(&answer) {
                 committing.store(true, Ordering::Relaxed);
                 transaction.commit().await?;
+            } else {
+                transaction.rollback().await?;
             }
-            Ok(all)
+            Ok(answer)
         };
         let result =
             tokio::time::timeout_at(deadline, work).await.unwrap_or_else(|_| Err(silence()));
@@ -245,7 +250,7 @@ const SUBMIT_KEYED: &Sql = sql!("job/submit_keyed": UUID_ARRAY, TEXT_ARRAY, TEXT
     FLOAT8_ARRAY, JSONB_ARRAY, INT4_ARRAY, FLOAT8_ARRAY, JSONB_ARRAY, JSONB_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT, TEXT);
 
 /// The parameters of [`SUBMIT_KEYED`].
-struct Keyed<'a> {
+pub(super) struct Keyed<'a> {
     columns: Columns<'a>,
     keys: Vec<Option<&'a str>>,
     policies: Vec<Option<&'a str>>,
@@ -254,7 +259,7 @@ struct Keyed<'a> {
 }
 
 impl<'a> Keyed<'a> {
-    fn new(jobs: &'a [(JobId, Submission)], announce: bool, key_wait: Duration) -> Self {
+    pub(super) fn new(jobs: &'a [(JobId, Submission)], announce: bool, key_wait: Duration) -> Self {
         let each = || jobs.iter().map(|(_, job)| job.unique.as_ref());
         Self {
             columns: Columns::new(jobs),
@@ -267,30 +272,26 @@ impl<'a> Keyed<'a> {
         }
     }
 
-    fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
+    pub(super) fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
         let beside: [&(dyn ToSql + Sync); 4] =
             [&self.keys, &self.policies, &self.key_wait, &self.notify];
         [&self.columns.parameters()[..], &beside].concat()
     }
-
-    /// The parameters with their types, for a statement that is not prepared.
-    fn typed(&self) -> Vec<(&(dyn ToSql + Sync), Type)> {
-        self.parameters().into_iter().zip(SUBMIT_KEYED.types.iter().cloned()).collect()
-    }
 }
 
 pub(super) fn all_written(rows: &[Row]) -> Result<Vec<Kept>> {
-    let numbered = |row: &Row| Ok((row.try_get::<_, i64>(0)?, written(row)?));
+    let numbered = |row: &Row| Ok((row.try_get::<_, i64>(0)?, written(row, 1)?));
     let mut all: Vec<(i64, Kept)> = rows.iter().map(numbered).collect::<Result<_>>()?;
     all.sort_by_key(|(nth, _)| *nth);
     Ok(all.into_iter().map(|(_, kept)| kept).collect())
 }
 
-fn written(row: &Row) -> Result<Kept> {
-    let (job_id, status): (_, &str) = (JobId(row.try_get(1)?), row.try_get(2)?);
+/// The answer to a job, in three columns from this one on.
+pub(super) fn written(row: &Row, at: usize) -> Result<Kept> {
+    let (job_id, status): (_, &str) = (JobId(row.try_get(at)?), row.try_get(at + 1)?);
     let status =
         Status::parse(status).ok_or_else(|| Error::Unexpected(format!("the status {status}")))?;
-    let outcome = match row.try_get(3)? {
+    let outcome = match row.try_get(at + 2)? {
         "rejected" => return Ok(Err(job_id)),
         other => Outcome::parse(other)
             .ok_or_else(|| Error::Unexpected(format!("the outcome {other}")))?,

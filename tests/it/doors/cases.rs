@@ -333,6 +333,25 @@ pub(super) fn cases() -> Vec<Case> {
         Refused(&[("/on_conflict", "requires_unique_key")]),
     );
     case(
+        "a window without a key",
+        &with(r#""unique_for_seconds": 10"#),
+        Refused(&[("/unique_for_seconds", "requires_unique_key")]),
+    );
+    case(
+        "a longest delay of another policy",
+        &with(r#""unique_key": "k", "on_conflict": "keep", "debounce_max_seconds": 1"#),
+        Refused(&[("/debounce_max_seconds", "requires_replace")]),
+    );
+    case(
+        "a longest delay of no policy, and a window of no length",
+        &with(r#""unique_key": "k", "debounce_max_seconds": 0, "unique_for_seconds": 0.5"#),
+        Refused(&[
+            ("/debounce_max_seconds", "out_of_range"),
+            ("/debounce_max_seconds", "requires_replace"),
+            ("/unique_for_seconds", "out_of_range"),
+        ]),
+    );
+    case(
         "all of it at once",
         r#"{"task": "", "queue": "Q", "priority": 10, "delay_seconds": -1, "max_attempts": 0,
         "timeout_seconds": 0, "tags": [""], "unique_key": "", "on_conflict": "x"}"#,

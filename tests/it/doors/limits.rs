@@ -85,8 +85,11 @@ fn limits_of(field: &str, schema: &Value) -> Vec<Limit> {
 /// A job with this value, and with what its field needs beside it.
 fn job(limit: &Limit) -> String {
     let mut job = Map::from_iter([("payload".to_owned(), json!(1))]);
-    if limit.field == "on_conflict" {
+    if ["on_conflict", "unique_for_seconds", "debounce_max_seconds"].contains(&&*limit.field) {
         job.insert("unique_key".into(), json!("k"));
+    }
+    if limit.field == "debounce_max_seconds" {
+        job.insert("on_conflict".into(), json!("replace"));
     }
     let (field, value) = match limit.field.split_once('/') {
         Some((object, member)) => (object, json!({member: limit.value})),

@@ -132,5 +132,10 @@ pub(super) fn cases() -> Vec<Case> {
         &with(r#""on_conflict": 5, "unique_key": null"#),
         Refused(&[("/on_conflict", "requires_unique_key"), ("/on_conflict", "wrong_type")]),
     );
+    case(
+        "a longest delay of a policy that is a number",
+        &with(r#""on_conflict": 5, "unique_key": "k", "debounce_max_seconds": 1"#),
+        Refused(&[("/debounce_max_seconds", "requires_replace"), ("/on_conflict", "wrong_type")]),
+    );
     cases
 }

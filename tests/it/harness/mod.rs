@@ -47,6 +47,12 @@ pub(crate) async fn within<T>(what: &str, deadline: Duration, event: impl Future
     came.unwrap_or_else(|_| panic!("not within {deadline:?}: {what}"))
 }
 
+/// How many there are of something in a case: few in `make test`, and as many as the case says in
+/// `make faults`.
+pub(crate) fn scaled(few: usize, full: usize) -> usize {
+    if std::env::var_os("FULL_FIGURES").is_some() { full } else { few }
+}
+
 /// The runtime whose threads live as long as the test process.
 pub(crate) fn background() -> &'static Runtime {
     static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {

@@ -1,9 +1,12 @@
 //! Unique keys: nobody who holds one holds up an outcome, and a key says which of its jobs counts.
 
+mod debounce;
 mod held;
 mod producers;
+mod races;
 mod replaced;
 mod superseded;
+mod windows;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

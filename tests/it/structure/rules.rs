@@ -37,8 +37,10 @@ const ROOTS: &[&str] = &["app", "client"];
 const SPAWNS: &[(&str, &str)] = &[
     ("engine/executor/mod.rs", "the jobs of a slot, until none is held"),
     ("submitter/keyed.rs", "a submission whose key is held, until its deadline"),
+    ("submitter/repeats/writer.rs", "a submission that left its round, until its deadline"),
     ("api/edge/connection.rs", "a connection of HTTP, until it is closed"),
     ("api/body.rs", "reading a large body"),
+    ("api/repeats.rs", "the fingerprint of a large request"),
     ("store/connect.rs", "a connection to PostgreSQL, until its client is dropped"),
     ("store/health.rs", "a question to the database, which is answered in time"),
     ("store/stray.rs", "a statement that nobody waits for, until it is answered"),
