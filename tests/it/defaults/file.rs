@@ -1,15 +1,18 @@
 //! `[queue.NAME]` in the file: applied once for each content.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
+use reveille::internals::store::{Store, Target};
+use reveille::{Config, QueueSettings};
 use serde_json::{Value, json};
 
 use super::{SOON, call, gives_priority, put, slow_poll};
 use crate::harness::cluster::throw_away_dir;
 use crate::harness::look::value;
 use crate::harness::service::ServiceBuilder;
-use crate::harness::{self, Service, TestDatabase};
+use crate::harness::{self, Service, TestDatabase, eventually};
 
 /// A file of settings.
 struct File(PathBuf);
@@ -99,7 +102,6 @@ async fn a_file_older_than_the_one_applied_changes_nothing_and_says_so() {
     assert!(settings == json!({"priority": 2}) && !log.contains(OLDER), "{log}");
 }
 
-/// All start at once: without the lock of the migrations some of them would apply it again.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_that_start_with_one_file_one_applies_it() {
     let database = harness::database().await;
@@ -117,6 +119,29 @@ async fn of_many_that_start_with_one_file_one_applies_it() {
     put(&services[0].http(), "mail", &json!({})).await;
 }
 
+/// Two that find a content new at once would both apply it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_file_is_applied_under_the_lock_of_the_migrations() {
+    let database = harness::database().await;
+    let (client, mut holder) = (database.client().await, database.client().await);
+    let target = Target::parse(database.url()).unwrap();
+    let store = Store::open(&Config::default(), &target).await.unwrap();
+    let mail = QueueSettings { priority: Some(1), ..QueueSettings::default() };
+    let queues = BTreeMap::from([("mail".to_owned(), mail)]);
+    let migrating = holder.transaction().await.unwrap();
+    let lock = include_str!("../../../sql/schema/migration_lock.sql");
+    migrating.batch_execute(lock).await.unwrap();
+    let waits = "select count(*) from pg_locks where not granted and relation = 'reveille.migration'::regclass";
+    let waiting = async {
+        eventually("it waits", SOON, async || value::<i64>(&client, waits).await == 1).await;
+        migrating.rollback().await.unwrap();
+    };
+    let (applied, ()) = tokio::join!(store.queue_settings_file(&queues), waiting);
+    assert_eq!(format!("{:?}", applied.unwrap()), "Applied");
+    let again = store.queue_settings_file(&queues).await.unwrap();
+    assert_eq!(format!("{again:?}"), "Known");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_with_faults_ends_the_start_with_a_line_for_each() {
     let database = harness::database().await;
@@ -126,6 +151,7 @@ async fn a_file_with_faults_ends_the_start_with_a_line_for_each() {
     );
     let mut service = file.service(&database).spawn().await;
     assert!(!service.ended(SOON).await.success());
+    service.logged("queue.post.retry.jitter (from ", SOON).await;
     let log = service.stderr();
     for words in [
         "queue.mail.prioritty (from ",
@@ -145,6 +171,7 @@ async fn a_file_with_faults_ends_the_start_with_a_line_for_each() {
     file.write("keep_failed_seconds = 100\n[queue.mail]\nkeep_failed_seconds = 101\n");
     let mut service = file.service(&database).spawn().await;
     assert!(!service.ended(SOON).await.success());
+    service.logged("queue.mail.keep_failed_seconds (from ", SOON).await;
     let log = service.stderr();
     assert!(
         log.contains("queue.mail.keep_failed_seconds (from ") && log.contains("which is 100"),
