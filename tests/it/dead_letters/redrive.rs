@@ -261,23 +261,27 @@ async fn a_redrive_that_another_instance_is_asked_for_wakes_the_leader() {
     assert_eq!(worked, 3.0, "the leader did not do it");
 }
 
-/// A deadline counts from the redrive on.
+/// A deadline counts from the redrive on: the job has all of it, and no more.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redriven_job_has_its_whole_deadline_again() {
     let house = House::open().await;
     let job = json!({"task": "flaky", "payload": {"failures": 1}, "max_attempts": 1,
-        "deadline_seconds": 1.5, "timeout_seconds": 1});
+        "deadline_seconds": 1.5});
     let id = text(&house.http.post_job(&job).await.body, "job_id").to_owned();
     becomes(&house.client, &id, "failed", SOON).await;
     let over =
         format!("select clock_timestamp() > reveille.uuid7_time('{id}') + interval '2 seconds'");
     eventually("its deadline is over", SOON, async || value::<bool>(&house.client, &over).await)
         .await;
-    house.heal(std::slice::from_ref(&id)).await;
+    let hang = "update reveille.job set task = 'sleep', payload = '{\"seconds\": 600}'";
+    house.client.execute(hang, &[]).await.unwrap();
     let redrive = house.redriving(json!({"all": true})).await;
     assert_eq!(house.over(&redrive).await["moved"], 1);
     all_end(&house.client, 1, SOON).await;
-    assert_eq!(text(&house.http.get_job(&id).await.body, "status"), "completed");
+    let job = house.http.get_job(&id).await.body;
+    assert_eq!(text(&job["error"], "code"), "deadline_exceeded", "{job}");
+    let attempts = house.http.get(&format!("/jobs/{id}/attempts")).await.body;
+    assert!(attempts["data"][1]["run_seconds"].as_f64().unwrap() >= 1.0, "{attempts}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
