@@ -1,15 +1,19 @@
 //! The recipes of docs/recipes.md do what they say, run from the text of that page.
 
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use reveille::{Context, Handler, Json, Reveille, TaskError};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 
 use crate::documents::block;
+use crate::harness::cluster::throw_away_dir;
 use crate::harness::http::Http;
 use crate::harness::look::value;
 use crate::harness::{self, Service, eventually, within};
@@ -50,6 +54,64 @@ async fn the_recipe_of_a_debounce_runs_one_job_with_the_last_change() {
     let early = "select count(*) from reveille.outcome o join reveille.job j using (id)
       where o.claimed_at < j.run_at or j.run_at < reveille.uuid7_time(j.id) + interval '2 seconds'";
     assert_eq!(value::<i64>(&client, early).await, 0, "it did not wait for two seconds");
+}
+
+/// Takes in connections for two services in turn. Of the first ones it cuts each off once the
+/// service has begun to answer. Gives its address and how many there were.
+async fn cutting(upstreams: [String; 2], cuts: usize) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let taken = Arc::new(AtomicUsize::new(0));
+    let count = taken.clone();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let nth = count.fetch_add(1, Ordering::SeqCst);
+            let upstream = upstreams[nth % 2].trim_start_matches("http://").to_owned();
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(upstream).await.unwrap();
+                if nth >= cuts {
+                    let _ = copy_bidirectional(&mut client, &mut server).await;
+                    return;
+                }
+                let (mut from, mut to) = (client.split().0, server.split());
+                let asks = async {
+                    let _ = tokio::io::copy(&mut from, &mut to.1).await;
+                    std::future::pending::<()>().await;
+                };
+                tokio::select! {
+                    () = asks => {}
+                    // The job is kept by now.
+                    _ = to.0.read_u8() => {}
+                }
+            });
+        }
+    });
+    (format!("http://{address}"), taken)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_client_of_the_page_submits_once_although_its_answers_are_lost() {
+    let Ok(output) = Command::new("python3").arg("--version").output().await else {
+        eprintln!("not tried: this machine has no python3");
+        return;
+    };
+    assert!(output.status.success());
+    let database = harness::database().await;
+    let client = database.client().await;
+    let services = [Service::start(database.url()).await, Service::start(database.url()).await];
+    let (url, taken) = cutting([services[0].url().into(), services[1].url().into()], 3).await;
+    let dir = throw_away_dir();
+    fs::create_dir(&dir).unwrap();
+    let file = dir.join("submit.py");
+    fs::write(&file, block(PAGE, "def submit")).unwrap();
+    let mut python = Command::new("python3");
+    python.arg(&file).env("REVEILLE_URL", &url).env("no_proxy", "*").kill_on_drop(true);
+    let output = within("the client", SOON, python.output()).await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(taken.load(Ordering::SeqCst), 4, "three answers are lost, and the fourth is not");
+    let ids = client.query("select id::text from reveille.job", &[]).await.unwrap();
+    let ids: Vec<String> = ids.iter().map(|row| row.get(0)).collect();
+    assert_eq!(ids, [String::from_utf8(output.stdout).unwrap().trim()]);
 }
 
 /// Fails for good while the server that it calls is away.
