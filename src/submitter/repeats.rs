@@ -164,7 +164,8 @@ impl Repeats {
         answer
     }
 
-    async fn answer(&self, request: Repeatable, jobs: Vec<Submission>) -> Answer {
+    async fn answer(&self, request: Repeatable, mut jobs: Vec<Submission>) -> Answer {
+        jobs.iter_mut().for_each(|job| self.submitter.fill(job));
         let flight = Flight::of(&self.flights, &request).ok_or(RepeatError::Busy)?;
         let patience = if jobs.len() == 1 { PATIENCE } else { list_patience(&jobs) };
         let deadline = Instant::now() + patience;

@@ -45,6 +45,10 @@ async fn a_job_without_a_priority_gets_that_of_its_queue_by_every_door() {
     let null = with("priority", Value::Null);
     ids.push(http.post_job(&null).await.body["job_id"].as_str().unwrap().to_owned());
 
+    let repeatable = http.request("POST", "/jobs").header("Idempotency-Key", "once");
+    let repeatable = harness::http::answer(repeatable.json(&asked())).await.body;
+    ids.push(repeatable["job_id"].as_str().unwrap().to_owned());
+
     ids.push(submit(&client, "payload => '1', queue => 'mail'").await);
     ids.push(submit(&client, "payload => '1', queue => 'mail', unique_key => 'sql'").await);
     let many =
