@@ -480,6 +480,8 @@ begin
     select j.id, reveille.time_error(j.settings) as error from reveille.jobs_found(waiting) j
   ) l
   where l.error is not null;
+  -- The ends are told to those who wait, so they are on disk before.
+  perform set_config('synchronous_commit', 'on', true) where late is not null;
   return query select w.* from reveille.waiting_end(late, 'failed', errors) w;
 
   delete from reveille.expiry e where e.id = any (due) and reveille.has_ended(e.id);
@@ -2549,7 +2551,7 @@ comment on column reveille.operation.skips is 'The first jobs that it could not 
 
 comment on column reveille.operation.starts_at is 'It does nothing before. Until then it can be undone.';
 
-comment on column reveille.operation.worked_at is 'When it last came on.';
+comment on column reveille.operation.worked_at is 'The time of its last progress.';
 
 comment on column reveille.outcome.family is 'The failure family of a job that failed: a hash of its task, queue, code and message, without numbers and ids. Null for any other job.';
 

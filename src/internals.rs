@@ -14,7 +14,7 @@ pub mod api {
         pub use crate::api::browsers::Browsers;
     }
     pub mod codes {
-        pub use crate::api::codes::{FAILURES, FIELDS, PROBLEMS, WAITS, is_known};
+        pub use crate::api::codes::{FAILURES, FIELDS, PROBLEMS, SKIPS, WAITS, is_known};
     }
     pub mod docs {
         pub use crate::api::docs::Spec;

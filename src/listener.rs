@@ -195,10 +195,10 @@ pub(crate) async fn look_for_settings(
         loop {
             let heard = events.listening.load(Ordering::Relaxed);
             let poll = if heard { poll } else { poll.min(DEAF_POLL) };
-            // A poll is a look like any other.
-            let _ = tokio::time::timeout(poll, looks.next(events.defaults.asked())).await;
-            let (begun, changes) =
-                (Instant::now(), store.queue_settings(events.defaults.since()).await);
+            let told = tokio::time::timeout(poll, looks.next(events.defaults.asked())).await;
+            // A poll reads all settings: a clock that was set back hides a change from the others.
+            let since = events.defaults.since().filter(|_| told.is_ok());
+            let (begun, changes) = (Instant::now(), store.queue_settings(since).await);
             match looks.rest(begun, changes) {
                 Some(changes) => events.learn(changes),
                 None => events.defaults.ask(),

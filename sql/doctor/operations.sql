@@ -1,5 +1,5 @@
 -- seconds float8. Operations on many jobs that are to be under way, and those of them that have not
--- come on for so long, with how long the one has that has stood still longest.
+-- made progress for so long, and for how long the worst of them has made none.
 select count(*) as open,
   count(*) filter (where s.still > $1::double precision) as still,
   max(s.still) as longest,

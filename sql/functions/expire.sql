@@ -27,6 +27,8 @@ begin
     select j.id, reveille.time_error(j.settings) as error from reveille.jobs_found(waiting) j
   ) l
   where l.error is not null;
+  -- The ends are told to those who wait, so they are on disk before.
+  perform set_config('synchronous_commit', 'on', true) where late is not null;
   return query select w.* from reveille.waiting_end(late, 'failed', errors) w;
 
   delete from reveille.expiry e where e.id = any (due) and reveille.has_ended(e.id);

@@ -46,7 +46,7 @@ comment on column reveille.operation.cursor is 'How far it has come. Null: it st
 comment on column reveille.operation.rate is 'The most jobs a second; null: as many as it can.';
 comment on column reveille.operation.starts_at is 'It does nothing before. Until then it can be undone.';
 comment on column reveille.operation.next_at is 'When the next job may start, by the rate.';
-comment on column reveille.operation.worked_at is 'When it last came on.';
+comment on column reveille.operation.worked_at is 'The time of its last progress.';
 comment on column reveille.operation.outcome is
   'completed; stopped by a person; halted by its canary. Null while it is open.';
 comment on column reveille.operation.matched is 'How many jobs it was about when it was asked for.';

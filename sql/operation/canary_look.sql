@@ -1,9 +1,8 @@
--- operation uuid, the most jobs to look at bigint. Takes the jobs of a canary that have ended or
+-- operation uuid, the most jobs to take bigint. Takes the jobs of a canary that have ended or
 -- failed an attempt since they were moved: how many, how many of them failed, and the first of
 -- those with its error.
 with c as materialized (
-  select c.* from reveille.canary c
-  where c.operation = $1::uuid order by c.id limit $2::bigint
+  select c.* from reveille.canary c where c.operation = $1::uuid
 ), v as materialized (
   select c.id, coalesce(o.state = 'failed', a.id is not null) as failed,
     coalesce(o.error, a.error) as error
@@ -18,6 +17,7 @@ with c as materialized (
   ) a on o.state is null or o.state = 'failed'
   where o.state is not null or a.id is not null
     or not exists (select from reveille.job j where j.id = c.id)
+  order by c.id limit $2::bigint
 ), gone as (
   delete from reveille.canary x
   where x.operation = $1::uuid and x.id = any (array(select v.id from v))

@@ -1,5 +1,5 @@
 -- As dead_letter/match, and the most jobs to move bigint. The jobs that a redrive moves next, in
--- order, each locked; those that others have locked are passed by. Also how far it has looked:
+-- order, each locked. A job that others have locked is `busy`. Also how far it has looked:
 -- `reached` is the last job, null if there was none, and `done` says that there are no more.
 with l as materialized (
   select * from reveille.dead_letters_from($1::text, $2::text, $3::text, $4::bigint,
@@ -7,11 +7,11 @@ with l as materialized (
 ), f as materialized (
   select * from l where l.fits order by l.id limit $11::bigint
 ), o as materialized (
-  select f.* from f cross join lateral (
+  select f.*, x.id is null as busy from f left join lateral (
     select x.id from reveille.outcome x
     where x.id = f.id and x.state = 'failed' and x.ended_at <= $9::timestamptz
     limit 1 for update skip locked
-  ) x
+  ) x on true
 ), s as materialized (
   select (select count(*) from f) = $11::bigint as filled,
     (select f.id from f order by f.id desc limit 1) as moved,
@@ -20,6 +20,6 @@ with l as materialized (
 )
 select case when s.filled then s.moved else s.looked end as reached,
   s.last and not s.filled as done,
-  o.id, o.task_name as task, o.keyed
+  o.id, o.task_name as task, o.keyed, o.busy
 from s left join o on true
 order by o.id

@@ -1,4 +1,6 @@
--- Operations that have not ended, the oldest first, and in how many seconds each is to come on.
+-- The operations that are due next, and in how many seconds each is. More than these are read once
+-- they are due.
 select o.id,
   extract(epoch from greatest(o.starts_at, o.next_at) - clock_timestamp())::double precision
-from reveille.operation o where o.stopped_at is null order by o.id limit 100
+from reveille.operation o where o.stopped_at is null 
+order by greatest(o.starts_at, o.next_at), o.id limit 100

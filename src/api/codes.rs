@@ -199,6 +199,22 @@ pub const WAITS: &[(&str, &str)] = &[
     ("task_unserved", "No running worker knows the task. The message may name a similar one."),
 ];
 
+/// The codes of why an operation passed a job by.
+pub const SKIPS: &[(&str, &str)] = &[
+    (
+        "job_busy",
+        "Another transaction was changing the job. Redrive again if it still is a dead letter.",
+    ),
+    (
+        "unique_key_busy",
+        "Another transaction holds the unique key. Redrive again once it has ended.",
+    ),
+    (
+        "unique_key_conflict",
+        "The job `holder_id` has the unique key by now. Redrive again once that has ended.",
+    ),
+];
+
 /// Whether an answer may have this code: the check of debug builds, so that every test makes it.
 pub fn is_known(status: u16, name: &str) -> bool {
     PROBLEMS.iter().any(|code| code.status == status && code.name == name)
@@ -228,7 +244,7 @@ mod tests {
     fn each_code_stands_once_and_in_order() {
         let problems = PROBLEMS.iter().map(|code| (code.status, code.name));
         assert!(problems.is_sorted_by(|one, next| one < next));
-        for list in [FIELDS, FAILURES, WAITS] {
+        for list in [FIELDS, FAILURES, WAITS, SKIPS] {
             assert!(list.iter().is_sorted_by(|one, next| one.0 < next.0));
         }
         assert!(is_known(409, "job_processing") && !is_known(404, "job_processing"));

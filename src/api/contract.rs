@@ -47,6 +47,7 @@ pub(super) fn finished(spec: &str) -> Value {
     let of_problems = codes::PROBLEMS.iter().map(|code| code.name).collect();
     list_codes(&mut document, "ProblemDetails", of_problems);
     list_codes(&mut document, "ProblemPlace", codes::of_places().into_iter().collect());
+    list_codes(&mut document, "OperationSkip", codes::SKIPS.iter().map(|code| code.0).collect());
     list_codes(&mut document, "JobWait", codes::WAITS.iter().map(|code| code.0).collect());
     list_codes(&mut document, "JobError", codes::FAILURES.iter().map(|code| code.0).collect());
     whole_numbers(&mut document);

@@ -11,6 +11,7 @@ use super::Services;
 use super::problem::Problem;
 use super::security::Bearer;
 use super::types::described;
+use crate::caller::Principal;
 use crate::job::idempotency::{CHARS_MOST, KeyFault, Repeatable, fingerprint, key};
 use crate::job::submission::Submission;
 use crate::job::written::Written;
@@ -61,7 +62,12 @@ impl Named {
             return Err(invalid("The request has more than one of them. Send one."));
         }
         let key = key(value.as_bytes()).map_err(|fault| invalid(advice(fault)))?;
-        Ok(Some(Self { principal: asker.caller().principal.to_string(), path, key }))
+        // Callers without a token may repeat from another address, so all of them are one.
+        let principal = match asker.caller().principal {
+            Principal::Anonymous(_) => Principal::Anonymous(None),
+            principal => principal,
+        };
+        Ok(Some(Self { principal: principal.to_string(), path, key }))
     }
 
     /// With what the request submits.

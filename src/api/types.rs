@@ -125,7 +125,7 @@ choice!(
 choice!(
     State,
     "OperationStatus",
-    "The state of an operation. `scheduled`: it has not started. `running`: the leader is about it. \
+    "The state of an operation. `scheduled`: it has not started. `running`: the leader works on it. \
      `completed`: nothing is left to do. `stopped`: somebody stopped it. `halted`: too many jobs of \
      its canary failed."
 );

@@ -6,8 +6,9 @@ use clap::Subcommand;
 use reqwest::Method;
 use uuid::Uuid;
 
+use super::pages::Pages;
 use super::remote::{self, Answer, Remote, Request};
-use super::table::{Column, Table};
+use super::table::Column;
 use super::{get, output};
 
 const EXAMPLES: &str = "\
@@ -31,7 +32,7 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// List the operations, the newest first; the default.
-    List,
+    List(Pages),
     /// Show an operation.
     Get(One),
     /// Stop an operation. Nothing more is moved within a second.
@@ -46,13 +47,16 @@ struct One {
 }
 
 pub(super) async fn execute(args: &Args) -> anyhow::Result<ExitCode> {
-    let (remote, as_json) = (args.service.connect()?, args.service.json);
+    let (service, as_json) = (&args.service, args.service.json);
     match &args.action {
-        None | Some(Action::List) => list(&remote, as_json).await,
-        Some(Action::Get(one)) => show(&remote, Method::GET, one.id, as_json).await,
-        Some(Action::Stop(one)) => show(&remote, Method::DELETE, one.id, as_json).await,
+        None => Pages::default().show(service, PATH, &[], COLUMNS).await,
+        Some(Action::List(pages)) => pages.show(service, PATH, &[], COLUMNS).await,
+        Some(Action::Get(one)) => show(&service.connect()?, Method::GET, one.id, as_json).await,
+        Some(Action::Stop(one)) => show(&service.connect()?, Method::DELETE, one.id, as_json).await,
     }
 }
+
+const PATH: &[&str] = &["operations"];
 
 const COLUMNS: &[Column] = &[
     Column("OPERATION ID", "id", 36),
@@ -64,25 +68,6 @@ const COLUMNS: &[Column] = &[
     Column("CREATED", "created_at", 20),
     Column("BY", "principal", 16),
 ];
-
-async fn list(remote: &Remote, json: bool) -> anyhow::Result<ExitCode> {
-    let mut table = Table::of(COLUMNS);
-    let mut query = Vec::new();
-    loop {
-        let request = Request { query, ..Request::get(&["operations"]) };
-        let answer = remote.send(request).await?;
-        let page = answer.page()?;
-        if json {
-            output::line(&answer.body)?;
-        } else {
-            output::lines(table.rows(&page.objects()?))?;
-        }
-        match page.next_cursor {
-            Some(next) => query = vec![("cursor", next)],
-            None => return Ok(ExitCode::SUCCESS),
-        }
-    }
-}
 
 async fn show(remote: &Remote, method: Method, id: Uuid, json: bool) -> anyhow::Result<ExitCode> {
     let id = id.to_string();

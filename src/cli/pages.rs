@@ -9,7 +9,7 @@ use super::remote::{self, Request};
 use super::table::{Column, Table};
 
 /// The flags of every command that lists in pages.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[group(skip)]
 pub(super) struct Pages {
     /// The most lines of a page, up to 200. With filters a page may have fewer and still not be the

@@ -98,9 +98,9 @@ struct Purge {
     /// The name of the queue.
     #[arg(value_name = "QUEUE")]
     name: String,
-    /// The seconds until it starts [default: 30].
-    #[arg(long, value_name = "SECONDS")]
-    delay: Option<f64>,
+    /// How long it waits before it starts, such as 10m [default: 30s].
+    #[arg(long, value_parser = spoken::duration)]
+    delay: Option<Duration>,
     /// Tell how many jobs wait, and change nothing.
     #[arg(long)]
     dry_run: bool,
@@ -144,7 +144,7 @@ pub(super) async fn execute(args: &Args) -> anyhow::Result<ExitCode> {
         Some(Action::Purge(purge)) => {
             let Purge { name, delay, dry_run } = purge;
             let path = ["queues", name, "purge"];
-            let delay = delay.map(|delay| ("delay_seconds", delay.to_string()));
+            let delay = delay.map(|delay| ("delay_seconds", delay.as_secs_f64().to_string()));
             let dry_run = dry_run.then(|| ("dry_run", "true".to_owned()));
             let query = delay.into_iter().chain(dry_run).collect();
             asked(&remote.send(Request { query, ..Request::post(&path) }).await?, as_json)

@@ -1,6 +1,7 @@
 //! `reveille redrive`.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
@@ -8,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::operations::asked;
 use super::remote::{self, Request};
 use super::spoken;
+use super::stop::Usage;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -48,9 +50,9 @@ pub(super) struct Args {
     /// The most jobs to move each second [default: 500].
     #[arg(long, value_name = "JOBS")]
     rate: Option<f64>,
-    /// The seconds until it starts.
-    #[arg(long, value_name = "SECONDS")]
-    delay: Option<f64>,
+    /// How long it waits before it starts, such as 10m.
+    #[arg(long, value_parser = spoken::duration)]
+    delay: Option<Duration>,
     /// Begin with a few jobs, and halt if too many fail again.
     #[arg(long)]
     canary: bool,
@@ -68,7 +70,12 @@ pub(super) struct Args {
 }
 
 pub(super) async fn execute(args: &Args) -> anyhow::Result<ExitCode> {
-    let body = Some(args.body().to_string());
+    let body = args.body();
+    if !args.all && body.get("filter").is_none() {
+        let what = "name the jobs: --all, or filters such as --task or --code";
+        return Err(Usage(what.to_owned()).into());
+    }
+    let body = Some(body.to_string());
     let request = Request { body, ..Request::post(&["dead-letters", "redrive"]) };
     let answer = args.service.connect()?.send(request).await?;
     asked(&answer, args.service.json)
@@ -90,7 +97,7 @@ impl Args {
             ("all", if self.all { json!(true) } else { Value::Null }),
             ("filter", if filter.is_empty() { Value::Null } else { Value::Object(filter) }),
             ("rate_per_second", json!(self.rate)),
-            ("delay_seconds", json!(self.delay)),
+            ("delay_seconds", json!(self.delay.map(|delay| delay.as_secs_f64()))),
             ("canary", if self.canary { Value::Object(canary) } else { Value::Null }),
             ("dry_run", if self.dry_run { json!(true) } else { Value::Null }),
         ]))

@@ -22,6 +22,8 @@ use crate::store::{Result, Store};
 /// How long it rests at most, and after a failure or a pass that ended jobs.
 const REST_MOST: Duration = Duration::from_secs(60);
 const REST_SOON: Duration = Duration::from_secs(1);
+/// While a transaction holds what is due: it was passed by, and is not to be asked for without rest.
+const REST_HELD: Duration = Duration::from_millis(100);
 
 pub(crate) struct Expirer {
     store: Store,
@@ -90,7 +92,11 @@ impl LeaderService for Expirer {
         let most = if heard { REST_MOST } else { self.poll };
         let most = if of_queues { most.min(rest_of_queues) } else { most };
         let next = self.store.expiry_next().await?.unwrap_or(REST_MOST).min(most);
-        self.set_rest(if any { next.min(REST_SOON) } else { next });
+        self.set_rest(match any {
+            true => next.min(REST_SOON),
+            false if next.is_zero() => REST_HELD,
+            false => next,
+        });
         Ok(())
     }
 }

@@ -17,7 +17,7 @@ use crate::operation::State;
 use crate::settling::meter::task_label;
 use crate::shutdown::Shutdown;
 use crate::store::operation::Stepped;
-use crate::store::{Result, Store};
+use crate::store::{Error, Result, Store};
 
 /// The longest rest of a leader that hears notices.
 const REST_MOST: Duration = Duration::from_secs(60);
@@ -36,19 +36,11 @@ pub(crate) async fn operate(
         let mut failing = false;
         loop {
             leadership.led().await;
-            let rest = match round(&store, &events).await {
-                Ok(rest) => {
-                    failing = false;
-                    rest
-                }
-                Err(error) => {
-                    if !failing {
-                        tracing::warn!(%error, "an operation on jobs could not go on; it is tried again and again");
-                    }
-                    failing = true;
-                    REST_FAILED
-                }
-            };
+            let (rest, error) = round(&store, &events).await;
+            if let Some(error) = error.as_ref().filter(|_| !failing) {
+                tracing::warn!(%error, "an operation on jobs could not go on; it is tried again and again");
+            }
+            failing = error.is_some();
             tokio::select! {
                 () = sleep(rest) => {}
                 () = events.operations.told() => {}
@@ -58,16 +50,26 @@ pub(crate) async fn operate(
     shutdown.stopping.run_until_cancelled(work).await;
 }
 
-/// Takes each operation that is due one step on. Answers when the next one is due.
-async fn round(store: &Store, events: &Events) -> Result<Duration> {
+/// Takes each operation that is due one step on: one that cannot go on does not keep the others.
+/// Answers when the next one is due, and the last error.
+async fn round(store: &Store, events: &Events) -> (Duration, Option<Error>) {
     let mut rest = if events.listening.load(Ordering::Relaxed) { REST_MOST } else { REST_DEAF };
-    for (id, seconds) in store.operation_open().await? {
+    let open = match store.operation_open().await {
+        Ok(open) => open,
+        Err(error) => return (REST_FAILED, Some(error)),
+    };
+    let mut failed = None;
+    for (id, seconds) in open {
         // A little early: a step works ahead.
         let due = Duration::try_from_secs_f64(seconds - 0.2).unwrap_or_default();
-        let next = if due.is_zero() { step(store, events, id).await? } else { Some(due) };
+        let next = if due.is_zero() { step(store, events, id).await } else { Ok(Some(due)) };
+        let next = next.unwrap_or_else(|error| {
+            failed = Some(error);
+            None
+        });
         rest = rest.min(next.unwrap_or(REST_FAILED));
     }
-    Ok(rest)
+    (rest, failed)
 }
 
 /// Answers when the operation is due again. `None`: it is not to begin yet, or somebody else is
@@ -90,9 +92,11 @@ async fn step(store: &Store, events: &Events, id: Uuid) -> Result<Option<Duratio
     }
     match end {
         Some((State::Halted, why)) => {
-            tracing::warn!(operation.id = %id, why, "an operation was halted by its canary");
+            tracing::warn!(operation.id = %id, why, "an operation was halted by its canary; mend what failed, then redrive the rest");
         }
-        Some(_) => tracing::info!(operation.id = %id, "an operation is done"),
+        Some(_) => {
+            tracing::info!(operation.id = %id, "an operation is done; `GET /operations/{{id}}` counts its jobs");
+        }
         None => return Ok(Some(rest)),
     }
     Ok(Some(REST_MOST))

@@ -110,6 +110,8 @@ impl Pruner {
             if from.iter().all(|pruned| pruned.looked < u64::from(CHUNK)) {
                 return Ok(from);
             }
+            // Others need the connection too: a walk over millions of jobs takes every other turn.
+            tokio::time::sleep(begun.elapsed()).await;
         }
     }
 }

@@ -129,13 +129,8 @@ impl Meters {
 /// The label of a task in metrics of the whole service: any SQL can submit jobs of any task, so
 /// only the first hundred have their own.
 pub(crate) fn task_label(task: &str) -> String {
-    static KNOWN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    if known.contains(task) || known.len() < TASKS_MOST {
-        known.insert(task.to_owned());
-        return task.to_owned();
-    }
-    OTHERS.to_owned()
+    static NAMED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    label(&NAMED, TASKS_MOST, task)
 }
 
 /// An attempt has ended so, at a job of which this instance does not know the task.
@@ -145,19 +140,24 @@ pub(crate) fn ended_unknown(outcome: &'static str) {
 
 /// A job of this queue failed because its time was over.
 pub(crate) fn out_of_time(code: &str, queue: &str) {
-    counter!("reveille_jobs_out_of_time_total", "code" => code.to_owned(), "queue" => label(queue))
+    counter!("reveille_jobs_out_of_time_total", "code" => code.to_owned(), "queue" => queue_label(queue))
         .increment(1);
 }
 
 /// The label of this queue: its own, or that of the others. For what is counted seldom, and not by
 /// this instance's own jobs alone.
-fn label(queue: &str) -> String {
+fn queue_label(queue: &str) -> String {
     static NAMED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-    let mut named = NAMED.lock().unwrap_or_else(PoisonError::into_inner);
-    if named.len() < QUEUES_MOST {
-        named.insert(queue.to_owned());
+    label(&NAMED, QUEUES_MOST, queue)
+}
+
+/// This name, if it is one of the first `most`.
+fn label(named: &Mutex<BTreeSet<String>>, most: usize, name: &str) -> String {
+    let mut named = named.lock().unwrap_or_else(PoisonError::into_inner);
+    if named.len() < most {
+        named.insert(name.to_owned());
     }
-    if named.contains(queue) { queue.to_owned() } else { OTHERS.to_owned() }
+    if named.contains(name) { name.to_owned() } else { OTHERS.to_owned() }
 }
 
 fn outcomes(outcome: &'static str, task: &str, queue: &str) -> Counter {

@@ -183,8 +183,9 @@ impl Store {
             families.push(Family::of(row.try_get("task")?, row.try_get("queue")?, &failure).0);
         }
         let statement = sql!("dead_letter/sort": UUID_ARRAY, INT8_ARRAY);
-        self.upkeep.query(statement, &[&ids, &families]).await?;
-        Ok(ids.len() as u64)
+        let rows = self.upkeep.query(statement, &[&ids, &families]).await?;
+        let sorted = rows.first().map(|row| row.try_get::<_, i64>(0)).transpose()?;
+        Ok(sorted.map_or(0, i64::cast_unsigned))
     }
 }
 

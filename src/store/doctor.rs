@@ -88,14 +88,14 @@ pub(crate) async fn connections(client: &Client) -> Result<Connections> {
 pub(crate) struct Operations {
     /// Those that are to be under way.
     pub open: i64,
-    /// Those of them that do not come on.
+    /// Those of them that make no progress.
     pub still: i64,
     /// How long the one has not that has stood still longest, and its id.
     pub longest: Option<f64>,
     pub first: Option<Uuid>,
 }
 
-/// How operations stand; one that has not come on for so many seconds stands still.
+/// How operations stand. One stands still that has made no progress for so many seconds.
 pub(crate) async fn operations(client: &Client, seconds: f64) -> Result<Operations> {
     let statement = sql!("doctor/operations": FLOAT8);
     let rows = unprepared(client, WITHIN, statement, &[&seconds]).await?;

@@ -170,8 +170,7 @@ impl Repeats {
         let patience = if jobs.len() == 1 { PATIENCE } else { list_patience(&jobs) };
         let deadline = Instant::now() + patience;
         self.submitter.be_sure_of_the_time(deadline).await?;
-        let admitted =
-            self.quota.admits(&self.submitter.store, &request.principal, deadline).await?;
+        let admitted = self.quota.admits(&self.submitter.store, &request.principal, deadline).await;
         let mut jobs: Vec<(JobId, Submission)> =
             jobs.into_iter().map(|job| (self.submitter.ids.next(), job)).collect();
         let (principal, alone) = (request.principal.clone(), jobs.len() == 1);

@@ -88,10 +88,10 @@ pub(in super::super) struct Stage {
     /// The jobs that it has moved. The third stage counts none.
     #[oai(validator(minimum(value = "0")))]
     pub moved: i64,
-    /// Those of them that have completed or failed an attempt.
+    /// The jobs of the stage that have completed or failed an attempt.
     #[oai(validator(minimum(value = "0")))]
     pub ended: i64,
-    /// Those of them that have failed one.
+    /// The jobs of the stage that have failed an attempt.
     #[oai(validator(minimum(value = "0")))]
     pub failed: i64,
 }
@@ -108,8 +108,7 @@ impl Example for Stage {
 pub(in super::super) struct SkippedJob {
     /// The job's id.
     pub job_id: Uuid,
-    /// The reason: `unique_key_conflict` if another job holds its unique key, `unique_key_busy` if
-    /// an open transaction has locked the key.
+    /// Why it was passed by. Codes are added over time.
     pub code: String,
     /// The job that holds the key.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -171,7 +170,7 @@ pub(in super::super) struct Operation {
     pub created_at: DateTime<Utc>,
     /// It moves nothing before this time. Until then a stop undoes it.
     pub starts_at: DateTime<Utc>,
-    /// The time at which it last came on.
+    /// The time of its last progress.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub worked_at: Option<DateTime<Utc>>,
     /// The time of its end.
@@ -282,7 +281,7 @@ pub(in super::super) enum ListAnswer {
     ),
 }
 
-/// What was asked for, and how many jobs it is about.
+/// The operation that was asked for, and how many jobs it is about.
 #[derive(Debug, Clone, Object, Serialize)]
 #[oai(rename = "OperationAsked", skip_serializing_if_is_none, example)]
 pub(in super::super) struct Asked {

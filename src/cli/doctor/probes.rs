@@ -146,8 +146,9 @@ fn operations(found: store::Operations) -> Check {
     let (Some(id), Some(seconds)) = (first.filter(|_| still > 0), longest) else {
         return Check::ok(NAME, format!("{open} under way"));
     };
-    let found =
-        format!("{still} of {open} stand still: operation {id} has not come on for {seconds:.0} s");
+    let found = format!(
+        "{still} of {open} stand still: operation {id} has made no progress for {seconds:.0} s"
+    );
     let change = "a service must run, and its log says why a step fails; a purge waits for jobs \
                   whose unique key an open transaction has locked. `reveille operations stop` ends it";
     Check::warn(NAME, found, change)

@@ -208,7 +208,7 @@ impl Store {
         Ok(!self.people.query(statement, &[&id, &principal, &request]).await?.is_empty())
     }
 
-    /// The operations that have not ended, and in how many seconds each is to come on.
+    /// The operations that are due next, and in how many seconds each is.
     pub(crate) async fn operation_open(&self) -> Result<Vec<(Uuid, f64)>> {
         let rows = self.upkeep.query(sql!("operation/open"), &[]).await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()

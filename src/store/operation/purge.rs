@@ -66,7 +66,8 @@ pub(super) async fn purge<'a>(ask: &Ask<'_>, row: &'a OperationRow) -> Result<(L
         stepped.end = Some((State::Completed, None));
     }
     stepped.rest = rest(pace.next_at, row.now);
-    if ended.is_empty() && through {
+    // Jobs that are held ahead of a slot come back within that time.
+    if through {
         stepped.rest = stepped.rest.max(WAIT);
     }
     stepped.ended = ended.into_iter().map(JobId).collect();

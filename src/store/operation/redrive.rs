@@ -125,6 +125,8 @@ struct Found {
     ids: Vec<Uuid>,
     /// Those that have a unique key.
     keyed: Vec<Uuid>,
+    /// Those that are locked by somebody else.
+    busy: Vec<Uuid>,
     tasks: HashMap<Uuid, String>,
     reached: Option<Uuid>,
     done: bool,
@@ -151,6 +153,10 @@ async fn find(ask: &Ask<'_>, row: &OperationRow, from: &Reached, room: u32) -> R
         found.reached = candidate.try_get("reached")?;
         found.done = candidate.try_get("done")?;
         let Some(id) = candidate.try_get("id")? else { continue };
+        if candidate.try_get("busy")? {
+            found.busy.push(id);
+            continue;
+        }
         found.ids.push(id);
         found.tasks.insert(id, candidate.try_get("task")?);
         if candidate.try_get("keyed")? {
@@ -160,20 +166,21 @@ async fn find(ask: &Ask<'_>, row: &OperationRow, from: &Reached, room: u32) -> R
     Ok(found)
 }
 
-/// Sends jobs back to wait. Answers those that it moved, and those whose unique key is taken.
+/// Sends jobs back to wait. Answers those that it moved, and those that it did not.
 async fn move_back(
     ask: &Ask<'_>,
     row: &OperationRow,
     found: &Found,
 ) -> Result<(Vec<Uuid>, Vec<Skip>)> {
-    let mut skips = Vec::new();
+    let skip = |job_id, code: &str, holder_id| Skip { job_id, code: code.to_owned(), holder_id };
+    let mut skips: Vec<_> = found.busy.iter().map(|&id| skip(id, "job_busy", None)).collect();
     if !found.keyed.is_empty() {
         for key in ask.all(sql!("operation/keys": UUID_ARRAY), &[&found.keyed]).await? {
             let (job_id, holder_id): (Uuid, Option<Uuid>) = (key.try_get(0)?, key.try_get(1)?);
             if holder_id != Some(job_id) {
                 let taken = "unique_key_conflict";
                 let code = if holder_id.is_some() { taken } else { "unique_key_busy" };
-                skips.push(Skip { job_id, code: code.to_owned(), holder_id });
+                skips.push(skip(job_id, code, holder_id));
             }
         }
     }

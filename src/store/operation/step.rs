@@ -76,7 +76,7 @@ impl<'a> Left<'a> {
 
 impl Store {
     /// Takes an operation one step on. `None`: it has ended, is not to begin yet, or somebody else
-    /// is about it.
+    /// works on it.
     pub(crate) async fn operation_step(&self, id: Uuid) -> Result<Option<Stepped>> {
         let mut session = self.upkeep.take().await?;
         session.asked();

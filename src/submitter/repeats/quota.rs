@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::SubmitError;
 use crate::store::Store;
 
 /// The keys that a principal may have.
@@ -46,21 +45,18 @@ impl Quota {
         Self { most: MOST, known: Mutex::default() }
     }
 
-    /// Whether a principal may have one more.
-    pub(super) async fn admits(
-        &self,
-        store: &Store,
-        principal: &str,
-        deadline: Instant,
-    ) -> Result<bool, SubmitError> {
+    /// Whether a principal may have one more. It may while they cannot be counted: a repetition is
+    /// answered all the same, and the next request counts again.
+    pub(super) async fn admits(&self, store: &Store, principal: &str, deadline: Instant) -> bool {
         let now = Instant::now();
         if self.is_to_be_counted(principal, now) {
-            let keys = store.idempotency_count(principal, self.most, deadline).await;
-            let keys = keys.map_err(|error| SubmitError::Unavailable(error.to_string()))?;
-            self.counted(principal, keys, now);
+            match store.idempotency_count(principal, self.most, deadline).await {
+                Ok(keys) => self.counted(principal, keys, now),
+                Err(error) => tracing::debug!(%error, "idempotency keys could not be counted"),
+            }
         }
         let known = self.known();
-        Ok(known.get(principal).is_none_or(|it| it.keys + it.since < self.most))
+        known.get(principal).is_none_or(|it| it.keys + it.since < self.most)
     }
 
     /// One who asks next to a count goes by the one before.

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use reveille::internals::api::codes::{FAILURES, FIELDS, PROBLEMS, WAITS, is_known};
+use reveille::internals::api::codes::{FAILURES, FIELDS, PROBLEMS, SKIPS, WAITS, is_known};
 use serde_json::Value;
 
 use super::{Operation, Validator, none, operations, specification};
@@ -68,6 +68,7 @@ fn the_codes_are_listed_and_stay_open() {
     for (schema, least) in [
         ("ProblemDetails", known(PROBLEMS.iter().map(|code| code.name).collect())),
         ("ProblemPlace", known(FIELDS.iter().map(|field| field.0).collect())),
+        ("OperationSkip", known(SKIPS.iter().map(|skip| skip.0).collect())),
         ("JobWait", known(WAITS.iter().map(|wait| wait.0).collect())),
         ("JobError", known(FAILURES.iter().map(|failure| failure.0).collect())),
     ] {
@@ -113,6 +114,11 @@ new ones are added over time. `detail` says what to do, and `errors` lists the p
             "Codes of a job's error",
             "`error` of a job and of an attempt has them. A handler may use codes of its own.",
             FAILURES,
+        ),
+        (
+            "Codes of jobs that an operation passed by",
+            "`skipped_jobs` of `GET /operations/{operation_id}` has them.",
+            SKIPS,
         ),
         ("Codes of what a job waits for", "`waiting_for` of `GET /jobs/{job_id}` has them.", WAITS),
     ] {

@@ -138,6 +138,6 @@ async fn the_doctor_tells_of_an_operation_that_stands_still() {
     let due = "update reveille.operation set starts_at = now() - interval '120 seconds'";
     house.client.execute(due, &[]).await.unwrap();
     let said = doctor().await;
-    let stands = format!("1 of 1 stand still: operation {id} has not come on for 12");
+    let stands = format!("1 of 1 stand still: operation {id} has made no progress for 12");
     assert!(said.contains(&stands) && said.contains("operations stop"), "{said}");
 }

@@ -301,7 +301,7 @@ async fn the_command_line_lists_redrives_and_stops() {
     assert!(listed.contains("handler_error") && listed.contains("flaky"), "{listed}");
     let (code, _, said) = line(&["redrive"]).await;
     assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("/filter"), "{said}");
+    assert!(said.contains("--all, or filters"), "{said}");
     let (_, told, _) = line(&["redrive", "--all", "--dry-run"]).await;
     assert_eq!(told, "3 jobs; nothing was changed\n");
     let later = ["redrive", "--task", "flaky", "--delay", "600", "--canary", "--halt-at", "0.5"];
