@@ -56,9 +56,9 @@ public class Driver {
         equal(done.getOutcome(), SubmissionOutcome.CREATED);
         equal(done.getResult(), payload);
 
-        JobDetails job = jobs.getJob(done.getJobId(), 20, null, null);
-        equal(job.getPayload(), payload);
-        equal(job.getAttemptCount(), 1);
+        JobDetails ended = jobs.getJob(done.getJobId(), 20, null, null);
+        equal(ended.getPayload(), payload);
+        equal(ended.getAttemptCount(), 1);
 
         JobPage page = jobs.listJobs(List.of(JobStatus.COMPLETED, JobStatus.FAILED), null, null, List.of(key),
             null, null, null, null, List.of(JobInclude.PAYLOAD), null, null);
