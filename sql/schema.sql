@@ -191,7 +191,7 @@ create table reveille.ready (
 ) with (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_insert_threshold=-1, vacuum_truncate=off);
 
 create table reveille.settings_file (
-  digest text not null,
+  digest text collate "C" not null,
   applied_at timestamp with time zone not null default clock_timestamp(),
   constraint settings_file_pkey PRIMARY KEY (digest)
 );

@@ -28,7 +28,7 @@ create index queue_priority on reveille.queue (name) where settings ? 'priority'
 create index queue_paused_until on reveille.queue (paused_until) where paused_until is not null;
 
 create table reveille.settings_file (
-  digest     text primary key,
+  digest     text collate "C" primary key,
   applied_at timestamptz not null default clock_timestamp()
 );
 comment on table reveille.settings_file is
