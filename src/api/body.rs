@@ -35,7 +35,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const ENVELOPE_DEPTH: u32 = 2;
 /// Larger bodies are read off the threads that serve connections: a millisecond there is a
 /// millisecond for everybody.
-const BLOCKING_FROM: usize = 512 * 1024;
+pub(super) const BLOCKING_FROM: usize = 512 * 1024;
 
 /// The terms for the body of a request, in its extensions.
 #[derive(Debug, Clone)]

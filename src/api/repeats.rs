@@ -8,6 +8,7 @@ use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::types::{ParseFromParameter, ParseResult, Type};
 
 use super::Services;
+use super::body::BLOCKING_FROM;
 use super::problem::Problem;
 use super::security::Bearer;
 use super::types::described;
@@ -18,8 +19,6 @@ use crate::job::written::Written;
 use crate::submitter::{RepeatError, SubmitError};
 
 const HEADER: &str = "Idempotency-Key";
-/// Payloads of so many bytes are read on a thread for work that takes a while.
-const BLOCKING_FROM: usize = 512 * 1024;
 
 /// The key of a request that may be repeated, for the specification. The operation reads the header
 /// itself, which may be there twice.
