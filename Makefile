@@ -29,9 +29,10 @@ test: ## Run all tests, on a PostgreSQL that they start themselves
 	$(CARGO) test --locked --doc
 	$(CARGO) test --locked --features faults --lib --bins --test it --example primes
 
-faults: ## Run the tests of a case with its full figures: make faults CASE=life_5c4
+# One test after the other, since some compare times. They print the figures that they came to.
+faults: ## Run the tests of a case with its full figures: make faults CASE=life_5c4, or also SEED=7
 	@sh .ci/postgres
-	FULL_FIGURES=1 $(CARGO) test --locked --features faults --test it -- $(CASE)
+	FULL_FIGURES=1 $(CARGO) test --locked --features faults --test it -- --nocapture --test-threads=1 $(CASE)
 
 test-pg: $(PG_DIR)/ready ## Run all tests (or TESTS=hostile) on another PostgreSQL: make test-pg PG=14 (up to 18; Linux on x86-64)
 	PG_BIN_DIR=$(PG_HOME)/native/bin $(CARGO) test --locked --features faults --lib --bins --test it -- $(TESTS)

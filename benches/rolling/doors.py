@@ -1,5 +1,6 @@
 """The load over all doors, which stays while instances come and go; nobody who calls a present instance may be refused."""
 
+import http.client
 import json
 import math
 import os
@@ -9,6 +10,7 @@ import time
 
 import load
 from cluster import Failure
+from life import Life
 from world import Session
 
 APPLICATION = "application"
@@ -45,11 +47,12 @@ prepare seen (uuid) as select status from shop.jobs where job_id = $1
 
 
 class Doors(load.Load):
-    """HTTP to each instance, SQL as a role of an application, and the library of each release."""
+    """HTTP to each instance, SQL as a role of an application, the library of each release, and what only the new one knows."""
 
-    def __init__(self, world, told, rng, report):
+    def __init__(self, world, told, rng, report, names):
         super().__init__(world, told, rng, 100)
-        self.report = report
+        self.report, self.names = report, names
+        self.life = Life(told, report)
         self.present = {}  # since when an instance is ready, until it is told to leave
         self.libraries = []
 
@@ -78,6 +81,22 @@ class Doors(load.Load):
         if instance.generation == 1:
             self.attend(instance)
         self.present[instance] = time.monotonic()
+
+    def attend(self, instance):
+        super().attend(instance)
+        if self.names[instance] == "new":
+            self.life.settle(instance)
+            self.add(self.call_life, instance)
+
+    def call_life(self, instance, rng):
+        """What the release before does not know."""
+        for number, _ in enumerate(self.paced(load.SQL_PACE)):
+            begun = time.monotonic()
+            try:
+                if why := self.life.turn(instance, number, self.job(rng)):
+                    self.refused(instance, begun, "life", why)
+            except (OSError, http.client.HTTPException, Failure) as error:
+                self.refused(instance, begun, type(error).__name__, str(error))
 
     def refused(self, instance, begun, why, said):
         self.told.refuse(why)

@@ -64,7 +64,7 @@ fn call(method: &'static str, path: String, status: u16, code: &'static str) -> 
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    [bodies(), fields(), batches(), calls()].into_iter().flatten().collect()
+    [bodies(), fields(), lives(), batches(), calls()].into_iter().flatten().collect()
 }
 
 /// What cannot be read, or read but not kept.
@@ -149,6 +149,54 @@ fn fields() -> Vec<Case> {
             .at("/delay_seconds", "out_of_range"),
         field("a policy without a key", r#"{"payload": 1, "on_conflict": "replace"}"#)
             .at("/on_conflict", "requires_unique_key"),
+    ]
+}
+
+/// What a job says of its retries and of its time, and what cannot be kept of it.
+fn lives() -> Vec<Case> {
+    let retry =
+        |name, policy: &str| field(name, &format!(r#"{{"payload": 1, "retry": {{{policy}}}}}"#));
+    vec![
+        retry("a longest wait below the first", r#""base_seconds": 5, "max_seconds": 1"#)
+            .at("/retry/max_seconds", "out_of_range")
+            .says("retry.base_seconds"),
+        retry("a jitter of 2", r#""jitter": 2"#).at("/retry/jitter", "out_of_range").says("0 to 1"),
+        retry("a jitter of -0.1", r#""jitter": -0.1"#)
+            .at("/retry/jitter", "out_of_range")
+            .says("0 to 1"),
+        retry("a factor of 0", r#""factor": 0"#).at("/retry/factor", "out_of_range").says("100"),
+        retry("an unknown strategy", r#""strategy": "cubic""#)
+            .at("/retry/strategy", "invalid_value")
+            .says("exponential"),
+        field("no attempts", r#"{"payload": 1, "max_attempts": 0}"#)
+            .at("/max_attempts", "out_of_range")
+            .says("1000"),
+        field(
+            "a deadline below the timeout",
+            r#"{"payload": 1, "deadline_seconds": 1, "timeout_seconds": 2}"#,
+        )
+        .at("/deadline_seconds", "out_of_range")
+        .says("raise it, or lower the other"),
+        field(
+            "a start beyond the deadline",
+            r#"{"payload": 1, "deadline_seconds": 5, "run_at": "2030-01-01T00:00:00Z"}"#,
+        )
+        .at("/run_at", "out_of_range")
+        .says("let the job start earlier"),
+        field(
+            "a start beyond the time in the queue",
+            r#"{"payload": 1, "queue_ttl_seconds": 5, "run_at": "2030-01-01T00:00:00Z"}"#,
+        )
+        .at("/run_at", "out_of_range")
+        .says("let the job start earlier"),
+        Case { path: "/dead-letters/redrive".into(), ..field("a redrive without a filter", "{}") }
+            .at("/filter", "missing_field")
+            .says("for all failed ones"),
+        Case {
+            name: "a purge of an unknown queue",
+            ..call("POST", "/queues/nobody/purge".into(), 404, "queue_not_found")
+        }
+        .says("GET /queues lists them"),
     ]
 }
 

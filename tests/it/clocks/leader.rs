@@ -127,6 +127,38 @@ async fn limits_begin_anew_with_new_content_and_with_a_retry() {
     assert_eq!(house.limits().await, 0);
 }
 
+/// The job ended, and is sent back after the statement that forgets its limits has begun.
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_that_begin_anew_while_they_are_forgotten_stay() {
+    const FORGET: &str = include_str!("../../../sql/expiry/forget.sql");
+    let house = House::open(0).await;
+    let client = house.database.client().await;
+    let id = house.submit(shift(0.0).deadline(seconds(600.0))).await;
+    let held = format!(
+        "with r as (delete from reveille.ready returning id)
+         insert into reveille.outcome (id, attempt, state) select id, 1, 'failed' from r;
+         create function public.held() returns uuid[] language plpgsql as $$
+           begin
+             perform pg_advisory_xact_lock(7);
+             return array['{id}'::uuid];
+           end $$;
+         select pg_advisory_lock(7)"
+    );
+    client.batch_execute(&held).await.unwrap();
+    assert!(FORGET.contains("$1::uuid[]"));
+    let forget = FORGET.replace("$1::uuid[]", "public.held()");
+    let other = house.database.client().await;
+    let forgetting = tokio::spawn(async move { other.batch_execute(&forget).await });
+    let waits = "select count(*) from pg_locks
+        where locktype = 'advisory' and objid = 7 and not granted";
+    eventually("it waits", SOON, async || value::<i64>(&client, waits).await == 1).await;
+    let retried = house.http.post(&format!("/jobs/{id}/retry"), &json!({})).await;
+    assert_eq!(retried.status, 200, "{retried:?}");
+    client.batch_execute("select pg_advisory_unlock(7)").await.unwrap();
+    forgetting.await.unwrap().unwrap();
+    assert_eq!(house.limits().await, 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_without_limits_leaves_nothing_beside_it() {
     let house = House::open(0).await;

@@ -1,11 +1,15 @@
 //! Redrives that begin with a few jobs: they heal, or halt at the stage that fails, and go on with
 //! the next leader wherever the last one died.
 
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 
 use super::{House, SOON, on, over, text};
-use crate::harness::eventually;
 use crate::harness::look::{assert_one_place, value};
+use crate::harness::{self, eventually, scaled};
 
 const JOBS: usize = 40;
 
@@ -111,36 +115,47 @@ async fn a_canary_does_not_wait_for_the_retries_of_its_jobs() {
     assert_eq!((text(&halted, "status"), text(&halted, "halted_by")), ("halted", &*ids[0]));
 }
 
-/// The leader is killed while the canary's first job runs, while its ten do, and among the rest.
+/// The leader is killed while the canary's first job runs, while its ten do, and among the rest;
+/// the seed says how long after the stage began.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_canary_goes_on_wherever_its_leader_dies() {
-    for stage in 1..=3 {
+    let (many, rate) = scaled((40, 15), (400, 50));
+    for seed in harness::seeds(3, 12) {
+        let mut dice = StdRng::seed_from_u64(seed);
+        let stage = seed % 3 + 1;
         let mut house = House::open().await;
-        let ids = house.failed(JOBS).await;
+        let ids = house.failed(many).await;
         house.heal(&ids).await;
         // The jobs of this stage run elsewhere, and take their time.
         let slow = match stage {
             1 => &ids[..1],
             2 => &ids[1..11],
-            _ => &ids[39..],
+            _ => &ids[many - 1..],
         };
         let sleep = "update reveille.job set task = 'sleep', payload = '{\"seconds\": 1}'
             where id::text = any ($1)";
         house.client.execute(sleep, &[&slow]).await.unwrap();
         let other = on(&house.database).start().await;
-        let body = json!({"all": true, "rate_per_second": 15, "canary": {}});
+        let http = other.http();
+        let body = json!({"all": true, "rate_per_second": rate, "canary": {}});
         let id = house.redriving(body).await;
         let path = format!("/operations/{id}");
         eventually("it has come to this stage", SOON, async || {
-            let operation = other.http().get(&path).await.body;
+            let operation = http.get(&path).await.body;
             let moved = operation["stage"]["moved"].as_i64().unwrap_or_default();
             operation["stage"]["number"] == stage && (stage == 3 || moved > 0)
         })
         .await;
+        let (reached, later) = (Instant::now(), Duration::from_millis(dice.random_range(0..900)));
+        eventually("its moment has come", SOON, async || reached.elapsed() >= later).await;
         house.service.kill9().await;
-        let done = over(&other.http(), &id).await;
-        assert_eq!((text(&done, "status"), &done["moved"]), ("completed", &json!(JOBS)), "{done}");
-        eventually("all have completed", SOON, async || house.ended("completed").await == 40).await;
+        let done = over(&http, &id).await;
+        let ended = (text(&done, "status"), &done["moved"]);
+        assert_eq!(ended, ("completed", &json!(many)), "seed {seed}: {done}");
+        eventually("all have completed", SOON, async || {
+            house.ended("completed").await == many as i64
+        })
+        .await;
         let lost = "delete from reveille.attempt where ending in ('lost', 'released')";
         house.client.execute(lost, &[]).await.unwrap();
         house.assert_all_redriven_once(&ids).await;

@@ -1,9 +1,11 @@
 //! Jobs that failed for good: how they are grouped, and sending them back. The cases are those of
-//! LIFE 3, in small.
+//! LIFE 3.
 
+mod beside;
 mod canary;
 mod purge;
 mod redrive;
+mod waiting;
 
 use std::time::Duration;
 
@@ -15,7 +17,7 @@ use tokio_postgres::Client;
 use crate::harness::http::{Answer, Http, answer};
 use crate::harness::look::{all_end, assert_one_place, value};
 use crate::harness::service::ServiceBuilder;
-use crate::harness::{self, Service, TestDatabase, eventually};
+use crate::harness::{self, Service, TestDatabase, eventually, scaled};
 
 pub(super) const SOON: Duration = Duration::from_secs(30);
 
@@ -39,9 +41,23 @@ impl House {
 
     /// So many jobs that have failed, in the order of their submission.
     pub(super) async fn failed(&self, count: usize) -> Vec<String> {
-        let ids = self.submit(count, &json!({"failures": 1})).await;
-        all_end(&self.client, ids.len() as i64, SOON).await;
+        let mut ids = Vec::new();
+        while ids.len() < count {
+            let some = (count - ids.len()).min(10_000);
+            ids.extend(self.submit(some, &json!({"failures": 1})).await);
+        }
+        self.idle().await;
         ids
+    }
+
+    /// Waits until no job waits or runs. It costs the same however many have ended.
+    pub(super) async fn idle(&self) {
+        let idle = "select not exists (select from reveille.ready)
+            and not exists (select from reveille.lease)";
+        eventually("no job waits or runs", long(), async || {
+            value::<bool>(&self.client, idle).await
+        })
+        .await;
     }
 
     pub(super) async fn submit(&self, count: usize, payload: &Value) -> Vec<String> {
@@ -104,6 +120,11 @@ impl House {
     }
 }
 
+/// How long it may take until all jobs of a case have ended.
+pub(super) fn long() -> Duration {
+    SOON * scaled(1, 30)
+}
+
 /// A service that is soon taken for lost.
 pub(super) fn on(database: &TestDatabase) -> ServiceBuilder {
     Service::on(database.url()).env("REVEILLE_WORKERS", "8").brisk("2")
@@ -111,7 +132,7 @@ pub(super) fn on(database: &TestDatabase) -> ServiceBuilder {
 
 pub(super) async fn over(http: &Http, id: &str) -> Value {
     let path = format!("/operations/{id}");
-    eventually("the operation is over", SOON, async || {
+    eventually("the operation is over", long(), async || {
         http.get(&path).await.body["stopped_at"].is_string()
     })
     .await;
@@ -314,6 +335,9 @@ async fn life_3c6_bad_input_is_refused_by_its_place() {
     ] {
         let refused = answer(house.http.request(method, &path)).await;
         assert_eq!((refused.status, text(&refused.body, "code")), (status, code), "{path}");
+        // Each says what to do.
+        let detail = text(&refused.body, "detail");
+        assert!(detail.len() > 40, "{path}: {detail}");
     }
     assert_eq!(value::<i64>(&house.client, "select count(*) from reveille.operation").await, 0);
 }

@@ -8,6 +8,7 @@ mod keys;
 mod limits;
 mod odd;
 mod retry;
+mod said;
 mod settings;
 
 use serde_json::Value;

@@ -47,10 +47,29 @@ pub(crate) async fn within<T>(what: &str, deadline: Duration, event: impl Future
     came.unwrap_or_else(|_| panic!("not within {deadline:?}: {what}"))
 }
 
-/// How many there are of something in a case: few in `make test`, and as many as the case says in
+/// Whether cases are played with their full figures, as `make faults` does.
+pub(crate) fn full_figures() -> bool {
+    std::env::var_os("FULL_FIGURES").is_some()
+}
+
+/// A figure of a case, a count or a time: small in `make test`, and what the case says in
 /// `make faults`.
-pub(crate) fn scaled(few: usize, full: usize) -> usize {
-    if std::env::var_os("FULL_FIGURES").is_some() { full } else { few }
+pub(crate) fn scaled<T>(small: T, full: T) -> T {
+    if full_figures() { full } else { small }
+}
+
+/// The seeds of a case that is played in a random order: so many of them, or the one of
+/// `make faults CASE=… SEED=7`.
+pub(crate) fn seeds(few: u64, full: u64) -> std::ops::Range<u64> {
+    let named = std::env::var("SEED").ok().map(|seed| seed.parse().expect("SEED is a number"));
+    named.map_or(0..scaled(few, full), |seed: u64| seed..seed + 1)
+}
+
+/// Tells a figure that a case came to with its full figures.
+pub(crate) fn figure(case: &str, what: &str) {
+    if full_figures() {
+        eprintln!("{case}: {what}");
+    }
 }
 
 /// The runtime whose threads live as long as the test process.

@@ -168,8 +168,12 @@ impl ServiceBuilder {
         self
     }
 
-    /// Five heartbeats a second, and lost after so many seconds without one.
+    /// Five heartbeats a second, and lost after so many seconds without one. A case with its full
+    /// figures has those of the service.
     pub(crate) fn brisk(self, lost_after: &str) -> Self {
+        if super::full_figures() {
+            return self;
+        }
         self.env("REVEILLE_HEARTBEAT_SECONDS", "0.2").env("REVEILLE_LOST_AFTER_SECONDS", lost_after)
     }
 

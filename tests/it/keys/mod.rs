@@ -4,6 +4,7 @@ mod debounce;
 mod held;
 mod producers;
 mod races;
+mod redriven;
 mod replaced;
 mod superseded;
 mod windows;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Deed, House, SOON};
 use crate::harness::look::{assert_one_place, becomes, submit, value};
-use crate::harness::{self, Service, eventually};
+use crate::harness::{self, Service, eventually, scaled};
 
 /// A window that no test outlives.
 const LONG: u32 = 3600;
@@ -55,7 +55,7 @@ impl House {
 #[tokio::test(flavor = "multi_thread")]
 async fn life_4c1_of_many_callers_of_one_key_one_makes_a_job_and_all_are_told_its_id() {
     let house = House::open().await;
-    let many = harness::scaled(50, 200);
+    let many = scaled(50, 200);
     let callers = (0..many).map(|_| house.submit("k", "keep", &Deed::Succeed));
     let answers = join_all(callers).await;
     let created = answers.iter().filter(|it| it["outcome"] == "created").count();
@@ -73,9 +73,9 @@ async fn life_4c1_of_many_callers_of_one_key_one_makes_a_job_and_all_are_told_it
 /// All is told by the database's clock, which the windows go by.
 #[tokio::test(flavor = "multi_thread")]
 async fn life_4c2_and_4c4_a_completed_job_keeps_its_key_until_the_window_ends_and_no_longer() {
-    const SECONDS: f64 = 2.0;
+    let (seconds, most) = scaled((2, 10.0), (10, 10.5));
     let house = House::open().await;
-    let first = house.completed("k", 2).await;
+    let first = house.completed("k", seconds).await;
     let mut kept = 0;
     let next = loop {
         let answer = house.submit("k", "keep", &Deed::Succeed).await;
@@ -91,7 +91,8 @@ async fn life_4c2_and_4c4_a_completed_job_keeps_its_key_until_the_window_ends_an
     };
     let apart = (created_at(&next).await - created_at(&first).await).as_seconds_f64();
     // Its id was made before the statement, so its time may be that much earlier.
-    assert!(kept > 0 && (SECONDS - 0.1..SECONDS * 5.0).contains(&apart), "{kept} {apart}");
+    let least = f64::from(seconds) - 0.1;
+    assert!(kept > 0 && (least..most).contains(&apart), "{kept} {apart}");
     house.service.shutdown().await;
 }
 
@@ -118,14 +119,16 @@ async fn life_4c3_a_job_that_outlives_its_window_keeps_its_key_until_its_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn life_4c5_two_submissions_over_a_full_second_and_minute_are_one_job() {
     let house = House::open().await;
-    let part = "select (extract(epoch from clock_timestamp()) % 2)::double precision";
-    let look = async || value::<f64>(&house.client, part).await;
+    let cell = scaled(2.0, 60.0);
+    let part = format!("select (extract(epoch from clock_timestamp()) % {cell})::float8");
+    let look = async || value::<f64>(&house.client, &part).await;
     house.completed("warm", 2).await;
     house.let_end(1);
-    eventually("it is nearly full", SOON, async || (1.7..1.95).contains(&look().await)).await;
+    let nearly = cell - 0.3..cell - 0.05;
+    eventually("it is nearly full", SOON * 9, async || nearly.contains(&look().await)).await;
     let first = house.submit_with("k", "keep", &Deed::Succeed, &window(LONG)).await;
     house.becomes(&first["job_id"], "completed").await;
-    eventually("it is full", SOON, async || look().await < 1.0).await;
+    eventually("it is full", SOON, async || look().await < cell / 2.0).await;
     assert_eq!(house.again("k").await, (json!("existing"), first["job_id"].clone()));
     house.service.shutdown().await;
 }
@@ -279,7 +282,7 @@ async fn life_4c9_a_job_in_back_off_or_rescued_holds_its_key_and_meets_no_other(
     victim.kill9().await;
     let survivor = fast().start().await;
     let crashed = "select count(*) from reveille.lease where crashes[1] = 1";
-    eventually("it is rescued, and runs again", SOON, async || {
+    eventually("it is rescued, and runs again", SOON * 3, async || {
         assert_eq!(submit(&client, "payload => '1', unique_key => 'k'").await, job);
         value::<i64>(&client, crashed).await == 1
     })

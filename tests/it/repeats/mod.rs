@@ -4,6 +4,7 @@
 mod answers;
 mod bad;
 mod cut;
+mod order;
 mod quota;
 
 use std::time::Duration;

@@ -1,11 +1,12 @@
 //! Retries by the policy of the job: when its attempts come, and what is kept of their errors.
 
+mod waits;
+
 use std::time::Duration;
 
 use reveille::{Context, Handler, JsonSchema, NewJob, Retry, Reveille, TaskError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::process::Command;
 
 use crate::harness::http::Http;
 use crate::harness::look::{becomes, submit, value};
@@ -81,7 +82,11 @@ impl House {
     async fn ended(&self, failing: Failing, retry: Retry, attempts: u32) -> Value {
         let job = NewJob::of::<Fail>(failing).retry(retry).max_attempts(attempts);
         let id = self.service.submit(job).await.unwrap().job_id;
-        let job = self.http.get(&format!("/jobs/{id}?wait=30")).await.body;
+        let path = format!("/jobs/{id}?wait=30");
+        let mut job = self.http.get(&path).await.body;
+        if harness::full_figures() && job["finished_at"].is_null() {
+            job = self.http.get(&path).await.body;
+        }
         assert!(job["finished_at"].is_string(), "{job}");
         job
     }
@@ -112,107 +117,9 @@ fn millis(millis: u64) -> Duration {
 fn assert_waits(waits: &[f64], expected: &[f64]) {
     assert_eq!(waits.len(), expected.len(), "{waits:?}");
     for (wait, expected) in waits.iter().zip(expected) {
-        assert!((*expected..=expected * SLACK + 0.5).contains(wait), "{waits:?}");
+        let most = harness::scaled(expected * SLACK + 0.5, expected + 1.0);
+        assert!((*expected..=most).contains(wait), "{waits:?}");
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn life_1c1_waits_grow_up_to_their_cap_until_the_attempts_are_spent() {
-    let house = House::open().await;
-    let retry = Retry::exponential(millis(100), 2.0).max(millis(400)).jitter(0.0);
-    let job = house.ended(failures(9), retry, 5).await;
-    assert_eq!((&job["status"], &job["attempt_count"]), (&json!("failed"), &json!(5)), "{job}");
-    assert_waits(&house.waits(&job).await, &[0.1, 0.2, 0.4, 0.4]);
-    let shown = json!({"strategy": "exponential", "base_seconds": 0.1, "factor": 2,
-        "max_seconds": 0.4, "jitter": 0});
-    assert_eq!(job["retry"], shown);
-    assert_eq!(house.http.get("/jobs?task=fail").await.body["data"][0]["retry"], shown);
-    // It is not told of a job that says nothing, and the payload of such a one lies beside `ready`.
-    let later = |job: NewJob| job.delay(Duration::from_secs(3600));
-    let retry = Retry::fixed(millis(1));
-    let set = house.service.submit(later(NewJob::of::<Fail>(failures(1)).retry(retry)));
-    let (set, plain) = (set.await.unwrap(), later(NewJob::of::<Fail>(failures(1))));
-    let plain = house.service.submit(plain).await.unwrap();
-    let shown = house.http.get_job(&plain.job_id.to_string()).await.body;
-    assert_eq!(shown.get("retry"), None, "{shown}");
-    for (id, beside) in [(set.job_id, false), (plain.job_id, true)] {
-        let kept = format!("select payload is not null from reveille.ready where id = '{id}'");
-        assert_eq!(value::<bool>(&house.database.client().await, &kept).await, beside);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn life_1c2_waits_grow_evenly_or_not_at_all() {
-    let house = House::open().await;
-    let linear = Retry::linear(millis(100)).max(millis(250)).jitter(0.0);
-    let linear = house.ended(failures(4), linear, 9).await;
-    assert_waits(&house.waits(&linear).await, &[0.1, 0.2, 0.25, 0.25]);
-    assert_eq!((&linear["status"], &linear["result"]), (&json!("completed"), &json!(5)));
-
-    // Through the other doors.
-    let retry = json!({"strategy": "fixed", "base_seconds": 0.15, "jitter": 0});
-    let url = format!("http://{}", house.service.address().unwrap());
-    let mut line = Command::new(env!("CARGO_BIN_EXE_reveille"));
-    line.args(["submit", "fail", "--payload", r#"{"failures": 3}"#, "--wait=30s", "--json"]);
-    let output = line.arg("--retry").arg(retry.to_string()).env("REVEILLE_URL", &url).output();
-    let output = output.await.unwrap();
-    let told = String::from_utf8(output.stdout).unwrap();
-    let by_line: Value = serde_json::from_str(told.trim()).unwrap_or_else(|_| panic!("{told}"));
-    let client = house.database.client().await;
-    let arguments = format!(
-        "task => 'fail', payload => '{{\"failures\": 3}}', settings => '{{\"retry\": {retry}}}'"
-    );
-    let by_sql = submit(&client, &arguments).await;
-    let job = json!({"task": "fail", "payload": {"failures": 3}, "retry": retry});
-    let by_http = house.http.post_job(&job).await.body;
-    let id = |job: &Value| job["job_id"].as_str().unwrap().to_owned();
-    for id in [id(&by_line), by_sql, id(&by_http)] {
-        let job = house.http.get(&format!("/jobs/{id}?wait=30")).await.body;
-        assert_eq!((&job["status"], &job["retry"]), (&json!("completed"), &retry), "{job}");
-        assert_waits(&house.waits(&job).await, &[0.15; 3]);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn life_1c3_jobs_past_the_cap_that_fail_together_come_back_apart() {
-    const JOBS: usize = 100;
-    let house = House::open().await;
-    let ten = Duration::from_secs(10);
-    let retry = Retry::exponential(ten, 3.0).max(ten).jitter(0.2);
-    let job = NewJob::of::<Fail>(failures(1)).retry(retry);
-    house.service.submit_many(vec![job; JOBS]).await.unwrap();
-    let client = house.database.client().await;
-    let failed = "select count(*) from reveille.attempt";
-    eventually("all have failed once", SOON, async || {
-        value::<i64>(&client, failed).await == JOBS as i64
-    })
-    .await;
-    let waits = "select array_agg(extract(epoch from r.run_at - a.ended_at)::float8)
-        from reveille.attempt a join reveille.ready r on r.id = a.id";
-    let waits: Vec<f64> = value(&client, waits).await;
-    assert_eq!(waits.len(), JOBS);
-    assert!(waits.iter().all(|wait| (8.0..=12.0).contains(wait)), "{waits:?}");
-    let distinct = |by: f64| {
-        let of: std::collections::HashMap<i64, usize> =
-            waits.iter().fold(Default::default(), |mut all, wait| {
-                *all.entry((wait * by) as i64).or_default() += 1;
-                all
-            });
-        of
-    };
-    assert!(distinct(1e6).len() >= JOBS * 9 / 10, "{waits:?}");
-    let peak = distinct(1.0).into_values().max().unwrap_or_default();
-    assert!(peak <= 3 * JOBS / 4, "{peak} of them come within a second: {waits:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn life_1c5_a_delay_that_the_handler_asks_for_replaces_the_policy_and_its_cap() {
-    let house = House::open().await;
-    let retry = Retry::fixed(millis(50)).max(millis(50)).jitter(0.0);
-    let asked = Failing { retry_after: Some(1.5), ..failures(1) };
-    let job = house.ended(asked, retry, 9).await;
-    assert_eq!((&job["status"], &job["attempt_count"]), (&json!("completed"), &json!(2)), "{job}");
-    assert_waits(&house.waits(&job).await, &[1.5]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -231,11 +138,7 @@ async fn life_1c6_snoozes_do_not_count_as_attempts() {
 async fn life_1c6_crashes_do_not_count_as_attempts_and_the_policy_outlives_them() {
     let database = harness::database().await;
     let client = database.client().await;
-    let on = || {
-        Service::on(database.url())
-            .env("REVEILLE_HEARTBEAT_SECONDS", "0.2")
-            .env("REVEILLE_LOST_AFTER_SECONDS", "0.7")
-    };
+    let on = || Service::on(database.url()).brisk("0.7");
     let observer = on().env("REVEILLE_WORKERS", "0").start().await;
     let sleep = "task => 'sleep', payload => '{\"seconds\": 600}',
         settings => '{\"retry\": {\"strategy\": \"fixed\", \"base_seconds\": 2, \"jitter\": 0}}'";
