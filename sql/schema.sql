@@ -431,14 +431,10 @@ begin
     from reveille.job j join reveille.queue q on q.name = j.queue where j.id = $1;
   return case
     when age >= (limits ->> 'deadline_seconds')::double precision and not own ? 'deadline_seconds' then
-      jsonb_build_object('code', 'deadline_exceeded', 'message',
-        'the job did not end within the deadline_seconds of its queue, which are '
-        || (limits ->> 'deadline_seconds'))
+      reveille.limit_error('deadline_seconds', 'its queue''s', limits ->> 'deadline_seconds')
     when age >= (limits ->> 'queue_ttl_seconds')::double precision and not own ? 'queue_ttl_seconds'
       and not reveille.has_begun($1, '-infinity') then
-      jsonb_build_object('code', 'expired', 'message',
-        'no attempt began within the queue_ttl_seconds of its queue, which are '
-        || (limits ->> 'queue_ttl_seconds'))
+      reveille.limit_error('queue_ttl_seconds', 'its queue''s', limits ->> 'queue_ttl_seconds')
   end;
 end $function$;
 
@@ -519,7 +515,7 @@ begin
       (q.settings ->> 'deadline_seconds')::double precision) as seconds
     from reveille.queue q
     where q.settings_at is not null
-      and q.settings ?| '{queue_ttl_seconds,deadline_seconds}'
+      and reveille.is_timed(q.settings)
   ), lane as (
     select f.* from limited l cross join lateral (
       select r.queue, r.task, r.priority, l.seconds from reveille.ready r
@@ -573,7 +569,7 @@ begin
   insert into reveille.expiry as e (id, since, at)
   select u.id, moment, reveille.expiry_at(moment, u.settings)
   from unnest(ids, settingss) u (id, settings)
-  where u.settings ?| '{queue_ttl_seconds,deadline_seconds}'
+  where reveille.is_timed(u.settings)
   on conflict (id) do update set since = excluded.since, at = excluded.at;
 end $function$;
 
@@ -674,7 +670,7 @@ begin
   from u;
   if exists (
     select from unnest(settingss) s (settings)
-    where s.settings ?| '{queue_ttl_seconds,deadline_seconds}'
+    where reveille.is_timed(s.settings)
   ) then
     perform reveille.expiry_begin(array_agg(u.id), array_agg(u.settings))
     from unnest(ids, settingss, wanteds) u (id, settings, wanted) where u.wanted;
@@ -716,6 +712,19 @@ AS $function$
     when 'null' then true
     else value is null
   end
+$function$;
+
+CREATE OR REPLACE FUNCTION reveille.is_timed(settings jsonb)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select settings ?| array[
+    -- made by make made: limits
+      'deadline_seconds',
+      'queue_ttl_seconds'
+    -- end of limits
+  ]
 $function$;
 
 CREATE OR REPLACE FUNCTION reveille.job_columns(jobs jsonb, moment timestamp with time zone, ticks bigint, seed bigint)
@@ -923,7 +932,7 @@ AS $function$
       'debounce_max_seconds'
       -- end of names
     ] <> '{}' then false
-    when job ?| '{queue_ttl_seconds,deadline_seconds}' and not reveille.clocks_are_sound(job)
+    when reveille.is_timed(job) and not reveille.clocks_are_sound(job)
       -- made by make made: sound
       or not reveille.integer_is_sound(job -> 'priority', 0, 9)
       or not reveille.text_is_sound(job -> 'run_at')
@@ -1051,7 +1060,7 @@ begin
   return query execute
     'select u.place::integer, j.id, j.queue, j.task, j.priority, j.run_at, j.payload,
        j.max_attempts, j.timeout_seconds, j.unique_key,
-       case when j.settings ?| ''{queue_ttl_seconds,deadline_seconds}''
+       case when reveille.is_timed(j.settings)
          then reveille.settings_left(j.id, j.settings) else j.settings end
      from unnest($1) with ordinality u (id, place)
      cross join lateral (
@@ -1277,7 +1286,7 @@ CREATE OR REPLACE FUNCTION reveille.life_begin(ids uuid[])
 AS $function$
 begin
   perform reveille.expiry_begin(array_agg(j.id), array_agg(j.settings))
-  from reveille.jobs_found(ids) j where j.settings ?| '{queue_ttl_seconds,deadline_seconds}';
+  from reveille.jobs_found(ids) j where reveille.is_timed(j.settings);
   -- A limit of the queue counts from here. The statement is planned only where there is one, since
   -- it names every week.
   if exists (
@@ -1293,6 +1302,23 @@ begin
   from reveille.snoozes(ids) s
   where x.id = s.id and x.lease = s.lease and (s.nth = 1 or x.error ? 'count');
 end $function$;
+
+CREATE OR REPLACE FUNCTION reveille.limit_error(limited_by text, whose text, seconds text)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select jsonb_build_object('code', l.code, 'message',
+    l.missed || ' within ' || whose || ' ' || l.field || ' of ' || seconds)
+  from (
+    values
+    -- made by make made: errors
+      ('deadline_seconds', 'deadline_exceeded', 'the job did not end'),
+      ('queue_ttl_seconds', 'expired', 'no attempt began')
+    -- end of errors
+  ) l (field, code, missed)
+  where l.field = limited_by
+$function$;
 
 CREATE OR REPLACE FUNCTION reveille.moment(value text)
  RETURNS timestamp with time zone
@@ -1769,7 +1795,7 @@ begin
   -- statement writes it all.
   if not exists (
     select from jsonb_array_elements(jobs) e (job)
-    where e.job ->> 'unique_key' is not null or e.job ?| '{queue_ttl_seconds,deadline_seconds}'
+    where e.job ->> 'unique_key' is not null or reveille.is_timed(e.job)
   ) then
     if to_regclass('reveille.' || reveille.partition_name('job', moment)) is null then
       perform reveille.partition_ensure();
@@ -1938,7 +1964,7 @@ begin
           insert into reveille.ready (queue, task, priority, run_at, id, wakes)
             values (item.queue, item.task, item.priority, item.run_at, holder,
               (item.run_at < now() + interval '2 minutes')::integer);
-          if item.settings ?| '{queue_ttl_seconds,deadline_seconds}' then
+          if reveille.is_timed(item.settings) then
             perform reveille.expiry_begin(array[holder], array[item.settings]);
           end if;
           if (held.until, held.first_at)
@@ -2189,11 +2215,9 @@ CREATE OR REPLACE FUNCTION reveille.time_error(settings jsonb)
 AS $function$
   select case
     when (settings #>> '{left,deadline_seconds}')::double precision <= 0 then
-      jsonb_build_object('code', 'deadline_exceeded', 'message',
-        'the job did not end within its deadline_seconds of ' || (settings ->> 'deadline_seconds'))
+      reveille.limit_error('deadline_seconds', 'its', settings ->> 'deadline_seconds')
     when (settings #>> '{left,queue_ttl_seconds}')::double precision <= 0 then
-      jsonb_build_object('code', 'expired', 'message', 'no attempt began within the '
-        'queue_ttl_seconds of ' || (settings ->> 'queue_ttl_seconds'))
+      reveille.limit_error('queue_ttl_seconds', 'its', settings ->> 'queue_ttl_seconds')
   end
 $function$;
 
@@ -2401,7 +2425,7 @@ comment on column reveille.attempt.redriven_at is 'When a redrive sent the job b
 
 comment on column reveille.attempt.worker_name is 'The name of a worker that was lost; of any other null, and in the table worker while that is known.';
 
-comment on table reveille.audit is 'Who changed what by hand, kept for 90 days. Function audit_write writes it.';
+comment on table reveille.audit is 'Who changed what, kept for 90 days. Function audit_write writes it.';
 
 comment on column reveille.audit.action is 'A verb and a noun, such as pause_queue.';
 
@@ -2409,7 +2433,7 @@ comment on column reveille.audit.id is 'A UUIDv7 of the same moment: the order o
 
 comment on column reveille.audit.principal is 'A kind and a name: token FINGERPRINT (8 hex digits of the SHA-256), role NAME, anonymous ADDRESS.';
 
-comment on column reveille.audit.reason is 'The words of the caller.';
+comment on column reveille.audit.reason is 'The words of the caller. Of a redrive: its jobs; of a purge: its operation.';
 
 comment on column reveille.audit.request_id is 'X-Request-Id, if the action came over HTTP.';
 
@@ -2627,6 +2651,8 @@ comment on function reveille.insert_rows(uuid[],text[],text[],smallint[],timesta
 
 comment on function reveille.integer_is_sound(jsonb,numeric,numeric) is 'Whether a value is absent, null, or an integer between two others.';
 
+comment on function reveille.is_timed(jsonb) is 'Whether these settings, of a job or of a queue, limit a life. Null without settings.';
+
 comment on function reveille.job_columns(jsonb,timestamp with time zone,bigint,bigint) is 'The columns of jobs that were checked.';
 
 comment on function reveille.job_faults(jsonb) is 'The rule book of a submission: one row for each fault of a job.';
@@ -2664,6 +2690,8 @@ comment on function reveille.keys_over(bigint) is 'Frees unique keys whose windo
 comment on function reveille.keys_taken(uuid[]) is 'Takes the unique keys of jobs. Returns the holder of each; null if another transaction has locked the key.';
 
 comment on function reveille.life_begin(uuid[]) is 'What begins anew with jobs that have ended and are sent back: time limits, and how often they may snooze.';
+
+comment on function reveille.limit_error(text,text,text) is 'The error of a job that a limit is over for: `its` own one, or that of `its queue''s`.';
 
 comment on function reveille.moment(text) is 'A time by RFC 3339; null if the text is not one.';
 

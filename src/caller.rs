@@ -2,8 +2,8 @@
 //! context; an action of an operator writes it down (`store::audit`).
 //!
 //! A [`Principal`] is told by a text, a kind and a name. Kinds are added over time, and a reader
-//! takes the text as it is. A token is told by its fingerprint, 32 bits of its SHA-256: enough to
-//! tell the tokens of a service apart, and useless to guess a long random token by.
+//! takes the text as it is. A token is told by its fingerprint, 32 bits of its SHA-256. That is
+//! enough to tell the tokens of a service apart, and useless to guess a long random token by.
 
 use std::fmt;
 use std::net::IpAddr;

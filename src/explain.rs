@@ -1,8 +1,7 @@
 //! Why a job waits: its time, a pause, what nobody serves, or a free slot. The answers to
 //! submissions warn of what is in the way by the same words.
 //!
-//! What is known of queues and workers goes with the answers to submissions, so it is read at most
-//! about once a second. An answer that cannot have it in time goes without.
+//! The answers to submissions say it too. So queues and workers are read about once a second at most. An answer that cannot have it in time goes without.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -15,6 +14,7 @@ use crate::job::JobId;
 use crate::job::state::Status;
 use crate::spelling::did_you_mean;
 use crate::store::job::Job;
+use crate::store::lease::SUSPECT_FROM;
 use crate::store::queue::Pause;
 use crate::store::worker::Serving;
 use crate::store::{Result, Store};
@@ -26,10 +26,8 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// For how many lanes of a batch a name is looked for that their task resembles: each is compared
 /// with all that are served.
 const SUGGESTED_MOST: usize = 100;
-/// A job whose worker was lost so often runs alone, as the statements of claims have it.
-const SUSPECT_FROM: i32 = 2;
 
-/// What a job waits for.
+/// A cause of a job's wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Cause {
     /// Its first start.
@@ -130,7 +128,7 @@ impl Hints {
         Self { store, read: Arc::default() }
     }
 
-    /// What stands in the way of a job of this task in this queue; nothing if nothing does.
+    /// The obstacles of a job of this task in this queue, in words.
     pub(crate) async fn of(&self, queue: &str, task: &str) -> Vec<String> {
         self.known().await.map(|known| known.hints(queue, task, true)).unwrap_or_default()
     }

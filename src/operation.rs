@@ -24,6 +24,8 @@ pub(crate) const PURGE_DELAY: f64 = 30.0;
 pub(crate) const CANARY: (f64, f64) = (0.01, 0.1);
 /// The most characters of a code of an error that a filter names.
 pub(crate) const CODE_CHARS_MOST: usize = 255;
+/// How many days an operation is kept after its end.
+pub(crate) const KEPT_DAYS: u32 = 90;
 /// How long a stage of a canary waits for jobs that neither end nor fail.
 const STAGE_MOST: TimeDelta = TimeDelta::minutes(10);
 /// The least number of jobs of the second stage.
@@ -83,6 +85,23 @@ impl Filter {
     pub(crate) fn family(&self) -> Option<i64> {
         self.family.as_deref().and_then(Family::parse).map(|family| family.0)
     }
+
+    /// The jobs in words: `queue mail, code timed_out`.
+    pub(crate) fn about(&self) -> String {
+        let Self { queue, task, code, family, failed_after, failed_before } = self;
+        let time = |time: &Option<DateTime<Utc>>| time.map(|time| time.to_rfc3339());
+        let members = [
+            ("queue", queue.clone()),
+            ("task", task.clone()),
+            ("code", code.clone()),
+            ("family", family.clone()),
+            ("failed_after", time(failed_after)),
+            ("failed_before", time(failed_before)),
+        ];
+        let said = members.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        let said: Vec<String> = said.map(|(name, value)| format!("{name} {value}")).collect();
+        if said.is_empty() { "all failed jobs".to_owned() } else { said.join(", ") }
+    }
 }
 
 /// Starts that are spread evenly, at a rate of so many jobs a second.
@@ -95,7 +114,7 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// How many jobs may be moved now. Those of the next tick are: they wait for their time.
+    /// How many jobs may be moved now. Jobs of the next tick may: they wait for their time.
     pub(crate) fn room(&self, now: DateTime<Utc>) -> u32 {
         let Some(rate) = self.rate else { return STEP_MOST };
         let ahead = (now + TICK - self.first(now)).as_seconds_f64();
@@ -144,7 +163,7 @@ pub(crate) struct Canary {
     /// Jobs that this stage has moved.
     #[serde(default)]
     pub moved: u64,
-    /// Those of them that have ended or failed.
+    /// Moved jobs that have ended or failed.
     #[serde(default)]
     pub ended: u64,
     #[serde(default)]
@@ -157,7 +176,7 @@ pub(crate) struct Canary {
     pub moved_at: Option<DateTime<Utc>>,
 }
 
-/// What a canary asks for.
+/// The next move of a canary.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Turn {
     /// So many jobs may be moved.
@@ -247,6 +266,15 @@ mod tests {
         assert_eq!(slow.after(at(0), 1).room(at(1_800)), 1);
         let fast = Pace { rate: Some(1e9), next_at: None };
         assert_eq!(fast.room(at(0)), STEP_MOST);
+    }
+
+    #[test]
+    fn the_jobs_of_a_filter_are_told_in_words() {
+        assert_eq!(Filter::default().about(), "all failed jobs");
+        let (queue, code) = (Some("mail".to_owned()), Some("timed_out".to_owned()));
+        let filter = Filter { queue, code, failed_before: Some(at(0)), ..Filter::default() };
+        let words = "queue mail, code timed_out, failed_before 1970-01-01T00:00:00+00:00";
+        assert_eq!(filter.about(), words);
     }
 
     /// Moves what it is told to, and lets all of it end, so many of it badly.

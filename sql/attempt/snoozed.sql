@@ -1,2 +1,2 @@
--- ids uuid[], times bigint. Those of these jobs that have snoozed so many times.
+-- ids uuid[], times bigint. The jobs among these that have snoozed so many times.
 select s.id from reveille.snoozes($1::uuid[]) s where s.nth = 1 and s.total >= $2::bigint

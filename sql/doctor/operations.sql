@@ -1,5 +1,5 @@
--- seconds float8. Operations on many jobs that are to be under way, and those of them that have not
--- made progress for so long, and for how long the worst of them has made none.
+-- seconds float8. Operations on many jobs: how many are to be under way, and how many of
+-- these have made no progress for so long. Then the one that has stood still longest.
 select count(*) as open,
   count(*) filter (where s.still > $1::double precision) as still,
   max(s.still) as longest,

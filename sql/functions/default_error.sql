@@ -13,14 +13,10 @@ begin
     from reveille.job j join reveille.queue q on q.name = j.queue where j.id = $1;
   return case
     when age >= (limits ->> 'deadline_seconds')::double precision and not own ? 'deadline_seconds' then
-      jsonb_build_object('code', 'deadline_exceeded', 'message',
-        'the job did not end within the deadline_seconds of its queue, which are '
-        || (limits ->> 'deadline_seconds'))
+      reveille.limit_error('deadline_seconds', 'its queue''s', limits ->> 'deadline_seconds')
     when age >= (limits ->> 'queue_ttl_seconds')::double precision and not own ? 'queue_ttl_seconds'
       and not reveille.has_begun($1, '-infinity') then
-      jsonb_build_object('code', 'expired', 'message',
-        'no attempt began within the queue_ttl_seconds of its queue, which are '
-        || (limits ->> 'queue_ttl_seconds'))
+      reveille.limit_error('queue_ttl_seconds', 'its queue''s', limits ->> 'queue_ttl_seconds')
   end;
 end $$;
 

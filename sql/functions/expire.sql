@@ -1,9 +1,9 @@
--- Only a job that waits ends here. One that a worker holds is left to it, which knows how many
--- seconds are left, and is looked at again: its worker may be of an earlier release, or give it back
--- unbegun. Those looks become rare where only the queue_ttl_seconds are over, since the attempt
--- mostly runs. No row stays at the front, where a page of such would hide the others.
+-- Only a job that waits ends here. A job that a worker holds is left to the worker, which knows how
+-- many seconds are left. It is looked at again, since its worker may be of an earlier release, or
+-- give it back unbegun. The looks become rare where only the queue_ttl_seconds are over, since the
+-- attempt mostly runs. No row stays at the front, where a page of such would hide the others.
 --
--- What waits is locked before it is asked whether an attempt has begun. So it cannot begin after.
+-- A waiting job is locked before it is asked whether an attempt has begun. So none can begin after.
 create or replace function reveille.expire(most integer)
 returns table (id uuid, queue text, task text, error jsonb)
 language plpgsql as $$

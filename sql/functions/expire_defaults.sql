@@ -17,7 +17,7 @@ begin
       (q.settings ->> 'deadline_seconds')::double precision) as seconds
     from reveille.queue q
     where q.settings_at is not null
-      and q.settings ?| '{queue_ttl_seconds,deadline_seconds}'
+      and reveille.is_timed(q.settings)
   ), lane as (
     select f.* from limited l cross join lateral (
       select r.queue, r.task, r.priority, l.seconds from reveille.ready r

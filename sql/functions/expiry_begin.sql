@@ -6,7 +6,7 @@ begin
   insert into reveille.expiry as e (id, since, at)
   select u.id, moment, reveille.expiry_at(moment, u.settings)
   from unnest(ids, settingss) u (id, settings)
-  where u.settings ?| '{queue_ttl_seconds,deadline_seconds}'
+  where reveille.is_timed(u.settings)
   on conflict (id) do update set since = excluded.since, at = excluded.at;
 end $$;
 

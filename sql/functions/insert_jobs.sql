@@ -28,7 +28,7 @@ begin
   from u;
   if exists (
     select from unnest(settingss) s (settings)
-    where s.settings ?| '{queue_ttl_seconds,deadline_seconds}'
+    where reveille.is_timed(s.settings)
   ) then
     perform reveille.expiry_begin(array_agg(u.id), array_agg(u.settings))
     from unnest(ids, settingss, wanteds) u (id, settings, wanted) where u.wanted;

@@ -30,7 +30,7 @@ language sql stable as $$
       'debounce_max_seconds'
       -- end of names
     ] <> '{}' then false
-    when job ?| '{queue_ttl_seconds,deadline_seconds}' and not reveille.clocks_are_sound(job)
+    when reveille.is_timed(job) and not reveille.clocks_are_sound(job)
       -- made by make made: sound
       or not reveille.integer_is_sound(job -> 'priority', 0, 9)
       or not reveille.text_is_sound(job -> 'run_at')

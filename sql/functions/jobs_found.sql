@@ -14,7 +14,7 @@ begin
   return query execute
     'select u.place::integer, j.id, j.queue, j.task, j.priority, j.run_at, j.payload,
        j.max_attempts, j.timeout_seconds, j.unique_key,
-       case when j.settings ?| ''{queue_ttl_seconds,deadline_seconds}''
+       case when reveille.is_timed(j.settings)
          then reveille.settings_left(j.id, j.settings) else j.settings end
      from unnest($1) with ordinality u (id, place)
      cross join lateral (

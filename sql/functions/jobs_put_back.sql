@@ -1,5 +1,5 @@
--- Every way from an end back to wait: an operator's retry and a redrive. What begins anew with a
--- job that is sent back (`life_begin`) begins here.
+-- Every way from an end back to wait: an operator's retry and a redrive. Here the next life of
+-- the job begins (`life_begin`).
 --
 -- The locks are for the partitions of the weeks: while one is being removed, its jobs are gone
 -- already. The second one is for services of the release before.

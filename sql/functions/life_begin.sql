@@ -4,7 +4,7 @@ create or replace function reveille.life_begin(ids uuid[]) returns void
 language plpgsql as $$
 begin
   perform reveille.expiry_begin(array_agg(j.id), array_agg(j.settings))
-  from reveille.jobs_found(ids) j where j.settings ?| '{queue_ttl_seconds,deadline_seconds}';
+  from reveille.jobs_found(ids) j where reveille.is_timed(j.settings);
   -- A limit of the queue counts from here. The statement is planned only where there is one, since
   -- it names every week.
   if exists (

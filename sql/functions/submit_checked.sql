@@ -32,7 +32,7 @@ begin
   -- statement writes it all.
   if not exists (
     select from jsonb_array_elements(jobs) e (job)
-    where e.job ->> 'unique_key' is not null or e.job ?| '{queue_ttl_seconds,deadline_seconds}'
+    where e.job ->> 'unique_key' is not null or reveille.is_timed(e.job)
   ) then
     if to_regclass('reveille.' || reveille.partition_name('job', moment)) is null then
       perform reveille.partition_ensure();

@@ -116,7 +116,7 @@ begin
           insert into reveille.ready (queue, task, priority, run_at, id, wakes)
             values (item.queue, item.task, item.priority, item.run_at, holder,
               (item.run_at < now() + interval '2 minutes')::integer);
-          if item.settings ?| '{queue_ttl_seconds,deadline_seconds}' then
+          if reveille.is_timed(item.settings) then
             perform reveille.expiry_begin(array[holder], array[item.settings]);
           end if;
           if (held.until, held.first_at)

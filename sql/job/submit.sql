@@ -31,7 +31,7 @@ with u as materialized (
 ), e as (
   insert into reveille.expiry (id, since, at)
   select id, now(), reveille.expiry_at(now(), settings) from u
-  where settings ?| '{queue_ttl_seconds,deadline_seconds}'
+  where reveille.is_timed(settings)
 ), r as (
   insert into reveille.ready (queue, task, priority, run_at, id, payload)
   select queue, task, priority, run_at, id,

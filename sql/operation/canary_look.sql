@@ -1,6 +1,6 @@
 -- operation uuid, the most jobs to take bigint. Takes the jobs of a canary that have ended or
--- failed an attempt since they were moved: how many, how many of them failed, and the first of
--- those with its error.
+-- failed an attempt since they were moved. Answers how many, how many of them failed, and the first
+-- that failed with its error.
 with c as materialized (
   select c.* from reveille.canary c where c.operation = $1::uuid
 ), v as materialized (

@@ -1,6 +1,6 @@
 -- queue text, bound uuid, the place to go on behind: task text, priority smallint, run_at
--- timestamptz, id uuid; the most jobs bigint. Cancels jobs of a queue that wait. Those whose row or
--- unique key others have locked are passed by. A key is locked before its job. Answers each job
+-- timestamptz, id uuid; the most jobs bigint. Cancels jobs of a queue that wait. A job is passed by
+-- if others have locked its row or its unique key. A key is locked before its job. Answers each job
 -- that it ended; then how many it looked at, how many it passed by, and the last place.
 with l as materialized (
   select r.task, r.priority, r.run_at, r.id, row_number() over () as nth from (

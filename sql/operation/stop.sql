@@ -1,5 +1,5 @@
--- id uuid, principal text (null: the session's role), request id text. Ends an operation that has
--- not ended, and notes who did. No row: it has, or there is none.
+-- id uuid, principal text (null: the session's role), request id, action text. Ends an operation
+-- that has not ended, and notes who did. No row: it has, or there is none.
 with o as (
   update reveille.operation o set stopped_at = clock_timestamp(), outcome = 'stopped',
     reason = 'stopped by ' || coalesce($2::text, 'role ' || session_user)
@@ -7,5 +7,5 @@ with o as (
 ), c as (
   delete from reveille.canary c using o where c.operation = o.id
 )
-select o.id, reveille.audit_write($2::text, 'stop_operation', 'operation ' || o.id, null, $3::text)
+select o.id, reveille.audit_write($2::text, $4::text, 'operation ' || o.id, null, $3::text)
 from o

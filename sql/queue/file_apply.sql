@@ -1,5 +1,5 @@
--- names text[], settings jsonb[] (null: none), digest text. Gives queues the settings of a file. A
--- setting that a file before gave goes, where this one does not name the queue. The last thousand
+-- names text[], settings jsonb[] (null: none), digest, action text. Gives queues the settings of a
+-- file. A setting that a file before gave goes, where this one does not name the queue. The last thousand
 -- contents are remembered.
 with noted as (
   insert into reveille.settings_file (digest) values ($3::text)
@@ -23,5 +23,5 @@ with noted as (
       settings_at = greatest(excluded.settings_at, q.settings_at + interval '1 microsecond')
   returning q.name
 )
-select reveille.audit_write(null, 'apply_file', 'queue ' || n.name, null, null)
+select reveille.audit_write(null, $4::text, 'queue ' || n.name, null, null)
 from (select g.name from given g union all select g.name from gone g) n

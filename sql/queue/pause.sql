@@ -1,5 +1,5 @@
 -- name text, until timestamptz or seconds float8 (both null: until somebody ends it), reason,
--- principal, request id text. Nothing of this queue is claimed from now on; a queue that nobody knows
+-- principal, request id, action text. Nothing of this queue is claimed from now on; a queue that nobody knows
 -- becomes known. Of a paused queue the end and the reason are replaced if one is given. A row: that
 -- changed something.
 with paused as (
@@ -12,4 +12,5 @@ with paused as (
     where q.paused_at is null or num_nonnulls($2::timestamptz, $3::double precision, $4::text) > 0
   returning q.name, q.pause_reason
 )
-select reveille.audit_write($5::text, 'pause_queue', 'queue ' || p.name, p.pause_reason, $6::text) from paused p
+select reveille.audit_write($5::text, $7::text, 'queue ' || p.name, p.pause_reason, $6::text)
+from paused p

@@ -1,4 +1,4 @@
-//! The audit: who changed what by hand.
+//! The audit: who changed what.
 
 use chrono::{DateTime, Utc};
 use poem::Request;
@@ -24,7 +24,7 @@ refusals! {
     pub(super) ListAudit: &[400];
 }
 
-/// A change that somebody made by hand.
+/// A change that an operator made, or that `reveille.toml` brought.
 #[derive(Debug, Clone, Object, Serialize)]
 #[oai(skip_serializing_if_is_none, example)]
 pub(super) struct AuditEntry {
@@ -35,12 +35,13 @@ pub(super) struct AuditEntry {
     /// `anonymous 127.0.0.1`: a caller of a service without tokens, by its address. Kinds are added
     /// over time.
     pub principal: String,
-    /// What was done, by the `operationId` of the call: `pause_queue`. `apply_file`: the settings of
-    /// a queue came from `reveille.toml`.
+    /// The action, as the `operationId` of the call: `pause_queue`. `apply_file`: the settings of a
+    /// queue came from `reveille.toml`. Actions are added over time.
     pub action: String,
-    /// What it was done to, a kind and a name: `queue mail`.
+    /// The object of the action, a kind and a name: `queue mail`. Of a redrive: its operation.
     pub target: String,
-    /// The reason that the caller gave. Of a redrive or a purge: its operation.
+    /// The reason that the caller gave. Of a redrive: the jobs that it is about. Of a purge: its
+    /// operation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The `X-Request-Id` of the call. Absent if it did not come over HTTP.
@@ -113,8 +114,8 @@ pub(super) struct AuditApi;
 impl AuditApi {
     /// List who changed what
     ///
-    /// The changes that somebody made by hand, such as the pause of a queue, the newest first.
-    /// Each stands here for 90 days. A call that changed nothing, or failed, has no entry.
+    /// The changes of operators, such as the pause of a queue, the newest first. Each stands here
+    /// for 90 days. A call that changed nothing, or failed, has no entry.
     #[oai(path = "/audit", method = "get", operation_id = "list_audit")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the call")]
     async fn list_audit(
@@ -154,5 +155,23 @@ impl AuditApi {
         let link = next_link(request, services.public_url.as_deref(), next_cursor.as_deref());
         let data = page.rows.into_iter().map(AuditEntry::from).collect();
         Ok(AuditAnswer::Page(Body(AuditPage { data, next_cursor }), link))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_yaml::Value;
+
+    use crate::store::audit::Action;
+
+    #[test]
+    fn each_action_is_an_operation_of_the_api_or_the_file() {
+        let spec = super::super::spec();
+        let id = |(_, _, operation)| Value::get(operation, "operationId")?.as_str();
+        let ids: BTreeSet<&str> = spec.operations().filter_map(id).collect();
+        let unknown = Action::NAMES.into_iter().filter(|name| !ids.contains(name));
+        assert_eq!(unknown.collect::<Vec<_>>(), [Action::ApplyFile.as_str()]);
     }
 }

@@ -131,7 +131,7 @@ enum Tag {
     Operations,
     /// The running processes of the service.
     Instances,
-    /// Who changed what by hand.
+    /// Who changed what.
     Audit,
     /// Whether the service is well.
     Health,

@@ -1,4 +1,4 @@
-//! What a redrive is asked for with.
+//! The body of a redrive.
 
 use std::borrow::Cow;
 
@@ -169,6 +169,10 @@ fn within(members: &mut Fields<'_>, name: &str, (low, high): (f64, f64)) -> Opti
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::{Value, json};
+
     use super::*;
 
     fn faults(body: &str) -> Vec<(String, &'static str)> {
@@ -214,10 +218,41 @@ mod tests {
     }
 
     #[test]
+    fn the_specification_has_the_bounds_and_defaults_of_the_reader() {
+        let spec: Value = serde_json::from_str(super::super::spec().json()).unwrap();
+        let property = |schema: &str, name: &str, member: &str| {
+            spec["components"]["schemas"][schema]["properties"][name][member].clone()
+        };
+        for (schema, name, (low, high), default) in [
+            ("RedriveCreate", "rate_per_second", RATES, RATE),
+            ("RedriveCreate", "delay_seconds", (0.0, DELAY_MOST), 0.0),
+            ("OperationCanary", "share", (0.0, 1.0), CANARY.0),
+            ("OperationCanary", "halt_at", (0.0, 1.0), CANARY.1),
+        ] {
+            let of = |member| property(schema, name, member).as_f64();
+            let told = ["minimum", "maximum", "default"].map(of);
+            assert_eq!(told, [low, high, default].map(Some), "{name}");
+        }
+        let longest = property("OperationFilter", "code", "maxLength");
+        assert_eq!(longest, json!(CODE_CHARS_MOST));
+        let members = |schema: &str| {
+            let properties = &spec["components"]["schemas"][schema]["properties"];
+            properties.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>()
+        };
+        for (schema, read) in [
+            ("RedriveCreate", MEMBERS),
+            ("OperationFilter", OF_FILTER),
+            ("OperationCanary", OF_CANARY),
+        ] {
+            assert_eq!(members(schema), read.iter().map(|it| (*it).to_owned()).collect());
+        }
+    }
+
+    #[test]
     fn what_is_left_out_has_its_default() {
         let body = RedriveBody::from_body(r#"{"all": true, "canary": {}}"#, Utc::now()).unwrap();
         assert_eq!((body.rate, body.delay_seconds, body.dry_run), (RATE, 0.0, false));
-        assert_eq!(body.canary, Some(Canary::new(0.01, 0.1)));
+        assert_eq!(body.canary, Some(Canary::new(CANARY.0, CANARY.1)));
         assert_eq!(body.filter, Filter::default());
     }
 }

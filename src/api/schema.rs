@@ -102,7 +102,7 @@ impl ParseFromJSON for QueueSettings {
 #[derive(Debug)]
 pub(super) struct SettingsPatch {
     pub given: QueueSettings,
-    /// Those that are taken away: each is `null`.
+    /// The settings that are taken away: each is `null`.
     pub reset: Vec<&'static str>,
 }
 

@@ -16,7 +16,7 @@ Examples:
 
 A TIME is RFC 3339, a day such as 2026-11-01, or now, today, yesterday, tomorrow, '2h ago', 'in 2h'.";
 
-/// Lists who changed what by hand, the newest first. Filters narrow each other.
+/// Lists who changed what, the newest first. Filters narrow each other.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {

@@ -155,12 +155,13 @@ mod tests {
         }
         let line = "x --queue q --priority 0 --delay 1m30s --max-attempts 2 --timeout-seconds 3 \
                     --tag a --tag b --unique-key k --on-conflict replace \
-                    --retry {\"strategy\":\"fixed\"} --queue-ttl 2s --deadline 1m";
+                    --retry {\"strategy\":\"fixed\"} --queue-ttl 2s --deadline 1m --unique-for 1h --debounce-max 1m";
         let given = Line::parse_from(line.split_whitespace()).flags.0;
         let expected = serde_json::json!({"queue": "q", "priority": 0, "delay_seconds": 90.0,
             "max_attempts": 2, "timeout_seconds": 3.0, "tags": ["a", "b"], "unique_key": "k",
             "on_conflict": "replace", "retry": {"strategy": "fixed"},
-            "queue_ttl_seconds": 2.0, "deadline_seconds": 60.0});
+            "queue_ttl_seconds": 2.0, "deadline_seconds": 60.0, "unique_for_seconds": 3600.0,
+            "debounce_max_seconds": 60.0});
         assert_eq!(serde_json::to_value(given).unwrap(), expected);
         let given = Line::parse_from(["x", "--run-at", "2030-01-31T09:00:00+01:00"]).flags.0;
         assert_eq!(given["run_at"], "2030-01-31T08:00:00.000000Z");

@@ -56,7 +56,7 @@ pub(super) async fn execute(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What a job waits for, a line each; none if it waits for nothing.
+/// The causes of a job's wait, a line each; none if it waits for nothing.
 fn waits(job: &Object) -> Vec<String> {
     let line = |wait: &Object| format!("{}: {}", wait.cell("code"), wait.cell("message"));
     job.objects(WAITING_FOR).iter().map(line).collect()

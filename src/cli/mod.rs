@@ -104,7 +104,7 @@ enum Command {
     Tasks(tasks::Args),
     /// List the running processes of the service.
     Instances(instances::Args),
-    /// List who changed what by hand, the newest first.
+    /// List who changed what, the newest first.
     Audit(audit::Args),
     /// Print a completion script for a shell.
     Completions(completions::Args),

@@ -10,6 +10,7 @@ use super::operations::asked;
 use super::remote::{self, Request};
 use super::spoken;
 use super::stop::Usage;
+use crate::operation::{CANARY, RATE};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -47,8 +48,8 @@ pub(super) struct Args {
     /// Only jobs that failed before this time.
     #[arg(long, value_name = "TIME", value_parser = spoken::time)]
     failed_before: Option<DateTime<Utc>>,
-    /// The most jobs to move each second [default: 500].
-    #[arg(long, value_name = "JOBS")]
+    #[arg(long, value_name = "JOBS",
+        help = format!("The most jobs to move each second [default: {RATE}]"))]
     rate: Option<f64>,
     /// How long it waits before it starts, such as 10m.
     #[arg(long, value_parser = spoken::duration)]
@@ -56,11 +57,12 @@ pub(super) struct Args {
     /// Begin with a few jobs, and halt if too many fail again.
     #[arg(long)]
     canary: bool,
-    /// The share of all jobs that the second stage of the canary moves [default: 0.01].
-    #[arg(long, requires = "canary")]
+    #[arg(long, requires = "canary", help = format!(
+        "The share of all jobs that the second stage of the canary moves [default: {}]", CANARY.0
+    ))]
     share: Option<f64>,
-    /// The share of a stage that may fail [default: 0.1].
-    #[arg(long, requires = "canary")]
+    #[arg(long, requires = "canary",
+        help = format!("The share of a stage that may fail [default: {}]", CANARY.1))]
     halt_at: Option<f64>,
     /// Tell how many jobs it is about, and change nothing.
     #[arg(long)]

@@ -36,7 +36,7 @@ pub(super) struct Args {
     payload: Option<String>,
     #[command(flatten)]
     flags: Flags,
-    /// A name for this submission, such as a UUID: sent again with the same key and content, it
+    /// A name for this submission, such as a UUID. Sent again with the same key and content, it
     /// submits nothing and is answered as at first.
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,

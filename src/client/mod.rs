@@ -169,7 +169,8 @@ impl Client {
         }
     }
 
-    /// Reads a job; `None`: there is no such job, or no more.
+    /// Reads a job; `None`: there is no such job, or it is
+    /// gone.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -179,7 +180,8 @@ impl Client {
 
     /// Waits until a job has ended, for no longer than this, and reads it as it stands then. The
     /// service pushes the news; nothing is polled. It returns early, with a job that has not ended,
-    /// where the service leaves. `None`: there is no such job, or no more.
+    /// where the service leaves. `None`: there is no such job, or it is
+    /// gone.
     ///
     /// # Errors
     /// See [`ClientError`].

@@ -192,7 +192,7 @@ impl Layers {
             Some(candidate) => format!("did you mean {candidate}?"),
             None => "`reveille config --default` lists all of them".to_owned(),
         };
-        self.report(name, source, "is no setting".to_owned(), &write);
+        self.report(name, source, "is not a setting".to_owned(), &write);
     }
 
     fn report(&mut self, setting: &str, source: ConfigSource, what: String, write: &str) {

@@ -49,7 +49,7 @@ pub(super) fn read(table: &toml::Value) -> Result<BTreeMap<String, QueueSettings
     if faults.is_empty() { Ok(read) } else { Err(faults) }
 }
 
-/// What is wrong with the settings of queues, by themselves and beside those of the service.
+/// The faults of the settings of queues, by themselves and beside those of the service.
 pub(super) fn check(config: &Config) -> Vec<Fault> {
     let service = Retention {
         completed: config.keep_completed.as_secs_f64(),
@@ -101,7 +101,7 @@ impl Members<'_> {
                 Some(candidate) => format!("did you mean {candidate}?"),
                 None => format!("there are {}", known.join(", ")),
             };
-            let wrong = Wrong::new("is no setting of a queue", write);
+            let wrong = Wrong::new("is not a setting of a queue", write);
             self.faults.push((format!("{}.{name}", self.at), wrong));
         }
     }

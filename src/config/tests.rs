@@ -49,7 +49,7 @@ fn all_mistakes_are_reported_at_once() {
         "pool_size (from ",
         "is text in quotes; write a whole number from 1 to 200, bare",
         "2 is out of range; write a whole number from 3 to 100",
-        "REVEILLE_LISTN is no setting; did you mean REVEILLE_LISTEN?",
+        "REVEILLE_LISTN is not a setting; did you mean REVEILLE_LISTEN?",
         "migrate (from REVEILLE_MIGRATE) \"maybe\" is neither yes nor no; write true or false",
         "workers (from --workers) 10001 is out of range; write a whole number from 0 to 10000",
     ] {
@@ -189,5 +189,5 @@ fn what_kubernetes_says_of_a_service_beside_is_no_mistake() {
     ];
     assert_eq!(Config::load(&inputs("", &of_services, &[])).unwrap().config.workers, 2);
     let found = problems("", &[("REVEILLE_PORT", "9000")], &[]);
-    assert!(found[0].starts_with("REVEILLE_PORT is no setting"), "{found:?}");
+    assert!(found[0].starts_with("REVEILLE_PORT is not a setting"), "{found:?}");
 }

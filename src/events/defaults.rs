@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use crate::job::fields::{QueueChange, QueueSettings};
 use crate::queue::QueueName;
 
-/// What is known. Clones share it.
+/// The settings of all queues. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Defaults(Arc<Known>);
 
@@ -37,7 +37,7 @@ struct Queues {
 }
 
 impl Defaults {
-    /// How far a look reaches back beyond the newest change: a change has the time of its
+    /// How far a look reaches back beyond the newest change. A change has the time of its
     /// statement, and may be seen after one that was made later.
     const OVERLAP: TimeDelta = TimeDelta::minutes(1);
 

@@ -1,10 +1,10 @@
-//! The clocks of a job: how long an attempt may take, how long the job may wait for its first one,
-//! and how long it has in all.
+//! The clocks of a job. They say how long an attempt may take, how long the job may wait for its
+//! first one, and how long it has in all.
 //!
 //! Seconds travel, and moments do not. The database says with a claim how many seconds are left, and
 //! the worker counts them on by its monotonic clock. So a machine whose clock is ten minutes off
-//! keeps every limit. A job that waits ends by itself (`sql/functions/expire.sql`). One that a worker
-//! holds is ended by that worker.
+//! keeps every limit. A job that waits ends by itself (`sql/functions/expire.sql`). A job
+//! that a worker holds is ended by that worker.
 
 use std::time::{Duration, Instant};
 
@@ -20,11 +20,40 @@ use super::submission::TIME_LIMIT_MOST;
 pub(crate) const DEADLINE_EXCEEDED: &str = "deadline_exceeded";
 pub(crate) const EXPIRED: &str = "expired";
 
+/// A limit of a job's life. The SQL that ends waiting jobs is made from these (`store/fields.rs`).
+pub(crate) struct Limit {
+    /// The field that says it.
+    pub field: &'static str,
+    /// The code of a job that it was over for.
+    pub code: &'static str,
+    /// The event that did not come in time.
+    pub missed: &'static str,
+}
+
+const DEADLINE: Limit =
+    Limit { field: "deadline_seconds", code: DEADLINE_EXCEEDED, missed: "the job did not end" };
+const QUEUE_TTL: Limit =
+    Limit { field: "queue_ttl_seconds", code: EXPIRED, missed: "no attempt began" };
+/// The limits. Of two that are over the first one is named.
+#[cfg(test)]
+pub(crate) const LIMITS: [Limit; 2] = [DEADLINE, QUEUE_TTL];
+
+impl Limit {
+    /// Why a job fails that it is over for, as `sql/functions/limit_error.sql` says it.
+    fn failure(&self, Budget { seconds, of_queue, .. }: &Budget) -> Failure {
+        let Self { field, code, missed } = self;
+        let whose = if *of_queue { "its queue's" } else { "its" };
+        Failure::new(code, &format!("{missed} within {whose} {field} of {seconds}"))
+    }
+}
+
 /// A limit of a job, and when it is over.
 #[derive(Clone, Copy, PartialEq, Debug)]
 struct Budget {
     /// As it was said.
     seconds: f64,
+    /// Whether the queue said it, and not the job.
+    of_queue: bool,
     /// By this process's monotonic clock.
     over_at: Instant,
 }
@@ -33,7 +62,7 @@ impl Budget {
     /// Of so many seconds, of which so many are left at `now`; less than none: it was over before.
     fn of(seconds: Option<f64>, left: Option<f64>, now: Instant) -> Option<Self> {
         let left = Duration::try_from_secs_f64(left?.max(0.0)).unwrap_or(TIME_LIMIT_MOST);
-        Some(Self { seconds: seconds?, over_at: now.checked_add(left)? })
+        Some(Self { seconds: seconds?, of_queue: false, over_at: now.checked_add(left)? })
     }
 
     fn left(&self, now: Instant) -> Duration {
@@ -41,7 +70,7 @@ impl Budget {
     }
 }
 
-/// What is left of the limits of a claimed job.
+/// The time that is left of the limits of a claimed job.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub struct Left {
     deadline: Option<Budget>,
@@ -64,7 +93,7 @@ struct Seconds {
 }
 
 impl Left {
-    /// What the settings that a claim brought at `now` say of it.
+    /// Reads it from the settings that a claim brought at `now`.
     pub(crate) fn of(kept: &Json, settings: &Settings, now: Instant) -> Self {
         let Kept { left } = kept.to().unwrap_or_default();
         Self {
@@ -84,8 +113,10 @@ impl Left {
         begun: bool,
         now: Instant,
     ) -> Self {
-        let of_queue =
-            |seconds: Option<f64>| Budget::of(seconds, seconds.map(|seconds| seconds - age), now);
+        let of_queue = |seconds: Option<f64>| {
+            let budget = Budget::of(seconds, seconds.map(|seconds| seconds - age), now)?;
+            Some(Budget { of_queue: true, ..budget })
+        };
         let says = |of: fn(&Settings) -> Option<f64>| own.and_then(of).is_some();
         let deadline = if says(|own| own.deadline_seconds) {
             self.deadline
@@ -104,17 +135,10 @@ impl Left {
     pub(crate) fn over(&self, now: Instant) -> Option<Failure> {
         let is_over = |budget: &&Budget| budget.left(now).is_zero();
         if let Some(deadline) = self.deadline.as_ref().filter(is_over) {
-            return Some(out_of_time(deadline));
+            return Some(DEADLINE.failure(deadline));
         }
-        let Budget { seconds, .. } = self.queue_ttl.as_ref().filter(is_over)?;
-        let message = format!("no attempt began within the queue_ttl_seconds of {seconds}");
-        Some(Failure::new(EXPIRED, &message))
+        self.queue_ttl.as_ref().filter(is_over).map(|ttl| QUEUE_TTL.failure(ttl))
     }
-}
-
-fn out_of_time(Budget { seconds, .. }: &Budget) -> Failure {
-    let message = format!("the job did not end within its deadline_seconds of {seconds}");
-    Failure::new(DEADLINE_EXCEEDED, &message)
 }
 
 /// The clocks in force for one attempt.
@@ -151,7 +175,7 @@ impl Clocks {
     /// Why an attempt is stopped whose limit was over at `now`: the name of the budget that ran out.
     pub(crate) fn timed_out(&self, now: Instant) -> Failure {
         match &self.deadline {
-            Some(deadline) if deadline.left(now).is_zero() => out_of_time(deadline),
+            Some(deadline) if deadline.left(now).is_zero() => DEADLINE.failure(deadline),
             _ => {
                 let seconds = self.timeout.as_secs_f64();
                 Failure::new("timed_out", &format!("the attempt took longer than its {seconds} s"))
@@ -235,6 +259,11 @@ mod tests {
         assert_eq!(over(None, Left::default(), 1.0, false, 2), Some(EXPIRED.into()));
         assert_eq!(over(None, Left::default(), 1.0, true, 8), None, "an attempt has begun");
         assert_eq!(over(None, Left::default(), 11.0, true, 0), Some(DEADLINE_EXCEEDED.into()));
+        let message = left("{}", now).or_of_queue(&queue, None, 11.0, true, now).over(now);
+        assert_eq!(
+            message.map(|it| it.message).as_deref(),
+            Some("the job did not end within its queue's deadline_seconds of 10")
+        );
         let text = r#"{"deadline_seconds":60,"left":{"deadline_seconds":59}}"#;
         let own = Settings::of(Json::parse(text.as_bytes()).ok().as_ref());
         assert_eq!(over(Some(&own), left(text, now), 1.0, true, 58), None);

@@ -1,8 +1,8 @@
 //! The expirer: ends waiting jobs whose time is over, in paused queues too. A job that a worker holds
 //! is ended by its worker.
 //!
-//! Its timer is exact: it sleeps until the first job is to be looked at, and is told when one comes
-//! that is to be looked at earlier. A notice is sent at the commit, and what was in flight beside it
+//! Its timer is exact: it sleeps until the first job is to be looked at. It is told of a job that is
+//! to be looked at earlier. A notice is sent at the commit, and what was in flight beside it
 //! is seen by another look soon after.
 //!
 //! Jobs that have a limit of their queue are not noted anywhere. While a queue has such a limit, its

@@ -1,9 +1,10 @@
-//! Upkeep: jobs of lost workers are taken back, jobs whose time is over ended, unique keys of ended
-//! jobs freed, partitions made ahead and removed, operations on many jobs carried out. Ended jobs,
-//! empty queues, old entries of the audit and keys whose time is over are forgotten, and pauses ended.
+//! Upkeep. Jobs of lost workers are taken back, and jobs whose time is over ended. Unique keys of
+//! ended jobs are freed, and partitions made ahead and removed. Operations on many jobs are carried
+//! out, and pauses ended. Ended jobs, empty queues, old entries of the audit and keys whose time is
+//! over are forgotten.
 //!
 //! All but the rescue and the freeing of keys are done by one instance, the leader, once every so
-//! often. That two might lead for a moment does no harm: each of these can be done twice at once.
+//! often. Two that lead for a moment do no harm: each of these can be done twice at once.
 
 mod auditor;
 mod expirer;

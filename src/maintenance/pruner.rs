@@ -28,7 +28,7 @@ use crate::store::{Result, Store};
 const CHUNK: u32 = 5_000;
 const REST_LEAST: Duration = Duration::from_secs(1);
 const REST_MOST: Duration = Duration::from_secs(60);
-/// How far a walk goes back before it goes on: an end has the time of its statement, and may be seen
+/// How far a walk goes back before it goes on. An end has the time of its statement, and may be seen
 /// after one that came later.
 const OVERLAP: TimeDelta = TimeDelta::seconds(10);
 
@@ -123,7 +123,7 @@ fn back(from: [Pruned; 3]) -> [Pruned; 3] {
     })
 }
 
-/// The walks for these queues. One that is known, with the same queues, goes on where it was.
+/// The walks for these queues. A known walk with the same queues goes on where it was.
 fn walks(service: Keep, queues: Vec<(QueueName, QueueSettings)>, known: Vec<Walk>) -> Vec<Walk> {
     let mut by_time: BTreeMap<(Duration, Duration), Vec<QueueName>> = BTreeMap::new();
     for (queue, settings) in queues {

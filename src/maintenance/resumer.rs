@@ -41,7 +41,7 @@ pub(crate) async fn resume(
                     AFTER_FAILURE
                 }
             };
-            // What is heard before the rest is over may end earlier.
+            // A pause that is heard of meanwhile may end before the rest is over.
             let _ = tokio::time::timeout(rest, events.pauses.timed()).await;
         }
     };

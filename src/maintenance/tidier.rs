@@ -1,6 +1,6 @@
 //! The tidier: clears away what outcomes leave behind, after they were written. It frees the unique
-//! keys of jobs that have ended, forgets their time limits and all but the last snoozes of a job, and
-//! cuts errors where a job has many.
+//! keys of jobs that have ended, and forgets their time limits. It keeps the last snoozes of a job,
+//! and cuts errors where a job has many.
 //!
 //! Nobody waits for it: a key whose holder has ended counts as free. A key that somebody has
 //! locked, such as an open SQL transaction, is tried again, ever more rarely. A process that dies

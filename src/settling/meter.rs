@@ -126,7 +126,7 @@ impl Meters {
     }
 }
 
-/// The label of a task in metrics of the whole service: any SQL can submit jobs of any task, so
+/// The label of a task in metrics of the whole service. Any SQL can submit jobs of any task, so
 /// only the first hundred have their own.
 pub(crate) fn task_label(task: &str) -> String {
     static NAMED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());

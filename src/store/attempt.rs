@@ -52,7 +52,7 @@ impl Store {
         self.upkeep.query(statement, &[&ids, &SNOOZES_KEPT]).await.map(drop)
     }
 
-    /// Those of these jobs that have snoozed so many `times`.
+    /// The jobs among these that have snoozed so many `times`.
     pub async fn attempt_snoozed(&self, ids: &[JobId], times: u32) -> Result<Vec<JobId>> {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
         let statement = sql!("attempt/snoozed": UUID_ARRAY, INT8);

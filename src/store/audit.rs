@@ -11,8 +11,36 @@ use super::job::first_id;
 use super::row::Row;
 use super::session::sql;
 use super::{Result, Store};
+use crate::job::names::names;
 
-/// An action.
+/// An action that is noted. All but that of the file are operations of the API, by their ids.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// The settings of a queue came from `reveille.toml`.
+    ApplyFile,
+    DeleteQueueSettings,
+    PatchQueue,
+    PauseQueue,
+    PurgeQueue,
+    PutQueue,
+    RedriveDeadLetters,
+    ResumeQueue,
+    StopOperation,
+}
+
+names!(Action {
+    ApplyFile = "apply_file",
+    DeleteQueueSettings = "delete_queue_settings",
+    PatchQueue = "patch_queue",
+    PauseQueue = "pause_queue",
+    PurgeQueue = "purge_queue",
+    PutQueue = "put_queue",
+    RedriveDeadLetters = "redrive_dead_letters",
+    ResumeQueue = "resume_queue",
+    StopOperation = "stop_operation",
+});
+
+/// A noted action.
 #[derive(Clone, Debug)]
 pub struct AuditRow {
     pub id: Uuid,
@@ -25,15 +53,15 @@ pub struct AuditRow {
     pub request_id: Option<String>,
 }
 
-/// Which actions a list is to have; what is `None` does not matter.
+/// The actions that a list is to have. A member that is `None` does not matter.
 #[derive(Clone, Debug, Default)]
 pub struct AuditFilter {
     pub principal: Option<String>,
     pub action: Option<String>,
     pub target: Option<String>,
-    /// Those of this time or later.
+    /// Actions of this time or later.
     pub after: Option<DateTime<Utc>>,
-    /// Those before this time.
+    /// Actions before this time.
     pub before: Option<DateTime<Utc>>,
     /// Only actions before this one: where the call before stopped.
     pub below: Option<Uuid>,

@@ -33,7 +33,7 @@ const MATCHED_MOST: i64 = 50_000;
 /// Jobs of one statement that sorts failures into families.
 const SORTED_MOST: i64 = 1_000;
 
-/// Which dead letters are meant. What is empty or `None` does not matter.
+/// The dead letters that are meant. A member that is empty or `None` does not matter.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LetterFilter {
     /// Any of these.

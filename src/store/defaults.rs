@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
+use super::audit::Action;
 use super::row::Row;
 use super::session::{SHORT, in_time, sql, unprepared};
 use super::value::Jsonb;
@@ -46,11 +47,11 @@ fn written(settings: &QueueSettings) -> Result<Option<Jsonb>> {
         return Ok(None);
     }
     let json = Json::from_serialize(settings);
-    let fault = |_| Error::Unexpected("settings that are no JSON".into());
+    let fault = |_| Error::Unexpected("settings that are not JSON".into());
     json.map(|json| Some(Jsonb(json))).map_err(fault)
 }
 
-/// What became of the tables of a file.
+/// The outcome of applying the tables of a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Filed {
     /// They are in force now.
@@ -100,7 +101,7 @@ impl Store {
         name: &QueueName,
         new: &Kept,
         seen: Option<DateTime<Utc>>,
-        action: &str,
+        action: Action,
         caller: &Caller,
     ) -> Result<Option<DateTime<Utc>>> {
         let statement =
@@ -112,7 +113,15 @@ impl Store {
             .people
             .query(
                 statement,
-                &[&name.as_str(), &settings, &of_file, &seen, &principal, &action, &request],
+                &[
+                    &name.as_str(),
+                    &settings,
+                    &of_file,
+                    &seen,
+                    &principal,
+                    &action.as_str(),
+                    &request,
+                ],
             )
             .await?;
         rows.first().map(|row| row.try_get("settings_at")).transpose()
@@ -143,8 +152,9 @@ impl Store {
                 let at = row.try_get("applied_at")?;
                 return Ok(if newest { Filed::Known } else { Filed::Older(at) });
             }
-            let apply = sql!("queue/file_apply": TEXT_ARRAY, JSONB_ARRAY, TEXT);
-            unprepared(&transaction, SHORT, apply, &[&names, &values, &digest]).await?;
+            let apply = sql!("queue/file_apply": TEXT_ARRAY, JSONB_ARRAY, TEXT, TEXT);
+            let action = Action::ApplyFile.as_str();
+            unprepared(&transaction, SHORT, apply, &[&names, &values, &digest, &action]).await?;
             in_time(SHORT, transaction.commit()).await?;
             Ok(Filed::Applied)
         };
@@ -156,7 +166,7 @@ impl Store {
 
 /// Names what the tables say, whatever order and spelling the file has.
 fn digest_of(queues: &BTreeMap<String, QueueSettings>) -> Result<String> {
-    let fault = |_| Error::Unexpected("settings that are no JSON".into());
+    let fault = |_| Error::Unexpected("settings that are not JSON".into());
     let json = Json::from_serialize(queues).map_err(fault)?;
     let digest = Sha256::digest(json.as_str());
     Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())

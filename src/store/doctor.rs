@@ -86,11 +86,11 @@ pub(crate) async fn connections(client: &Client) -> Result<Connections> {
 /// How operations on many jobs stand.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Operations {
-    /// Those that are to be under way.
+    /// Operations that are to be under way.
     pub open: i64,
-    /// Those of them that make no progress.
+    /// Open operations that make no progress.
     pub still: i64,
-    /// How long the one has not that has stood still longest, and its id.
+    /// How long the one has stood still that has done so longest, and its id.
     pub longest: Option<f64>,
     pub first: Option<Uuid>,
 }

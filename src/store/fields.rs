@@ -1,6 +1,7 @@
 //! The checks of the SQL door, made from the table of fields: blocks of the functions in
 //! `sql/functions`.
 
+use crate::job::clocks::LIMITS;
 use crate::job::fields::{FIELDS, Field, Kind, NAMES, Together};
 use crate::made;
 
@@ -48,6 +49,17 @@ fn the_sql_door_keeps_the_settings_of_the_table() {
     };
     let block = format!("  select {expression}");
     made::holds("sql/functions/job_settings.sql", "settings", &block);
+}
+
+#[test]
+fn the_sql_that_ends_waiting_jobs_knows_the_limits_of_a_life() {
+    let names = LIMITS.map(|limit| limit.field);
+    made::holds("sql/functions/is_timed.sql", "limits", &lines(&names));
+    let errors = LIMITS.map(|it| {
+        let [field, code, missed] = [it.field, it.code, it.missed].map(text);
+        format!("      ({field}, {code}, {missed})")
+    });
+    made::holds("sql/functions/limit_error.sql", "errors", &errors.join(",\n"));
 }
 
 /// A member of `of` that is given, as the object of its name and its value.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::audit::Action;
 use super::defaults::Kept;
 use super::row::Row;
 use super::session::{Parameters, sql};
@@ -19,7 +20,7 @@ pub struct Count {
     pub estimated: bool,
 }
 
-/// That a queue is paused, and what is known of it.
+/// The pause of a queue, and its circumstances.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Pause {
     pub at: DateTime<Utc>,
@@ -105,20 +106,22 @@ impl Store {
         pause: &PauseRequest,
         caller: &Caller,
     ) -> Result<bool> {
-        let statement = sql!("queue/pause": TEXT, TIMESTAMPTZ, FLOAT8, TEXT, TEXT, TEXT);
+        let statement = sql!("queue/pause": TEXT, TIMESTAMPTZ, FLOAT8, TEXT, TEXT, TEXT, TEXT);
         let PauseRequest { reason, until, seconds } = pause;
+        let action = Action::PauseQueue.as_str();
         let (principal, request) = (caller.principal.text(), caller.request_id.as_deref());
         let parameters: Parameters<'_> =
-            &[&name.as_str(), until, seconds, reason, &principal, &request];
+            &[&name.as_str(), until, seconds, reason, &principal, &request, &action];
         Ok(!self.people.query(statement, parameters).await?.is_empty())
     }
 
     /// Has jobs of this queue claimed again, by whoever looks at it. Answers whether that changed
     /// anything.
     pub async fn queue_resume(&self, name: &QueueName, caller: &Caller) -> Result<bool> {
-        let statement = sql!("queue/resume": TEXT, TEXT, TEXT);
+        let statement = sql!("queue/resume": TEXT, TEXT, TEXT, TEXT);
         let (principal, request) = (caller.principal.text(), caller.request_id.as_deref());
-        let parameters: Parameters<'_> = &[&name.as_str(), &principal, &request];
+        let action = Action::ResumeQueue.as_str();
+        let parameters: Parameters<'_> = &[&name.as_str(), &principal, &request, &action];
         Ok(!self.people.query(statement, parameters).await?.is_empty())
     }
 

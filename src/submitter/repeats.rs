@@ -2,11 +2,11 @@
 //! in one transaction. So a caller whose answer was lost sends it again, to this instance or
 //! another, and is told what became of the first.
 //!
-//! A key is under way once in a process: a second request is refused at once. One that another
-//! instance writes at the moment is waited for as long as its commit should take. Nobody waits for
-//! a key that is held for longer. What meets a held unique key, or is refused by the database,
-//! leaves the round and goes on alone, as in [`keyed`](super::keyed). Lists are written each by
-//! itself.
+//! A key is under way once in a process: a second request is refused at once. A key
+//! that another instance writes at the moment is waited for as long as its commit should take.
+//! Nobody waits for a key that is held for longer. A request that meets a held unique key, or that
+//! the database refuses, leaves the round. It goes on alone, as in [`keyed`](super::keyed). Lists
+//! are written each by itself.
 //!
 //! A principal has a bounded number of keys. They are counted now and then, the more often the
 //! fewer are left, and never while somebody waits, but for the first time. So a few more may be

@@ -143,8 +143,7 @@ async fn submissions_that_a_missing_standby_holds_up_leave_no_session_beyond_the
         client.batch_execute("select pg_reload_conf()").await.unwrap();
     };
     let watched = Watched::new(&database).await;
-    let held_up =
-        format!("{SESSIONS} and wait_event = 'SyncRep' and query not like '%alter system%'");
+    let held_up = format!("{SESSIONS} and wait_event = 'SyncRep' and query like '%reveille.%job%'");
     let held_up = Watched::of(&database, held_up).await;
     standby("nobody").await;
     eventually("commits are held up", SOON, async || {
@@ -152,6 +151,8 @@ async fn submissions_that_a_missing_standby_holds_up_leave_no_session_beyond_the
         answer.body["code"] == "outcome_unknown"
     })
     .await;
+    // Some came before the server had read its settings again.
+    let kept: i64 = value(&client, KEPT).await;
     for _ in 0..2 {
         let mut callers = JoinSet::new();
         for nth in 0..10 {
@@ -170,7 +171,7 @@ async fn submissions_that_a_missing_standby_holds_up_leave_no_session_beyond_the
     // What nobody waits for any more keeps its place.
     assert!((1..=SUBMISSIONS_MOST).contains(&held_up.most()), "{} held up", held_up.most());
     // A statement that is cancelled here would be committed, on no standby, and be acknowledged by a second look.
-    assert_eq!(value::<i64>(&client, KEPT).await, 1, "kept but for the one before");
+    assert_eq!(value::<i64>(&client, KEPT).await, kept, "kept but for those before");
     standby("").await;
     eventually("submissions are accepted", SOON, async || {
         service.http().post_job(&json!({"payload": 1})).await.status == 201

@@ -1,4 +1,4 @@
-//! What a job waits for: `waiting_for` says all of it, and `warnings` what somebody has to see to.
+//! The waits of a job: `waiting_for` says all of them, and `warnings` those that need somebody.
 
 use std::cell::Cell;
 use std::process::Command;

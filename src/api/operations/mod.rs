@@ -23,7 +23,7 @@ use super::problem::Problem;
 use super::queues::no_queue;
 use super::security::Bearer;
 use crate::caller::Caller;
-use crate::operation::{Filter, Kind, PURGE_DELAY};
+use crate::operation::{Filter, KEPT_DAYS, Kind, PURGE_DELAY};
 use crate::refusals;
 use crate::store::operation::NewOperation;
 use crate::store::queue::Count;
@@ -84,7 +84,7 @@ impl OperationsApi {
 
     /// Stop an operation
     ///
-    /// Nothing more is moved within a second. What was moved stays so. Before `starts_at` this
+    /// Nothing more is moved within a second. Jobs that were moved stay so. Before `starts_at` this
     /// undoes the operation: it touches no job.
     #[oai(path = "/operations/:operation_id", method = "delete", operation_id = "stop_operation")]
     async fn stop_operation(
@@ -160,8 +160,8 @@ pub(super) fn dry(matched: Count) -> AskAnswer {
 /// 404 for an operation.
 pub(super) fn no_operation(id: Uuid) -> Problem {
     let detail = format!(
-        "There is no operation {id}. It was never asked for here, or ended more than 90 days ago; \
-         GET /operations lists them."
+        "There is no operation {id}. It was never asked for here, or ended more than {KEPT_DAYS} \
+         days ago; GET /operations lists them."
     );
     Problem::not_found("operation_not_found", detail)
 }

@@ -26,6 +26,7 @@ use crate::job::fields::{
 };
 use crate::job::submission::FieldError;
 use crate::queue::QueueName;
+use crate::store::audit::Action;
 use crate::store::defaults::Kept;
 
 /// How often a change is tried again that others were faster than.
@@ -140,7 +141,7 @@ impl FromBody for PauseRequest {
     }
 }
 
-/// What a call does to the settings of a queue.
+/// A change of the settings of a queue.
 pub(super) enum Change {
     Put(QueueSettings),
     Patch(SettingsPatch),
@@ -148,15 +149,15 @@ pub(super) enum Change {
 }
 
 impl Change {
-    fn action(&self) -> &'static str {
+    fn action(&self) -> Action {
         match self {
-            Self::Put(_) => "put_queue",
-            Self::Patch(_) => "patch_queue",
-            Self::Delete => "delete_queue_settings",
+            Self::Put(_) => Action::PutQueue,
+            Self::Patch(_) => Action::PatchQueue,
+            Self::Delete => Action::DeleteQueueSettings,
         }
     }
 
-    /// What the settings become. What a call says is no longer of the file.
+    /// The settings after the change. A setting that the call names is no longer of the file.
     fn apply(&self, kept: &Kept) -> Kept {
         let mut new = Kept { at: None, ..kept.clone() };
         match self {

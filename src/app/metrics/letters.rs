@@ -1,5 +1,5 @@
-//! How many dead letters each task has, for `/metrics`: read when somebody asks, and not again for
-//! a minute, since there may be many groups of them.
+//! How many dead letters each task has, for `/metrics`. They are read when somebody asks, and not
+//! again for a minute, since there may be many groups of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};

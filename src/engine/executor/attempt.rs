@@ -141,8 +141,8 @@ impl Executor {
         self.again_after(job, task, failure, None)
     }
 
-    /// As [`Self::again`], after this delay, or else after that of the policy in force now: that of
-    /// the queue may have changed since the job was submitted.
+    /// As [`Self::again`], after this delay, or else after that of the policy in force now. The
+    /// policy of the queue may have changed since the job was submitted.
     fn again_after(
         &self,
         job: &Claimed,

@@ -119,8 +119,8 @@ fields! {
     }
     settings {
         /// When the job runs again after an attempt that failed. Without it the queue's default,
-        /// else the back-off of the task, else 5 s, then three times as long each time, up to 6
-        /// hours, a fifth more or less.
+        /// else the back-off of the task. A task without one waits 5 s, then three times as long
+        /// each time, up to 6 hours, a fifth more or less.
         retry: Retry = Retry::KIND, set by retry(retry: Retry) = retry;
 
         /// How long the job may wait for its first attempt, in seconds. Then it fails with the code

@@ -1,4 +1,4 @@
-//! The settings of a queue. Most are defaults for its jobs: a field that a job leaves out has the
+//! The settings of a queue. Most are defaults for its jobs. A field that a job leaves out has the
 //! value that its queue gives it, else that of its task, else that of the service.
 //!
 //! `priority` is filled in when a job is submitted, since a claim orders by it. The others are
@@ -52,8 +52,8 @@ settings! {
         queue_ttl_seconds: f64 = SPAN;
 
         /// How long a job that does not say has in all, in seconds. Then it fails with the code
-        /// `deadline_exceeded`. It counts as `queue_ttl_seconds` does, and begins anew with a retry
-        /// by hand.
+        /// `deadline_exceeded`. It counts as `queue_ttl_seconds` does, and begins anew when an
+        /// operator retries the job.
         deadline_seconds: f64 = SPAN;
 
         /// When a job that does not say runs again after an attempt that failed. Without it the
@@ -129,7 +129,7 @@ impl QueueSettings {
 }
 
 object! {
-    /// What a caller says of a pause.
+    /// A pause, as a caller asks for it.
     pub struct PauseRequest, PAUSE_FIELDS, PAUSE_NAMES {
         /// Why the queue is paused, for people.
         reason: String = Kind::Text { least: 1, most: 500 };

@@ -35,7 +35,7 @@ pub(crate) enum Once {
 pub(crate) struct Round<'a> {
     /// Each with whether it may be kept if it is new, and with how many of the jobs.
     pub requests: Vec<(&'a Repeatable, bool, usize)>,
-    /// Those of the first request, then those of the second, and so on.
+    /// The jobs of the first request, then those of the second, and so on.
     pub jobs: &'a [(JobId, Submission)],
     /// How long answers are kept.
     pub keep: Duration,

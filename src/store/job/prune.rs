@@ -48,7 +48,7 @@ pub fn from_the_front() -> [Pruned; 3] {
 
 impl Store {
     /// Looks at up to `most` jobs of each state that ended before their time, from where `from`
-    /// ended, and forgets those of these queues; `None`: of all.
+    /// ended. Forgets the jobs of these queues; `None`: of all.
     pub async fn job_prune(
         &self,
         keep: Keep,

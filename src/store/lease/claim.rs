@@ -87,7 +87,7 @@ pub struct Claimed {
     /// them for nothing: a job with settings has no payload beside `ready`. A failed attempt would
     /// ask for them in a statement of its own, and so would that of each job without any.
     pub settings: Option<Box<Settings>>,
-    /// What is left of its time limits; `None`: it has none of its own.
+    /// The rest of its time limits; `None`: it has none of its own.
     pub left: Option<Box<Left>>,
     /// Whether it was submitted with a unique key.
     pub keyed: bool,

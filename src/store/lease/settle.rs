@@ -101,8 +101,8 @@ impl Store {
         self.settle(&settlements.iter().collect::<Vec<_>>(), &families, announce).await
     }
 
-    /// The endings of those jobs that are not to wait again, although their outcome says so: they
-    /// were superseded, or have snoozed as often as they may.
+    /// The endings of jobs that are not to wait again, although their outcome says so. They were
+    /// superseded, or have snoozed as often as they may.
     async fn other_endings(&self, settlements: &[&Settlement]) -> Result<HashMap<JobId, Ending>> {
         let ids = |of: fn(&Settlement) -> bool| -> Vec<JobId> {
             settlements.iter().filter(|one| of(one)).map(|one| one.id).collect()

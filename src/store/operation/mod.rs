@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 pub(crate) use step::Stepped;
 
+use super::audit::Action;
 use super::queue::Count;
 use super::row::Row;
 use super::session::{Parameters, sql};
@@ -130,11 +131,23 @@ fn write<T: Serialize>(value: &T) -> Result<Jsonb> {
     Json::from_serialize(value).map(Jsonb).map_err(|fault| unwritten(fault.message))
 }
 
-/// The name of asking for an operation in the audit.
-fn action(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Redrive => "redrive_dead_letters",
-        Kind::Purge => "purge_queue",
+/// The entry in the audit for asking for an operation.
+struct Noted {
+    action: Action,
+    target: String,
+    reason: String,
+}
+
+impl Noted {
+    /// A purge is of its queue, and a redrive of the jobs of its filter.
+    fn of(id: Uuid, NewOperation { kind, filter, .. }: &NewOperation) -> Self {
+        let (operation, about) = (format!("operation {id}"), filter.about());
+        match kind {
+            Kind::Redrive => {
+                Self { action: Action::RedriveDeadLetters, target: operation, reason: about }
+            }
+            Kind::Purge => Self { action: Action::PurgeQueue, target: about, reason: operation },
+        }
     }
 }
 
@@ -155,7 +168,8 @@ impl Store {
         let id = Uuid::now_v7();
         let filter = write(&new.filter)?;
         let canary = new.canary.as_ref().map(write).transpose()?;
-        let statement = sql!("operation/create": UUID, TEXT, JSONB, UUID, FLOAT8, TIMESTAMPTZ, FLOAT8, INT8, BOOL, JSONB, TEXT, TEXT, TEXT);
+        let noted = Noted::of(id, &new);
+        let statement = sql!("operation/create": UUID, TEXT, JSONB, UUID, FLOAT8, TIMESTAMPTZ, FLOAT8, INT8, BOOL, JSONB, TEXT, TEXT, TEXT, TEXT, TEXT);
         let parameters: Parameters<'_> = &[
             &id,
             &new.kind.as_str(),
@@ -169,7 +183,9 @@ impl Store {
             &canary,
             &caller.principal.text(),
             &caller.request_id.as_deref(),
-            &action(new.kind),
+            &noted.action.as_str(),
+            &noted.target,
+            &noted.reason,
         ];
         self.people.query(statement, parameters).await?;
         Ok(id)
@@ -203,9 +219,10 @@ impl Store {
     /// Stops an operation; `false`: it had ended, or there is none. Nothing is moved once this is
     /// answered.
     pub(crate) async fn operation_stop(&self, id: Uuid, caller: &Caller) -> Result<bool> {
-        let statement = sql!("operation/stop": UUID, TEXT, TEXT);
+        let statement = sql!("operation/stop": UUID, TEXT, TEXT, TEXT);
+        let action = Action::StopOperation.as_str();
         let (principal, request) = (caller.principal.text(), caller.request_id.as_deref());
-        Ok(!self.people.query(statement, &[&id, &principal, &request]).await?.is_empty())
+        Ok(!self.people.query(statement, &[&id, &principal, &request, &action]).await?.is_empty())
     }
 
     /// The operations that are due next, and in how many seconds each is.

@@ -123,9 +123,9 @@ fn halted(canary: &Canary, error: Option<Failure>) -> String {
 #[derive(Default)]
 struct Found {
     ids: Vec<Uuid>,
-    /// Those that have a unique key.
+    /// Jobs among these that have a unique key.
     keyed: Vec<Uuid>,
-    /// Those that are locked by somebody else.
+    /// Jobs that somebody else has locked.
     busy: Vec<Uuid>,
     tasks: HashMap<Uuid, String>,
     reached: Option<Uuid>,

@@ -1,5 +1,5 @@
 //! One step of an operation, in one transaction: the jobs that it moves, and how far it has come.
-//! Whoever dies between two steps, the next leader goes on where the row says. Two leaders never
+//! After a death between two steps the next leader goes on where the row says. Two leaders never
 //! work on one operation at the same moment, since a step holds the lock of its row.
 
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ const REST_LEAST: Duration = Duration::from_millis(20);
 /// The rest of a canary that waits, and of a purge that finds the rest locked.
 pub(super) const WAIT: Duration = Duration::from_millis(250);
 
-/// What became of a step.
+/// The outcome of a step.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stepped {
     /// How many jobs of each task were redriven.

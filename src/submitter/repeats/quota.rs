@@ -10,7 +10,7 @@ use crate::store::Store;
 
 /// The keys that a principal may have.
 const MOST: u32 = 1_000_000;
-/// A principal is counted again when it has got so many keys here since the last count, or an eighth
+/// A principal is counted again after so many new keys here since the last count, or after an eighth
 /// of those that were left then.
 const LEAST_BETWEEN: u32 = 1_000;
 const SHARE_BETWEEN: u32 = 8;
@@ -27,7 +27,7 @@ pub(super) struct Quota {
 #[derive(Clone, Copy)]
 struct Counted {
     keys: u32,
-    /// Those that this process has kept since.
+    /// Keys that this process has kept since.
     since: u32,
     at: Instant,
 }

@@ -91,7 +91,7 @@ fn mistakes_are_reported_together_with_what_to_write() {
     let (code, out, said) = run(&environment, &["serve", "--pool-size=0"]);
     assert_eq!((code, out.as_str()), (Some(2), ""));
     for expected in [
-        "REVEILLE_WROKERS is no setting; did you mean REVEILLE_WORKERS?",
+        "REVEILLE_WROKERS is not a setting; did you mean REVEILLE_WORKERS?",
         "listen (from REVEILLE_LISTEN) 0.0.0.0:8000 would let everybody in",
         "pool_size (from --pool-size) 0 is out of range; write a whole number from 1 to 200",
     ] {

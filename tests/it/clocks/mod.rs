@@ -19,7 +19,7 @@ const SOON: Duration = Duration::from_secs(20);
 /// Works for a while, and stops when it is told to.
 struct Work(Arc<Mutex<Vec<Told>>>);
 
-/// What an attempt was told: how long it may take, and the job.
+/// The seconds that an attempt was told: its own, and those of the job.
 struct Told {
     /// When it began.
     at: Instant,
@@ -92,7 +92,7 @@ impl House {
         self.service.submit(job).await.unwrap().job_id.to_string()
     }
 
-    /// The job once it has ended. Whoever waits for it is told.
+    /// The job once it has ended. A caller that waits for it is told.
     async fn end(&self, id: &str) -> Value {
         let asked = Instant::now();
         let job = self.http.get(&format!("/jobs/{id}?wait=30")).await.body;
@@ -267,7 +267,7 @@ async fn life_2c4_a_job_whose_ttl_is_over_ends_in_a_paused_queue_and_never_runs(
     let id = house.submit(job().queue_ttl(seconds(ttl))).await;
     let ended = house.end(&id).await;
     assert_ended(&ended, "expired", ttl);
-    let message = format!("no attempt began within the queue_ttl_seconds of {ttl}");
+    let message = format!("no attempt began within its queue_ttl_seconds of {ttl}");
     assert_eq!(ended["error"]["message"], message);
     assert_eq!((&ended["attempt_count"], house.attempts(&id).await), (&json!(0), Vec::new()));
     // By the other doors, and by a deadline; the key is free.

@@ -1,8 +1,9 @@
-//! Redrives that begin with a few jobs: they heal, or halt at the stage that fails, and go on with
+//! Redrives that begin with a few jobs. They heal, or halt at the stage that fails. They go on with
 //! the next leader wherever the last one died.
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
@@ -119,45 +120,47 @@ async fn a_canary_does_not_wait_for_the_retries_of_its_jobs() {
 /// the seed says how long after the stage began.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_canary_goes_on_wherever_its_leader_dies() {
-    let (many, rate) = scaled((40, 15), (400, 50));
-    for seed in harness::seeds(3, 12) {
-        let mut dice = StdRng::seed_from_u64(seed);
-        let stage = seed % 3 + 1;
-        let mut house = House::open().await;
-        let ids = house.failed(many).await;
-        house.heal(&ids).await;
-        // The jobs of this stage run elsewhere, and take their time.
-        let slow = match stage {
-            1 => &ids[..1],
-            2 => &ids[1..11],
-            _ => &ids[many - 1..],
-        };
-        let sleep = "update reveille.job set task = 'sleep', payload = '{\"seconds\": 1}'
-            where id::text = any ($1)";
-        house.client.execute(sleep, &[&slow]).await.unwrap();
-        let other = on(&house.database).start().await;
-        let http = other.http();
-        let body = json!({"all": true, "rate_per_second": rate, "canary": {}});
-        let id = house.redriving(body).await;
-        let path = format!("/operations/{id}");
-        eventually("it has come to this stage", SOON, async || {
-            let operation = http.get(&path).await.body;
-            let moved = operation["stage"]["moved"].as_i64().unwrap_or_default();
-            operation["stage"]["number"] == stage && (stage == 3 || moved > 0)
-        })
-        .await;
-        let (reached, later) = (Instant::now(), Duration::from_millis(dice.random_range(0..900)));
-        eventually("its moment has come", SOON, async || reached.elapsed() >= later).await;
-        house.service.kill9().await;
-        let done = over(&http, &id).await;
-        let ended = (text(&done, "status"), &done["moved"]);
-        assert_eq!(ended, ("completed", &json!(many)), "seed {seed}: {done}");
-        eventually("all have completed", SOON, async || {
-            house.ended("completed").await == many as i64
-        })
-        .await;
-        let lost = "delete from reveille.attempt where ending in ('lost', 'released')";
-        house.client.execute(lost, &[]).await.unwrap();
-        house.assert_all_redriven_once(&ids).await;
+    for three in harness::seeds(3, 12).collect::<Vec<_>>().chunks(3) {
+        join_all(three.iter().map(|seed| leader_dies(*seed))).await;
     }
+}
+
+async fn leader_dies(seed: u64) {
+    let (many, rate) = scaled((40, 15), (400, 50));
+    let mut dice = StdRng::seed_from_u64(seed);
+    let stage = seed % 3 + 1;
+    let mut house = House::open().await;
+    let ids = house.failed(many).await;
+    house.heal(&ids).await;
+    // The jobs of this stage run elsewhere, and take their time.
+    let slow = match stage {
+        1 => &ids[..1],
+        2 => &ids[1..11],
+        _ => &ids[many - 1..],
+    };
+    let sleep = "update reveille.job set task = 'sleep', payload = '{\"seconds\": 1}'
+        where id::text = any ($1)";
+    house.client.execute(sleep, &[&slow]).await.unwrap();
+    let other = on(&house.database).start().await;
+    let http = other.http();
+    let body = json!({"all": true, "rate_per_second": rate, "canary": {}});
+    let id = house.redriving(body).await;
+    let path = format!("/operations/{id}");
+    eventually("it has come to this stage", SOON, async || {
+        let operation = http.get(&path).await.body;
+        let moved = operation["stage"]["moved"].as_i64().unwrap_or_default();
+        operation["stage"]["number"] == stage && (stage == 3 || moved > 0)
+    })
+    .await;
+    let (reached, later) = (Instant::now(), Duration::from_millis(dice.random_range(0..900)));
+    eventually("its moment has come", SOON, async || reached.elapsed() >= later).await;
+    house.service.kill9().await;
+    let done = over(&http, &id).await;
+    let ended = (text(&done, "status"), &done["moved"]);
+    assert_eq!(ended, ("completed", &json!(many)), "seed {seed}: {done}");
+    eventually("all have completed", SOON, async || house.ended("completed").await == many as i64)
+        .await;
+    let lost = "delete from reveille.attempt where ending in ('lost', 'released')";
+    house.client.execute(lost, &[]).await.unwrap();
+    house.assert_all_redriven_once(&ids).await;
 }

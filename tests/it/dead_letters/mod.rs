@@ -68,7 +68,7 @@ impl House {
         jobs.map(|job| job["job_id"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// What made these jobs fail is over.
+    /// The cause that made these jobs fail is over.
     pub(super) async fn heal(&self, ids: &[String]) {
         let heal =
             "update reveille.job set payload = '{\"failures\": 0}' where id::text = any ($1)";

@@ -53,7 +53,7 @@ async fn a_purge_cancels_all_that_waits_and_frees_its_keys() {
     let asked = purge(&house, "mail", "?delay_seconds=2").await;
     assert_eq!((asked.status, &asked.body["matched"]), (202, &json!(JOBS)), "{asked:?}");
     let id = text(&asked.body["operation"], "id").to_owned();
-    // What comes later is none of it, even before it starts.
+    // A job that comes later is not part of it, even before it starts.
     let later = format!(
         "select clock_timestamp() > created_at + interval '0.2 seconds' from reveille.operation
          where id = '{id}'"

@@ -114,7 +114,7 @@ async fn life_3c4_a_redrive_survives_the_death_of_the_leader() {
     let done = over(&http, &id).await;
     assert_eq!((text(&done, "status"), &done["moved"]), ("completed", &json!(many)), "{done}");
     eventually("all have completed", SOON, async || house.ended("completed").await == many).await;
-    // Those that the dead one ran were lost, and ran again: no attempt was spent for that.
+    // Jobs that the dead one ran were lost, and ran again: no attempt was spent for that.
     let lost = "delete from reveille.attempt where ending = 'lost'";
     house.client.execute(lost, &[]).await.unwrap();
     house.assert_all_redriven_once(&ids).await;

@@ -77,7 +77,7 @@ async fn the_file_is_applied_once_and_a_put_stands_until_it_changes() {
     // It hears of them.
     gives_priority(&http, "mail", 2, SOON).await;
 
-    // What a file no longer gives goes; what came over HTTP stays.
+    // A setting that the file no longer gives goes; one that came over HTTP stays.
     call(&http, "PATCH", "post", Some(&json!({"priority": 9})), None).await;
     file.write("[queue.mail]\npriority = 3\n");
     let (settings, sources, _) = file.applied(&database, "post").await;

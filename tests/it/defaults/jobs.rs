@@ -1,4 +1,4 @@
-//! What the settings of a queue do to its jobs.
+//! The settings of a queue in force for its jobs.
 
 use std::time::Duration;
 

@@ -55,7 +55,7 @@ async fn a_queue_keeps_its_jobs_for_a_shorter_time_than_the_others() {
     .await;
     assert_eq!(left(&client, "failures", "completed").await, 50);
     assert_eq!(left(&client, "failures", "cancelled").await, 50, "they are younger");
-    // One that is set later has what the walk has passed by.
+    // A queue whose setting comes later gets the jobs that the walk has passed by.
     put(&http, "later", &json!({"keep_failed_seconds": 50})).await;
     ended(&client, "later", 10, 60, "completed").await;
     eventually("so it is later", 2 * SOON, async || left(&client, "later", "failed").await == 0)
@@ -106,7 +106,7 @@ async fn queues_without_jobs_and_settings_are_forgotten_after_a_day_and_no_other
     store.queue_register(&["young", "new"]).await.unwrap();
     let touched = "select string_agg(name, ' ' order by name) from reveille.queue where touched_at > now() - interval '1 hour'";
     assert_eq!(value::<String>(&client, touched).await, "new young");
-    // Who has locked its row holds up nobody.
+    // A session that has locked its row holds up nobody.
     client.batch_execute(touch).await.unwrap();
     let locker = database.client().await;
     locker.batch_execute("begin; select from reveille.queue for update").await.unwrap();

@@ -66,7 +66,7 @@ async fn a_job_of_a_paused_queue_expires_by_the_limit_of_the_queue() {
         );
         assert_eq!(job["attempt_count"], 0);
         assert!((1.0..10.0).contains(&lived(&job)), "{job}");
-        assert!(job["error"]["message"].as_str().unwrap().contains("of its queue"), "{job}");
+        assert!(job["error"]["message"].as_str().unwrap().contains("its queue's"), "{job}");
     }
     assert_eq!(http.get(&format!("/jobs/{before}/attempts")).await.body["data"], json!([]));
     for (id, status) in [(&own, "queued"), (&later, "scheduled"), (&other, "queued")] {

@@ -12,7 +12,7 @@ const DELAY: Faults = &[("/delay_seconds", "out_of_range")];
 const RUN_AT: Faults = &[("/run_at", "out_of_range")];
 const TTL: Faults = &[("/queue_ttl_seconds", "out_of_range")];
 
-/// What a refusal names, with what the job says. `SOON` is a time in a minute.
+/// The members of a job, and the faults of its refusal. `SOON` is a time in a minute.
 const JOBS: &[(&str, Faults)] = &[
     (r#""deadline_seconds": 1, "timeout_seconds": 2"#, DEADLINE),
     (r#""deadline_seconds": 1, "timeout_seconds": 1.0000001"#, DEADLINE),

@@ -49,7 +49,7 @@ impl Cluster {
         on_background(async {
             let data_dir = throw_away_dir();
             let settings =
-                settings(&data_dir).server("fsync", "off").server("max_connections", "400");
+                settings(&data_dir).server("fsync", "off").server("max_connections", "800");
             // Applications may commit in two phases.
             let settings = settings.server("max_prepared_transactions", "10");
             let settings = change(settings);

@@ -96,7 +96,7 @@ async fn the_longest_delay_counts_from_the_first_submission_that_no_attempt_has_
     assert!((4.9..100.0).contains(&delay(&house).await));
     house.submit_with("k", "replace", &Deed::Fail(1), &off(600)).await;
     assert!((delay(&house).await - 100.0).abs() < 0.001 && first_at().await == at);
-    // One that says nothing of it is not held to it.
+    // A replacement that says nothing of it is not held to it.
     house.submit_with("k", "replace", &Deed::Fail(1), &json!({"delay_seconds": 600})).await;
     assert!(delay(&house).await > 590.0);
 

@@ -83,6 +83,8 @@ impl House {
         let service = Reveille::builder()
             .database_url(database.url())
             .listen(([127, 0, 0, 1], 0))
+            // Jobs that nobody lets end go back at once when a test is over.
+            .shutdown_grace(Duration::ZERO)
             .task(steered.clone())
             .start()
             .await

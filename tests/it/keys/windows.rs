@@ -25,7 +25,7 @@ impl House {
         job["job_id"].clone()
     }
 
-    /// What becomes of another job of this key, beside its id.
+    /// The outcome of another job of this key, and the id that it is told.
     async fn again(&self, key: &str) -> (Value, Value) {
         let job = self.submit(key, "keep", &Deed::Succeed).await;
         (job["outcome"].clone(), job["job_id"].clone())

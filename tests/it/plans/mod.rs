@@ -44,7 +44,7 @@ const HOT: &[(&str, &str, Purpose)] = &[
     statement!("progress/report", Outcomes),
 ];
 
-/// What the leader asks while it carries out an operation on many jobs, and looks for work of it.
+/// The statements of the leader that carry out operations on many jobs, and look for their work.
 const OPERATIONS: &[(&str, &str, Purpose)] = &[
     statement!("operation/candidates", Upkeep),
     statement!("operation/purge", Upkeep),

@@ -7,7 +7,7 @@ mod source;
 use std::fs;
 use std::path::Path;
 
-use source::all;
+use source::{all, files};
 
 /// Fails with one line for each fault.
 fn none(mut faults: Vec<String>, rule: &str) {
@@ -19,39 +19,39 @@ fn none(mut faults: Vec<String>, rule: &str) {
 #[test]
 fn imports_run_downward() {
     none(
-        rules::levels(&all("src")),
+        rules::levels(all()),
         "imports run downward only; what two modules share belongs into one below both:",
     );
 }
 
 #[test]
 fn no_file_is_long() {
-    let all: Vec<_> = all("src").into_iter().chain(all("tests")).collect();
-    none(rules::lengths(&all), "a file has at most 400 lines; split it by what it is about:");
+    let files = [files("src"), files("tests")].concat();
+    none(rules::lengths(&files), "a file has at most 400 lines; split it by what it is about:");
 }
 
 #[test]
 fn sql_stays_in_the_store() {
     let rule = "SQL is written in sql/<noun>/<verb>.sql and run by src/store:";
-    none(rules::sql(&all("src"), &rules::tables()), rule);
+    none(rules::sql(all(), &rules::tables()), rule);
 }
 
 #[test]
 fn the_environment_is_read_by_the_configuration() {
     let rule = "only src/config reads the process's environment; ask it:";
-    none(rules::environment(&all("src")), rule);
+    none(rules::environment(all()), rule);
 }
 
 #[test]
 fn http_stays_at_the_edge() {
     let rule = "HTTP is spoken and its statuses are decided in src/api; below, an error says what happened:";
-    none(rules::http(&all("src")), rule);
+    none(rules::http(all()), rule);
 }
 
 #[test]
 fn only_the_composition_root_spawns_services() {
     none(
-        rules::spawns(&all("src")),
+        rules::spawns(all()),
         "a service is a loop that its supervisor keeps. It is made anywhere and spawned by src/app (by src/client where there is no \
          service); what ends by itself may be spawned where rules.rs says why:",
     );

@@ -55,7 +55,7 @@ fn what_lies_below_is_not_a_fault() {
 
 #[test]
 fn every_row_names_a_module() {
-    let sources = all("src");
+    let sources = all();
     let known: Vec<String> = sources.iter().filter_map(Source::module).collect();
     for module in rules::modules() {
         assert!(known.iter().any(|it| it == module), "there is no src/{module}");
@@ -64,9 +64,9 @@ fn every_row_names_a_module() {
 
 #[test]
 fn a_long_file_is_found() {
-    let long = one("src/job/mod.rs", &"\n".repeat(401));
-    assert_eq!(rules::lengths(&long), ["src/job/mod.rs has 401 lines"]);
-    assert_eq!(rules::lengths(&one("src/job/mod.rs", &"\n".repeat(400))), [""; 0]);
+    let faults = |lines| rules::lengths(&[("src/job/mod.rs".to_owned(), "\n".repeat(lines))]);
+    assert_eq!(faults(401), ["src/job/mod.rs has 401 lines"]);
+    assert_eq!(faults(400), [""; 0]);
 }
 
 #[test]

@@ -81,9 +81,10 @@ pub(super) fn modules() -> impl Iterator<Item = &'static str> {
     ROWS.iter().flat_map(|row| row.iter().copied())
 }
 
-pub(super) fn lengths(sources: &[Source]) -> Vec<String> {
-    let long = sources.iter().filter(|it| it.lines > LINES_MOST);
-    long.map(|it| format!("{} has {} lines", it.path, it.lines)).collect()
+pub(super) fn lengths(files: &[(String, String)]) -> Vec<String> {
+    let lines = files.iter().map(|(path, text)| (path, text.lines().count()));
+    let long = lines.filter(|(_, lines)| *lines > LINES_MOST);
+    long.map(|(path, lines)| format!("{path} has {lines} lines")).collect()
 }
 
 /// The tables of the schema.

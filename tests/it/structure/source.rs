@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use proc_macro2::{Delimiter, Literal, Spacing, TokenStream, TokenTree};
 use syn::visit::{self, Visit};
@@ -18,7 +19,6 @@ pub(super) struct Source {
     pub(super) calls: Vec<String>,
     /// Names that every module reaches as `crate::NAME`, and the module that has each.
     pub(super) exports: Vec<(String, String)>,
-    pub(super) lines: usize,
 }
 
 impl Source {
@@ -30,8 +30,7 @@ impl Source {
         let mut reader = Reader { module, is_test, ..Reader::default() };
         reader.visit_file(&file);
         let Reader { paths, texts, calls, exports, .. } = reader;
-        let lines = text.lines().count();
-        Self { path: path.to_owned(), paths, texts, calls, exports, lines }
+        Self { path: path.to_owned(), paths, texts, calls, exports }
     }
 
     /// The first folder or file below `src`; `None` for `lib.rs` and `main.rs`, which name everything.
@@ -55,8 +54,16 @@ fn module_of(path: &str) -> Vec<String> {
     names.map(str::to_owned).collect()
 }
 
-/// Every file in a folder of the repository.
-pub(super) fn all(folder: &str) -> Vec<Source> {
+/// The crate's files. They are parsed once, which takes some seconds.
+pub(super) fn all() -> &'static [Source] {
+    static ALL: LazyLock<Vec<Source>> = LazyLock::new(|| {
+        files("src").iter().map(|(path, text)| Source::parse(path, text)).collect()
+    });
+    &ALL
+}
+
+/// The path and the text of every file in a folder of the repository.
+pub(super) fn files(folder: &str) -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let (mut folders, mut found) = (vec![root.join(folder)], Vec::new());
     while let Some(folder) = folders.pop() {
@@ -67,11 +74,11 @@ pub(super) fn all(folder: &str) -> Vec<Source> {
             } else if path.extension().is_some_and(|it| it == "rs") {
                 let text = fs::read_to_string(&path).unwrap();
                 let path = path.strip_prefix(root).unwrap().display().to_string();
-                found.push(Source::parse(&path, &text));
+                found.push((path, text));
             }
         }
     }
-    found.sort_by(|left, right| left.path.cmp(&right.path));
+    found.sort();
     found
 }
 
