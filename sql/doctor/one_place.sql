@@ -1,6 +1,6 @@
--- Every job is in exactly one place: it waits (ready), it runs (lease), or it has ended (outcome).
+-- Every job is in exactly one place: it waits (in one place of all), it runs (lease), or it has ended (outcome).
 with place as (
-  select id from reveille.ready
+  select id from reveille.waiting
   union all select unnest(ids) from reveille.lease
   union all select id from reveille.outcome
 ), held as (

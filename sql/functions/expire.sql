@@ -20,9 +20,7 @@ begin
   if due is null then
     return;
   end if;
-  select array_agg(w.id) into waiting from (
-    select r.id from reveille.ready r where r.id = any (due) order by r.id for update skip locked
-  ) w;
+  waiting := reveille.waiting_lock(due, false);
   select array_agg(l.id), array_agg(l.error) into late, errors from (
     select j.id, reveille.time_error(j.settings) as error from reveille.jobs_found(waiting) j
   ) l

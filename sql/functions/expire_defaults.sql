@@ -20,19 +20,19 @@ begin
       and reveille.is_timed(q.settings)
   ), lane as (
     select f.* from limited l cross join lateral (
-      select r.queue, r.task, r.priority, l.seconds from reveille.ready r
+      select r.queue, r.task, r.priority, l.seconds from reveille.waiting r
       where r.queue = l.name order by r.queue, r.task, r.priority limit 1
     ) f
     union all
     select x.* from lane l cross join lateral (
-      select r.queue, r.task, r.priority, l.seconds from reveille.ready r
+      select r.queue, r.task, r.priority, l.seconds from reveille.waiting r
       where r.queue = l.queue and (r.task, r.priority) > (l.task, l.priority)
       order by r.queue, r.task, r.priority limit 1
     ) x
   )
   select array_agg(c.id) into due from (
     select r.id from lane l cross join lateral (
-      select x.id from reveille.ready x
+      select x.id from reveille.waiting x
       where x.queue = l.queue and x.task = l.task and x.priority = l.priority
         and x.run_at <= now() - l.seconds * interval '1 second'
         and reveille.default_error(x.id) is not null
@@ -42,9 +42,7 @@ begin
   if due is null then
     return;
   end if;
-  select array_agg(w.id) into waiting from (
-    select r.id from reveille.ready r where r.id = any (due) order by r.id for update skip locked
-  ) w;
+  waiting := reveille.waiting_lock(due, false);
   select array_agg(l.id), array_agg(l.error) into late, errors from (
     select w.id, reveille.default_error(w.id) as error from unnest(waiting) w (id)
   ) l

@@ -2,7 +2,7 @@ create or replace function reveille.job_status(id uuid) returns text
 language sql volatile as $$
   select coalesce(
     (select case when r.run_at > clock_timestamp() then 'scheduled' else 'queued' end
-      from reveille.ready r where r.id = $1),
+      from reveille.waiting r where r.id = $1),
     (select o.state::text from reveille.outcome o where o.id = $1),
     (select 'processing' from reveille.lease l where $1 = any (l.ids) limit 1))
 $$;

@@ -31,7 +31,7 @@ select
   (select count(*)::integer from reveille.attempt a
     where a.id = j.id and a.redriven_at is not null) as redrives
 from reveille.job j
-left join reveille.ready r on r.id = j.id
+left join reveille.waiting r on r.id = j.id
 left join reveille.outcome o on o.id = j.id
 left join lateral (
   select x.* from reveille.lease x

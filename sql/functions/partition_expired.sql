@@ -20,7 +20,7 @@ begin
   loop
     least := reveille.week_floor(monday);
     beyond := reveille.week_floor(monday + 7);
-    continue when exists (select from reveille.ready r where r.id >= least and r.id < beyond)
+    continue when exists (select from reveille.waiting r where r.id >= least and r.id < beyond)
       or exists (select from reveille.lease l cross join lateral unnest(l.ids) h (id)
         where h.id >= least and h.id < beyond);
     select p.name into outcomes from reveille.partition p

@@ -15,12 +15,12 @@ set enable_mergejoin = off
 set jit = off as $$
   with recursive lane as (
     select f.* from unnest(names) n (name) cross join lateral (
-      select r.queue, r.task, r.priority, r.run_at from reveille.ready r
+      select r.queue, r.task, r.priority, r.run_at from reveille.waiting r
       where r.queue = n.name order by r.queue, r.task, r.priority, r.run_at limit 1
     ) f
     union all
     select x.* from lane l cross join lateral (
-      select r.queue, r.task, r.priority, r.run_at from reveille.ready r
+      select r.queue, r.task, r.priority, r.run_at from reveille.waiting r
       where r.queue = l.queue and (r.task, r.priority) > (l.task, l.priority)
       order by r.queue, r.task, r.priority, r.run_at limit 1
     ) x
@@ -37,7 +37,7 @@ set jit = off as $$
     cross join lateral (
       select count(*) as jobs from (
         select from unnest(l.tasks, l.priorities) u (task, priority) cross join lateral (
-          select from reveille.ready r
+          select from reveille.waiting r
           where r.queue = l.queue and r.task = u.task and r.priority = u.priority
             and r.run_at <= now() limit most.jobs + 1
         ) r limit most.jobs + 1
@@ -46,7 +46,7 @@ set jit = off as $$
     cross join lateral (
       select count(*) as jobs from (
         select from unnest(l.tasks, l.priorities) u (task, priority) cross join lateral (
-          select from reveille.ready r
+          select from reveille.waiting r
           where r.queue = l.queue and r.task = u.task and r.priority = u.priority
             and r.run_at > now() limit most.jobs + 1
         ) r limit most.jobs + 1

@@ -92,8 +92,7 @@ begin
       job_id := holder;
       if item.policy = 'replace' then
         -- Cancelling and deleting lock the key first, so this waits for a claim at most.
-        perform from reveille.ready r where r.id = holder for update;
-        if found then
+        if exists (select from reveille.waiting_take(array[holder], true)) then
           outcome := 'replaced';
           since := held.first_at;
           if item.settings ? 'debounce_max_seconds' then
@@ -112,7 +111,6 @@ begin
             timeout_seconds = item.timeout, tags = reveille.tag_array(item.tags),
             settings = item.settings
             where j.id = holder;
-          delete from reveille.ready r where r.id = holder;
           insert into reveille.ready (queue, task, priority, run_at, id, wakes)
             values (item.queue, item.task, item.priority, item.run_at, holder,
               (item.run_at < now() + interval '2 minutes')::integer);

@@ -5,7 +5,7 @@ language plpgsql as $$
 begin
   return query
     with gone as materialized (
-      select w.*, u.error from reveille.waiting_take(ids) w
+      select w.*, u.error from reveille.waiting_take(ids, false) w
       join unnest(ids, errors) u (id, error) on u.id = w.id
     ), ended as (
       insert into reveille.outcome (id, attempt, state, error)

@@ -4,9 +4,10 @@
 -- locked before the job.
 with k as materialized (
   select from reveille.unique_key k
-  where k.id = $1::uuid and exists (select from reveille.ready r where r.id = $1::uuid) for update
-), r as (
-  delete from reveille.ready where id = $1::uuid and (select count(*) from k) >= 0 returning id, attempt
+  where k.id = $1::uuid and exists (select from reveille.waiting r where r.id = $1::uuid) for update
+), r as materialized (
+  select w.id, w.attempt from (select count(*) >= 0 as locked from k) k
+  cross join lateral reveille.waiting_take(array[$1::uuid], k.locked) w
 ), ended as (
   insert into reveille.outcome (id, attempt, state, error)
   select id, attempt, 'cancelled', '{"code": "cancelled", "message": "it was cancelled while it waited"}' from r

@@ -1,13 +1,14 @@
 -- id uuid. Forgets a job that waits or has ended, with all that is kept of it. Answers whether it
 -- did, whether a lease holds the job, and whether there is such a job. Only the last of these: it
 -- was moving; look again in a new statement. Claims, cancellations, retries and deletions take the
--- job's row in `ready` or `outcome` first. Before that this locks the key, unless the job is being
+-- job's row where it waits, or in `outcome`, first. Before that this locks the key, unless the job is being
 -- processed.
 with k as materialized (
-  select from reveille.unique_key k where k.id = $1::uuid and (exists (select from reveille.ready r where r.id = $1::uuid)
+  select from reveille.unique_key k where k.id = $1::uuid and (exists (select from reveille.waiting r where r.id = $1::uuid)
     or exists (select from reveille.outcome o where o.id = $1::uuid)) for update
-), r as (
-  delete from reveille.ready where id = $1::uuid and (select count(*) from k) >= 0 returning id
+), r as materialized (
+  select w.id from (select count(*) >= 0 as locked from k) k
+  cross join lateral reveille.waiting_take(array[$1::uuid], k.locked) w
 ), o as (
   delete from reveille.outcome where id = $1::uuid and (select count(*) from k) >= 0 returning id
 ), gone as (

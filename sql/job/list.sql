@@ -17,7 +17,7 @@ with recursive page as materialized (
         ($2::text[] is null or j.queue = any ($2::text[])) and ($3::text[] is null or j.task = any ($3::text[])) and ($8::jsonb is null or j.payload @> $8::jsonb)
         and case when $1::text[] is null then true else coalesce(
           -- Single values, because the planner would make a hash of all that EXISTS could find.
-          (select case when r.run_at > now() then 'scheduled' else 'queued' end = any ($1::text[]) from reveille.ready r where r.id = j.id limit 1),
+          (select case when r.run_at > now() then 'scheduled' else 'queued' end = any ($1::text[]) from reveille.waiting r where r.id = j.id limit 1),
           (select o.state::text = any ($1::text[]) from reveille.outcome o where o.id = j.id limit 1),
           'processing' = any ($1::text[]) and (select true from reveille.lease l where j.id = any (l.ids) limit 1),
           false)
@@ -36,7 +36,7 @@ with recursive page as materialized (
         case when r.run_at > now() then 'scheduled' else 'queued' end = any ($1::text[]) and ($2::text[] is null or r.queue = any ($2::text[])) and ($3::text[] is null or r.task = any ($3::text[]))
         and case when $8::jsonb is null then true else coalesce((select true from reveille.job j where j.id = r.id and j.payload @> $8::jsonb limit 1), false) end as fits
       from (
-        select r.* from reveille.ready r
+        select r.* from reveille.waiting r
         where $13::text = 'waiting' and r.id < $6::uuid and r.id >= $7::uuid
         order by r.id desc limit $12::bigint
       ) r

@@ -4,7 +4,7 @@
 -- that it ended; then how many it looked at, how many it passed by, and the last place.
 with l as materialized (
   select r.task, r.priority, r.run_at, r.id, row_number() over () as nth from (
-    select r.* from reveille.ready r
+    select r.* from reveille.waiting r
     where r.queue = $1::text
       and (r.task, r.priority, r.run_at, r.id) > ($3::text, $4::smallint, $5::timestamptz, $6::uuid)
     order by r.queue, r.task, r.priority, r.run_at, r.id limit $7::bigint

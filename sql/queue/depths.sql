@@ -3,10 +3,10 @@
 -- It reads the first 1,000 lanes and shares 5,000 rows to be counted among them. Beyond, it takes
 -- the word of the statistics.
 with recursive lane as (
-  (select queue, task, priority, run_at from reveille.ready order by queue, task, priority, run_at limit 1)
+  (select queue, task, priority, run_at from reveille.waiting order by queue, task, priority, run_at limit 1)
   union all
   select n.* from lane l cross join lateral (
-    select r.queue, r.task, r.priority, r.run_at from reveille.ready r
+    select r.queue, r.task, r.priority, r.run_at from reveille.waiting r
     where (r.queue, r.task, r.priority) > (l.queue, l.task, l.priority)
     order by r.queue, r.task, r.priority, r.run_at limit 1
   ) n
@@ -19,13 +19,13 @@ with recursive lane as (
   from lanes l cross join share
   cross join lateral (
     select count(*) as jobs from (
-      select from reveille.ready r
+      select from reveille.waiting r
       where r.queue = l.queue and r.task = l.task and r.priority = l.priority and r.run_at <= now() limit share.rows + 1
     ) r
   ) d
   cross join lateral (
     select count(*) as jobs from (
-      select from reveille.ready r
+      select from reveille.waiting r
       where r.queue = l.queue and r.task = l.task and r.priority = l.priority and r.run_at > now() limit share.rows + 1
     ) r
   ) s

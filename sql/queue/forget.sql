@@ -8,7 +8,7 @@ with held as materialized (
   delete from reveille.queue q
   where q.settings is null and q.paused_at is null
     and q.touched_at < now() - $1::double precision * interval '1 second'
-    and not exists (select from reveille.ready r where r.queue = q.name)
+    and not exists (select from reveille.waiting r where r.queue = q.name)
     and not exists (select from held h where h.queue = q.name)
   returning 1
 )

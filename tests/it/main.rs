@@ -76,5 +76,6 @@ mod tokens;
 mod unseen;
 mod waited_for;
 mod waiting;
+mod waits;
 mod wakes;
 mod welcome;
