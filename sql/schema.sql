@@ -56,6 +56,19 @@ create table reveille.expiry (
   constraint expiry_pkey PRIMARY KEY (id)
 ) with (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=1000, autovacuum_vacuum_cost_delay=0);
 
+create table reveille.freed (
+  queue text collate "C" not null,
+  key text collate "C" not null,
+  wakes smallint not null default 1
+) with (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=1000, autovacuum_vacuum_cost_delay=0);
+
+create table reveille.gate (
+  queue text collate "C" not null,
+  key text collate "C" not null,
+  holders uuid[] not null default '{}'::uuid[],
+  constraint gate_pkey PRIMARY KEY (queue, key)
+) with (fillfactor=50, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0);
+
 create table reveille.idempotency (
   principal text collate "C" not null,
   path text collate "C" not null,
@@ -82,6 +95,20 @@ create table reveille.job (
   settings jsonb,
   constraint job_pkey PRIMARY KEY (id)
 ) partition by RANGE (id);
+
+create table reveille.keyed (
+  queue text collate "C" not null,
+  key text collate "C" not null,
+  run_at timestamp with time zone not null,
+  id uuid not null,
+  task text collate "C" not null,
+  priority smallint not null,
+  attempt integer not null default 0,
+  crashes smallint not null default 0,
+  look smallint not null,
+  wakes smallint not null default 0,
+  constraint keyed_pkey PRIMARY KEY (queue, key, run_at, id)
+) with (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_insert_threshold=-1, vacuum_truncate=off);
 
 create table reveille.leader (
   name text collate "C" not null,
@@ -202,6 +229,11 @@ create table reveille.superseded (
   constraint superseded_pkey PRIMARY KEY (id)
 );
 
+create table reveille.sweeper (
+  queue text collate "C" not null,
+  constraint sweeper_pkey PRIMARY KEY (queue)
+);
+
 create table reveille.task (
   name text collate "C" not null,
   description text not null default ''::text,
@@ -250,6 +282,8 @@ create table reveille.worker (
 
 CREATE INDEX expiry_at ON reveille.expiry USING btree (at);
 
+CREATE INDEX freed_key ON reveille.freed USING btree (queue, key);
+
 CREATE INDEX idempotency_at ON reveille.idempotency USING btree (at);
 
 CREATE INDEX job_tags ON ONLY reveille.job USING gin (tags) WHERE (tags IS NOT NULL);
@@ -259,6 +293,14 @@ CREATE INDEX job_tags_bytes ON ONLY reveille.job USING gin (tags COLLATE "C") WH
 CREATE INDEX job_unique_key ON ONLY reveille.job USING btree (unique_key, id) WHERE (unique_key IS NOT NULL);
 
 CREATE INDEX job_unique_key_bytes ON ONLY reveille.job USING btree (unique_key COLLATE "C", id) WHERE (unique_key IS NOT NULL);
+
+CREATE INDEX keyed_fresh ON reveille.keyed USING btree (queue, key, run_at, id) WHERE (look = 1);
+
+CREATE UNIQUE INDEX keyed_id ON reveille.keyed USING btree (id);
+
+CREATE INDEX keyed_lane ON reveille.keyed USING btree (queue, task, priority, run_at, id);
+
+CREATE INDEX keyed_later ON reveille.keyed USING btree (queue, run_at, id) WHERE (look = 2);
 
 CREATE INDEX lease_worker ON reveille.lease USING btree (worker);
 
@@ -346,7 +388,7 @@ create view reveille.jobs as
            FROM reveille.attempt a
           WHERE ((a.id = j.id) AND (a.redriven_at IS NOT NULL))) AS redrives
    FROM (((((((reveille.job j
-     LEFT JOIN reveille.ready r ON ((r.id = j.id)))
+     LEFT JOIN reveille.waiting r ON ((r.id = j.id)))
      LEFT JOIN reveille.outcome o ON ((o.id = j.id)))
      LEFT JOIN LATERAL ( SELECT x.lease,
             x.worker,
@@ -370,6 +412,29 @@ create view reveille.partition as
     to_date("right"((relname)::text, 7), 'IYYY"w"IW'::text) AS week
    FROM pg_class c
   WHERE ((relnamespace = ('reveille'::regnamespace)::oid) AND (relkind = 'r'::"char") AND (relname ~ '^(job|outcome|attempt)_[0-9]{4}w[0-9]{2}$'::text));
+
+create view reveille.waiting as
+ SELECT 'ready'::text AS place,
+    queue,
+    task,
+    priority,
+    run_at,
+    id,
+    attempt,
+    crashes,
+    (NULL::text COLLATE "C") AS key
+   FROM ready r
+UNION ALL
+ SELECT 'keyed'::text AS place,
+    queue,
+    task,
+    priority,
+    run_at,
+    id,
+    attempt,
+    crashes,
+    key
+   FROM keyed k;
 
 CREATE OR REPLACE FUNCTION reveille.audit_write(principal text, action text, target text, reason text, request_id text)
  RETURNS void
@@ -469,9 +534,7 @@ begin
   if due is null then
     return;
   end if;
-  select array_agg(w.id) into waiting from (
-    select r.id from reveille.ready r where r.id = any (due) order by r.id for update skip locked
-  ) w;
+  waiting := reveille.waiting_lock(due, false);
   select array_agg(l.id), array_agg(l.error) into late, errors from (
     select j.id, reveille.time_error(j.settings) as error from reveille.jobs_found(waiting) j
   ) l
@@ -518,19 +581,19 @@ begin
       and reveille.is_timed(q.settings)
   ), lane as (
     select f.* from limited l cross join lateral (
-      select r.queue, r.task, r.priority, l.seconds from reveille.ready r
+      select r.queue, r.task, r.priority, l.seconds from reveille.waiting r
       where r.queue = l.name order by r.queue, r.task, r.priority limit 1
     ) f
     union all
     select x.* from lane l cross join lateral (
-      select r.queue, r.task, r.priority, l.seconds from reveille.ready r
+      select r.queue, r.task, r.priority, l.seconds from reveille.waiting r
       where r.queue = l.queue and (r.task, r.priority) > (l.task, l.priority)
       order by r.queue, r.task, r.priority limit 1
     ) x
   )
   select array_agg(c.id) into due from (
     select r.id from lane l cross join lateral (
-      select x.id from reveille.ready x
+      select x.id from reveille.waiting x
       where x.queue = l.queue and x.task = l.task and x.priority = l.priority
         and x.run_at <= now() - l.seconds * interval '1 second'
         and reveille.default_error(x.id) is not null
@@ -540,9 +603,7 @@ begin
   if due is null then
     return;
   end if;
-  select array_agg(w.id) into waiting from (
-    select r.id from reveille.ready r where r.id = any (due) order by r.id for update skip locked
-  ) w;
+  waiting := reveille.waiting_lock(due, false);
   select array_agg(l.id), array_agg(l.error) into late, errors from (
     select w.id, reveille.default_error(w.id) as error from unnest(waiting) w (id)
   ) l
@@ -607,6 +668,114 @@ AS $function$
     ('reveille'::regnamespace::oid::bigint << 31) # (date_part('epoch', at) * 10)::bigint)
 $function$;
 
+CREATE OR REPLACE FUNCTION reveille.gates_open(queue text, keys text[])
+ RETURNS TABLE(busy text, task text, priority smallint)
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_column
+declare
+  name text := queue;
+  moment timestamptz;
+  turns integer;
+  mine text[];
+  idle text;
+begin
+  select array_agg(l.key) into mine
+  from (select distinct u.key from unnest(keys) u (key)) k
+  cross join lateral (
+    select g.key from reveille.gate g where g.queue = name and g.key = k.key
+    limit 1 for update skip locked
+  ) l;
+  return query
+    select k.key, null::text, null::smallint
+    from (select unnest(keys) as key except select unnest(mine)) k
+    cross join lateral (
+      select from reveille.gate g where g.queue = name and g.key = k.key limit 1
+    ) g;
+  if mine is null then
+    return;
+  end if;
+  select coalesce(min((q.settings ->> 'per_key_concurrency')::integer), 1) into turns
+    from reveille.queue q where q.name = $1;
+  moment := clock_timestamp();
+  return query
+    with g as materialized (
+      select g.key, g.place, g.holders as before, array(
+        select h.id from unnest(g.holders) with ordinality h (id, nth)
+        where reveille.has_turn(h.id, g.key) order by h.nth
+      ) as holders
+      from unnest(mine) m (key) cross join lateral (
+        select g.key, g.ctid as place, g.holders from reveille.gate g
+        where g.queue = name and g.key = m.key limit 1
+      ) g
+    ), n as materialized (
+      select g.place, g.before, g.holders, x.*
+      from g cross join lateral (
+        select array_agg(x.id order by x.run_at, x.id) as ids,
+          array_agg(x.task order by x.run_at, x.id) as tasks,
+          array_agg(x.priority order by x.run_at, x.id) as priorities,
+          array_agg(x.attempt order by x.run_at, x.id) as attempts,
+          array_agg(x.crashes order by x.run_at, x.id) as crashes
+        from (
+          select * from reveille.keyed x
+          where x.queue = name and x.key = g.key and x.run_at <= moment
+          order by x.run_at, x.id limit greatest(turns - cardinality(g.holders), 0)
+          for update skip locked
+        ) x
+      ) x
+    ), head as materialized (
+      select u.* from n cross join lateral unnest(n.ids, n.tasks, n.priorities, n.attempts, n.crashes)
+        with ordinality u (id, task, priority, attempt, crashes, nth)
+    ), gone as (
+      delete from reveille.keyed x where x.id = any (array(select h.id from head h))
+    ), kept as (
+      update reveille.gate x set holders = n.holders || coalesce(n.ids, '{}')
+      from n
+      where x.ctid = n.place and (n.before <> n.holders or n.ids is not null)
+    ), back as (
+      insert into reveille.ready (queue, task, priority, run_at, id, attempt, crashes, wakes)
+      select name, h.task, h.priority, moment - (turns - h.nth) * interval '1 microsecond', h.id,
+        h.attempt, h.crashes,
+        (row_number() over (partition by h.task, h.priority order by h.nth) = 1)::integer
+      from head h
+    ), suspects as materialized (
+      select pg_notify('reveille', 'suspects') where exists (select from head h where h.crashes >= 2)
+    )
+    select null::text, h.task, h.priority from head h
+    where (select count(*) from suspects) >= 0
+    group by h.task, h.priority;
+  for idle in
+    select m.key from unnest(mine) m (key) cross join lateral (
+      select g.holders from reveille.gate g where g.queue = name and g.key = m.key limit 1
+    ) g
+    where g.holders = '{}' and not exists (
+      select from reveille.keyed k where k.queue = name and k.key = m.key and k.run_at <= moment)
+  loop
+    delete from reveille.gate g where g.queue = name and g.key = idle;
+  end loop;
+end $function$;
+
+CREATE OR REPLACE FUNCTION reveille.gates_yield(ids uuid[])
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+begin
+  with r as materialized (
+    delete from reveille.ready r
+    where r.id = any (array(
+      select x.id from reveille.ready x where x.id = any (ids) order by x.id for update skip locked
+    ))
+    returning r.*
+  ), j as materialized (
+    select j.id, j.settings ->> 'concurrency_key' as key
+    from reveille.jobs_found(array(select r.id from r)) j
+  )
+  insert into reveille.keyed (queue, key, run_at, id, task, priority, attempt, crashes, look, wakes)
+  select r.queue, j.key, r.run_at, r.id, r.task, r.priority, r.attempt, r.crashes,
+    1 + (r.run_at > clock_timestamp())::integer, 1
+  from r join j on j.id = r.id;
+end $function$;
+
 CREATE OR REPLACE FUNCTION reveille.has_begun(id uuid, since timestamp with time zone)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -624,6 +793,18 @@ AS $function$
 begin
   return exists (select from reveille.outcome o where o.id = $1)
     or not exists (select from reveille.job j where j.id = $1);
+end $function$;
+
+CREATE OR REPLACE FUNCTION reveille.has_turn(id uuid, key text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+begin
+  return not exists (select from reveille.outcome o where o.id = $1)
+    and not exists (select from reveille.keyed k where k.id = $1)
+    and exists (select from reveille.job j
+      where j.id = $1 and j.settings ->> 'concurrency_key' = $2);
 end $function$;
 
 CREATE OR REPLACE FUNCTION reveille.idempotency_take(principal text, path text, key text, fingerprint bytea, ids uuid[], run_ats timestamp with time zone[], keep double precision)
@@ -651,7 +832,9 @@ AS $function$
 begin
   with u as materialized (
     select *,
-      row_number() over (partition by u.queue, u.task, u.priority order by u.run_at, u.id) as nth
+      row_number() over (partition by u.queue, u.task, u.priority,
+        u.settings ->> 'concurrency_key' is not null order by u.run_at, u.id) as nth,
+      u.settings ->> 'concurrency_key' as turn_key
     from unnest(ids, queues, tasks, priorities, run_ats, payloads, max_attemptss, timeouts, tagss,
         settingss, keys, wanteds)
       u (id, queue, task, priority, run_at, payload, max_attempts, timeout, tags, settings, key,
@@ -663,11 +846,17 @@ begin
     select u.id, u.queue, u.task, u.priority, u.run_at, u.payload, u.max_attempts, u.timeout,
       reveille.tag_array(u.tags), u.settings, u.key
     from u
+  ), k as (
+    insert into reveille.keyed (queue, key, run_at, id, task, priority, look, wakes)
+    select u.queue, u.turn_key, u.run_at, u.id, u.task, u.priority,
+      1 + (u.run_at > clock_timestamp())::integer,
+      (u.run_at < clock_timestamp() + interval '2 minutes' and u.nth = 1)::integer
+    from u where u.turn_key is not null
   )
   insert into reveille.ready (queue, task, priority, run_at, id, wakes)
   select u.queue, u.task, u.priority, u.run_at, u.id,
     (u.run_at < clock_timestamp() + interval '2 minutes' and u.nth = 1)::integer
-  from u;
+  from u where u.turn_key is null;
   if exists (
     select from unnest(settingss) s (settings)
     where reveille.is_timed(s.settings)
@@ -929,7 +1118,8 @@ AS $function$
       'queue_ttl_seconds',
       'deadline_seconds',
       'unique_for_seconds',
-      'debounce_max_seconds'
+      'debounce_max_seconds',
+      'concurrency_key'
       -- end of names
     ] <> '{}' then false
     when reveille.is_timed(job) and not reveille.clocks_are_sound(job)
@@ -955,6 +1145,8 @@ AS $function$
       or job ->> 'unique_for_seconds' is not null and job ->> 'unique_key' is null
       or not reveille.number_is_sound(job -> 'debounce_max_seconds', 0.001, 604800)
       or job ->> 'debounce_max_seconds' is not null and job ->> 'on_conflict' is distinct from 'replace'
+      or not reveille.text_is_sound(job -> 'concurrency_key')
+      or not length(job ->> 'concurrency_key') between 1 and 255
       -- end of sound
       then false
     when job ->> 'run_at' is not null then coalesce(reveille.moment(job ->> 'run_at')
@@ -994,7 +1186,7 @@ CREATE OR REPLACE FUNCTION reveille.job_settings(job jsonb)
  STABLE PARALLEL SAFE
 AS $function$
   -- made by make made: settings
-  select case when job ?| array['retry', 'queue_ttl_seconds', 'deadline_seconds', 'unique_for_seconds', 'debounce_max_seconds'] then nullif('{}'::jsonb
+  select case when job ?| array['retry', 'queue_ttl_seconds', 'deadline_seconds', 'unique_for_seconds', 'debounce_max_seconds', 'concurrency_key'] then nullif('{}'::jsonb
     || case when job ->> 'retry' is null then '{}'
       else jsonb_build_object('retry',
         '{}'::jsonb
@@ -1026,6 +1218,9 @@ AS $function$
     || case when job ->> 'debounce_max_seconds' is null then '{}'
       else jsonb_build_object('debounce_max_seconds',
         reveille.number_kept(job ->> 'debounce_max_seconds')) end
+    || case when job ->> 'concurrency_key' is null then '{}'
+      else jsonb_build_object('concurrency_key',
+        job -> 'concurrency_key') end
   , '{}') end
   -- end of settings
 $function$;
@@ -1036,7 +1231,7 @@ CREATE OR REPLACE FUNCTION reveille.job_status(id uuid)
 AS $function$
   select coalesce(
     (select case when r.run_at > clock_timestamp() then 'scheduled' else 'queued' end
-      from reveille.ready r where r.id = $1),
+      from reveille.waiting r where r.id = $1),
     (select o.state::text from reveille.outcome o where o.id = $1),
     (select 'processing' from reveille.lease l where $1 = any (l.ids) limit 1))
 $function$;
@@ -1103,15 +1298,22 @@ begin
     select o.id, coalesce(o.lease, gen_random_uuid()), o.worker, o.worker_name, o.claimed_at,
       o.ended_at, o.attempt, o.state::text, o.result, o.error, $3
     from o
+  ), b as materialized (
+    select j.queue, j.task, j.priority, o.run_at, j.id, j.settings ->> 'concurrency_key' as key,
+      (o.run_at < clock_timestamp() + interval '2 minutes' and row_number() over (
+        partition by j.queue, j.task, j.priority, j.settings ->> 'concurrency_key' is not null
+        order by o.run_at, j.id) = 1)::integer as wakes
+    from o cross join lateral (select * from reveille.job x where x.id = o.id limit 1) j
+  ), keyed as (
+    insert into reveille.keyed (queue, key, run_at, id, task, priority, look, wakes)
+    select b.queue, b.key, b.run_at, b.id, b.task, b.priority,
+      1 + (b.run_at > clock_timestamp())::integer, b.wakes
+    from b where b.key is not null
   ), back as (
     insert into reveille.ready (queue, task, priority, run_at, id, wakes)
-    select j.queue, j.task, j.priority, o.run_at, j.id,
-      (o.run_at < clock_timestamp() + interval '2 minutes' and row_number() over (
-        partition by j.queue, j.task, j.priority order by o.run_at, j.id) = 1)::integer
-    from o cross join lateral (select * from reveille.job x where x.id = o.id limit 1) j
-    returning ready.id
+    select b.queue, b.task, b.priority, b.run_at, b.id, b.wakes from b where b.key is null
   )
-  select array_agg(back.id) into moved from back;
+  select array_agg(b.id) into moved from b;
   if moved is not null then
     perform reveille.life_begin(moved);
   end if;
@@ -1213,6 +1415,21 @@ AS $function$
   ) w where w.until > clock_timestamp()
 $function$;
 
+CREATE OR REPLACE FUNCTION reveille.keyed_wake()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if current_setting('reveille.notify', true) is distinct from 'off'
+    and reveille.gate('keyed ' || new.queue)
+  then
+    perform pg_notify('reveille', 'keyed ' || new.queue);
+  end if;
+  return null;
+end $function$;
+
 CREATE OR REPLACE FUNCTION reveille.keys_held(queues text[], keys text[])
  RETURNS SETOF bigint
  LANGUAGE plpgsql
@@ -1253,6 +1470,83 @@ begin
   delete from reveille.unique_key k where k.id = any (over) and reveille.has_ended(k.id);
   update reveille.unique_key k set until = null where k.id = any (over);
   return coalesce(cardinality(over), 0);
+end $function$;
+
+CREATE OR REPLACE FUNCTION reveille.keys_sweep(queue text, behind text, most integer)
+ RETURNS TABLE(busy text, task text, priority smallint, seen bigint, reached text, seconds double precision)
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_column
+declare
+  name text := queue;
+  freed text[];
+  fresh uuid[];
+  keys text[];
+  marks bigint;
+begin
+  if not exists (select from reveille.sweeper s where s.queue = name) then
+    insert into reveille.sweeper (queue) values (name) on conflict do nothing;
+  end if;
+  perform from reveille.sweeper s where s.queue = name for update skip locked;
+  if not found then
+    return;
+  end if;
+
+  with f as (
+    delete from reveille.freed f where f.ctid = any (array(
+      select x.ctid from reveille.freed x where x.queue = name limit most))
+    returning f.key
+  )
+  select array_agg(distinct f.key) into freed from f;
+  with recursive k (key) as (
+    (select x.key from reveille.keyed x
+      where x.queue = name and x.key > behind and x.look = 1 order by x.key limit 1)
+    union all
+    select n.key from k cross join lateral (
+      select x.key from reveille.keyed x
+      where x.queue = name and x.key > k.key and x.look = 1 order by x.key limit 1
+    ) n
+  ), u as (
+    (select r.id, k.key, k.key as place
+      from (select k.key from k limit most) k
+      cross join lateral (
+        select x.id from reveille.keyed x
+        where x.queue = name and x.key = k.key and x.look = 1 order by x.run_at, x.id limit 50
+      ) r
+      limit most)
+    union all
+    (select x.id, x.key, null from reveille.keyed x
+      where x.queue = name and x.look = 2 and x.run_at <= clock_timestamp()
+      order by x.run_at, x.id limit most)
+  )
+  select array_agg(u.id), array_agg(distinct u.key), case when count(u.place) >= most then max(u.place) end
+  into fresh, keys, reached from u;
+
+  insert into reveille.gate (queue, key)
+  select name, u.key from unnest(keys) u (key) order by u.key on conflict do nothing;
+  return query
+    select o.busy, o.task, o.priority, null::bigint, null::text, null::double precision
+    from reveille.gates_open(name, keys || freed) o;
+  -- A gate that another session has locked may be about to go.
+  with open as materialized (
+    select x.id from reveille.keyed x cross join lateral (
+      select from reveille.gate g
+      where g.queue = name and g.key = x.key and g.holders <> '{}' limit 1 for update skip locked
+    ) g
+    where x.id = any (fresh)
+  ), marked as (
+    update reveille.keyed x set look = 0 where x.id = any (array(select open.id from open))
+    returning 1
+  )
+  select count(*) into marks from marked;
+  return query
+    select null::text, null::text, null::smallint,
+      marks + coalesce(cardinality(freed), 0) + (
+        select count(*) from unnest(fresh) f (id)
+        where not exists (select from reveille.keyed k where k.id = f.id)),
+      reached, (
+        select extract(epoch from min(k.run_at) - clock_timestamp())::double precision
+        from reveille.keyed k where k.queue = name and k.look = 2);
 end $function$;
 
 CREATE OR REPLACE FUNCTION reveille.keys_taken(ids uuid[])
@@ -1433,7 +1727,7 @@ begin
   loop
     least := reveille.week_floor(monday);
     beyond := reveille.week_floor(monday + 7);
-    continue when exists (select from reveille.ready r where r.id >= least and r.id < beyond)
+    continue when exists (select from reveille.waiting r where r.id >= least and r.id < beyond)
       or exists (select from reveille.lease l cross join lateral unnest(l.ids) h (id)
         where h.id >= least and h.id < beyond);
     select p.name into outcomes from reveille.partition p
@@ -1551,12 +1845,12 @@ CREATE OR REPLACE FUNCTION reveille.queue_state(names text[])
 AS $function$
   with recursive lane as (
     select f.* from unnest(names) n (name) cross join lateral (
-      select r.queue, r.task, r.priority, r.run_at from reveille.ready r
+      select r.queue, r.task, r.priority, r.run_at from reveille.waiting r
       where r.queue = n.name order by r.queue, r.task, r.priority, r.run_at limit 1
     ) f
     union all
     select x.* from lane l cross join lateral (
-      select r.queue, r.task, r.priority, r.run_at from reveille.ready r
+      select r.queue, r.task, r.priority, r.run_at from reveille.waiting r
       where r.queue = l.queue and (r.task, r.priority) > (l.task, l.priority)
       order by r.queue, r.task, r.priority, r.run_at limit 1
     ) x
@@ -1573,7 +1867,7 @@ AS $function$
     cross join lateral (
       select count(*) as jobs from (
         select from unnest(l.tasks, l.priorities) u (task, priority) cross join lateral (
-          select from reveille.ready r
+          select from reveille.waiting r
           where r.queue = l.queue and r.task = u.task and r.priority = u.priority
             and r.run_at <= now() limit most.jobs + 1
         ) r limit most.jobs + 1
@@ -1582,7 +1876,7 @@ AS $function$
     cross join lateral (
       select count(*) as jobs from (
         select from unnest(l.tasks, l.priorities) u (task, priority) cross join lateral (
-          select from reveille.ready r
+          select from reveille.waiting r
           where r.queue = l.queue and r.task = u.task and r.priority = u.priority
             and r.run_at > now() limit most.jobs + 1
         ) r limit most.jobs + 1
@@ -1739,7 +2033,9 @@ AS $function$
     ('unique_for_seconds', 'number', 1, 2592000, null, null,
       'a number from 1 to 2592000 (30 days)', null, 'unique_key'),
     ('debounce_max_seconds', 'number', 0.001, 604800, null, null,
-      'a number from 0.001 to 604800 (7 days)', null, 'on_conflict=replace')
+      'a number from 0.001 to 604800 (7 days)', null, 'on_conflict=replace'),
+    ('concurrency_key', 'text', 1, 255, null, null,
+      'a string of 1 to 255 characters', null, null)
     -- end of rules
   ) f (name, kind, low, high, longest, words, rule, apart, beside)
 $function$;
@@ -1792,10 +2088,11 @@ begin
   end if;
 
   -- Without keys nothing can be in the way, and without time limits nothing hangs on the jobs: one
-  -- statement writes it all.
+  -- statement writes it all, and all to `ready`.
   if not exists (
     select from jsonb_array_elements(jobs) e (job)
     where e.job ->> 'unique_key' is not null or reveille.is_timed(e.job)
+      or e.job ->> 'concurrency_key' is not null
   ) then
     if to_regclass('reveille.' || reveille.partition_name('job', moment)) is null then
       perform reveille.partition_ensure();
@@ -1940,8 +2237,7 @@ begin
       job_id := holder;
       if item.policy = 'replace' then
         -- Cancelling and deleting lock the key first, so this waits for a claim at most.
-        perform from reveille.ready r where r.id = holder for update;
-        if found then
+        if exists (select from reveille.waiting_take(array[holder], true)) then
           outcome := 'replaced';
           since := held.first_at;
           if item.settings ? 'debounce_max_seconds' then
@@ -1960,10 +2256,16 @@ begin
             timeout_seconds = item.timeout, tags = reveille.tag_array(item.tags),
             settings = item.settings
             where j.id = holder;
-          delete from reveille.ready r where r.id = holder;
-          insert into reveille.ready (queue, task, priority, run_at, id, wakes)
-            values (item.queue, item.task, item.priority, item.run_at, holder,
-              (item.run_at < now() + interval '2 minutes')::integer);
+          if item.settings ->> 'concurrency_key' is null then
+            insert into reveille.ready (queue, task, priority, run_at, id, wakes)
+              values (item.queue, item.task, item.priority, item.run_at, holder,
+                (item.run_at < now() + interval '2 minutes')::integer);
+          else
+            insert into reveille.keyed (queue, key, run_at, id, task, priority, look, wakes)
+              values (item.queue, item.settings ->> 'concurrency_key', item.run_at, holder,
+                item.task, item.priority, 1 + (item.run_at > clock_timestamp())::integer,
+                (item.run_at < now() + interval '2 minutes')::integer);
+          end if;
           if reveille.is_timed(item.settings) then
             perform reveille.expiry_begin(array[holder], array[item.settings]);
           end if;
@@ -2269,7 +2571,7 @@ AS $function$
 begin
   return query
     with gone as materialized (
-      select w.*, u.error from reveille.waiting_take(ids) w
+      select w.*, u.error from reveille.waiting_take(ids, false) w
       join unnest(ids, errors) u (id, error) on u.id = w.id
     ), ended as (
       insert into reveille.outcome (id, attempt, state, error)
@@ -2284,18 +2586,18 @@ CREATE OR REPLACE FUNCTION reveille.waiting_estimates(queues text[])
  STABLE
 AS $function$
   with waiting as (
-    select greatest(c.reltuples, 0) * pg_relation_size(c.oid)
+    select c.relname as place, greatest(c.reltuples, 0) * pg_relation_size(c.oid)
       / current_setting('block_size')::integer / greatest(c.relpages, 1) as jobs
-    from pg_class c where c.oid = 'reveille.ready'::regclass
+    from pg_class c where c.oid in ('reveille.ready'::regclass, 'reveille.keyed'::regclass)
   ), stats as materialized (
-    select s.attname, s.most_common_vals::text::text[] as common, s.most_common_freqs as shares,
-      s.histogram_bounds::text::text[] as bounds,
-      case when s.n_distinct < 0 then -s.n_distinct * waiting.jobs else s.n_distinct end as kinds,
+    select s.tablename as place, s.attname, s.most_common_vals::text::text[] as common,
+      s.most_common_freqs as shares, s.histogram_bounds::text::text[] as bounds, w.jobs,
+      case when s.n_distinct < 0 then -s.n_distinct * w.jobs else s.n_distinct end as kinds,
       1 - coalesce((select sum(f) from unnest(s.most_common_freqs) f), 0) as rest
-    from pg_stats s cross join waiting
-    where s.schemaname = 'reveille' and s.tablename = 'ready' and s.attname in ('queue', 'run_at')
+    from pg_stats s join waiting w on w.place = s.tablename
+    where s.schemaname = 'reveille' and s.attname in ('queue', 'run_at')
   ), past as (
-    select least(1,
+    select s.place, least(1,
       coalesce((
         select sum(c.share) from unnest(s.common, s.shares) c (at, share)
         where c.at::timestamptz <= now()
@@ -2305,27 +2607,70 @@ AS $function$
       ), 0)) as share
     from stats s where s.attname = 'run_at'
   ), each as (
-    select n.name, waiting.jobs * coalesce(c.share,
+    select s.place, n.name, s.jobs * coalesce(c.share,
       s.rest / greatest(s.kinds - coalesce(cardinality(s.common), 0), 1)) as jobs
-    from stats s cross join waiting cross join unnest(queues) n (name)
+    from stats s cross join unnest(queues) n (name)
     left join unnest(s.common, s.shares) c (name, share) on c.name = n.name
     where s.attname = 'queue'
   )
-  select e.name, round(e.jobs * past.share), round(e.jobs * (1 - past.share))
-  from each e cross join past
+  select e.name, sum(round(e.jobs * p.share)), sum(round(e.jobs * (1 - p.share)))
+  from each e join past p on p.place = e.place
+  group by e.name
 $function$;
 
-CREATE OR REPLACE FUNCTION reveille.waiting_take(ids uuid[])
+CREATE OR REPLACE FUNCTION reveille.waiting_lock(ids uuid[], patient boolean)
+ RETURNS uuid[]
+ LANGUAGE plpgsql
+AS $function$
+declare
+  here uuid[];
+  there uuid[];
+begin
+  if not patient then
+    select array_agg(k.id) into here from (
+      select x.id from reveille.keyed x where x.id = any (ids) order by x.id for update skip locked
+    ) k;
+    select array_agg(r.id) into there from (
+      select x.id from reveille.ready x where x.id = any (ids) order by x.id for update skip locked
+    ) r;
+    return coalesce(here || there, '{}');
+  end if;
+  for nth in 1..2 loop
+    select array_agg(k.id) into here from (
+      select x.id from reveille.keyed x where x.id = any (ids) order by x.id for update
+    ) k;
+    select array_agg(r.id) into there from (
+      select x.id from reveille.ready x where x.id = any (ids) order by x.id for update
+    ) r;
+    exit when cardinality(coalesce(here || there, '{}')) = cardinality(ids)
+      or not exists (select from reveille.gate);
+  end loop;
+  return coalesce(here || there, '{}');
+end $function$;
+
+CREATE OR REPLACE FUNCTION reveille.waiting_take(ids uuid[], patient boolean)
  RETURNS TABLE(id uuid, queue text, task text, attempt integer)
  LANGUAGE plpgsql
 AS $function$
+#variable_conflict use_column
+declare
+  locked uuid[] := reveille.waiting_lock(ids, patient);
 begin
+  if locked = '{}' then
+    return;
+  end if;
+  if exists (select from reveille.gate) or exists (select from reveille.keyed) then
+    insert into reveille.freed (queue, key, wakes)
+    select j.queue, j.settings ->> 'concurrency_key',
+      (row_number() over (partition by j.queue) = 1)::integer
+    from reveille.jobs_found(locked) j where j.settings ? 'concurrency_key';
+  end if;
   return query
-    delete from reveille.ready r
-    where r.id = any (array(
-      select x.id from reveille.ready x where x.id = any (ids) order by x.id for update skip locked
-    ))
+    delete from reveille.ready r where r.id = any (locked)
     returning r.id, r.queue, r.task, r.attempt;
+  return query
+    delete from reveille.keyed k where k.id = any (locked)
+    returning k.id, k.queue, k.task, k.attempt;
 end $function$;
 
 CREATE OR REPLACE FUNCTION reveille.wake()
@@ -2417,6 +2762,14 @@ CREATE CONSTRAINT TRIGGER expiry_wake AFTER INSERT OR UPDATE OF since ON reveill
 
 alter table reveille.expiry enable always trigger expiry_wake;
 
+CREATE CONSTRAINT TRIGGER freed_wake AFTER INSERT ON reveille.freed DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((new.wakes > 0)) EXECUTE FUNCTION reveille.keyed_wake();
+
+alter table reveille.freed enable always trigger freed_wake;
+
+CREATE CONSTRAINT TRIGGER keyed_wake AFTER INSERT ON reveille.keyed DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((new.wakes > 0)) EXECUTE FUNCTION reveille.keyed_wake();
+
+alter table reveille.keyed enable always trigger keyed_wake;
+
 CREATE CONSTRAINT TRIGGER wake AFTER INSERT ON reveille.ready DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((new.wakes > 0)) EXECUTE FUNCTION reveille.wake();
 
 alter table reveille.ready enable always trigger wake;
@@ -2474,6 +2827,12 @@ comment on column reveille.expiry.at is 'When the leader looks at it next.';
 comment on column reveille.expiry.id is 'The job.';
 
 comment on column reveille.expiry.since is 'When its present content was accepted: its limits count from here.';
+
+comment on table reveille.freed is 'Concurrency keys to be looked at, since a job of each left the place where it waited.';
+
+comment on table reveille.gate is 'Concurrency keys that a job has, or waits for. A key of which nothing waits or runs has no row.';
+
+comment on column reveille.gate.holders is 'The jobs that have a turn: in `ready` or in a lease. Others of the key wait in `keyed`.';
 
 comment on table reveille.idempotency is 'First answers to submissions with an Idempotency-Key, written with their jobs.';
 
@@ -2550,6 +2909,16 @@ comment on column reveille.jobs.unique_key is 'Its unique key, if it has one.';
 comment on column reveille.jobs.worker is 'The id of the instance that holds it, or held it last.';
 
 comment on column reveille.jobs.worker_name is 'The name of that instance, while it is known.';
+
+comment on table reveille.keyed is 'Jobs with a concurrency_key that wait for their turn. The order of a key is (run_at, id).';
+
+comment on column reveille.keyed.attempt is 'Attempts already spent.';
+
+comment on column reveille.keyed.crashes is 'How often its worker was lost.';
+
+comment on column reveille.keyed.look is 'How the sweep of the queue finds it: 1 by its key, 2 by its time; 0: the sweep has seen it, and its gate is full.';
+
+comment on column reveille.keyed.wakes is 'Whether this row announces its statement.';
 
 comment on column reveille.lease.cancels is 'Ids whose cancellation was asked for. Here and not in a table of its own: a statement that waited for the row''s lock sees the row as it is now, but every other table as it was when it began.';
 
@@ -2639,9 +3008,15 @@ comment on function reveille.gate(text) is 'Whether this transaction notifies of
 
 comment on function reveille.gate_key(text,timestamp with time zone) is 'The key of a lane''s gate at a moment: an advisory lock for each lane and 100 ms.';
 
+comment on function reveille.gates_open(text,text[]) is 'Gives the free turns of concurrency keys to the next jobs of each. Returns the lanes where these are, and the keys that others have locked.';
+
+comment on function reveille.gates_yield(uuid[]) is 'Moves jobs that wait in `ready` for another attempt back among the others of their keys.';
+
 comment on function reveille.has_begun(uuid,timestamp with time zone) is 'Whether an attempt of a job that waits has begun since then. A lost one counts as begun.';
 
 comment on function reveille.has_ended(uuid) is 'Whether a job has ended or is gone.';
+
+comment on function reveille.has_turn(uuid,text) is 'Whether a holder of a concurrency key still has its turn.';
 
 comment on function reveille.idempotency_take(text,text,text,bytea,uuid[],timestamp with time zone[],double precision) is 'Writes the answer to a submission that makes these jobs, unless its key has an answer.';
 
@@ -2683,9 +3058,13 @@ comment on function reveille.key_until(jsonb,timestamp with time zone) is 'Until
 
 comment on function reveille.key_window(uuid) is 'Until when a job that takes its unique key back keeps it beyond its end: counted from its submission. Null: no longer than it lives.';
 
+comment on function reveille.keyed_wake() is 'Announces a queue of which concurrency keys are to be looked at, when its transaction commits.';
+
 comment on function reveille.keys_held(text[],text[]) is 'The places, from 1, of the unique keys that others have locked.';
 
 comment on function reveille.keys_over(bigint) is 'Frees unique keys whose window is over and whose job has ended. Returns how many windows it saw.';
+
+comment on function reveille.keys_sweep(text,text,integer) is 'Gives turns to jobs of a queue that have come to wait for their keys. Returns what gates_open does; at last how much it did, where to go on, and in how many seconds the next job is due. Nothing: another session is at it.';
 
 comment on function reveille.keys_taken(uuid[]) is 'Takes the unique keys of jobs. Returns the holder of each; null if another transaction has locked the key.';
 
@@ -2767,7 +3146,9 @@ comment on function reveille.waiting_end(uuid[],text,jsonb[]) is 'Ends those of 
 
 comment on function reveille.waiting_estimates(text[]) is 'How many jobs wait in these queues, due and to come, by the statistics alone.';
 
-comment on function reveille.waiting_take(uuid[]) is 'Takes those of these jobs that wait out of where they wait. The caller decides what they become.';
+comment on function reveille.waiting_lock(uuid[],boolean) is 'Locks those of these jobs that wait, wherever they lie, and returns them. A caller who is not patient passes by what others have locked.';
+
+comment on function reveille.waiting_take(uuid[],boolean) is 'Takes those of these jobs that wait out of where they wait. The caller decides what they become.';
 
 comment on function reveille.wake() is 'Announces the lane or the queue of a waiting job when its transaction commits.';
 
@@ -2789,11 +3170,15 @@ comment on table reveille.superseded is 'Jobs whose unique key went to a replace
 
 comment on column reveille.superseded.replacement is 'The job that took the key.';
 
+comment on table reveille.sweeper is 'Queues whose concurrency keys are looked at.';
+
 comment on column reveille.task.retry is 'base_seconds, factor, max_seconds and jitter of the back-off between its attempts.';
 
 comment on column reveille.unique_key.first_at is 'From when on debounce_max_seconds counts: the first submission with it since the job last began.';
 
 comment on column reveille.unique_key.until is 'Until then the key stays taken although its job has completed. Null: not beyond the end of the job. A service of the release before frees such a key with the job that it forgets.';
+
+comment on view reveille.waiting is 'Each job that waits, once: where it lies, and the concurrency_key that it waits for.';
 
 comment on table reveille.week is 'The weeks that have partitions. Who sends a job of a week back to wait has a share lock on its row; who removes the week locks the row, looks a last time, and marks it.';
 

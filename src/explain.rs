@@ -1,4 +1,4 @@
-//! Why a job waits: its time, a pause, what nobody serves, or a free slot. The answers to
+//! Why a job waits: its time, a pause, what nobody serves, its key, or a free slot. The answers to
 //! submissions warn of what is in the way by the same words.
 //!
 //! The answers to submissions say it too. So queues and workers are read about once a second at most. An answer that cannot have it in time goes without.
@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 use crate::job::JobId;
 use crate::job::state::Status;
 use crate::spelling::did_you_mean;
+use crate::store::gate::TurnHolder;
 use crate::store::job::Job;
 use crate::store::lease::SUSPECT_FROM;
 use crate::store::queue::Pause;
@@ -42,6 +43,8 @@ pub(crate) enum Cause {
     TaskUnserved,
     /// A worker that knows its task and takes jobs of its queue.
     QueueUnserved,
+    /// Its turn among the jobs of its key.
+    KeyHeld,
     /// Its turn to run alone.
     Suspect,
     /// A free slot.
@@ -58,6 +61,7 @@ impl Cause {
             Self::NoWorker => "no_worker",
             Self::TaskUnserved => "task_unserved",
             Self::QueueUnserved => "queue_unserved",
+            Self::KeyHeld => "key_held",
             Self::Suspect => "suspect",
             Self::Slot => "slot",
         }
@@ -156,6 +160,9 @@ impl Hints {
         if let Some(known) = &known {
             waits.extend(known.obstacles(&job.queue, &job.task, true));
         }
+        if let Some(key) = &job.settings.concurrency_key {
+            waits.extend(self.of_key(job.job_id, key).await);
+        }
         if job.crashes >= SUSPECT_FROM {
             waits.push(self.of_suspect().await);
         }
@@ -197,6 +204,20 @@ impl Hints {
         let (workers, paused) =
             tokio::try_join!(self.store.worker_serving(), self.store.queue_paused())?;
         Ok(Known::new(workers, paused))
+    }
+
+    /// The wait of a job for its turn; nothing if it has one, or if that cannot be read.
+    async fn of_key(&self, id: JobId, key: &str) -> Option<Wait> {
+        let holder = tokio::time::timeout(PATIENCE, self.store.gate_holder(id)).await;
+        let holder = holder.ok()?.ok()??;
+        let Some(TurnHolder { id, run_at }) = holder else {
+            let message = format!("It waits for its turn among the jobs with the key {key:?}.");
+            return Some(Wait::new(Cause::KeyHeld, message));
+        };
+        let until = run_at.map(|at| at.to_rfc3339_opts(SecondsFormat::Millis, true));
+        let until = until.map(|at| format!(", and is tried again at {at}")).unwrap_or_default();
+        let message = format!("Job {id} has the turn of the key {key:?}{until}.");
+        Some(Wait { job_id: Some(id), until: run_at, ..Wait::new(Cause::KeyHeld, message) })
     }
 
     /// The wait of a job that runs alone. Few jobs do, so what runs is read for each.

@@ -123,6 +123,7 @@
 //! | how an operation on many jobs goes on, and when it halts | `operation.rs`, `store/operation/step.rs` |
 //! | who leads | `sql/worker/lead.sql` |
 //! | who holds a unique key, and for how long | `sql/functions/submit_keyed.sql`, `sql/functions/key_is_free.sql` |
+//! | who has a turn among the jobs of a `concurrency_key` | `sql/functions/gates_open.sql`, `maintenance/turns.rs` |
 //! | what a repeated request is answered | `sql/functions/submit_once.sql`, `submitter/repeats.rs` |
 //! | what a start does to the schema | `store/migrate.rs`, `store/functions.rs` |
 //! | in which order the service starts and leaves | `app/mod.rs` |

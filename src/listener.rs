@@ -56,6 +56,7 @@ async fn listen_on(target: &Target, events: &Events) {
                 events.wakes.wake(|pending| pending.everything = true);
                 events.ends.some_ended();
                 events.pauses.ask();
+                events.gates.look_at_all();
                 events.expiries.notify_one();
                 events.defaults.ask();
                 events.operations.tell();

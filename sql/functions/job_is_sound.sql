@@ -27,7 +27,8 @@ language sql stable as $$
       'queue_ttl_seconds',
       'deadline_seconds',
       'unique_for_seconds',
-      'debounce_max_seconds'
+      'debounce_max_seconds',
+      'concurrency_key'
       -- end of names
     ] <> '{}' then false
     when reveille.is_timed(job) and not reveille.clocks_are_sound(job)
@@ -53,6 +54,8 @@ language sql stable as $$
       or job ->> 'unique_for_seconds' is not null and job ->> 'unique_key' is null
       or not reveille.number_is_sound(job -> 'debounce_max_seconds', 0.001, 604800)
       or job ->> 'debounce_max_seconds' is not null and job ->> 'on_conflict' is distinct from 'replace'
+      or not reveille.text_is_sound(job -> 'concurrency_key')
+      or not length(job ->> 'concurrency_key') between 1 and 255
       -- end of sound
       then false
     when job ->> 'run_at' is not null then coalesce(reveille.moment(job ->> 'run_at')

@@ -4,7 +4,7 @@
 create or replace function reveille.job_settings(job jsonb) returns jsonb
 language sql stable parallel safe as $$
   -- made by make made: settings
-  select case when job ?| array['retry', 'queue_ttl_seconds', 'deadline_seconds', 'unique_for_seconds', 'debounce_max_seconds'] then nullif('{}'::jsonb
+  select case when job ?| array['retry', 'queue_ttl_seconds', 'deadline_seconds', 'unique_for_seconds', 'debounce_max_seconds', 'concurrency_key'] then nullif('{}'::jsonb
     || case when job ->> 'retry' is null then '{}'
       else jsonb_build_object('retry',
         '{}'::jsonb
@@ -36,6 +36,9 @@ language sql stable parallel safe as $$
     || case when job ->> 'debounce_max_seconds' is null then '{}'
       else jsonb_build_object('debounce_max_seconds',
         reveille.number_kept(job ->> 'debounce_max_seconds')) end
+    || case when job ->> 'concurrency_key' is null then '{}'
+      else jsonb_build_object('concurrency_key',
+        job -> 'concurrency_key') end
   , '{}') end
   -- end of settings
 $$;

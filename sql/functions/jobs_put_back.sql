@@ -36,15 +36,22 @@ begin
     select o.id, coalesce(o.lease, gen_random_uuid()), o.worker, o.worker_name, o.claimed_at,
       o.ended_at, o.attempt, o.state::text, o.result, o.error, $3
     from o
+  ), b as materialized (
+    select j.queue, j.task, j.priority, o.run_at, j.id, j.settings ->> 'concurrency_key' as key,
+      (o.run_at < clock_timestamp() + interval '2 minutes' and row_number() over (
+        partition by j.queue, j.task, j.priority, j.settings ->> 'concurrency_key' is not null
+        order by o.run_at, j.id) = 1)::integer as wakes
+    from o cross join lateral (select * from reveille.job x where x.id = o.id limit 1) j
+  ), keyed as (
+    insert into reveille.keyed (queue, key, run_at, id, task, priority, look, wakes)
+    select b.queue, b.key, b.run_at, b.id, b.task, b.priority,
+      1 + (b.run_at > clock_timestamp())::integer, b.wakes
+    from b where b.key is not null
   ), back as (
     insert into reveille.ready (queue, task, priority, run_at, id, wakes)
-    select j.queue, j.task, j.priority, o.run_at, j.id,
-      (o.run_at < clock_timestamp() + interval '2 minutes' and row_number() over (
-        partition by j.queue, j.task, j.priority order by o.run_at, j.id) = 1)::integer
-    from o cross join lateral (select * from reveille.job x where x.id = o.id limit 1) j
-    returning ready.id
+    select b.queue, b.task, b.priority, b.run_at, b.id, b.wakes from b where b.key is null
   )
-  select array_agg(back.id) into moved from back;
+  select array_agg(b.id) into moved from b;
   if moved is not null then
     perform reveille.life_begin(moved);
   end if;

@@ -48,7 +48,9 @@ language sql immutable parallel safe as $$
     ('unique_for_seconds', 'number', 1, 2592000, null, null,
       'a number from 1 to 2592000 (30 days)', null, 'unique_key'),
     ('debounce_max_seconds', 'number', 0.001, 604800, null, null,
-      'a number from 0.001 to 604800 (7 days)', null, 'on_conflict=replace')
+      'a number from 0.001 to 604800 (7 days)', null, 'on_conflict=replace'),
+    ('concurrency_key', 'text', 1, 255, null, null,
+      'a string of 1 to 255 characters', null, null)
     -- end of rules
   ) f (name, kind, low, high, longest, words, rule, apart, beside)
 $$;

@@ -29,10 +29,11 @@ begin
   end if;
 
   -- Without keys nothing can be in the way, and without time limits nothing hangs on the jobs: one
-  -- statement writes it all.
+  -- statement writes it all, and all to `ready`.
   if not exists (
     select from jsonb_array_elements(jobs) e (job)
     where e.job ->> 'unique_key' is not null or reveille.is_timed(e.job)
+      or e.job ->> 'concurrency_key' is not null
   ) then
     if to_regclass('reveille.' || reveille.partition_name('job', moment)) is null then
       perform reveille.partition_ensure();

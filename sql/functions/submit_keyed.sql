@@ -111,9 +111,16 @@ begin
             timeout_seconds = item.timeout, tags = reveille.tag_array(item.tags),
             settings = item.settings
             where j.id = holder;
-          insert into reveille.ready (queue, task, priority, run_at, id, wakes)
-            values (item.queue, item.task, item.priority, item.run_at, holder,
-              (item.run_at < now() + interval '2 minutes')::integer);
+          if item.settings ->> 'concurrency_key' is null then
+            insert into reveille.ready (queue, task, priority, run_at, id, wakes)
+              values (item.queue, item.task, item.priority, item.run_at, holder,
+                (item.run_at < now() + interval '2 minutes')::integer);
+          else
+            insert into reveille.keyed (queue, key, run_at, id, task, priority, look, wakes)
+              values (item.queue, item.settings ->> 'concurrency_key', item.run_at, holder,
+                item.task, item.priority, 1 + (item.run_at > clock_timestamp())::integer,
+                (item.run_at < now() + interval '2 minutes')::integer);
+          end if;
           if reveille.is_timed(item.settings) then
             perform reveille.expiry_begin(array[holder], array[item.settings]);
           end if;

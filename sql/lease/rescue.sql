@@ -37,6 +37,11 @@ with l as materialized (
     (row_number() over (partition by j.queue order by h.id) = 1)::integer * 2
   from h cross join lateral (select * from reveille.job j where j.id = h.id limit 1) j
   where h.state is null
+), turns as (
+  insert into reveille.freed (queue, key)
+  select j.queue, j.settings ->> 'concurrency_key'
+  from h cross join lateral (select * from reveille.job j where j.id = h.id limit 1) j
+  where h.state is not null and j.settings ->> 'concurrency_key' is not null
 ), failed as materialized (
   select j.id, j.task, j.queue from h cross join lateral (select * from reveille.job j where j.id = h.id limit 1) j where h.state = 'failed'
 ), suspects as (

@@ -51,10 +51,17 @@ create table reveille.freed (
   wakes smallint not null default 1
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
   autovacuum_vacuum_cost_delay = 0);
-create index freed_queue on reveille.freed (queue);
+create index freed_key on reveille.freed (queue, key);
 comment on table reveille.freed is
   'Concurrency keys to be looked at, since a job of each left the place where it waited.';
 revoke all on reveille.freed from public;
+
+-- Whoever has locked the row of a queue sweeps it, alone: the order of a key depends on it.
+create table reveille.sweeper (
+  queue text collate "C" primary key
+);
+comment on table reveille.sweeper is 'Queues whose concurrency keys are looked at.';
+revoke all on reveille.sweeper from public;
 
 -- The files of these replace the bodies.
 create function reveille.keyed_wake() returns trigger

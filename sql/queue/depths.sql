@@ -1,7 +1,8 @@
 -- How many jobs wait in each queue, due and to come, and for how many seconds the first has been
 -- due. Known queues are there when they are empty, too. Its price has a bound, however much waits.
 -- It reads the first 1,000 lanes and shares 5,000 rows to be counted among them. Beyond, it takes
--- the word of the statistics.
+-- the word of the statistics. Concurrency keys that are in use, and jobs that wait for their turn, are
+-- counted up to 10,001.
 with recursive lane as (
   (select queue, task, priority, run_at from reveille.waiting order by queue, task, priority, run_at limit 1)
   union all
@@ -37,9 +38,12 @@ with recursive lane as (
   select e.* from reveille.waiting_estimates(array(select s.queue from summed s where s.many_due or s.many_later)) e
 )
 select s.queue, case when s.many_due then greatest(s.due, e.due) else s.due end as due,
-  case when s.many_later then greatest(s.later, e.later) else s.later end as later, s.oldest_seconds
+  case when s.many_later then greatest(s.later, e.later) else s.later end as later, s.oldest_seconds,
+  (select count(*) from (select from reveille.gate g where g.queue = s.queue limit 10001) g)::double precision as keys,
+  (select count(*) from (select from reveille.keyed x where x.queue = s.queue limit 10001) x)::double precision as keyed
 from summed s left join estimate e on e.queue = s.queue
 union all
-select k.name, 0, 0, 0
+select k.name, 0, 0, 0,
+  (select count(*) from (select from reveille.gate g where g.queue = k.name limit 10001) g), 0
 from (select q.name from reveille.queue q order by q.name limit 100) k
 where not exists (select from lanes l where l.queue = k.name)

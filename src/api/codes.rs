@@ -186,6 +186,12 @@ pub const FAILURES: &[(&str, &str)] = &[
 
 /// The codes of what a job waits for.
 pub const WAITS: &[(&str, &str)] = &[
+    (
+        "key_held",
+        "Job `job_id` has the turn of its `concurrency_key`; until `until` that one waits for another \
+         attempt. A queue's `per_key_concurrency` gives more turns, and its `on_retry: yield` lets \
+         others pass.",
+    ),
     ("no_worker", "No service with workers runs. Start one."),
     ("queue_paused", "The queue is paused. `POST /queues/{queue}/resume` starts it."),
     ("queue_unserved", "Workers know the task, but none of them takes jobs of this queue."),

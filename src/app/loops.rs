@@ -14,7 +14,8 @@ use crate::engine::{self, Engine};
 use crate::events::{Events, Leadership};
 use crate::listener;
 use crate::maintenance::{
-    self, Auditor, Expirer, Forgetter, LeaderService, Letters, Partitions, Pruner, Remover,
+    self, Auditor, Expirer, Forgetter, LeaderService, Letters, LostTurns, Partitions, Pruner,
+    Remover,
 };
 use crate::shutdown::Shutdown;
 use crate::store::job::Keep;
@@ -99,6 +100,15 @@ impl Loops {
         self.keep("tidier", move || {
             maintenance::tidy(store.clone(), left.clone(), stopping.clone())
         });
+        if config.workers > 0 {
+            let (store, events) = (self.store.clone(), self.events.clone());
+            let shutdown = self.shutdown.clone();
+            self.keep("turns", move || {
+                maintenance::give_turns(store.clone(), events.clone(), poll, shutdown.clone())
+            });
+        }
+        let turns = LostTurns::new(self.store.clone(), self.events.clone());
+        self.lead("lost-turns", turns, leadership);
         let (store, events, led) = (self.store.clone(), self.events.clone(), leadership.clone());
         let shutdown = self.shutdown.clone();
         self.keep("operations", move || {

@@ -170,8 +170,10 @@ impl Service {
             tracker: TaskTracker::new(),
         };
         settings::settle(&config, &database, &store, &events.defaults).await?;
-        let (wakes, defaults) = (Some(events.wakes.clone()), events.defaults.clone());
-        let (submitter, writers) = Submitter::new(store.clone(), wakes, defaults, &supervisor);
+        let (wakes, gates) = (Some(events.wakes.clone()), events.gates.clone());
+        let defaults = events.defaults.clone();
+        let (submitter, writers) =
+            Submitter::new(store.clone(), wakes, gates, defaults, &supervisor);
         loops.spawn(writers);
         let (repeats, writer) = Repeats::new(&submitter, config.keep_idempotency, &supervisor);
         loops.spawn(vec![writer]);

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::events::Ends;
+use crate::events::{Ends, Gates};
 use crate::job::JobId;
 use crate::job::fields::NewJob;
 use crate::job::submission::{BATCH_MOST, FieldError, Submission};
@@ -103,7 +103,8 @@ impl Client {
         let supervisor = Supervisor::default();
         let priorities = Priorities::read(store.clone()).await?;
         let defaults = priorities.defaults.clone();
-        let (submitter, writers) = Submitter::new(store.clone(), None, defaults, &supervisor);
+        let (submitter, writers) =
+            Submitter::new(store.clone(), None, Gates::default(), defaults, &supervisor);
         for writer in writers {
             tokio::spawn(writer);
         }

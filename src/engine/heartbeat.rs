@@ -213,7 +213,9 @@ impl Heartbeat {
                 keyed: true,
                 timed: false,
             };
-            let _ = self.settle.try_send(Delivery { settlement, meter: None, room: None });
+            // It keeps its turn, if it has one.
+            let delivery = Delivery { settlement, meter: None, turn: None, room: None };
+            let _ = self.settle.try_send(delivery);
         }
     }
 

@@ -4,6 +4,7 @@
 
 mod defaults;
 mod ends;
+mod gates;
 mod leadership;
 mod leftovers;
 mod notice;
@@ -19,6 +20,7 @@ use tokio::sync::{Notify, broadcast};
 
 pub(crate) use defaults::Defaults;
 pub(crate) use ends::Ends;
+pub(crate) use gates::{Asked, Freed, Gates, Turn};
 pub(crate) use leadership::Leadership;
 pub(crate) use leftovers::{Left, Leftovers};
 pub(crate) use notice::{IDS_MOST, Notice};
@@ -37,6 +39,8 @@ pub(crate) struct Events {
     pub ends: Ends,
     pub leftovers: Leftovers,
     pub pauses: Pauses,
+    /// Turns of concurrency keys.
+    pub gates: Gates,
     /// A job may end by itself sooner than is known.
     pub expiries: Arc<Notify>,
     /// The settings of queues.
@@ -56,6 +60,7 @@ impl Events {
                 self.wakes.wake(|pending| pending.lane(lane, Source::Notify));
             }
             Notice::Queue(queue) => self.wakes.wake(|pending| pending.queue(queue)),
+            Notice::Keyed(queue) => self.gates.look_at(queue),
             Notice::Pause(_) => self.pauses.ask(),
             Notice::Expiry => self.expiries.notify_one(),
             Notice::Settings => self.defaults.ask(),
@@ -74,8 +79,9 @@ impl Events {
     /// The database says that settings of queues are these.
     pub(crate) fn learn(&self, changes: impl IntoIterator<Item = QueueChange>) {
         if self.defaults.learn(changes) {
-            // A job may have a limit now.
+            // A job may have a limit now, or a key more turns.
             self.expiries.notify_one();
+            self.gates.turns_changed();
         }
     }
 
@@ -103,6 +109,7 @@ impl Default for Events {
             ends: Ends::default(),
             leftovers: Leftovers::default(),
             pauses: Pauses::default(),
+            gates: Gates::default(),
             expiries: Arc::default(),
             defaults: Defaults::default(),
             operations: Operations::default(),

@@ -22,6 +22,7 @@ pub(crate) const IDS_MOST: usize = 300;
 
 const LANE: &str = "lane";
 const QUEUE: &str = "queue";
+const KEYED: &str = "keyed";
 const PAUSE: &str = "pause";
 const SETTINGS: &str = "settings";
 const SUSPECTS: &str = "suspects";
@@ -40,6 +41,8 @@ pub(crate) enum Notice {
     Lane(Lane),
     /// Any lane of this queue may have jobs.
     Queue(QueueName),
+    /// Jobs of this queue may have a turn among those of their keys.
+    Keyed(QueueName),
     /// The queue was paused.
     Pause(QueueName),
     /// The settings of queues were changed.
@@ -76,6 +79,7 @@ impl Notice {
                 priority: words.next()?.parse().ok().filter(|it| PRIORITIES.contains(it))?,
             }),
             QUEUE => Self::Queue(QueueName::new(words.next()?)?),
+            KEYED => Self::Keyed(QueueName::new(words.next()?)?),
             PAUSE => Self::Pause(QueueName::new(words.next()?)?),
             SETTINGS => Self::Settings,
             SUSPECTS => Self::Suspects,
@@ -102,6 +106,7 @@ impl fmt::Display for Notice {
                 write!(out, "{LANE} {queue} {task} {priority}")
             }
             Self::Queue(queue) => write!(out, "{QUEUE} {queue}"),
+            Self::Keyed(queue) => write!(out, "{KEYED} {queue}"),
             Self::Pause(queue) => write!(out, "{PAUSE} {queue}"),
             Self::Settings => out.write_str(SETTINGS),
             Self::Suspects => out.write_str(SUSPECTS),
@@ -137,6 +142,7 @@ mod tests {
         vec![
             Notice::Lane(Lane { queue: queue.clone(), task, priority: 9 }),
             Notice::Queue(queue.clone()),
+            Notice::Keyed(queue.clone()),
             Notice::Pause(queue),
             Notice::Settings,
             Notice::Suspects,
@@ -197,7 +203,7 @@ mod tests {
                 );
             }
         }
-        for word in ["lane", "queue", "cancel", "suspects", "expiry"] {
+        for word in ["lane", "queue", "keyed", "cancel", "suspects", "expiry"] {
             assert!(said.iter().any(|it| it == word), "no statement notifies of {word}: {said:?}");
         }
         let strange: Vec<&String> =

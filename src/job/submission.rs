@@ -248,6 +248,11 @@ impl Submission {
         self.settings.as_ref().is_some_and(|settings| settings.are_timed())
     }
 
+    /// Whether it waits for its turn among the jobs of a key.
+    pub fn takes_turns(&self) -> bool {
+        self.settings.as_ref().is_some_and(|settings| settings.concurrency_key.is_some())
+    }
+
     /// Its priority, once the default of its queue is filled in.
     pub fn priority(&self) -> i16 {
         self.priority.unwrap_or(DEFAULT_PRIORITY)

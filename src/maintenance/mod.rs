@@ -3,8 +3,9 @@
 //! out, and pauses ended. Ended jobs, empty queues, old entries of the audit and keys whose time is
 //! over are forgotten.
 //!
-//! All but the rescue and the freeing of keys are done by one instance, the leader, once every so
-//! often. Two that lead for a moment do no harm: each of these can be done twice at once.
+//! All but the rescue, the freeing of keys and the giving of turns are done by one instance, the
+//! leader, once every so often. Two that lead for a moment do no harm: each of these can be done twice
+//! at once.
 
 mod auditor;
 mod expirer;
@@ -17,6 +18,7 @@ mod remover;
 mod rescuer;
 mod resumer;
 mod tidier;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +38,7 @@ pub(crate) use remover::Remover;
 pub(crate) use rescuer::rescue;
 pub(crate) use resumer::resume;
 pub(crate) use tidier::tidy;
+pub(crate) use turns::{LostTurns, give_turns};
 
 /// A service that only the leader runs, every so often.
 pub(crate) trait LeaderService: Send + Sync + 'static {

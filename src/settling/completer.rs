@@ -72,7 +72,8 @@ impl Completer {
         settlements: mpsc::Receiver<Delivery>,
         tell: mpsc::UnboundedSender<Vec<JobId>>,
     ) -> Self {
-        let settler = Settler { store, leftovers: events.leftovers.clone() };
+        let settler =
+            Settler { store, leftovers: events.leftovers.clone(), gates: events.gates.clone() };
         let (waiting, kept) = (Waiting::default(), Kept::new());
         let (flying, again) = (Flying::new(), Flying::new());
         Self { settler, let_go, events, settlements, tell, waiting, kept, flying, again }
@@ -312,7 +313,8 @@ mod tests {
             keyed: false,
             timed: false,
         };
-        let outcome = |lease| Delivery { settlement: settlement(lease), meter: None, room: None };
+        let outcome =
+            |lease| Delivery { settlement: settlement(lease), meter: None, turn: None, room: None };
         leases.into_iter().map(outcome).collect()
     }
 

@@ -6,6 +6,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::Key;
 use super::meter::Meter;
+use crate::events::Turn;
 use crate::job::bounds::excerpt;
 use crate::job::ending::Ending;
 use crate::job::failure::Failure;
@@ -22,6 +23,8 @@ pub(crate) struct Delivery {
     pub settlement: Settlement,
     /// Counts its end; `None` if its task is not known.
     pub meter: Option<Arc<Meter>>,
+    /// The turn that the job has among those of its `concurrency_key`; `None` for most jobs.
+    pub turn: Option<Box<Turn>>,
     /// The room that a large result takes until it is settled.
     #[expect(dead_code, reason = "it is held, and dropped with the outcome")]
     pub room: Option<Arc<OwnedSemaphorePermit>>,

@@ -15,7 +15,7 @@ use super::delivery::{Delivery, leases_of, log_failed};
 use super::meter::{ended_unknown, out_of_time};
 #[cfg(feature = "faults")]
 use super::mutant;
-use crate::events::{Left, Leftovers};
+use crate::events::{Gates, Left, Leftovers};
 use crate::job::JobId;
 use crate::job::clocks::{DEADLINE_EXCEEDED, EXPIRED};
 use crate::job::ending::Ending;
@@ -73,6 +73,7 @@ impl Refusal {
 pub(super) struct Settler {
     pub(super) store: Store,
     pub(super) leftovers: Leftovers,
+    pub(super) gates: Gates,
 }
 
 impl Settler {
@@ -202,6 +203,7 @@ impl Settler {
                 }
                 Settled::Applied(None) | Settled::LeaseLost => {}
             }
+            self.give_back_turn(outcome, *settled);
             let became = became(settlement, *settled);
             match &outcome.meter {
                 Some(meter) => meter.ended(became),
@@ -211,6 +213,24 @@ impl Settler {
         }
         self.leftovers.add(left);
         ended
+    }
+}
+
+impl Settler {
+    /// A job that has ended gives its turn to the next one of its key. One that waits for another
+    /// attempt keeps it, or lets the others pass.
+    fn give_back_turn(&self, outcome: &Delivery, settled: Settled) {
+        let Some(turn) = &outcome.turn else { return };
+        let settlement = &outcome.settlement;
+        match (settled, &settlement.ending) {
+            (Settled::Applied(Some(_)) | Settled::AlreadyFinal, _) => self.gates.give_back(turn),
+            (Settled::Applied(None), Ending::Retry { .. } | Ending::Snooze { .. })
+                if turn.yields =>
+            {
+                self.gates.let_pass(turn, settlement.id);
+            }
+            (Settled::Applied(None) | Settled::LeaseLost, _) => {}
+        }
     }
 }
 

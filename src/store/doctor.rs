@@ -131,6 +131,7 @@ pub(crate) const TABLES: &[&str] = &[
     "ready",
     "settings_file",
     "superseded",
+    "sweeper",
     "task",
     "unique_key",
     "week",
@@ -186,6 +187,21 @@ pub(crate) async fn one_place(client: &Client) -> Result<Places> {
         several: row.try_get("several")?,
         strangers: row.try_get("strangers")?,
     })
+}
+
+/// Gates of concurrency keys that are not as they must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Gates {
+    /// Of which no job runs or waits.
+    pub idle: i64,
+    /// Jobs that wait for a turn which nobody has.
+    pub lost: i64,
+}
+
+/// How gates stand. Those of this moment count too.
+pub(crate) async fn gates(client: &Client) -> Result<Gates> {
+    let row = one(client, WITHIN, sql!("doctor/gates")).await?;
+    Ok(Gates { idle: row.try_get("idle")?, lost: row.try_get("lost")? })
 }
 
 /// Who keeps dead rows from being removed.

@@ -20,6 +20,7 @@ pub(crate) mod expiry;
 #[cfg(test)]
 mod fields;
 pub(crate) mod functions;
+pub(crate) mod gate;
 #[allow(missing_docs, reason = "public for the tests of this repository alone")]
 mod health;
 #[cfg(feature = "service")]

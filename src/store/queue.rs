@@ -67,6 +67,10 @@ pub struct Depth {
     pub later: f64,
     /// For how long the first of them has been due.
     pub oldest_seconds: f64,
+    /// Concurrency keys of which a job runs or waits, out to some thousands.
+    pub keys: f64,
+    /// Jobs that wait for their turn among those of their key, or for their time, likewise.
+    pub keyed: f64,
 }
 
 impl Depth {
@@ -75,6 +79,8 @@ impl Depth {
         self.due += other.due;
         self.later += other.later;
         self.oldest_seconds = self.oldest_seconds.max(other.oldest_seconds);
+        self.keys += other.keys;
+        self.keyed += other.keyed;
     }
 }
 
@@ -173,6 +179,8 @@ impl Store {
                 due: row.try_get(1)?,
                 later: row.try_get(2)?,
                 oldest_seconds: row.try_get(3)?,
+                keys: row.try_get(4)?,
+                keyed: row.try_get(5)?,
             })
         };
         rows.iter().map(depth).collect()

@@ -44,12 +44,12 @@ pub(super) fn notices(jobs: &[(JobId, Submission)], clock: &Clock) -> Vec<String
     found.into_iter().map(|job| Notice::Lane(lane_of(job)).to_string()).collect()
 }
 
-/// Wakes this process's own dispatcher for these jobs.
+/// Wakes this process's own dispatcher for these jobs. Those that wait for their turn are not for it.
 pub(super) fn wake(pending: &mut Pending, jobs: &[(JobId, Submission)], clock: &Clock) {
     let mut last = None;
     for (_, job) in jobs {
         let lane = lane_of(job);
-        if last.as_ref() == Some(&lane) || !is_due_soon(job, clock) {
+        if last.as_ref() == Some(&lane) || !is_due_soon(job, clock) || job.takes_turns() {
             continue;
         }
         pending.lane(lane.clone(), Source::Local);

@@ -32,7 +32,7 @@ use metrics::counter;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
 
-use crate::events::{Defaults, Wakes};
+use crate::events::{Defaults, Gates, Wakes};
 use crate::job::JobId;
 use crate::job::submission::{FieldError, Submission};
 use crate::job::written::Written;
@@ -128,6 +128,7 @@ struct Request {
 pub(crate) struct Submitter {
     store: Store,
     wakes: Option<Wakes>,
+    gates: Gates,
     /// The priorities of queues.
     defaults: Defaults,
     ids: Ids,
@@ -147,6 +148,7 @@ impl Submitter {
     pub(crate) fn new(
         store: Store,
         wakes: Option<Wakes>,
+        gates: Gates,
         defaults: Defaults,
         supervisor: &Supervisor,
     ) -> (Self, Vec<Loop>) {
@@ -156,11 +158,22 @@ impl Submitter {
         let turns = Arc::new(Turns::new());
         let gathering = Arc::new(Plain::new(plain_requests, turns.clone()));
         let supervisor = supervisor.clone();
-        let writer = Writer { store: store.clone(), wakes: wakes.clone() };
+        let writer = Writer { store: store.clone(), wakes: wakes.clone(), gates: gates.clone() };
         let lists = Keyed::new(writer, supervisor.clone());
         let door = "http";
-        let submitter =
-            Self { ids, door, store, wakes, defaults, plain, turns, keyed, supervisor, lists };
+        let submitter = Self {
+            ids,
+            door,
+            store,
+            wakes,
+            gates,
+            defaults,
+            plain,
+            turns,
+            keyed,
+            supervisor,
+            lists,
+        };
         let requests = Arc::new(Mutex::new(keyed_requests));
         let writers = vec![
             submitter.keep_writer(gathering.clone()),
@@ -294,6 +307,7 @@ impl Submitter {
     }
 
     fn writer(&self) -> Writer {
-        Writer { store: self.store.clone(), wakes: self.wakes.clone() }
+        let (store, wakes) = (self.store.clone(), self.wakes.clone());
+        Writer { store, wakes, gates: self.gates.clone() }
     }
 }

@@ -12,11 +12,12 @@ use super::answers::Answers;
 use super::gather::Plain;
 use super::turns::Timer;
 use super::{Answer, LIBRARY, Request, SubmitError};
-use crate::events::Wakes;
+use crate::events::{Gates, Wakes};
 use crate::job::JobId;
 use crate::job::state::Status;
 use crate::job::submission::Submission;
 use crate::job::written::{Outcome, Written};
+use crate::queue::QueueName;
 use crate::store::{Error, Result as StoreResult, Store};
 
 const PAUSE: Duration = Duration::from_millis(50);
@@ -26,6 +27,7 @@ pub(super) struct Writer {
     pub(super) store: Store,
     /// `None`: there is no dispatcher to wake.
     pub(super) wakes: Option<Wakes>,
+    pub(super) gates: Gates,
 }
 
 impl Writer {
@@ -165,8 +167,13 @@ impl Writer {
         }
     }
 
-    /// Wakes this process's own dispatcher at once; the others hear of it from PostgreSQL.
+    /// Wakes this process's own dispatcher at once, or whoever gives jobs their turns; the others
+    /// hear of it from PostgreSQL.
     pub(super) fn announce(&self, jobs: &[(JobId, Submission)]) {
+        let mut keyed: Vec<&QueueName> =
+            jobs.iter().filter(|(_, job)| job.takes_turns()).map(|(_, job)| &job.queue).collect();
+        keyed.dedup();
+        keyed.into_iter().for_each(|queue| self.gates.look_at(queue.clone()));
         if let Some(wakes) = &self.wakes {
             wakes.wake(|pending| wake(pending, jobs, &self.store.clock));
         }

@@ -73,6 +73,7 @@ mod tasks;
 mod tls;
 mod together;
 mod tokens;
+mod turns;
 mod unseen;
 mod waited_for;
 mod waiting;

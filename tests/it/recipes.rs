@@ -56,6 +56,42 @@ async fn the_recipe_of_a_debounce_runs_one_job_with_the_last_change() {
     assert_eq!(value::<i64>(&client, early).await, 0, "it did not wait for two seconds");
 }
 
+/// The most jobs of a queue that ran at the same time, by their attempts.
+async fn most_at_once(client: &tokio_postgres::Client, queue: &str) -> i64 {
+    let most = format!(
+        "select max((select count(*) from reveille.outcome x join reveille.job j using (id)
+           where j.queue = '{queue}' and x.claimed_at <= o.claimed_at and x.ended_at > o.claimed_at))
+         from reveille.outcome o join reveille.job k using (id) where k.queue = '{queue}'"
+    );
+    value(client, &most).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_recipe_of_an_order_runs_one_at_a_time() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let service = Service::start(database.url()).await;
+    run(&block(PAGE, "for step in"), service.url()).await;
+    harness::look::all_end(&client, 3, SOON).await;
+    assert_eq!(most_at_once(&client, "changes").await, 1);
+    let order = "select string_agg(j.tags[1], ' ' order by o.claimed_at)
+        from reveille.outcome o join reveille.job j using (id)";
+    assert_eq!(value::<String>(&client, order).await, "step-1 step-2 step-3");
+    run(&block(PAGE, "--on-retry"), service.url()).await;
+    let settings = service.http().get("/queues/changes").await.body["settings"].clone();
+    assert_eq!(settings, json!({"on_retry": "yield"}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_recipe_of_a_throttle_lets_three_jobs_of_a_customer_run() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let service = Service::start(database.url()).await;
+    run(&block(PAGE, "for nth in"), service.url()).await;
+    harness::look::all_end(&client, 6, SOON).await;
+    assert_eq!(most_at_once(&client, "calls").await, 3);
+}
+
 /// Takes in connections for two services in turn. Of the first ones it cuts each off once the
 /// service has begun to answer. Gives its address and how many there were.
 async fn cutting(upstreams: [String; 2], cuts: usize) -> (String, Arc<AtomicUsize>) {

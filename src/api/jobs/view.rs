@@ -92,7 +92,8 @@ pub struct JobWait {
     pub code: String,
     /// The same in words, with what to do about it.
     pub message: String,
-    /// The job that stands in the way. With `suspect`: the one that runs.
+    /// The job that stands in the way. With `suspect`: the one that runs. With `key_held`: one that
+    /// has the turn.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job_id: Option<Uuid>,
     /// The time at which this wait is over by itself. Absent if nobody knows it.

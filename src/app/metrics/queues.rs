@@ -80,4 +80,6 @@ fn show(depth: &Depth) {
     gauge!("reveille_queue_depth", "queue" => queue()).set(depth.due);
     gauge!("reveille_queue_scheduled", "queue" => queue()).set(depth.later);
     gauge!("reveille_queue_oldest_waiting_seconds", "queue" => queue()).set(depth.oldest_seconds);
+    gauge!("reveille_queue_keys", "queue" => queue()).set(depth.keys);
+    gauge!("reveille_queue_keyed", "queue" => queue()).set(depth.keyed);
 }

@@ -74,6 +74,16 @@ const METRICS: &[(&str, Kind, &str)] = &[
         "For how long the job that has waited longest in a queue has been due.",
     ),
     (
+        "reveille_queue_keys",
+        Gauge,
+        "Concurrency keys of which a job runs or waits, counted up to 10001.",
+    ),
+    (
+        "reveille_queue_keyed",
+        Gauge,
+        "Jobs that wait for their turn among those of their concurrency key, or for their time; counted up to 10001.",
+    ),
+    (
         "reveille_queues_read_at_seconds",
         Gauge,
         "When the queues were last read, as seconds since 1970. While that fails, what is said of them stays as it was then.",
@@ -203,7 +213,9 @@ fn labels_at_start(name: &str) -> &'static [Labels] {
         "reveille_dead_letters" | "reveille_redriven_jobs_total" => &[&[("task", "(others)")]],
         "reveille_queue_depth"
         | "reveille_queue_scheduled"
-        | "reveille_queue_oldest_waiting_seconds" => &[&[("queue", "default")]],
+        | "reveille_queue_oldest_waiting_seconds"
+        | "reveille_queue_keys"
+        | "reveille_queue_keyed" => &[&[("queue", "default")]],
         "reveille_idempotent_requests_total" => &[
             &[("outcome", "stored")],
             &[("outcome", "replayed")],

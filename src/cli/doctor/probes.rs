@@ -131,9 +131,30 @@ pub(super) async fn schema(config: &Config, client: &Client) -> Result<Vec<Check
     }
     if complete {
         checks.push(one_place(client).await);
+        checks.push(gates(client).await?);
         checks.push(operations(store::operations(client, STILL_SECONDS).await?));
     }
     Ok(checks)
+}
+
+/// How long a gate may stand as it must not: the leader looks every ten seconds.
+const GATES_FOR: Duration = Duration::from_secs(12);
+
+/// Whether the gates of concurrency keys stand as they must. A fault of this moment is none.
+async fn gates(client: &Client) -> Result<Check> {
+    const NAME: &str = "concurrency keys";
+    let none = store::Gates { idle: 0, lost: 0 };
+    let (begun, mut found) = (Instant::now(), store::gates(client).await?);
+    while found != none && begun.elapsed() < GATES_FOR {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        found = store::gates(client).await?;
+    }
+    let store::Gates { idle, lost } = found;
+    let told =
+        format!("{idle} keys stay taken by nobody, {lost} jobs wait for a turn that nobody has");
+    let change = "a service must run, and look after keys every ten seconds; if one does, keep the \
+                  database as it is, and report this line";
+    Ok(Check::warn(NAME, told, change).unless(found == none))
 }
 
 /// How long an operation may take for a step: a new leader is found within seconds.

@@ -17,7 +17,7 @@ use attempt::{retry, told_to_stop};
 use super::figures::JobFigures;
 use super::running::{Running, Stop};
 use super::slots::{Queued, Slots};
-use crate::events::{Defaults, Pauses};
+use crate::events::{Defaults, Pauses, Turn};
 use crate::job::backoff::Policy;
 use crate::job::ending::Ending;
 use crate::job::failure::Failure;
@@ -136,7 +136,8 @@ impl Executor {
             keyed: true,
             timed: true,
         };
-        let outcome = Delivery { settlement, meter: Some(meter), room: None };
+        // What could not be read has its key too: the leader finds its turn.
+        let outcome = Delivery { settlement, meter: Some(meter), turn: None, room: None };
         let _ = self.settle.send(outcome).await;
     }
 
@@ -202,12 +203,22 @@ impl Executor {
                 let Claimed { lease, id, place, attempt, keyed, .. } = *job;
                 let timed = job.left.is_some();
                 let settlement = Settlement { lease, id, place, attempt, ending, keyed, timed };
-                let outcome = Delivery { settlement, meter: Some(meter), room };
+                let turn = self.turn(job);
+                let outcome = Delivery { settlement, meter: Some(meter), turn, room };
                 let _ = self.settle.send(outcome).await;
             }
             None => self.running.end((job.lease, job.id)),
         }
         drop(done);
+    }
+}
+
+impl Executor {
+    /// The turn that a job has among those of its key, if it has one.
+    fn turn(&self, job: &Claimed) -> Option<Box<Turn>> {
+        let key = job.settings.as_ref()?.concurrency_key.clone()?;
+        let yields = self.defaults.of(&job.queue).is_some_and(|queue| queue.yields());
+        Some(Box::new(Turn { queue: job.queue.clone(), key, yields }))
     }
 }
 

@@ -143,6 +143,13 @@ fields! {
         debounce_max_seconds: f64 = Kind::Seconds { least: 0.001, most: 604_800.0 },
             together Together::OnlyWhere("on_conflict", OnConflict::Replace.as_str()),
             set by debounce_max(most: Duration) = most.as_secs_f64();
+
+        /// Jobs of a queue with the same key run one at a time, in the order of their `run_at` and
+        /// their submission, whatever their tasks and priorities. `per_key_concurrency` of the queue
+        /// lets more of them run. A job that is tried again keeps its turn, unless the queue's
+        /// `on_retry` is `yield`.
+        concurrency_key: String = Kind::Text { least: 1, most: KEY_CHARS_MOST },
+            set by concurrency_key(key: impl Into<String>) = key.into();
     }
 }
 

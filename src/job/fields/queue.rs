@@ -28,6 +28,11 @@ use super::{
 use crate::job::json::Json;
 use crate::queue::QueueName;
 
+/// A job that waits for another attempt keeps its turn.
+const HOLD: &str = "hold";
+/// It lets the others of its key pass.
+const YIELD: &str = "yield";
+
 /// How long a job may be kept after its end.
 const KEPT: Kind = Kind::Seconds { least: 1.0, most: 3_153_600_000.0 };
 
@@ -59,6 +64,20 @@ settings! {
         /// When a job that does not say runs again after an attempt that failed. Without it the
         /// task's own back-off.
         retry: Retry = Retry::KIND;
+
+        /// How many jobs of the same `concurrency_key` run at a time, over all instances.
+        /// Without it 1. Jobs without such a key are not limited by it.
+        per_key_concurrency: i64 = Kind::Integer { least: 1, most: 100 };
+
+        /// What becomes of the turn of a job with a `concurrency_key` while it waits for another
+        /// attempt, after a failure or a snooze. Without it `hold`.
+        on_retry: String = Kind::Choice {
+            of: &[HOLD, YIELD],
+            schema: "OnRetry",
+            about: "What becomes of the turn of a job with a `concurrency_key` while it waits for \
+                another attempt. `hold`: it keeps its turn, and the jobs behind it wait. `yield`: they \
+                go on, and it waits among them again.",
+        };
 
         /// How long completed jobs can be looked up, in seconds.
         /// Not longer than `keep_completed_seconds` of the service, which counts without it.
@@ -104,6 +123,11 @@ impl QueueSettings {
     pub(crate) fn check(&self, faults: &mut Faults) {
         self.check_members("", faults);
         check_deadline(self.deadline_seconds, self.timeout_seconds, faults);
+    }
+
+    /// Whether a job that waits for another attempt lets the others of its key pass.
+    pub(crate) fn yields(&self) -> bool {
+        self.on_retry.as_deref() == Some(YIELD)
     }
 
     /// Whether it gives jobs a time limit beside that of an attempt.

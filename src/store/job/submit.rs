@@ -94,6 +94,7 @@ impl Store {
     ) -> Result<()> {
         if let [(id, job)] = jobs
             && !job.is_timed()
+            && !job.takes_turns()
         {
             let notice = notices.first().map(String::as_str);
             return self.job_submit_one(*id, job, notice, deadline).await;
@@ -104,6 +105,14 @@ impl Store {
             let parameters: Parameters<'_> =
                 &[&c.ids, &c.queues, &c.tasks, &c.priorities, &c.payloads, &notices];
             return self.submissions.query_by(deadline, statement, parameters).await.map(drop);
+        }
+        if jobs.iter().any(|(_, job)| job.takes_turns()) {
+            let notify = if notices.is_empty() { "off" } else { "on" };
+            let beside: [&(dyn ToSql + Sync); 1] = [&notify];
+            let parameters = [&c.parameters()[..], &beside].concat();
+            let statement = sql!("job/submit_turns": UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT2_ARRAY, TIMESTAMPTZ_ARRAY,
+                FLOAT8_ARRAY, JSONB_ARRAY, INT4_ARRAY, FLOAT8_ARRAY, JSONB_ARRAY, JSONB_ARRAY, TEXT);
+            return self.submissions.query_by(deadline, statement, &parameters).await.map(drop);
         }
         let beside: [&(dyn ToSql + Sync); 1] = [&notices];
         let parameters = [&c.parameters()[..], &beside].concat();

@@ -130,7 +130,10 @@ async fn a_job_is_cancelled_deleted_purged_and_replaced_wherever_it_waits() {
         "on_conflict": "replace", "delay_seconds": 3600});
     let answered = house.http.post("/jobs", &content).await.body;
     assert_eq!((&answered["outcome"], &answered["job_id"]), (&json!("replaced"), &json!(replaced)));
-    assert_eq!((house.count("keyed", &replaced).await, house.count("ready", &replaced).await), (0, 1));
+    assert_eq!(
+        (house.count("keyed", &replaced).await, house.count("ready", &replaced).await),
+        (0, 1)
+    );
     let job = house.http.get_job(&replaced).await.body;
     assert_eq!((&job["payload"], &job["status"]), (&json!(2), &json!("scheduled")));
     let purge = "/queues/mail/purge?delay_seconds=0";

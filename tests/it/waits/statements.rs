@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 /// Files below `sql`, and why each names `ready`.
 const NAME_READY: &[(&str, &str)] = &[
     ("functions/former/insert_rows.sql", "writes jobs without settings, so without a key"),
+    ("functions/gates_open.sql", "moves jobs that have their turn from `keyed`"),
+    ("functions/gates_yield.sql", "moves jobs that let others pass back to `keyed`"),
     ("functions/insert_jobs.sql", "writes a job to the place where it begins to wait"),
     ("functions/jobs_put_back.sql", "writes a job to the place where it begins to wait"),
     ("functions/submit_checked.sql", "writes jobs without settings that need another place"),
@@ -16,6 +18,7 @@ const NAME_READY: &[(&str, &str)] = &[
     ("functions/waiting_estimates.sql", "adds up the statistics of all places"),
     ("functions/waiting_lock.sql", "locks a job in whichever place it lies"),
     ("functions/waiting_take.sql", "is the way out of all places"),
+    ("gate/holder.sql", "asks when the holder of a turn is tried again; one in `keyed` has none"),
     ("job/submit.sql", "writes jobs without a key"),
     ("job/submit_one.sql", "writes a job without a key"),
     ("job/submit_plain.sql", "writes jobs without settings, so without a key"),
@@ -64,8 +67,7 @@ fn each_statement_that_names_ready_says_what_it_does_about_the_other_places() {
     let naming = found.iter().filter(|path| names_ready(&fs::read_to_string(path).unwrap()));
     let mut naming: Vec<String> = naming.map(name).collect();
     naming.sort();
-    let silent: Vec<&String> =
-        naming.iter().filter(|it| !said.contains_key(it.as_str())).collect();
+    let silent: Vec<&String> = naming.iter().filter(|it| !said.contains_key(it.as_str())).collect();
     assert!(
         silent.is_empty(),
         "{silent:?} name `ready` only, where a job may wait in `keyed`; ask reveille.waiting, or say in {} why not",
