@@ -46,11 +46,13 @@ impl Quota {
     }
 
     /// Whether a principal may have one more. It may while they cannot be counted: a repetition is
-    /// answered all the same, and the next request counts again.
+    /// answered all the same, and the next request counts again. A count takes half of the time that
+    /// the request has at most, which needs the rest for itself.
     pub(super) async fn admits(&self, store: &Store, principal: &str, deadline: Instant) -> bool {
         let now = Instant::now();
         if self.is_to_be_counted(principal, now) {
-            match store.idempotency_count(principal, self.most, deadline).await {
+            let until = now + deadline.saturating_duration_since(now) / 2;
+            match store.idempotency_count(principal, self.most, until).await {
                 Ok(keys) => self.counted(principal, keys, now),
                 Err(error) => tracing::debug!(%error, "idempotency keys could not be counted"),
             }

@@ -39,12 +39,14 @@ impl Handler for Fail {
 
     async fn run(&self, context: Context, failing: Failing) -> Result<u32, TaskError> {
         let attempt = context.attempt();
-        let history = context.client().get(context.job_id()).await?;
-        let created = history.map(|job| job.created_at).unwrap_or_default();
-        // A snooze takes a second at least, and the job has no more than these.
-        let age = (chrono::Utc::now() - created).num_milliseconds();
-        if age < i64::from(failing.snoozes) * 1000 {
-            return Err(TaskError::snooze(Duration::ZERO));
+        if failing.snoozes > 0 {
+            let history = context.client().get(context.job_id()).await?;
+            let created = history.map(|job| job.created_at).unwrap_or_default();
+            // A snooze takes a second at least, and the job has no more than these.
+            let age = (chrono::Utc::now() - created).num_milliseconds();
+            if age < i64::from(failing.snoozes) * 1000 {
+                return Err(TaskError::snooze(Duration::ZERO));
+            }
         }
         if attempt > failing.failures {
             return Ok(attempt);
