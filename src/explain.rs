@@ -1,7 +1,8 @@
 //! Why a job waits: its time, a pause, what nobody serves, its key, or a free slot. The answers to
 //! submissions warn of what is in the way by the same words.
 //!
-//! The answers to submissions say it too. So queues and workers are read about once a second at most. An answer that cannot have it in time goes without.
+//! The answers to submissions say it too. So queues and workers are read about once a second at
+//! most. An answer that cannot have it in time goes without.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;

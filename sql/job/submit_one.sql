@@ -1,7 +1,7 @@
 -- id uuid, queue text, task text, priority smallint, run_at timestamptz and delay float8 (seconds;
--- both null: now), payload jsonb, max_attempts int, timeout float8, tags jsonb, settings jsonb, note
--- text (null: none), which names a lane. As submit.sql, of one job without time limits, which costs
--- less for a single row.
+-- both null: now), payload jsonb, max_attempts int, timeout float8, tags jsonb, settings jsonb,
+-- note text (null: none), which names a lane. As submit.sql, of one job without time limits, which
+-- costs less for a single row.
 with j as (
   insert into reveille.job (id, queue, task, priority, run_at, payload, max_attempts,
     timeout_seconds, tags, settings)

@@ -1,6 +1,6 @@
 -- names text[], settings jsonb[] (null: none), digest, action text. Gives queues the settings of a
--- file. A setting that a file before gave goes, where this one does not name the queue. The last thousand
--- contents are remembered.
+-- file. A setting that a file before gave goes, where this one does not name the queue. The last
+-- thousand contents are remembered.
 with noted as (
   insert into reveille.settings_file (digest) values ($3::text)
 ), forgotten as (

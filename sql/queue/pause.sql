@@ -1,7 +1,7 @@
 -- name text, until timestamptz or seconds float8 (both null: until somebody ends it), reason,
--- principal, request id, action text. Nothing of this queue is claimed from now on; a queue that nobody knows
--- becomes known. Of a paused queue the end and the reason are replaced if one is given. A row: that
--- changed something.
+-- principal, request id, action text. Nothing of this queue is claimed from now on; a queue that
+-- nobody knows becomes known. Of a paused queue the end and the reason are replaced if one is
+-- given. A row: that changed something.
 with paused as (
   insert into reveille.queue as q (name, paused_at, paused_until, pause_reason, paused_by)
   values ($1::text, now(), coalesce($2::timestamptz, now() + $3::double precision * interval '1 second'),

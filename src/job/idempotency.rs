@@ -1,11 +1,12 @@
 //! Submissions that may be repeated: the key of a request, and the fingerprint of what it submits.
 //!
-//! The key stands in the header `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header). It is
-//! a string of structured fields (RFC 8941), in quotes; clients also send it bare. Both are one key.
+//! The key stands in the header `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header). It
+//! is a string of structured fields (RFC 8941), in quotes; clients also send it bare. Both are one
+//! key.
 //!
-//! The fingerprint is one of values. Spacing, the order of members and the spelling of numbers change
-//! nothing, nor does a field that is `null` rather than absent. It is taken of the fields as they
-//! were sent, before any default of a queue or a task is looked up.
+//! The fingerprint is one of values. Spacing, the order of members and the spelling of numbers
+//! change nothing, nor does a field that is `null` rather than absent. It is taken of the fields as
+//! they were sent, before any default of a queue or a task is looked up.
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};

@@ -1,12 +1,12 @@
-//! The expirer: ends waiting jobs whose time is over, in paused queues too. A job that a worker holds
-//! is ended by its worker.
+//! The expirer: ends waiting jobs whose time is over, in paused queues too. A job that a worker
+//! holds is ended by its worker.
 //!
-//! Its timer is exact: it sleeps until the first job is to be looked at. It is told of a job that is
-//! to be looked at earlier. A notice is sent at the commit, and what was in flight beside it
-//! is seen by another look soon after.
+//! Its timer is exact: it sleeps until the first job is to be looked at. It is told of a job that
+//! is to be looked at earlier. A notice is sent at the commit, and what was in flight beside it is
+//! seen by another look soon after.
 //!
-//! Jobs that have a limit of their queue are not noted anywhere. While a queue has such a limit, its
-//! waiting jobs are looked at once a second.
+//! Jobs that have a limit of their queue are not noted anywhere. While a queue has such a limit,
+//! its waiting jobs are looked at once a second.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
@@ -22,7 +22,8 @@ use crate::store::{Result, Store};
 /// How long it rests at most, and after a failure or a pass that ended jobs.
 const REST_MOST: Duration = Duration::from_secs(60);
 const REST_SOON: Duration = Duration::from_secs(1);
-/// While a transaction holds what is due: it was passed by, and is not to be asked for without rest.
+/// While a transaction holds what is due: it was passed by, and is not to be asked for without
+/// rest.
 const REST_HELD: Duration = Duration::from_millis(100);
 
 pub(crate) struct Expirer {

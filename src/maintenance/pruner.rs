@@ -5,10 +5,10 @@
 //! waits, and a retention may be a minute.
 //!
 //! A queue may keep its jobs for a shorter time. Nothing finds jobs that have ended by their queue:
-//! an index of it would be written with each submission. So the ends are walked in their order, once
-//! for all queues that keep jobs equally long, and each job is asked for its queue. A walk goes on
-//! where it stopped, and begins anew when other queues belong to it. It costs nothing where no queue
-//! has such a setting.
+//! an index of it would be written with each submission. So the ends are walked in their order,
+//! once for all queues that keep jobs equally long, and each job is asked for its queue. A walk
+//! goes on where it stopped, and begins anew when other queues belong to it. It costs nothing where
+//! no queue has such a setting.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -28,8 +28,8 @@ use crate::store::{Result, Store};
 const CHUNK: u32 = 5_000;
 const REST_LEAST: Duration = Duration::from_secs(1);
 const REST_MOST: Duration = Duration::from_secs(60);
-/// How far a walk goes back before it goes on. An end has the time of its statement, and may be seen
-/// after one that came later.
+/// How far a walk goes back before it goes on. An end has the time of its statement, and may be
+/// seen after one that came later.
 const OVERLAP: TimeDelta = TimeDelta::seconds(10);
 
 pub(crate) struct Pruner {

@@ -8,9 +8,9 @@
 //! job.
 //!
 //! A key may have a window (`until`), which outlives its job: a holder that completed, or that is
-//! gone since, keeps the key until then. A holder that failed or was cancelled does not,
-//! and a deletion takes the key along. `key_is_free` decides it, for every statement that takes or frees a key.
-//! The leader frees keys whose window is over, without waiting for them.
+//! gone since, keeps the key until then. A holder that failed or was cancelled does not, and a
+//! deletion takes the key along. `key_is_free` decides it, for every statement that takes or frees
+//! a key. The leader frees keys whose window is over, without waiting for them.
 //!
 //! Every statement takes its locks in this order, each kind in the order that is given:
 //!

@@ -10,8 +10,8 @@ use crate::store::Store;
 
 /// The keys that a principal may have.
 const MOST: u32 = 1_000_000;
-/// A principal is counted again after so many new keys here since the last count, or after an eighth
-/// of those that were left then.
+/// A principal is counted again after so many new keys here since the last count, or after an
+/// eighth of those that were left then.
 const LEAST_BETWEEN: u32 = 1_000;
 const SHARE_BETWEEN: u32 = 8;
 /// A principal with most of its keys is counted again after so long.

@@ -34,8 +34,8 @@ impl RepeatWriter {
         }
     }
 
-    /// Writes a round. An obstacle may be in the way of one request only. Then each goes on alone, and
-    /// keeps nobody waiting.
+    /// Writes a round. An obstacle may be in the way of one request only. Then each goes on alone,
+    /// and keeps nobody waiting.
     async fn write(&self, round: Vec<Request>) {
         let deadline = round.iter().map(|it| it.deadline).min().unwrap_or_else(Instant::now);
         let jobs: Vec<_> = round.iter().map(|it| it.job.clone()).collect();

@@ -28,7 +28,6 @@ fn refused(faults: &[(&str, &str)]) -> Answer {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_door_takes_and_refuses_the_same() {
     let house = House::open(idle()).await;
-    let owner = house.database.client().await;
     let mut wrong = Vec::new();
     for case in cases() {
         for door in Door::ALL {
@@ -57,7 +56,7 @@ async fn every_door_takes_and_refuses_the_same() {
                 (Expected::Kept(..), answer) => Some(format!("{answer:?}")),
             };
             wrong.extend(difference.map(|is| format!("{door:?}: {}: {is}", case.name)));
-            owner.batch_execute("delete from reveille.unique_key").await.unwrap();
+            house.owner.batch_execute("delete from reveille.unique_key").await.unwrap();
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -55,7 +55,7 @@ async fn life_5c4_a_hundred_whose_answer_was_lost_and_who_ask_elsewhere_have_a_h
         let mut ids = Vec::new();
         for from in (0..many).step_by(AT_A_TIME) {
             let wave: Vec<usize> = (from..many.min(from + AT_A_TIME)).collect();
-            // Those that are cut off earlier, each after so many turns of this process.
+            // Some are cut off earlier, each after so many turns of this process.
             let early: Vec<Option<u32>> = wave
                 .iter()
                 .map(|_| dice.random_bool(0.3).then(|| dice.random_range(0..20)))
