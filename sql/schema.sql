@@ -199,6 +199,7 @@ create table reveille.queue (
   paused_until timestamp with time zone,
   paused_by text,
   pause_reason text,
+  pause_of timestamp with time zone,
   touched_at timestamp with time zone not null default now(),
   constraint queue_pkey PRIMARY KEY (name),
   constraint queue_name_check CHECK ((name ~ '^[a-z0-9_.-]{1,64}$'::text))
@@ -216,6 +217,13 @@ create table reveille.ready (
   payload jsonb,
   constraint ready_pkey PRIMARY KEY (queue, task, priority, run_at, id)
 ) with (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_insert_threshold=-1, vacuum_truncate=off);
+
+create table reveille.settings_clock (
+  one boolean not null default true,
+  at timestamp with time zone not null,
+  constraint settings_clock_pkey PRIMARY KEY (one),
+  constraint settings_clock_one_check CHECK (one)
+);
 
 create table reveille.settings_file (
   digest text collate "C" not null,
@@ -1435,25 +1443,27 @@ CREATE OR REPLACE FUNCTION reveille.keys_held(queues text[], keys text[])
  LANGUAGE plpgsql
 AS $function$
 declare
-  item record;
+  half integer := cardinality(keys) / 2;
 begin
   -- The least that there is, for the rest of this transaction.
   perform set_config('lock_timeout', '1ms', true);
-  for item in
-    select u.queue, u.key, u.nth
-    from unnest(queues, keys) with ordinality u (queue, key, nth)
+  insert into reveille.unique_key as k (queue, key, id)
+    select distinct on (u.queue, u.key) u.queue, u.key, gen_random_uuid()
+    from unnest(queues, keys) u (queue, key)
+    where u.key is not null
     order by u.queue, u.key
-  loop
-    begin
-      insert into reveille.unique_key as k (queue, key, id)
-        values (item.queue, item.key, gen_random_uuid())
-        on conflict (queue, key) do update set id = k.id where false;
-      raise exception using errcode = 'RV001';
-    exception
-      when lock_not_available then return next item.nth;
-      when sqlstate 'RV001' then null;
-    end;
-  end loop;
+    on conflict (queue, key) do update set id = k.id where false;
+  raise exception using errcode = 'RV001';
+exception
+  when sqlstate 'RV001' then null;
+  when lock_not_available then
+    if half = 0 then
+      return next 1;
+    else
+      return query select h.nth from reveille.keys_held(queues[:half], keys[:half]) h (nth);
+      return query select h.nth + half
+        from reveille.keys_held(queues[half + 1:], keys[half + 1:]) h (nth);
+    end if;
 end $function$;
 
 CREATE OR REPLACE FUNCTION reveille.keys_over(most bigint)
@@ -1555,23 +1565,32 @@ CREATE OR REPLACE FUNCTION reveille.keys_taken(ids uuid[])
  SET lock_timeout TO '1ms'
 AS $function$
 declare
-  item record;
+  taken uuid[];
+  holders uuid[];
+  half integer := cardinality(ids) / 2;
 begin
-  for item in
-    select j.id, j.queue, j.unique_key as key from unnest(ids) u (id)
-    cross join lateral (
-      select * from reveille.job x where x.id = u.id and x.unique_key is not null limit 1
-    ) j
-    order by j.queue, j.unique_key, j.id
-  loop
-    id := item.id;
-    begin
-      holder := reveille.key_take(item.queue, item.key, item.id);
-    exception
-      when lock_not_available then holder := null;
-    end;
-    return next;
-  end loop;
+  begin
+    select array_agg(t.id), array_agg(t.holder) into taken, holders from (
+      select k.id, reveille.key_take(k.queue, k.unique_key, k.id) as holder from (
+        select j.id, j.queue, j.unique_key from unnest(ids) u (id)
+        cross join lateral (
+          select * from reveille.job x where x.id = u.id and x.unique_key is not null limit 1
+        ) j
+        order by j.queue, j.unique_key, j.id
+      ) k
+      offset 0
+    ) t;
+  exception
+    when lock_not_available then
+      if half = 0 then
+        return query select ids[1], null::uuid;
+      else
+        return query select k.* from reveille.keys_taken(ids[:half]) k;
+        return query select k.* from reveille.keys_taken(ids[half + 1:]) k;
+      end if;
+      return;
+  end;
+  return query select u.* from unnest(taken, holders) u (id, holder);
 end $function$;
 
 CREATE OR REPLACE FUNCTION reveille.life_begin(ids uuid[])
@@ -1589,12 +1608,7 @@ begin
     update reveille.job j set run_at = now() from reveille.queue q
       where j.id = any (ids) and q.name = j.queue and q.settings ? 'deadline_seconds';
   end if;
-  update reveille.attempt x
-  set error = jsonb_build_object('code', 'snoozed', 'message',
-    coalesce(x.error ->> 'message', 'the job was sent back later'),
-    'count', case s.nth when 1 then 0 end)
-  from reveille.snoozes(ids) s
-  where x.id = s.id and x.lease = s.lease and (s.nth = 1 or x.error ? 'count');
+  perform reveille.snoozes_begin(ids);
 end $function$;
 
 CREATE OR REPLACE FUNCTION reveille.limit_error(limited_by text, whose text, seconds text)
@@ -1985,6 +1999,19 @@ AS $function$
   window w as (partition by s.id)
 $function$;
 
+CREATE OR REPLACE FUNCTION reveille.snoozes_begin(ids uuid[])
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+begin
+  update reveille.attempt x
+  set error = jsonb_build_object('code', 'snoozed', 'message',
+    coalesce(x.error ->> 'message', 'the job was sent back later'),
+    'count', case s.nth when 1 then 0 end)
+  from reveille.snoozes(ids) s
+  where x.id = s.id and x.lease = s.lease and (s.nth = 1 or x.error ? 'count');
+end $function$;
+
 CREATE OR REPLACE FUNCTION reveille.submission_fields()
  RETURNS TABLE(name text, kind text, low numeric, high numeric, longest integer, words text[], rule text, apart text, beside text)
  LANGUAGE sql
@@ -2269,6 +2296,7 @@ begin
           if reveille.is_timed(item.settings) then
             perform reveille.expiry_begin(array[holder], array[item.settings]);
           end if;
+          perform reveille.snoozes_begin(array[holder]);
           if (held.until, held.first_at)
             is distinct from (reveille.key_until(item.settings, moment), since)
           then
@@ -2964,15 +2992,17 @@ comment on column reveille.partition.week is 'The Monday that its week begins wi
 
 comment on column reveille.queue.of_file is 'Which of the settings reveille.toml gave; the others came over HTTP.';
 
+comment on column reveille.queue.pause_of is 'The paused_at that the end, the caller and the reason belong to. The release before ends a pause and begins another without them.';
+
 comment on column reveille.queue.pause_reason is 'Why, in the words of that caller.';
 
-comment on column reveille.queue.paused_by is 'Who paused it, as in audit.';
+comment on column reveille.queue.paused_by is 'Who asked for the pause of pause_of, as in audit.';
 
-comment on column reveille.queue.paused_until is 'When the pause ends by itself; it counts if it is later than paused_at.';
+comment on column reveille.queue.paused_until is 'When the pause of pause_of ends by itself.';
 
 comment on column reveille.queue.settings is 'Defaults of its jobs, by the names that they have over HTTP; null without any.';
 
-comment on column reveille.queue.settings_at is 'When the settings were changed last, which rises with each change; null if they never were.';
+comment on column reveille.queue.settings_at is 'When the settings were changed last, by settings_clock; null if they never were.';
 
 comment on column reveille.queue.touched_at is 'When it was last known to have jobs, give or take an hour, or was last changed by somebody.';
 
@@ -3106,6 +3136,8 @@ comment on function reveille.settings_left(uuid,jsonb) is 'The settings of a job
 
 comment on function reveille.snoozes(uuid[]) is 'The snoozes of these jobs that are kept, the last as the first, and how many there were in all.';
 
+comment on function reveille.snoozes_begin(uuid[]) is 'These jobs may snooze as often as new ones: their content was accepted anew.';
+
 comment on function reveille.submission_fields() is 'The fields of a submission: what each takes, and beside which others it may stand.';
 
 comment on function reveille.submit(text,jsonb,text,integer,timestamp with time zone,double precision,integer,double precision,text[],text,text,jsonb) is 'Submits a job in the caller''s transaction, and answers with its id, its status and what became of the submission: created, existing or replaced. Only payload is required. settings takes any other field by its name over HTTP. DETAIL of an error lists all faults as JSON.';
@@ -3159,6 +3191,8 @@ comment on function reveille.week_number(timestamp with time zone) is 'The numbe
 comment on function reveille.with_settings(jsonb,jsonb) is 'The fields of a job that has settings as well.';
 
 comment on function reveille.written_bytes(text) is 'The bytes of a jsonb, given as its text, without the blanks after commas and colons.';
+
+comment on table reveille.settings_clock is 'The time of the last change of settings. It rises with each change, although the clock of the server may be set back.';
 
 comment on table reveille.settings_file is 'The tables of reveille.toml that were applied, each content once; the last one is in force.';
 

@@ -151,7 +151,7 @@ impl Builder {
     /// applied when the service starts, once for each content: a change over HTTP that comes later
     /// stands until they change.
     pub fn queue_settings(mut self, queue: impl Into<String>, settings: QueueSettings) -> Self {
-        self.config.queue_settings.insert(queue.into(), settings);
+        self.config.queue_settings.get_or_insert_default().insert(queue.into(), settings);
         self
     }
 

@@ -86,7 +86,7 @@ pub mod store {
     pub use crate::store::{Database, Error, Purpose, Store, Target};
 
     pub mod audit {
-        pub use crate::store::audit::{AuditFilter, AuditPage, AuditRow};
+        pub use crate::store::audit::{AuditEntry, AuditFilter, AuditPage};
     }
     pub mod job {
         pub use crate::store::job::{Keep, Retried, from_the_front};

@@ -188,7 +188,6 @@ mod logging;
 mod made;
 #[cfg(feature = "service")]
 mod maintenance;
-#[cfg(feature = "service")]
 mod operation;
 mod queue;
 #[cfg(feature = "service")]
@@ -206,7 +205,10 @@ mod tasks;
 pub use api::answers::Refuses;
 #[cfg(feature = "service")]
 pub use builder::{Builder, Reveille};
-pub use client::{Client, ClientError, submit_in};
+pub use client::{
+    Client, ClientError, DeadLetterGroup, DeadLetters, Operation, OperationPage, OperationSkip,
+    submit_in,
+};
 pub use config::{
     Config, ConfigError, ConfigProblem, ConfigSource, DatabaseUrl, LogFormat, OnLostHeartbeat,
     PublicUrl, Secret,
@@ -219,13 +221,16 @@ pub use job::state::Status;
 pub use job::submission::{FieldError, OnConflict};
 pub use job::written::{Outcome, Written};
 pub use job::{JobId, WorkerId};
+pub use operation::{DeadLetterFilter, OperationKind, OperationStatus, Redrive, RedriveCanary};
 #[cfg(feature = "service")]
 pub use reqwest;
 /// [`Handler::Payload`] and [`Handler::Output`] derive this, beside what serde needs. The derived
 /// code names the crate `schemars`, version 1; `#[schemars(crate = "reveille::schemars")]` does
 /// without it among a program's own dependencies.
 pub use schemars::{self, JsonSchema};
+pub use store::audit::{AuditEntry, AuditFilter, AuditPage};
 pub use store::job::{Cancelled, Job, JobFilter, JobPage, JobProgress, Retried};
+pub use store::queue::Count;
 pub use submitter::SubmitError;
 pub use supervise::LoopFailed;
 #[cfg(feature = "service")]

@@ -197,11 +197,10 @@ pub(crate) async fn look_for_settings(
             let heard = events.listening.load(Ordering::Relaxed);
             let poll = if heard { poll } else { poll.min(DEAF_POLL) };
             let told = tokio::time::timeout(poll, looks.next(events.defaults.asked())).await;
-            // A poll reads all settings: a clock that was set back hides a change from the others.
             let since = events.defaults.since().filter(|_| told.is_ok());
             let (begun, changes) = (Instant::now(), store.queue_settings(since).await);
             match looks.rest(begun, changes) {
-                Some(changes) => events.learn(changes),
+                Some(changes) => events.looked(changes, since.is_none().then_some(begun)),
                 None => events.defaults.ask(),
             }
         }

@@ -1,12 +1,21 @@
 //! Operations on many jobs, as an operator asks for them: what each is about, its pace, and the
 //! stages of its canary. Pure; the leader carries an operation out.
+//!
+//! A redriven job has the priority that it was submitted with, and no lower share of the claims
+//! while its redrive runs. A lower share would be a lane of its own for each lane, which has to end
+//! when the redrive does and takes the job's place among equals. The rate bounds what live jobs may
+//! lose to a redrive instead, and a redriven job starts behind those that are due already.
+
+mod redrive;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::job::failure::Failure;
 use crate::job::family::Family;
 use crate::job::names::names;
+pub use redrive::{Redrive, RedriveCanary};
 
 /// The jobs of one step, at most.
 pub(crate) const STEP_MOST: u32 = 1_000;
@@ -31,29 +40,34 @@ const STAGE_MOST: TimeDelta = TimeDelta::minutes(10);
 /// The least number of jobs of the second stage.
 const SECOND_LEAST: u64 = 10;
 
-/// The kind of an operation.
+/// The kind of an operation. Kinds are added over time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Kind {
+#[non_exhaustive]
+pub enum OperationKind {
+    /// It sends failed jobs back to wait.
     Redrive,
+    /// It cancels the waiting jobs of a queue.
     Purge,
 }
 
-names!(Kind { Redrive = "redrive", Purge = "purge" });
+names!(OperationKind { Redrive = "redrive", Purge = "purge" });
 
 /// How an operation stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum State {
+pub enum OperationStatus {
     /// It has not started.
     Scheduled,
+    /// The leader works on it.
     Running,
+    /// Nothing is left to do.
     Completed,
     /// A person stopped it.
     Stopped,
-    /// Its canary did.
+    /// Its canary did: too many jobs failed.
     Halted,
 }
 
-names!(State {
+names!(OperationStatus {
     Scheduled = "scheduled",
     Running = "running",
     Completed = "completed",
@@ -61,26 +75,30 @@ names!(State {
     Halted = "halted",
 });
 
-/// The jobs that an operation is about. A member that is absent does not matter.
+/// Which failed jobs are meant. A member that is `None` does not matter.
 #[derive(Clone, PartialEq, Debug, Default, Deserialize, Serialize)]
-pub(crate) struct Filter {
+pub struct DeadLetterFilter {
+    /// Jobs of this queue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<String>,
+    /// Jobs of this task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
-    /// The code of the error.
+    /// Jobs whose error has this code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// A family, as its text.
+    /// Jobs of this failure family, as [`DeadLetterGroup::family`](crate::DeadLetterGroup) names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub family: Option<String>,
+    /// Jobs that failed at this time or later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_after: Option<DateTime<Utc>>,
+    /// Jobs that failed before this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_before: Option<DateTime<Utc>>,
 }
 
-impl Filter {
+impl DeadLetterFilter {
     /// The number of its family.
     pub(crate) fn family(&self) -> Option<i64> {
         self.family.as_deref().and_then(Family::parse).map(|family| family.0)
@@ -168,9 +186,11 @@ pub(crate) struct Canary {
     pub ended: u64,
     #[serde(default)]
     pub failed: u64,
-    /// The first one that failed.
+    /// The first one that failed, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_failed: Option<Uuid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Failure>,
     /// The time of the last job of this stage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moved_at: Option<DateTime<Utc>>,
@@ -228,6 +248,7 @@ impl Canary {
             ended: 0,
             failed: 0,
             first_failed: None,
+            error: None,
             moved_at: None,
         }
     }
@@ -270,9 +291,14 @@ mod tests {
 
     #[test]
     fn the_jobs_of_a_filter_are_told_in_words() {
-        assert_eq!(Filter::default().about(), "all failed jobs");
+        assert_eq!(DeadLetterFilter::default().about(), "all failed jobs");
         let (queue, code) = (Some("mail".to_owned()), Some("timed_out".to_owned()));
-        let filter = Filter { queue, code, failed_before: Some(at(0)), ..Filter::default() };
+        let filter = DeadLetterFilter {
+            queue,
+            code,
+            failed_before: Some(at(0)),
+            ..DeadLetterFilter::default()
+        };
         let words = "queue mail, code timed_out, failed_before 1970-01-01T00:00:00+00:00";
         assert_eq!(filter.about(), words);
     }

@@ -1,5 +1,4 @@
--- Errors of earlier lives stay, and so do attempts. Of the snoozes the last one says that none counts
--- any more.
+-- Errors of earlier lives stay, and so do attempts.
 create or replace function reveille.life_begin(ids uuid[]) returns void
 language plpgsql as $$
 begin
@@ -13,12 +12,7 @@ begin
     update reveille.job j set run_at = now() from reveille.queue q
       where j.id = any (ids) and q.name = j.queue and q.settings ? 'deadline_seconds';
   end if;
-  update reveille.attempt x
-  set error = jsonb_build_object('code', 'snoozed', 'message',
-    coalesce(x.error ->> 'message', 'the job was sent back later'),
-    'count', case s.nth when 1 then 0 end)
-  from reveille.snoozes(ids) s
-  where x.id = s.id and x.lease = s.lease and (s.nth = 1 or x.error ? 'count');
+  perform reveille.snoozes_begin(ids);
 end $$;
 
 comment on function reveille.life_begin is

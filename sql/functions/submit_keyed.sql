@@ -124,6 +124,7 @@ begin
           if reveille.is_timed(item.settings) then
             perform reveille.expiry_begin(array[holder], array[item.settings]);
           end if;
+          perform reveille.snoozes_begin(array[holder]);
           if (held.until, held.first_at)
             is distinct from (reveille.key_until(item.settings, moment), since)
           then

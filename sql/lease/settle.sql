@@ -2,8 +2,8 @@
 -- of the first and of the last of its outcomes in the arrays that follow, int[] and int[] (from 1);
 -- ids uuid[], places int[] (where the claim put the id in the lease, from 1), endings text[]
 -- (completed, failed, cancelled, retry, snooze, release, unbegun), delays float8[] (seconds until
--- the next attempt), run_ats timestamptz[] (where a job that did not begin stood before, which
--- leaves no trace of its claim), results jsonb[], errors jsonb[]; whether to notify of jobs that go
+-- the next attempt), run_ats timestamptz[] (where a job that did not begin stood before: its claim
+-- leaves no trace and counts no attempt, however it ends), results jsonb[], errors jsonb[]; whether to notify of jobs that go
 -- back to wait (on or off); and families bigint[], the failure families of those that fail. From
 -- the endings on an array may be empty: no endings say that all completed, the others that no job
 -- has such a value. A consequence of an array is not looked
@@ -61,7 +61,8 @@ with l as materialized (
   delete from reveille.lease x where x.lease = any (array(select lease from taken where cardinality(places) = size))
 ), ended as (
   insert into reveille.outcome (id, lease, worker, claimed_at, attempt, state, result, error, family)
-  select id, lease, worker, claimed_at, attempt, state, case when state = 'completed' then result end,
+  select id, case when run_at is null then lease end, case when run_at is null then worker end, case when run_at is null then claimed_at end,
+    attempt - (run_at is not null)::integer, state, case when state = 'completed' then result end,
     case when state <> 'completed' then error end, case when state = 'failed' then family end
   from ok where state is not null
 ), tried as (

@@ -1,12 +1,16 @@
 -- name text, settings jsonb (null: none), of_file text[] (which of them the file gave; null: none),
 -- settings_at timestamptz of those that they replace (null: it never had any), principal, action,
 -- request id text. Answers when; nothing if others changed them meanwhile.
-with written as (
+with clock as materialized (
+  insert into reveille.settings_clock as c (at) values (clock_timestamp())
+  on conflict (one) do update set at = greatest(excluded.at, c.at + interval '1 microsecond')
+  returning c.at
+), written as (
   insert into reveille.queue as q (name, settings, of_file, settings_at)
-  values ($1::text, $2::jsonb, $3::text[], clock_timestamp())
+  select $1::text, $2::jsonb, $3::text[], clock.at from clock
   on conflict (name) do update
     set settings = excluded.settings, of_file = excluded.of_file, touched_at = now(),
-      settings_at = greatest(excluded.settings_at, q.settings_at + interval '1 microsecond')
+      settings_at = excluded.settings_at
     where q.settings_at is not distinct from $4::timestamptz
   returning q.name, q.settings_at
 )

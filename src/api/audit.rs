@@ -18,7 +18,7 @@ use super::params::{
 };
 use super::security::Bearer;
 use crate::refusals;
-use crate::store::audit::{AuditFilter, AuditRow};
+use crate::store::audit::{self, AuditFilter};
 
 refusals! {
     pub(super) ListAudit: &[400];
@@ -49,8 +49,8 @@ pub(super) struct AuditEntry {
     pub request_id: Option<String>,
 }
 
-impl From<AuditRow> for AuditEntry {
-    fn from(row: AuditRow) -> Self {
+impl From<audit::AuditEntry> for AuditEntry {
+    fn from(row: audit::AuditEntry) -> Self {
         Self {
             at: row.at,
             principal: row.principal,

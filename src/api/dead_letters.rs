@@ -18,10 +18,9 @@ use super::operations::view::AskAnswer;
 use super::params::{CodeText, FamilyText, TimeText};
 use super::redrive::RedriveBody;
 use super::security::Bearer;
-use crate::operation::Kind;
+use crate::operation::OperationKind;
 use crate::refusals;
 use crate::store::dead_letter::{LetterFilter, Letters};
-use crate::store::operation::NewOperation;
 use crate::store::queue::Count;
 
 refusals! {
@@ -183,26 +182,13 @@ impl DeadLettersApi {
         redrive: Read<RedriveBody>,
         token: Bearer,
     ) -> Result<AskAnswer, Refused<RedriveDeadLetters>> {
-        let Read(redrive, _room) = redrive;
-        let (store, filter) = (&services.store, redrive.filter);
-        if filter.family.is_some() {
-            // Failures of the release before have their families then.
-            store.dead_letters_sort().await?;
+        let (Read(RedriveBody { redrive, dry_run }, _room), caller) = (redrive, token.caller());
+        let matched = services.store.redrive_matched(&redrive).await?;
+        if dry_run {
+            return Ok(dry(matched.count));
         }
-        let moment = store.operation_moment().await?;
-        let matched = store.dead_letters_matched(&filter, moment.bound, moment.at).await?;
-        if redrive.dry_run {
-            return Ok(dry(matched));
-        }
-        let new = NewOperation {
-            kind: Kind::Redrive,
-            filter,
-            moment,
-            rate: Some(redrive.rate),
-            delay_seconds: redrive.delay_seconds,
-            matched,
-            canary: redrive.canary,
-        };
-        Ok(services.ask(new, &token.caller(), "..").await?)
+        let count = matched.count;
+        let id = services.store.redrive_create(redrive, matched, &caller).await?;
+        Ok(services.asked(id, OperationKind::Redrive, count, &caller, "..").await?)
     }
 }

@@ -68,11 +68,6 @@ impl<'a> Fields<'a> {
         self.errors
     }
 
-    /// Notes something that the caller has found wrong with the object as a whole.
-    pub(super) fn refuse_whole(&mut self, code: &'static str, message: String) {
-        self.errors.push(FieldError { pointer: self.at.clone(), code, message });
-    }
-
     /// A member that is true or false.
     pub(super) fn flag(&mut self, name: &str) -> Option<bool> {
         self.read(name, "true or false")

@@ -11,11 +11,9 @@ use super::body::FromBody;
 use super::fields::Fields;
 use super::operations::view;
 use super::types::described;
-use crate::job::family::Family;
 use crate::job::fields::{Given, Source};
 use crate::job::submission::FieldError;
-use crate::operation::{CANARY, CODE_CHARS_MOST, Canary, DELAY_MOST, Filter, RATE, RATES};
-use crate::queue::{QueueName, TaskName};
+use crate::operation::{DeadLetterFilter, RATE, Redrive, RedriveCanary};
 
 /// A redrive: which jobs, how fast, and how carefully.
 #[derive(Debug, Clone, Object)]
@@ -59,10 +57,7 @@ impl Example for RedriveCreate {
 /// A redrive, checked.
 #[derive(Debug)]
 pub(super) struct RedriveBody {
-    pub filter: Filter,
-    pub rate: f64,
-    pub delay_seconds: f64,
-    pub canary: Option<Canary>,
+    pub redrive: Redrive,
     pub dry_run: bool,
 }
 
@@ -70,7 +65,6 @@ described!(RedriveBody as RedriveCreate);
 
 const MEMBERS: &[&str] =
     &["filter", "all", "rate_per_second", "delay_seconds", "canary", "dry_run"];
-const OF_FILTER: &[&str] = &["queue", "task", "code", "family", "failed_after", "failed_before"];
 const OF_CANARY: &[&str] = &["share", "halt_at"];
 
 impl FromBody for RedriveBody {
@@ -88,82 +82,40 @@ impl FromBody for RedriveBody {
             }
             _ => {}
         }
-        let filter = members.object("filter", OF_FILTER, filter).unwrap_or_default();
-        let canary = members.object("canary", OF_CANARY, canary);
-        let rate = within(&mut members, "rate_per_second", RATES).unwrap_or(RATE);
-        let delay_seconds = within(&mut members, "delay_seconds", (0.0, DELAY_MOST));
+        let usual = Redrive::all();
+        let redrive = Redrive {
+            filter: members.object("filter", &DeadLetterFilter::NAMES, filter),
+            rate_per_second: members.number("rate_per_second").unwrap_or(usual.rate_per_second),
+            delay_seconds: members.number("delay_seconds").unwrap_or(usual.delay_seconds),
+            canary: members.object("canary", OF_CANARY, canary),
+        };
         let dry_run = members.flag("dry_run").unwrap_or_default();
-        let errors = members.finish();
-        if !errors.is_empty() {
-            return Err(errors);
-        }
-        let delay_seconds = delay_seconds.unwrap_or_default();
-        Ok(Self { filter, rate, delay_seconds, canary, dry_run })
+        let mut errors = members.finish();
+        // A member that could not be read is told once.
+        let told: Vec<String> = errors.iter().map(|error| error.pointer.clone()).collect();
+        let new = |error: &FieldError| !told.iter().any(|it| it.starts_with(&error.pointer));
+        errors.extend(redrive.check().into_iter().filter(new));
+        if errors.is_empty() { Ok(Self { redrive, dry_run }) } else { Err(errors) }
     }
 }
 
-fn filter(members: &mut Fields<'_>) -> Filter {
-    if !OF_FILTER.iter().any(|name| members.gives(name)) {
-        let message = format!(
-            "`filter` names one of {} at least. Send `\"all\": true` for all failed jobs.",
-            OF_FILTER.join(", ")
-        );
-        members.refuse_whole("missing_field", message);
-    }
-    Filter {
-        queue: named(members, "queue", QueueName::fits, QueueName::RULE),
-        task: named(members, "task", TaskName::fits, TaskName::RULE),
-        code: members.string("code").and_then(|code| {
-            if (1..=CODE_CHARS_MOST).contains(&code.chars().count()) {
-                return Some(code);
-            }
-            let message = format!("`code` must have 1 to {CODE_CHARS_MOST} characters.");
-            members.refuse("code", "invalid_length", message);
-            None
-        }),
-        family: members.string("family").and_then(|text| {
-            if Family::parse(&text).is_some() {
-                return Some(text);
-            }
-            members.refuse(
-                "family",
-                "invalid_value",
-                format!("`family` must be {}.", Family::RULE),
-            );
-            None
-        }),
+fn filter(members: &mut Fields<'_>) -> DeadLetterFilter {
+    DeadLetterFilter {
+        queue: members.string("queue"),
+        task: members.string("task"),
+        code: members.string("code"),
+        family: members.string("family"),
         failed_after: members.timestamp("failed_after"),
         failed_before: members.timestamp("failed_before"),
     }
 }
 
-fn named(
-    members: &mut Fields<'_>,
-    name: &str,
-    fits: fn(&str) -> bool,
-    rule: &str,
-) -> Option<String> {
-    let text = members.string(name)?;
-    if fits(&text) {
-        return Some(text);
+fn canary(members: &mut Fields<'_>) -> RedriveCanary {
+    let usual = RedriveCanary::default();
+    RedriveCanary {
+        share: members.number("share").unwrap_or(usual.share),
+        halt_at: members.number("halt_at").unwrap_or(usual.halt_at),
     }
-    members.refuse(name, "invalid_name", format!("`{name}` must be {rule}."));
-    None
-}
-
-fn canary(members: &mut Fields<'_>) -> Canary {
-    let share = within(members, "share", (0.0, 1.0)).unwrap_or(CANARY.0);
-    Canary::new(share, within(members, "halt_at", (0.0, 1.0)).unwrap_or(CANARY.1))
-}
-
-/// A number between two others.
-fn within(members: &mut Fields<'_>, name: &str, (low, high): (f64, f64)) -> Option<f64> {
-    let number = members.number(name)?;
-    if (low..=high).contains(&number) {
-        return Some(number);
-    }
-    members.refuse(name, "out_of_range", format!("`{name}` must be from {low} to {high}."));
-    None
 }
 
 #[cfg(test)]
@@ -174,6 +126,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::operation::{CANARY, CODE_CHARS_MOST, DELAY_MOST, RATES};
 
     fn faults(body: &str) -> Vec<(String, &'static str)> {
         let errors = RedriveBody::from_body(body, Utc::now()).unwrap_err();
@@ -241,7 +194,7 @@ mod tests {
         };
         for (schema, read) in [
             ("RedriveCreate", MEMBERS),
-            ("OperationFilter", OF_FILTER),
+            ("OperationFilter", &DeadLetterFilter::NAMES),
             ("OperationCanary", OF_CANARY),
         ] {
             assert_eq!(members(schema), read.iter().map(|it| (*it).to_owned()).collect());
@@ -251,8 +204,8 @@ mod tests {
     #[test]
     fn what_is_left_out_has_its_default() {
         let body = RedriveBody::from_body(r#"{"all": true, "canary": {}}"#, Utc::now()).unwrap();
-        assert_eq!((body.rate, body.delay_seconds, body.dry_run), (RATE, 0.0, false));
-        assert_eq!(body.canary, Some(Canary::new(CANARY.0, CANARY.1)));
-        assert_eq!(body.filter, Filter::default());
+        let canary = Some(RedriveCanary { share: CANARY.0, halt_at: CANARY.1 });
+        assert_eq!(body.redrive, Redrive { canary, ..Redrive::all() });
+        assert!(!body.dry_run);
     }
 }

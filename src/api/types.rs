@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::job::json::Json;
 use crate::job::state::{AttemptEnd, Status};
 use crate::job::written::Outcome;
-use crate::operation::{Kind, State};
+use crate::operation::{OperationKind, OperationStatus};
 
 /// Describes a type that reads and writes itself: by its name and its schema, or as another type.
 macro_rules! described {
@@ -117,13 +117,13 @@ choice!(
 );
 
 choice!(
-    Kind,
+    OperationKind,
     "OperationKind",
     "The kind of an operation. `redrive`: it sends failed jobs back to wait. `purge`: it cancels the \
      waiting jobs of a queue."
 );
 choice!(
-    State,
+    OperationStatus,
     "OperationStatus",
     "The state of an operation. `scheduled`: it has not started. `running`: the leader works on it. \
      `completed`: nothing is left to do. `stopped`: somebody stopped it. `halted`: too many jobs of \

@@ -178,7 +178,12 @@ impl Service {
         let (repeats, writer) = Repeats::new(&submitter, config.keep_idempotency, &supervisor);
         loops.spawn(vec![writer]);
         let jobs = Jobs::new(store.clone(), events.ends.clone());
-        let client = Client::of_service(submitter.clone(), jobs.clone(), shutdown.draining.clone());
+        let client = Client::of_service(
+            submitter.clone(),
+            jobs.clone(),
+            store.clone(),
+            shutdown.draining.clone(),
+        );
         let parts = engine::Parts {
             config: engine_config(&config),
             identity: Identity::anew(),

@@ -16,19 +16,18 @@ pub(super) async fn settle(
 ) -> Result<(), Error> {
     patiently(&database.target, async || {
         apply(config, store).await?;
-        defaults.learn(store.queue_settings(None).await?);
+        defaults.seen(store.queue_settings(None).await?);
         Ok::<_, Error>(())
     })
     .await
 }
 
-/// A file without such a table says nothing.
+/// A file without such a table says nothing, since not each instance has a file. One with an empty
+/// table `[queue]` says that no queue has settings of a file.
 async fn apply(config: &Config, store: &Store) -> Result<(), Error> {
-    if config.queue_settings.is_empty() {
-        return Ok(());
-    }
-    let queues = config.queue_settings.len();
-    match store.queue_settings_file(&config.queue_settings).await? {
+    let Some(settings) = &config.queue_settings else { return Ok(()) };
+    let queues = settings.len();
+    match store.queue_settings_file(settings).await? {
         Filed::Applied => {
             tracing::info!(queues, "the settings of queues in the file are applied");
             // The others look at what changed in any case, with their next poll.

@@ -49,7 +49,7 @@ fn print_json(loaded: &Loaded) -> anyhow::Result<()> {
         let source = loaded.sources.of(setting.name).to_string();
         object.insert(setting.name.to_owned(), json!({ "value": value, "source": source }));
     }
-    for (name, settings) in &loaded.config.queue_settings {
+    for (name, settings) in loaded.config.queue_settings.iter().flatten() {
         let source = loaded.sources.of("queue").to_string();
         object.insert(format!("queue.{name}"), json!({ "value": settings, "source": source }));
     }
@@ -62,7 +62,7 @@ fn print_table(loaded: &Loaded) -> anyhow::Result<()> {
         vec![setting.name.to_owned(), value, loaded.sources.of(setting.name).to_string()]
     });
     let mut rows: Vec<Vec<String>> = settings.collect();
-    for (name, settings) in &loaded.config.queue_settings {
+    for (name, settings) in loaded.config.queue_settings.iter().flatten() {
         let (value, source) = (serde_json::to_string(settings)?, loaded.sources.of("queue"));
         rows.push(vec![format!("queue.{name}"), value, source.to_string()]);
     }

@@ -7,11 +7,12 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Subcommand;
 use clap::builder::PossibleValuesParser;
 use reqwest::Method;
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::flags::QueueFlags;
 use super::operations::asked;
-use super::remote::{self, Remote, Request};
+use super::remote::{self, Answer, Remote, Request};
 use super::stop::Usage;
 use super::table::{Column, Table};
 use super::{get, output, spoken};
@@ -49,7 +50,8 @@ enum Action {
         #[arg(value_name = "QUEUE")]
         name: String,
     },
-    /// Change settings of a queue; those that are not given stay as they are.
+    /// Change settings of a queue; those that are not given stay as they are. A queue that is not
+    /// known is made.
     Set {
         /// The name of the queue.
         #[arg(value_name = "QUEUE")]
@@ -116,14 +118,14 @@ pub(super) async fn execute(args: &Args) -> anyhow::Result<ExitCode> {
                 let what = "name what is to be set, such as --max-attempts 3".to_owned();
                 return Err(Usage(what).into());
             }
-            change(&remote, name, &flags.0, as_json).await
+            set(&remote, name, &flags.0, as_json).await
         }
         Some(Action::Unset { name, settings }) => {
             let all: Vec<&str> = settings.iter().map(String::as_str).collect();
             let named = if all.is_empty() { QUEUE_NAMES } else { &all[..] };
             let nulls: Map<String, Value> =
                 named.iter().map(|name| ((*name).to_owned(), Value::Null)).collect();
-            change(&remote, name, &nulls, as_json).await
+            show(&remote, patch(&["queues", name], &nulls)?, as_json).await
         }
         Some(Action::Pause { names, reason, duration, until }) => {
             let mut pause = Map::new();
@@ -183,22 +185,41 @@ async fn list(remote: &Remote, json: bool) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Changes these settings of a queue, and shows how it stands then.
-async fn change(
+/// Changes these settings of a queue, which is made if it is not known, and shows how it stands
+/// then.
+async fn set(
     remote: &Remote,
     name: &str,
-    settings: &impl serde::Serialize,
+    settings: &impl Serialize,
     json: bool,
 ) -> anyhow::Result<ExitCode> {
-    let body = Some(serde_json::to_string(settings)?);
     let path = ["queues", name];
-    let request = Request { method: Method::PATCH, body, ..Request::get(&path) };
-    show(remote, request, json).await
+    let put = Request { method: Method::PUT, ..patch(&path, settings)? };
+    let made = match remote.send(patch(&path, settings)?).await {
+        Err(refused) if refused.is_unknown() => {
+            remote.send(Request { header: Some(("if-none-match", "*")), ..put }).await
+        }
+        answer => answer,
+    };
+    match made {
+        // Somebody else has made it meanwhile.
+        Err(refused) if refused.is_outdated() => show(remote, patch(&path, settings)?, json).await,
+        answer => shown(&answer?, json),
+    }
+}
+
+/// A change of these settings.
+fn patch<'a>(path: &'a [&'a str], settings: &impl Serialize) -> anyhow::Result<Request<'a>> {
+    let body = Some(serde_json::to_string(settings)?);
+    Ok(Request { method: Method::PATCH, body, ..Request::get(path) })
 }
 
 /// Shows a queue.
 async fn show(remote: &Remote, request: Request<'_>, json: bool) -> anyhow::Result<ExitCode> {
-    let answer = remote.send(request).await?;
+    shown(&remote.send(request).await?, json)
+}
+
+fn shown(answer: &Answer, json: bool) -> anyhow::Result<ExitCode> {
     if json {
         output::line(&answer.body)?;
         return Ok(ExitCode::SUCCESS);

@@ -32,6 +32,16 @@ impl Refused {
         }
     }
 
+    /// Whether there is nothing of that name.
+    pub(super) fn is_unknown(&self) -> bool {
+        matches!(self, Self::Said { status, .. } if *status == StatusCode::NOT_FOUND)
+    }
+
+    /// Whether the thing is not as the request named it.
+    pub(super) fn is_outdated(&self) -> bool {
+        matches!(self, Self::Said { status, .. } if *status == StatusCode::PRECONDITION_FAILED)
+    }
+
     /// Whether the caller wrote something that is not valid.
     pub(super) fn is_wrong(&self) -> bool {
         let wrong = [StatusCode::BAD_REQUEST, StatusCode::UNPROCESSABLE_ENTITY];

@@ -65,8 +65,8 @@ pub(super) struct Request<'a> {
     pub(super) query: Vec<(&'a str, String)>,
     /// JSON.
     pub(super) body: Option<String>,
-    /// The key under which it may be repeated.
-    pub(super) idempotency_key: Option<&'a str>,
+    /// A header beside those that every request has.
+    pub(super) header: Option<(&'static str, &'a str)>,
     /// How long the service may take.
     pub(super) patience: Duration,
 }
@@ -74,14 +74,7 @@ pub(super) struct Request<'a> {
 impl<'a> Request<'a> {
     pub(super) fn get(path: &'a [&'a str]) -> Self {
         let patience = Duration::from_secs(30);
-        Self {
-            method: Method::GET,
-            path,
-            query: Vec::new(),
-            body: None,
-            idempotency_key: None,
-            patience,
-        }
+        Self { method: Method::GET, path, query: Vec::new(), body: None, header: None, patience }
     }
 
     pub(super) fn post(path: &'a [&'a str]) -> Self {
@@ -154,8 +147,8 @@ impl Remote {
         if let Some(body) = request.body {
             builder = builder.header("content-type", "application/json").body(body);
         }
-        if let Some(key) = request.idempotency_key {
-            builder = builder.header("idempotency-key", key);
+        if let Some((name, value)) = request.header {
+            builder = builder.header(name, value);
         }
         let response = builder.send().await.map_err(|error| self.unreachable(&error))?;
         let status = response.status();

@@ -66,8 +66,8 @@ pub(super) async fn execute(args: &Args) -> anyhow::Result<ExitCode> {
     let remote = args.service.connect()?;
     let payload = read_payload(args.payload.as_deref().unwrap_or("{}"))?;
     let body = Some(serde_json::to_string(&args.body(&payload))?);
-    let idempotency_key = args.idempotency_key.as_deref();
-    let request = Request { body, idempotency_key, ..Request::post(&["jobs"]) };
+    let header = args.idempotency_key.as_deref().map(|key| ("idempotency-key", key));
+    let request = Request { body, header, ..Request::post(&["jobs"]) };
     let answer = remote.send(request).await?;
 
     let job = answer.object()?;

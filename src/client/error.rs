@@ -1,6 +1,8 @@
 //! Why reading or steering jobs failed.
 
+use crate::job::submission::FieldError;
 use crate::store::Error;
+use crate::submitter::words;
 
 pub(super) const SHUT_DOWN: &str = "the service was shut down";
 
@@ -8,6 +10,9 @@ pub(super) const SHUT_DOWN: &str = "the service was shut down";
 /// submissions.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ClientError {
+    /// The call is not valid: everything that is wrong, by the names that the HTTP API has.
+    #[error("nothing was changed: {}", words(.0))]
+    Invalid(Vec<FieldError>),
     /// Nothing was changed. It may be repeated.
     #[error("the database cannot be reached, and nothing was changed: {0}")]
     Unavailable(String),
@@ -27,6 +32,7 @@ impl ClientError {
     /// The code of the error, stable for programs. The HTTP API has the same codes.
     pub fn code(&self) -> &'static str {
         match self {
+            Self::Invalid(_) => "validation_failed",
             Self::Unavailable(_) => "database_unavailable",
             Self::Busy(_) => "database_busy",
             Self::Unknown(_) => "outcome_unknown",

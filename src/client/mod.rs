@@ -1,5 +1,5 @@
 //! The third door: submitting jobs from Rust with the rules of the other two, and reading and
-//! steering them.
+//! steering them, one by one or as an operator ([`operator`]).
 //!
 //! A [`Client`] speaks SQL, with the role of a service: there is no hop, and no second API to keep
 //! up with the first. It has at most two connections for all that it asks, and from its first
@@ -9,6 +9,7 @@
 mod ears;
 mod error;
 mod jobs;
+mod operator;
 mod priorities;
 mod recorded;
 mod transaction;
@@ -31,6 +32,7 @@ use crate::supervise::Supervisor;
 use ears::Ears;
 pub use error::ClientError;
 pub(crate) use jobs::Jobs;
+pub use operator::{DeadLetterGroup, DeadLetters, Operation, OperationPage, OperationSkip};
 use priorities::Priorities;
 pub(crate) use recorded::Recorded;
 pub use transaction::submit_in;
@@ -56,6 +58,7 @@ enum Behind {
 struct Database {
     submitter: Submitter,
     jobs: Jobs,
+    store: Store,
     /// Both `None` beside a service, which listens anyway.
     priorities: Option<Priorities>,
     ears: Option<Ears>,
@@ -75,9 +78,14 @@ impl Database {
 
 impl Client {
     /// The client of a service, which hears of ends.
-    pub(crate) fn of_service(submitter: Submitter, jobs: Jobs, leaving: CancellationToken) -> Self {
+    pub(crate) fn of_service(
+        submitter: Submitter,
+        jobs: Jobs,
+        store: Store,
+        leaving: CancellationToken,
+    ) -> Self {
         let submitter = submitter.through(LIBRARY);
-        Self::over(Database { submitter, jobs, priorities: None, ears: None, leaving })
+        Self::over(Database { submitter, jobs, store, priorities: None, ears: None, leaving })
     }
 
     /// The client of a unit test.
@@ -111,6 +119,7 @@ impl Client {
         Ok(Self::over(Database {
             submitter: submitter.through(LIBRARY),
             jobs: Jobs::new(store.clone(), ends.clone()),
+            store: store.clone(),
             priorities: Some(priorities),
             ears: Some(Ears::new(target, store, ends, supervisor)),
             leaving: CancellationToken::new(),

@@ -121,7 +121,7 @@ impl Layers {
     fn read_queues(&mut self, table: &toml::Value, source: &ConfigSource) {
         match queues::read(table) {
             Ok(queues) => {
-                self.config.queue_settings = queues;
+                self.config.queue_settings = Some(queues);
                 self.sources.0.insert(queues::TABLE, source.clone());
             }
             Err(faults) => {

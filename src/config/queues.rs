@@ -63,7 +63,7 @@ pub(super) fn check(config: &Config) -> Vec<Fault> {
         let own = of_name(name).into_iter().chain(of_settings(&at, settings));
         own.chain(beside).collect::<Vec<_>>()
     };
-    config.queue_settings.iter().flat_map(of_queue).collect()
+    config.queue_settings.iter().flatten().flat_map(of_queue).collect()
 }
 
 fn of_name(name: &str) -> Option<Fault> {
@@ -184,7 +184,8 @@ pub(super) fn reference() -> Vec<String> {
         "this file only, behind all settings above. A service applies them when it starts, as PUT".to_owned(),
         "/queues/{queue} would, once for each content: a PUT that comes later stands until these".to_owned(),
         "tables change. A file whose tables others have replaced since changes nothing, and the log".to_owned(),
-        "says so.".to_owned(),
+        "says so. A file without such a table says nothing; an empty [queue] takes away what a file".to_owned(),
+        "gave before.".to_owned(),
         String::new(),
         "[queue.mail]".to_owned(),
     ];

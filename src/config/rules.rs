@@ -39,8 +39,9 @@ fn out_of_range(config: &Config) -> Vec<(&'static str, Wrong)> {
 
 /// The rules that are broken, each with the setting to be changed.
 pub(super) fn check(config: &Config) -> Vec<(&'static str, Wrong)> {
-    [remote_needs_token(config), heartbeats_fit(config), direct_needs_database(config)]
+    [remote_needs_token(config), heartbeats_fit(config), delay_fits(config)]
         .into_iter()
+        .chain([direct_needs_database(config)])
         .chain([pooler_needs_database(config), filter_is_one(config)])
         .chain(connects_fit(config))
         .flatten()
@@ -70,6 +71,22 @@ fn heartbeats_fit(config: &Config) -> Option<(&'static str, Wrong)> {
     );
     let write = format!("write at least {}, or a smaller heartbeat_seconds", least.as_secs_f64());
     (config.lost_after < least).then(|| ("lost_after_seconds", Wrong::new(what, write)))
+}
+
+/// The delay ends with the grace period at the latest. A default gives way to what was said.
+fn delay_fits(config: &Config) -> Option<(&'static str, Wrong)> {
+    let is_said = config.shutdown_delay != Config::default().shutdown_delay;
+    let what = format!(
+        "{} is more than shutdown_grace_seconds ({}), after which this instance is gone",
+        config.shutdown_delay.as_secs_f64(),
+        config.shutdown_grace.as_secs_f64()
+    );
+    let write = format!(
+        "write at most {}, or a larger shutdown_grace_seconds",
+        config.shutdown_grace.as_secs_f64()
+    );
+    let clashes = is_said && config.shutdown_delay > config.shutdown_grace;
+    clashes.then(|| ("shutdown_delay_seconds", Wrong::new(what, write)))
 }
 
 /// A heartbeat that has lost its connection must be back before its instance counts as lost. How long

@@ -56,12 +56,14 @@ macro_rules! settings {
             $($($(#[doc = $doc])+ pub $field: $type,)+)+
             /// The settings of queues: `[queue.NAME]` in the file, and nowhere else. A service
             /// applies them when it starts, as `PUT /queues/{queue}` would, once for each content.
-            pub queue_settings: BTreeMap<String, QueueSettings>,
+            /// `None` says nothing. An empty map, which is `[queue]` in the file, takes away the
+            /// settings that were applied before.
+            pub queue_settings: Option<BTreeMap<String, QueueSettings>>,
         }
 
         impl Default for Config {
             fn default() -> Self {
-                Self { $($($field: $default,)+)+ queue_settings: BTreeMap::new() }
+                Self { $($($field: $default,)+)+ queue_settings: None }
             }
         }
 
@@ -144,9 +146,9 @@ settings! {
         /// How long running jobs may go on after SIGTERM before they are cancelled and given back.
         /// A supervisor of the process (systemd, Docker, Kubernetes) must not kill it sooner.
         shutdown_grace "shutdown_grace_seconds": Duration = Duration::from_secs(25), 0 to 86_400;
-        /// How long requests are still answered after SIGTERM, beside the grace period and no longer
-        /// than it. Meanwhile /readyz says 503, so that balancers turn away before the port is closed.
-        /// 0 after Ctrl-C, and where only this machine is listened to.
+        /// How long requests are still answered after SIGTERM, beside the grace period: not more than
+        /// it, and without a value no longer than it. Meanwhile /readyz says 503, so that balancers turn
+        /// away before the port is closed. 0 after Ctrl-C, and where only this machine is listened to.
         shutdown_delay "shutdown_delay_seconds": Duration = Duration::from_secs(5), 0 to 3600;
     }
     "Noticing death" {

@@ -120,6 +120,21 @@ fn the_times_of_death_fit_each_other() {
 }
 
 #[test]
+fn the_delay_of_a_shutdown_fits_its_grace() {
+    let found = problems("", &[("REVEILLE_SHUTDOWN_DELAY_SECONDS", "26")], &[]);
+    assert_eq!(
+        found,
+        ["shutdown_delay_seconds (from REVEILLE_SHUTDOWN_DELAY_SECONDS) 26 is more than \
+          shutdown_grace_seconds (25), after which this instance is gone; write at most 25, or a \
+          larger shutdown_grace_seconds"]
+    );
+    let both = "shutdown_delay_seconds = 26\nshutdown_grace_seconds = 26";
+    for file in [both, "shutdown_grace_seconds = 1"] {
+        assert!(Config::load(&inputs(file, &[], &[])).is_ok(), "{file}");
+    }
+}
+
+#[test]
 fn a_mistake_does_not_draw_a_second_one_after_it() {
     let found = problems("lost_after_seconds = 'x'\nheartbeat_seconds = 30", &[], &[]);
     assert_eq!(found.len(), 1, "{found:?}");

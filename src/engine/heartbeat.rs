@@ -210,6 +210,7 @@ impl Heartbeat {
                 place: 0,
                 attempt: 0,
                 ending: Ending::Release,
+                begun: false,
                 keyed: true,
                 timed: false,
             };

@@ -76,9 +76,22 @@ impl Events {
         }
     }
 
-    /// The database says that settings of queues are these.
-    pub(crate) fn learn(&self, changes: impl IntoIterator<Item = QueueChange>) {
-        if self.defaults.learn(changes) {
+    /// This process has changed the settings of a queue.
+    pub(crate) fn learn(&self, change: QueueChange) {
+        self.learned(self.defaults.learn(change));
+    }
+
+    /// The database says that settings of queues are these: all of them, if it was asked for all at
+    /// `all_at`.
+    pub(crate) fn looked(&self, changes: Vec<QueueChange>, all_at: Option<Instant>) {
+        self.learned(match all_at {
+            Some(asked_at) => self.defaults.found(changes, asked_at),
+            None => self.defaults.seen(changes),
+        });
+    }
+
+    fn learned(&self, is_new: bool) {
+        if is_new {
             // A job may have a limit now, or a key more turns.
             self.expiries.notify_one();
             self.gates.turns_changed();

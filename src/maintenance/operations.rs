@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::events::{Events, Leadership, Left, Notice};
-use crate::operation::State;
+use crate::operation::OperationStatus;
 use crate::settling::meter::task_label;
 use crate::shutdown::Shutdown;
 use crate::store::operation::Stepped;
@@ -91,7 +91,7 @@ async fn step(store: &Store, events: &Events, id: Uuid) -> Result<Option<Duratio
         }
     }
     match end {
-        Some((State::Halted, why)) => {
+        Some((OperationStatus::Halted, why)) => {
             tracing::warn!(operation.id = %id, why, "an operation was halted by its canary; mend what failed, then redrive the rest");
         }
         Some(_) => {

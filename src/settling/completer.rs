@@ -310,6 +310,7 @@ mod tests {
             place: 1,
             attempt: 1,
             ending: Ending::Completed(Json::null()),
+            begun: true,
             keyed: false,
             timed: false,
         };

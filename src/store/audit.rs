@@ -40,24 +40,34 @@ names!(Action {
     StopOperation = "stop_operation",
 });
 
-/// A noted action.
+/// A change that somebody made by hand.
 #[derive(Clone, Debug)]
-pub struct AuditRow {
+pub struct AuditEntry {
+    /// Later changes have higher ids.
     pub id: Uuid,
+    /// The time of the change.
     pub at: DateTime<Utc>,
-    /// A kind and a name, as `crate::caller` has them.
+    /// Who made it, a kind and a name: `token 1a2b3c4d`, `role app`, `anonymous 127.0.0.1`. Kinds
+    /// are added over time.
     pub principal: String,
+    /// What was done, by the name of the call over HTTP: `pause_queue`.
     pub action: String,
+    /// What it was done to, a kind and a name: `queue mail`.
     pub target: String,
+    /// The reason that the caller gave. Of a redrive: its jobs. Of a purge: its operation.
     pub reason: Option<String>,
+    /// The `X-Request-Id` of the call; `None`: it did not come over HTTP.
     pub request_id: Option<String>,
 }
 
 /// The actions that a list is to have. A member that is `None` does not matter.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct AuditFilter {
+    /// Those by this principal, such as `token 1a2b3c4d`.
     pub principal: Option<String>,
+    /// Those with this name, such as `pause_queue`.
     pub action: Option<String>,
+    /// Those that were done to this, such as `queue mail`.
     pub target: Option<String>,
     /// Actions of this time or later.
     pub after: Option<DateTime<Utc>>,
@@ -65,7 +75,23 @@ pub struct AuditFilter {
     pub before: Option<DateTime<Utc>>,
     /// Only actions before this one: where the call before stopped.
     pub below: Option<Uuid>,
+    /// How many actions a page has at most.
     pub limit: u32,
+}
+
+impl Default for AuditFilter {
+    /// The newest 50 actions.
+    fn default() -> Self {
+        Self {
+            principal: None,
+            action: None,
+            target: None,
+            after: None,
+            before: None,
+            below: None,
+            limit: 50,
+        }
+    }
 }
 
 /// Some of the actions of a list, the newest first.
@@ -73,7 +99,7 @@ pub struct AuditFilter {
 pub struct AuditPage {
     /// At most as many as were asked for; fewer, where one call would have had to look at too many
     /// others.
-    pub rows: Vec<AuditRow>,
+    pub rows: Vec<AuditEntry>,
     /// Below which action to go on; nothing where there are no more.
     pub next: Option<Uuid>,
 }
@@ -127,8 +153,8 @@ fn page(rows: &[Row], limit: usize) -> Result<AuditPage> {
     Ok(AuditPage { rows: found, next })
 }
 
-fn audit_row(row: &Row) -> Result<AuditRow> {
-    Ok(AuditRow {
+fn audit_row(row: &Row) -> Result<AuditEntry> {
+    Ok(AuditEntry {
         id: row.try_get("id")?,
         at: row.try_get("at")?,
         principal: row.try_get("principal")?,

@@ -17,7 +17,7 @@ use super::{Result, Store};
 use crate::job::JobId;
 use crate::job::failure::Failure;
 use crate::job::family::Family;
-use crate::operation::Filter;
+use crate::operation::DeadLetterFilter;
 
 /// The most groups of an answer.
 const GROUPS_MOST: usize = 1_000;
@@ -45,6 +45,20 @@ pub(crate) struct LetterFilter {
     pub family: Option<Family>,
     pub failed_after: Option<DateTime<Utc>>,
     pub failed_before: Option<DateTime<Utc>>,
+}
+
+impl From<&DeadLetterFilter> for LetterFilter {
+    fn from(filter: &DeadLetterFilter) -> Self {
+        let one = |text: &Option<String>| text.clone().into_iter().collect();
+        Self {
+            queues: one(&filter.queue),
+            tasks: one(&filter.task),
+            codes: one(&filter.code),
+            family: filter.family().map(Family),
+            failed_after: filter.failed_after,
+            failed_before: filter.failed_before,
+        }
+    }
 }
 
 /// Jobs that failed in the same way.
@@ -141,7 +155,7 @@ impl Store {
     /// than `known_at`.
     pub(crate) async fn dead_letters_matched(
         &self,
-        filter: &Filter,
+        filter: &DeadLetterFilter,
         bound: Uuid,
         known_at: DateTime<Utc>,
     ) -> Result<Count> {

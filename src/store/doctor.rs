@@ -129,6 +129,7 @@ pub(crate) const TABLES: &[&str] = &[
     "progress",
     "queue",
     "ready",
+    "settings_clock",
     "settings_file",
     "superseded",
     "sweeper",

@@ -9,7 +9,6 @@ pub(crate) mod attempt;
 pub(crate) mod audit;
 mod clock;
 pub(crate) mod connect;
-#[cfg(feature = "service")]
 pub(crate) mod dead_letter;
 pub(crate) mod defaults;
 mod disk;
@@ -33,7 +32,6 @@ pub(crate) mod lease;
 pub(crate) mod migrate;
 mod migrations;
 pub(crate) mod news;
-#[cfg(feature = "service")]
 pub(crate) mod operation;
 pub(crate) mod partition;
 pub(crate) mod progress;

@@ -13,10 +13,12 @@ use crate::caller::Caller;
 use crate::job::fields::PauseRequest;
 use crate::queue::QueueName;
 
-/// A count, exact up to 10,000, or a share of that where many queues are asked for.
+/// A number of jobs, exact up to 10,000, or a share of that where many are asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Count {
+    /// The jobs.
     pub jobs: i64,
+    /// Whether that is an estimate.
     pub estimated: bool,
 }
 

@@ -103,7 +103,7 @@ fn list_patience(jobs: &[Submission]) -> Duration {
     LIST_PATIENCE + Duration::from_secs_f64(bytes as f64 / BYTES_A_SECOND as f64)
 }
 
-fn words(faults: &[FieldError]) -> String {
+pub(crate) fn words(faults: &[FieldError]) -> String {
     let words: Vec<String> =
         faults.iter().map(|fault| format!("{} {}", fault.pointer, fault.message)).collect();
     words.join("; ")

@@ -83,6 +83,7 @@ fn settlement(job: &Claimed, ending: Ending) -> Settlement {
         place: job.place,
         attempt: job.attempt,
         ending,
+        begun: true,
         keyed: job.keyed,
         timed: job.left.is_some(),
     }
@@ -243,6 +244,41 @@ async fn submitted_and_claimed(database: &TestDatabase, client: &Client, beside:
     expected.push((text("once"), None, None, true));
     assert_eq!(jobs.iter().map(told).collect::<Vec<_>>(), expected);
     assert_one_place(client).await;
+}
+
+/// It is not listed, and neither ends a queue_ttl_seconds.
+#[tokio::test(flavor = "multi_thread")]
+async fn life_2c4_a_claim_that_did_not_begin_counts_no_attempt_however_it_ends() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let (store, jobs) = claim(&database, &client, 4, false).await;
+    let unbegun = |job: &Claimed, ending| Settlement { begun: false, ..settlement(job, ending) };
+    let failure = || Failure::new("expired", "no attempt began in time");
+    let endings = [Ending::Failed(failure()), Ending::Cancelled(failure()), Ending::Release];
+    let settlements: Vec<_> =
+        jobs.iter().zip(endings).map(|(job, ending)| unbegun(job, ending)).collect();
+    let settled = store.lease_settle(&settlements, true).await.unwrap();
+    let ended = |status| Settled::Applied(Some(status));
+    let expected = [ended(Status::Failed), ended(Status::Cancelled), Settled::Applied(None)];
+    assert_eq!(settled, expected);
+    // The cancellation of one that is given back is asked for meanwhile.
+    let last = &jobs[3];
+    let cancel = format!("update reveille.lease set cancels = array['{}'::uuid]", last.id);
+    client.batch_execute(&cancel).await.unwrap();
+    let back = unbegun(last, Ending::NotStarted { run_at: last.run_at });
+    assert_eq!(store.lease_settle(&[back], true).await.unwrap(), [ended(Status::Cancelled)]);
+
+    let untouched = "select count(*) from reveille.outcome
+      where attempt = 0 and lease is null and worker is null and claimed_at is null";
+    assert_eq!(value::<i64>(&client, untouched).await, 3);
+    let back = format!(
+        "select attempt || ' ' || (run_at = '{}') || ' ' || reveille.has_begun(id, '-infinity')
+         from reveille.ready where id = '{}'",
+        jobs[2].run_at, jobs[2].id
+    );
+    assert_eq!(value::<String>(&client, &back).await, "0 true false");
+    assert_eq!(value::<i64>(&client, "select count(*) from reveille.attempt").await, 0);
+    assert_one_place(&client).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

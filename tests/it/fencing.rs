@@ -98,6 +98,7 @@ async fn a_stale_lease_settles_nothing() {
         place: 1,
         attempt: 1,
         ending,
+        begun: true,
         keyed: false,
         timed: false,
     };

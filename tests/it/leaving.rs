@@ -335,12 +335,18 @@ async fn an_idle_service_answers_for_a_while_after_it_was_told_to_leave_so_that_
 #[tokio::test(flavor = "multi_thread")]
 async fn the_shutdown_delay_ends_with_the_grace_period_and_is_none_by_hand_or_on_loopback() {
     let database = harness::database().await;
-    let delayed = |service: ServiceBuilder| service.env("REVEILLE_SHUTDOWN_DELAY_SECONDS", "60");
+    let delayed = |service: ServiceBuilder| {
+        let service = service.env("REVEILLE_SHUTDOWN_DELAY_SECONDS", "60");
+        service.env("REVEILLE_SHUTDOWN_GRACE_SECONDS", "60")
+    };
     let mut by_hand = delayed(reachable(&database)).start().await;
     by_hand.signal(Signal::SIGINT);
     by_hand.ended(Duration::from_secs(10)).await;
     let mut here = delayed(Service::on(database.url())).start().await;
     assert!(here.terminate(Duration::from_secs(10)).await.success());
-    let graced = delayed(reachable(&database)).env("REVEILLE_SHUTDOWN_GRACE_SECONDS", "1");
-    assert!(graced.start().await.terminate(Duration::from_secs(10)).await.success());
+    // The default is five seconds.
+    let mut graced = reachable(&database).env("REVEILLE_SHUTDOWN_GRACE_SECONDS", "1").start().await;
+    let told = Instant::now();
+    assert!(graced.terminate(Duration::from_secs(10)).await.success());
+    assert!(told.elapsed() < Duration::from_secs(4), "{:?}", told.elapsed());
 }

@@ -23,7 +23,7 @@ use super::problem::Problem;
 use super::queues::no_queue;
 use super::security::Bearer;
 use crate::caller::Caller;
-use crate::operation::{Filter, KEPT_DAYS, Kind, PURGE_DELAY};
+use crate::operation::{DeadLetterFilter, KEPT_DAYS, OperationKind, PURGE_DELAY};
 use crate::refusals;
 use crate::store::operation::NewOperation;
 use crate::store::queue::Count;
@@ -57,11 +57,8 @@ impl OperationsApi {
     ) -> Result<ListAnswer, Refused<ListOperations>> {
         let limit = page_limit(limit.0.map(|limit| limit.0), OPERATIONS_A_PAGE)?;
         let below = cursor.0.map(|it| Uuid::try_parse(&it.0).map_err(|_| invalid_cursor()));
-        // One more tells whether there is a next page.
-        let mut rows = services.store.operation_list(below.transpose()?, limit + 1).await?;
-        let more = rows.len() > limit as usize;
-        rows.truncate(limit as usize);
-        let next_cursor = rows.last().filter(|_| more).map(|row| row.id.simple().to_string());
+        let (rows, next) = services.store.operation_list(below.transpose()?, limit).await?;
+        let next_cursor = next.map(|id| id.simple().to_string());
         let link = next_link(request, services.public_url.as_deref(), next_cursor.as_deref());
         let data = rows.into_iter().map(Operation::from).collect();
         Ok(ListAnswer::Page(Body(OperationPage { data, next_cursor }), link))
@@ -139,15 +136,20 @@ impl PurgeApi {
             return Ok(dry(matched));
         }
         let new = NewOperation {
-            kind: Kind::Purge,
-            filter: Filter { queue: Some(name.to_string()), ..Filter::default() },
+            kind: OperationKind::Purge,
+            filter: DeadLetterFilter {
+                queue: Some(name.to_string()),
+                ..DeadLetterFilter::default()
+            },
             moment: services.store.operation_moment().await?,
             rate: None,
             delay_seconds: delay.unwrap_or(PURGE_DELAY),
             matched,
             canary: None,
         };
-        Ok(services.ask(new, &token.caller(), "../..").await?)
+        let caller = token.caller();
+        let id = services.store.operation_create(new, &caller).await?;
+        Ok(services.asked(id, OperationKind::Purge, matched, &caller, "../..").await?)
     }
 }
 
@@ -183,17 +185,18 @@ impl Services {
         row.map(Operation::from).ok_or_else(|| no_operation(id))
     }
 
-    /// Asks for an operation. `root` leads from the path of the request to that of the API.
-    pub(super) async fn ask(
+    /// The answer that an operation was asked for. `root` leads from the path of the request to that
+    /// of the API.
+    pub(super) async fn asked(
         &self,
-        new: NewOperation,
+        id: Uuid,
+        kind: OperationKind,
+        matched: Count,
         caller: &Caller,
         root: &str,
     ) -> Result<AskAnswer, Problem> {
-        let (kind, matched) = (new.kind.as_str(), new.matched);
-        let id = self.store.operation_create(new, caller).await?;
-        tracing::info!(operation.id = %id, principal = %caller.principal, kind, matched = matched.jobs,
-            "an operation was asked for");
+        tracing::info!(operation.id = %id, principal = %caller.principal, kind = kind.as_str(),
+            matched = matched.jobs, "an operation was asked for");
         // The leader may be this instance, without a listener.
         self.events.operations.tell();
         let operation = self.operation(id).await.map_err(after_change)?;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::super::body::Body;
-use crate::operation::{self, Kind, State};
+use crate::operation::{self, DeadLetterFilter, OperationKind, OperationStatus};
 use crate::store::operation::{OperationRow, Skip};
 
 /// The jobs that an operation is about. A member that is absent does not matter.
@@ -38,9 +38,9 @@ pub(in super::super) struct Filter {
     pub failed_before: Option<DateTime<Utc>>,
 }
 
-impl From<operation::Filter> for Filter {
-    fn from(filter: operation::Filter) -> Self {
-        let operation::Filter { queue, task, code, family, failed_after, failed_before } = filter;
+impl From<DeadLetterFilter> for Filter {
+    fn from(filter: DeadLetterFilter) -> Self {
+        let DeadLetterFilter { queue, task, code, family, failed_after, failed_before } = filter;
         Self { queue, task, code, family, failed_after, failed_before }
     }
 }
@@ -138,9 +138,9 @@ pub(in super::super) struct Operation {
     /// Its id, a UUIDv7.
     pub id: Uuid,
     // Its kind.
-    pub kind: Kind,
+    pub kind: OperationKind,
     // Its state.
-    pub status: State,
+    pub status: OperationStatus,
     // The jobs that it is about. Absent members do not matter; without any it is about all.
     pub filter: Filter,
     /// The most jobs that it moves each second. Absent: as many as it can.
@@ -188,7 +188,7 @@ pub(in super::super) struct Operation {
 
 impl From<OperationRow> for Operation {
     fn from(row: OperationRow) -> Self {
-        let state = row.state();
+        let state = row.status();
         let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         let stage = row.canary.as_ref().map(|canary| Stage {
             number: i32::from(canary.stage) + 1,
@@ -229,8 +229,8 @@ impl Example for Operation {
         let at = super::super::jobs::view::example_time();
         Self {
             id: example_id(),
-            kind: Kind::Redrive,
-            status: State::Running,
+            kind: OperationKind::Redrive,
+            status: OperationStatus::Running,
             filter: Filter::example(),
             rate_per_second: Some(operation::RATE),
             canary: Some(Canary::example()),

@@ -9,7 +9,7 @@ use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
 
 pub(super) use settings::changed_meanwhile;
-use settings::{Change, DeleteAnswer, GetAnswer, PutAnswer, tag};
+use settings::{Change, Conditions, DeleteAnswer, GetAnswer, PutAnswer, tag};
 use view::{ListAnswer, Queue, QueuePage};
 
 use super::Services;
@@ -37,6 +37,11 @@ refusals! {
     pub(super) DeleteQueueSettings: CHANGE, &[400, 404, 412];
     pub(super) PauseQueue: BODY, CHANGE;
     pub(super) ResumeQueue: CHANGE, &[400, 404];
+}
+
+fn only_if(if_match: &Header<Option<TagsText>>) -> Conditions<'_> {
+    let if_match = if_match.0.as_ref().map(TagsText::text);
+    Conditions { if_match, ..Conditions::default() }
 }
 
 #[derive(Default)]
@@ -109,12 +114,17 @@ impl QueuesApi {
         /// nothing is changed (412).
         #[oai(name = "If-Match")]
         if_match: Header<Option<TagsText>>,
+        /// `*`: only make the queue. If it is known already, nothing is changed (412).
+        #[oai(name = "If-None-Match")]
+        if_none_match: Header<Option<TagsText>>,
         settings: Read<QueueSettings>,
         token: Bearer,
     ) -> Result<PutAnswer, Refused<PutQueue>> {
         let name = queue.0.queue()?;
-        let (change, seen) = (Change::Put(settings.0), if_match.0.as_ref().map(TagsText::text));
-        let known = services.change(&name, &change, seen, &token.caller()).await?;
+        let if_none_match = if_none_match.0.as_ref().map(TagsText::text);
+        let conditions = Conditions { if_none_match, ..only_if(&if_match) };
+        let change = Change::Put(settings.0);
+        let known = services.change(&name, &change, conditions, &token.caller()).await?;
         let (queue, tag) = services.changed_queue(&name).await?;
         Ok(if known { PutAnswer::Changed(queue, tag) } else { PutAnswer::Created(queue, tag) })
     }
@@ -137,8 +147,8 @@ impl QueuesApi {
         token: Bearer,
     ) -> Result<GetAnswer, Refused<PatchQueue>> {
         let name = queue.0.queue()?;
-        let (change, seen) = (Change::Patch(settings.0), if_match.0.as_ref().map(TagsText::text));
-        services.change(&name, &change, seen, &token.caller()).await?;
+        let (change, conditions) = (Change::Patch(settings.0), only_if(&if_match));
+        services.change(&name, &change, conditions, &token.caller()).await?;
         let (queue, tag) = services.changed_queue(&name).await?;
         Ok(GetAnswer::Queue(queue, tag))
     }
@@ -158,8 +168,8 @@ impl QueuesApi {
         if_match: Header<Option<TagsText>>,
         token: Bearer,
     ) -> Result<DeleteAnswer, Refused<DeleteQueueSettings>> {
-        let (name, seen) = (queue.0.queue()?, if_match.0.as_ref().map(TagsText::text));
-        services.change(&name, &Change::Delete, seen, &token.caller()).await?;
+        let (name, conditions) = (queue.0.queue()?, only_if(&if_match));
+        services.change(&name, &Change::Delete, conditions, &token.caller()).await?;
         Ok(DeleteAnswer::Deleted)
     }
 

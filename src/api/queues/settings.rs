@@ -157,6 +157,15 @@ impl Change {
         }
     }
 
+    /// The settings that the call gives. Others may be longer than this service allows by now.
+    fn said(&self) -> Option<&QueueSettings> {
+        match self {
+            Self::Put(settings) => Some(settings),
+            Self::Patch(patch) => Some(&patch.given),
+            Self::Delete => None,
+        }
+    }
+
     /// The settings after the change. A setting that the call names is no longer of the file.
     fn apply(&self, kept: &Kept) -> Kept {
         let mut new = Kept { at: None, ..kept.clone() };
@@ -177,6 +186,27 @@ impl Change {
     }
 }
 
+/// The conditions of a call: its `If-Match` and its `If-None-Match`.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Conditions<'a> {
+    pub if_match: Option<&'a str>,
+    pub if_none_match: Option<&'a str>,
+}
+
+impl Conditions<'_> {
+    /// What is wrong where the settings of this queue have the tag `current`; `None`: it is not
+    /// known.
+    fn check(self, name: &QueueName, current: Option<&str>) -> Result<(), Problem> {
+        if self.if_match.is_some_and(|header| !etag::matches(header, current)) {
+            return Err(changed_meanwhile(name));
+        }
+        match current {
+            Some(tag) if etag::is_known(self.if_none_match, tag) => Err(is_there(name)),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// The entity tag of the settings of a queue. Its counts change by themselves, and are not in it.
 pub(super) fn tag(name: &QueueName, kept: &Kept) -> String {
     etag::tag(&(name, &kept.settings, Sources::of(kept)))
@@ -188,7 +218,7 @@ impl Services {
         &self,
         name: &QueueName,
         change: &Change,
-        if_match: Option<&str>,
+        conditions: Conditions<'_>,
         caller: &Caller,
     ) -> Result<bool, Problem> {
         for _ in 0..TRIES {
@@ -198,12 +228,9 @@ impl Services {
                 return Err(no_queue(name));
             }
             let kept = found.unwrap_or_default();
-            let current = known.then(|| tag(name, &kept));
-            if if_match.is_some_and(|header| !etag::matches(header, current.as_deref())) {
-                return Err(changed_meanwhile(name));
-            }
+            conditions.check(name, known.then(|| tag(name, &kept)).as_deref())?;
             let new = change.apply(&kept);
-            self.keeps_no_longer(&new.settings)?;
+            self.keeps_no_longer(change.said())?;
             let written =
                 self.store.queue_settings_write(name, &new, kept.at, change.action(), caller);
             if let Some(at) = written.await? {
@@ -219,16 +246,18 @@ impl Services {
         Err(Problem::unavailable("database_busy", detail, 1))
     }
 
-    fn keeps_no_longer(&self, settings: &QueueSettings) -> Result<(), Problem> {
+    fn keeps_no_longer(&self, said: Option<&QueueSettings>) -> Result<(), Problem> {
         let mut faults = Faults::default();
-        settings.check_retention(self.retention, &mut faults);
+        if let Some(settings) = said {
+            settings.check_retention(self.retention, &mut faults);
+        }
         if faults.0.is_empty() { Ok(()) } else { Err(Problem::invalid(faults.0)) }
     }
 
     /// The settings hold here from now on, and the others look at them at once.
     async fn tell(&self, name: &QueueName, settings: QueueSettings, at: DateTime<Utc>) {
         let settings = Some(settings).filter(|settings| !settings.is_empty());
-        self.events.learn([QueueChange { queue: name.clone(), settings, at }]);
+        self.events.learn(QueueChange { queue: name.clone(), settings, at });
         if let Err(error) = self.store.news_notify(&Notice::Settings.to_string()).await {
             tracing::debug!(%error, "the others were not told of new settings; their poll finds them");
         }
@@ -240,6 +269,15 @@ pub(in crate::api) fn changed_meanwhile(name: &QueueName) -> Problem {
     let detail = format!(
         "The settings of the queue `{name}` are not those that If-Match names. Nothing was \
          changed. Read them again with GET /queues/{name}, and send the ETag of that answer."
+    );
+    Problem::new(http::StatusCode::PRECONDITION_FAILED, "precondition_failed", detail)
+}
+
+/// 412: the caller wants to make a queue that is there.
+fn is_there(name: &QueueName) -> Problem {
+    let detail = format!(
+        "The queue `{name}` is known already, with settings that If-None-Match excludes. Nothing \
+         was changed. Change them with PATCH /queues/{name}, or leave the header out to replace them."
     );
     Problem::new(http::StatusCode::PRECONDITION_FAILED, "precondition_failed", detail)
 }

@@ -34,7 +34,9 @@ type Ran = Result<Result<Json, RunError>, String>;
 impl Executor {
     /// `None`: the lease is lost, and nothing is to be said.
     pub(super) async fn attempt(&self, job: &Claimed, handle: &Handle) -> Option<Ending> {
-        let Some(task) = self.registry.get(&job.task) else { return Some(Ending::Release) };
+        let Some(task) = self.registry.get(&job.task) else {
+            return Some(Ending::NotStarted { run_at: job.run_at });
+        };
         let said = job.timeout_seconds.or_else(|| self.defaults.of(&job.queue)?.timeout_seconds);
         let said = said.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         let left = job.left.as_deref().copied().unwrap_or_default();

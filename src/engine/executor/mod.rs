@@ -105,7 +105,7 @@ impl Executor {
             // Until that is settled it is held here: the heartbeat would give it back once more.
             self.running.begin((job.lease, job.id));
             let ending = Ending::NotStarted { run_at: job.run_at };
-            self.end(&job, Some(ending), meter, None).await;
+            self.end(&job, Some(ending), false, meter, None).await;
         }
     }
 
@@ -133,6 +133,7 @@ impl Executor {
             place,
             attempt: attempt.unwrap_or_default(),
             ending,
+            begun: true,
             keyed: true,
             timed: true,
         };
@@ -153,7 +154,7 @@ impl Executor {
                     Some(over(&job).map_or(not_started, Ending::Failed))
                 }
             };
-            self.end(&job, ending, meter, done).await;
+            self.end(&job, ending, false, meter, done).await;
         }
     }
 
@@ -170,10 +171,10 @@ impl Executor {
         if let Some(replacement) = job.superseded_by {
             let not_started = Ending::NotStarted { run_at: job.run_at };
             let ending = Ending::Cancelled(Failure::superseded(replacement, &not_started));
-            return self.end(&job, Some(ending), meter, done).await;
+            return self.end(&job, Some(ending), false, meter, done).await;
         }
         if let Some(failure) = over(&job) {
-            return self.end(&job, Some(Ending::Failed(failure)), meter, done).await;
+            return self.end(&job, Some(Ending::Failed(failure)), false, meter, done).await;
         }
         self.figures.waited.record((waited + claimed_at.elapsed()).as_secs_f64());
         let begun = Instant::now();
@@ -184,14 +185,15 @@ impl Executor {
             tracing::debug!(job.id = %job.id, task.name = %job.task, queue.name = %job.queue, job.attempt = job.attempt,
                 outcome = ending.as_str(), duration_ms = took.as_secs_f64() * 1e3, "job ended");
         }
-        self.end(&job, ending, meter, done).await;
+        self.end(&job, ending, true, meter, done).await;
     }
 
-    /// Hands the outcome on, if there is one.
+    /// Hands the outcome on, if there is one; whether the attempt has `begun`.
     async fn end(
         &self,
         job: &Claimed,
         ending: Option<Ending>,
+        begun: bool,
         meter: Arc<Meter>,
         done: Option<Done>,
     ) {
@@ -202,7 +204,8 @@ impl Executor {
                 let room = self.room.take(&ending).await;
                 let Claimed { lease, id, place, attempt, keyed, .. } = *job;
                 let timed = job.left.is_some();
-                let settlement = Settlement { lease, id, place, attempt, ending, keyed, timed };
+                let settlement =
+                    Settlement { lease, id, place, attempt, ending, begun, keyed, timed };
                 let turn = self.turn(job);
                 let outcome = Delivery { settlement, meter: Some(meter), turn, room };
                 let _ = self.settle.send(outcome).await;

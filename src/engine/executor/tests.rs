@@ -109,6 +109,21 @@ async fn a_job_that_there_is_no_room_for_is_held_here_until_that_is_settled() {
     assert_eq!(settled.recv().await.map(|one| one.settlement.ending.as_str()), Some("unbegun"));
 }
 
+#[tokio::test]
+async fn a_claim_that_did_not_begin_is_known_as_such_however_it_ends() {
+    let (settle, mut settled) = mpsc::channel(1);
+    let executor = Arc::new(executor(Registry::default(), &Arc::new(Slots::new(1)), settle));
+    let superseded = Claimed { superseded_by: Some(JobId(Uuid::now_v7())), ..claimed() };
+    // Nobody knows the task of the other one.
+    for (job, end) in [(superseded, "cancelled"), (claimed(), "unbegun")] {
+        let meter = Meters::default().of(&job.queue, &job.task);
+        executor.take(job, meter, Instant::now(), Duration::ZERO, None);
+        let settlement = settled.recv().await.expect("it ends").settlement;
+        assert_eq!(settlement.ending.as_str(), end);
+        assert!(!settlement.begun || settlement.ending.run_at().is_some(), "{settlement:?}");
+    }
+}
+
 fn claimed() -> Claimed {
     Claimed {
         lease: LeaseId(Uuid::nil()),
@@ -229,7 +244,7 @@ async fn a_job_whose_time_ended_after_its_claim_does_not_begin() {
         executor.take(job, meter, asked_at, Duration::ZERO, None);
         let settlement = settled.recv().await.expect("it ends").settlement;
         let Ending::Failed(failure) = settlement.ending else { panic!("{settlement:?}") };
-        assert_eq!((&*failure.code, settlement.timed), (code, true));
+        assert_eq!((&*failure.code, settlement.timed, settlement.begun), (code, true, false));
     }
     assert_eq!(state.0.load(Ordering::SeqCst), 0);
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::job::bounds::SNOOZES_MOST;
@@ -25,9 +26,27 @@ pub struct Settlement {
     /// Which attempt ended, from 1; 0 if that is not known.
     pub attempt: u32,
     pub ending: Ending,
+    /// Whether its attempt began. A claim that did not begin counts no attempt.
+    pub begun: bool,
     pub keyed: bool,
     /// Whether it has time limits of its own, which are to be forgotten once it has ended.
     pub timed: bool,
+}
+
+impl Settlement {
+    /// Its name in the statement.
+    fn name(&self) -> &'static str {
+        match self.ending {
+            Ending::Release if !self.begun => "unbegun",
+            _ => self.ending.as_str(),
+        }
+    }
+
+    /// Where its job stood, if that did not begin: any time, if it does not wait again.
+    fn stood_at(&self) -> Option<DateTime<Utc>> {
+        let ends = !self.begun && !self.ending.waits_again();
+        self.ending.run_at().or(ends.then_some(DateTime::UNIX_EPOCH))
+    }
 }
 
 /// An outcome, with what its bearer knows of the job.
@@ -153,10 +172,9 @@ impl Store {
         let each = || by_lease.iter().map(|(settlement, _)| *settlement);
         let ids: Vec<Uuid> = each().map(|one| one.id.0).collect();
         let places: Vec<i32> = each().map(|one| one.place).collect();
-        let endings =
-            unless_all(each().map(|one| one.ending.as_str()), |ending| *ending == "completed");
+        let endings = unless_all(each().map(Settlement::name), |ending| *ending == "completed");
         let delays = unless_all(each().map(|one| one.ending.seconds()), |delay| *delay == 0.0);
-        let run_ats = unless_all(each().map(|one| one.ending.run_at()), Option::is_none);
+        let run_ats = unless_all(each().map(Settlement::stood_at), Option::is_none);
         let results = unless_all(each().map(|one| result(&one.ending)), Option::is_none);
         let errors = unless_all(each().map(|one| error(&one.ending)), Option::is_none);
         let statement = sql!("lease/settle": UUID_ARRAY, INT4_ARRAY, INT4_ARRAY, UUID_ARRAY, INT4_ARRAY, TEXT_ARRAY, FLOAT8_ARRAY, TIMESTAMPTZ_ARRAY,

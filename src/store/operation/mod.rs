@@ -19,7 +19,7 @@ use super::value::Jsonb;
 use super::{Error, Result, Store};
 use crate::caller::Caller;
 use crate::job::json::Json;
-use crate::operation::{Canary, Filter, Kind, Pace, State};
+use crate::operation::{Canary, DeadLetterFilter, OperationKind, OperationStatus, Pace};
 
 /// A job that an operation could not move.
 #[derive(Clone, PartialEq, Debug, Deserialize, Serialize)]
@@ -34,8 +34,8 @@ pub(crate) struct Skip {
 /// An operation to be made.
 #[derive(Clone, Debug)]
 pub(crate) struct NewOperation {
-    pub kind: Kind,
-    pub filter: Filter,
+    pub kind: OperationKind,
+    pub filter: DeadLetterFilter,
     pub moment: Moment,
     pub rate: Option<f64>,
     pub delay_seconds: f64,
@@ -54,8 +54,8 @@ pub(crate) struct Moment {
 #[derive(Clone, Debug)]
 pub(crate) struct OperationRow {
     pub id: Uuid,
-    pub kind: Kind,
-    pub filter: Filter,
+    pub kind: OperationKind,
+    pub filter: DeadLetterFilter,
     pub bound: Uuid,
     pub cursor: Option<Json>,
     pub pace: Pace,
@@ -64,7 +64,7 @@ pub(crate) struct OperationRow {
     pub worked_at: Option<DateTime<Utc>>,
     pub stopped_at: Option<DateTime<Utc>>,
     /// `None`: it is open.
-    pub end: Option<State>,
+    pub end: Option<OperationStatus>,
     pub matched: Count,
     pub moved: i64,
     pub skipped: i64,
@@ -79,19 +79,24 @@ pub(crate) struct OperationRow {
 
 impl OperationRow {
     /// How it stands.
-    pub(crate) fn state(&self) -> State {
+    pub(crate) fn status(&self) -> OperationStatus {
         let ahead = self.starts_at > self.now;
-        self.end.unwrap_or(if ahead { State::Scheduled } else { State::Running })
+        self.end.unwrap_or(if ahead {
+            OperationStatus::Scheduled
+        } else {
+            OperationStatus::Running
+        })
     }
 
     fn of(row: &Row) -> Result<Self> {
         let kind: &str = row.try_get("kind")?;
         let end: Option<&str> = row.try_get("outcome")?;
         let unknown = |what: &str| Error::Unexpected(format!("an operation that is {what}"));
-        let end = end.map(|end| State::parse(end).ok_or_else(|| unknown(end))).transpose()?;
+        let end =
+            end.map(|end| OperationStatus::parse(end).ok_or_else(|| unknown(end))).transpose()?;
         Ok(Self {
             id: row.try_get("id")?,
-            kind: Kind::parse(kind).ok_or_else(|| unknown(kind))?,
+            kind: OperationKind::parse(kind).ok_or_else(|| unknown(kind))?,
             filter: read(row, "filter")?.unwrap_or_default(),
             bound: row.try_get("id_bound")?,
             cursor: row.try_get::<_, Option<Jsonb>>("cursor")?.map(|cursor| cursor.0),
@@ -143,10 +148,12 @@ impl Noted {
     fn of(id: Uuid, NewOperation { kind, filter, .. }: &NewOperation) -> Self {
         let (operation, about) = (format!("operation {id}"), filter.about());
         match kind {
-            Kind::Redrive => {
+            OperationKind::Redrive => {
                 Self { action: Action::RedriveDeadLetters, target: operation, reason: about }
             }
-            Kind::Purge => Self { action: Action::PurgeQueue, target: about, reason: operation },
+            OperationKind::Purge => {
+                Self { action: Action::PurgeQueue, target: about, reason: operation }
+            }
         }
     }
 }
@@ -191,13 +198,19 @@ impl Store {
         Ok(id)
     }
 
-    /// At most `limit` operations, the newest first: those with ids below this one.
+    /// At most `limit` operations, the newest first: those with ids below this one. Also below which
+    /// one to go on, if there are more.
     pub(crate) async fn operation_list(
         &self,
         below: Option<Uuid>,
         limit: u32,
-    ) -> Result<Vec<OperationRow>> {
-        self.operations(None, below, limit).await
+    ) -> Result<(Vec<OperationRow>, Option<Uuid>)> {
+        // One more tells whether there is a next page.
+        let mut rows = self.operations(None, below, limit + 1).await?;
+        let more = rows.len() > limit as usize;
+        rows.truncate(limit as usize);
+        let next = rows.last().filter(|_| more).map(|row| row.id);
+        Ok((rows, next))
     }
 
     /// An operation.

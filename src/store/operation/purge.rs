@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::step::{Ask, Left, Stepped, WAIT, rest};
 use super::{OperationRow, write};
 use crate::job::JobId;
-use crate::operation::State;
+use crate::operation::OperationStatus;
 use crate::store::session::{Parameters, sql};
 use crate::store::{Error, Result};
 
@@ -62,8 +62,8 @@ pub(super) async fn purge<'a>(ask: &Ask<'_>, row: &'a OperationRow) -> Result<(L
     left.came_on = !ended.is_empty() || !through;
     left.moved = i64::try_from(ended.len()).unwrap_or(i64::MAX);
     if through && !found {
-        left.end = Some(State::Completed);
-        stepped.end = Some((State::Completed, None));
+        left.end = Some(OperationStatus::Completed);
+        stepped.end = Some((OperationStatus::Completed, None));
     }
     stepped.rest = rest(pace.next_at, row.now);
     // Jobs that are held ahead of a slot come back within that time.

@@ -9,13 +9,16 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::step::{Ask, Left, Stepped, WAIT, rest};
-use super::{OperationRow, Skip, write};
+use super::{Moment, NewOperation, OperationRow, Skip, write};
+use crate::caller::Caller;
 use crate::job::JobId;
-use crate::job::failure::Failure;
-use crate::operation::{Canary, STEP_MOST, State, Turn};
-use crate::store::Result;
+use crate::operation::{
+    Canary, OperationKind, OperationStatus, Redrive, RedriveCanary, STEP_MOST, Turn,
+};
 use crate::store::job::failure;
+use crate::store::queue::Count;
 use crate::store::session::{Parameters, sql};
+use crate::store::{Result, Store};
 
 /// The most jobs that a step looks at for those it is about.
 const LOOKED_MOST: i64 = 5_000;
@@ -31,6 +34,47 @@ struct Reached {
     done: bool,
 }
 
+/// How many jobs a redrive is about, and when that was asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Matched {
+    pub count: Count,
+    moment: Moment,
+}
+
+impl Store {
+    /// Tells how many jobs a redrive is about.
+    pub(crate) async fn redrive_matched(&self, redrive: &Redrive) -> Result<Matched> {
+        let filter = redrive.filter.clone().unwrap_or_default();
+        if filter.family.is_some() {
+            // Failures of the release before have their families then.
+            self.dead_letters_sort().await?;
+        }
+        let moment = self.operation_moment().await?;
+        let count = self.dead_letters_matched(&filter, moment.bound, moment.at).await?;
+        Ok(Matched { count, moment })
+    }
+
+    /// Asks for a redrive, and answers the id of its operation.
+    pub(crate) async fn redrive_create(
+        &self,
+        redrive: Redrive,
+        matched: Matched,
+        caller: &Caller,
+    ) -> Result<Uuid> {
+        let Redrive { filter, rate_per_second, delay_seconds, canary } = redrive;
+        let new = NewOperation {
+            kind: OperationKind::Redrive,
+            filter: filter.unwrap_or_default(),
+            moment: matched.moment,
+            rate: Some(rate_per_second),
+            delay_seconds,
+            matched: matched.count,
+            canary: canary.map(RedriveCanary::begin),
+        };
+        self.operation_create(new, caller).await
+    }
+}
+
 /// Moves the next failed jobs, as many as its pace and its canary allow.
 pub(super) async fn redrive<'a>(
     ask: &Ask<'_>,
@@ -42,7 +86,9 @@ pub(super) async fn redrive<'a>(
     let matched = u64::try_from(row.matched.jobs).unwrap_or_default();
     let mut room = row.pace.room(row.now);
     if let Some(canary) = &mut left.canary {
-        let error = if canary.watches() { judge(ask, row.id, canary).await? } else { None };
+        if canary.watches() {
+            judge(ask, row.id, canary).await?;
+        }
         let before = (canary.stage, canary.ended);
         match canary.turn(matched, reached.done, row.now) {
             Turn::Move(most) => room = room.min(most),
@@ -52,9 +98,9 @@ pub(super) async fn redrive<'a>(
                 return Ok((left, stepped));
             }
             Turn::Halt => {
-                let why = halted(canary, error);
-                left.end = Some(State::Halted);
-                stepped.end = Some((State::Halted, Some(why.clone())));
+                let why = halted(canary);
+                left.end = Some(OperationStatus::Halted);
+                stepped.end = Some((OperationStatus::Halted, Some(why.clone())));
                 left.halted = Some((canary.first_failed, why));
                 return Ok((left, stepped));
             }
@@ -88,31 +134,35 @@ pub(super) async fn redrive<'a>(
     stepped.moved = moved.into_iter().map(JobId).collect();
     let decided = left.canary.as_ref().is_none_or(|canary| !canary.watches());
     if reached.done && decided {
-        left.end = Some(State::Completed);
-        stepped.end = Some((State::Completed, None));
+        left.end = Some(OperationStatus::Completed);
+        stepped.end = Some((OperationStatus::Completed, None));
     }
     stepped.rest = rest(pace.next_at, row.now);
     Ok((left, stepped))
 }
 
-/// Takes the ends of its jobs into a canary's account: the error of the first that failed.
-async fn judge(ask: &Ask<'_>, id: Uuid, canary: &mut Canary) -> Result<Option<Failure>> {
+/// Takes the ends of its jobs into a canary's account.
+async fn judge(ask: &Ask<'_>, id: Uuid, canary: &mut Canary) -> Result<()> {
     let statement = sql!("operation/canary_look": UUID, INT8);
-    let Some(row) = ask.one(statement, &[&id, &JUDGED_MOST]).await? else { return Ok(None) };
+    let Some(row) = ask.one(statement, &[&id, &JUDGED_MOST]).await? else { return Ok(()) };
     let count = |column: &str| -> Result<u64> {
         Ok(u64::try_from(row.try_get::<_, i64>(column)?).unwrap_or_default())
     };
     canary.ended += count("ended")?;
     canary.failed += count("failed")?;
-    let first: Option<Uuid> = row.try_get("first")?;
-    canary.first_failed = canary.first_failed.or(first);
-    failure(&row, "error")
+    // The stage may halt by a look to come, which does not see this job again.
+    if canary.first_failed.is_none() {
+        canary.first_failed = row.try_get("first")?;
+        canary.error = failure(&row, "error")?;
+    }
+    Ok(())
 }
 
-fn halted(canary: &Canary, error: Option<Failure>) -> String {
-    let Canary { stage, failed, moved, halt_at, .. } = canary;
+fn halted(canary: &Canary) -> String {
+    let Canary { stage, failed, moved, halt_at, error, .. } = canary;
     let job = canary.first_failed.map_or_else(|| "a job".to_owned(), |id| format!("job {id}"));
-    let why = error.map(|it| format!(" ({}: {})", it.code, it.message)).unwrap_or_default();
+    let why = error.as_ref().map(|it| format!(" ({}: {})", it.code, it.message));
+    let why = why.unwrap_or_default();
     format!(
         "{job} failed again{why}; in stage {} of the canary {failed} of {moved} did, and halt_at is {halt_at}",
         stage + 1

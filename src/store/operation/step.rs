@@ -14,7 +14,7 @@ use super::purge::purge;
 use super::redrive::redrive;
 use super::{Jsonb, OperationRow, Skip, write};
 use crate::job::JobId;
-use crate::operation::{Canary, Kind, State, TICK};
+use crate::operation::{Canary, OperationKind, OperationStatus, TICK};
 use crate::store::row::Row;
 use crate::store::session::{Parameters, Sql, silence, sql, unprepared};
 use crate::store::{Result, Store};
@@ -40,7 +40,7 @@ pub(crate) struct Stepped {
     /// Jobs that could not be moved.
     pub skipped: u64,
     /// How the operation ended, if it did, and why it halted.
-    pub end: Option<(State, Option<String>)>,
+    pub end: Option<(OperationStatus, Option<String>)>,
     /// When the next step is due.
     pub rest: Duration,
 }
@@ -55,7 +55,7 @@ pub(super) struct Left<'a> {
     pub(super) skips: Vec<Skip>,
     pub(super) canary: Option<Canary>,
     pub(super) halted: Option<(Option<Uuid>, String)>,
-    pub(super) end: Option<State>,
+    pub(super) end: Option<OperationStatus>,
 }
 
 impl<'a> Left<'a> {
@@ -93,8 +93,8 @@ async fn step(client: &mut Client, id: Uuid) -> Result<Option<Stepped>> {
     let Some(row) = ask.one(sql!("operation/lock": UUID), &[&id]).await? else { return Ok(None) };
     let row = OperationRow::of(&row)?;
     let (left, stepped) = match row.kind {
-        Kind::Redrive => redrive(&ask, &row).await?,
-        Kind::Purge => purge(&ask, &row).await?,
+        OperationKind::Redrive => redrive(&ask, &row).await?,
+        OperationKind::Purge => purge(&ask, &row).await?,
     };
     ask.save(left).await?;
     transaction.commit().await?;
@@ -128,7 +128,7 @@ impl Ask<'_> {
         let skipped = i64::try_from(left.skips.len()).unwrap_or(i64::MAX);
         let told = write(&left.skips.iter().take(SKIPS_MOST).collect::<Vec<_>>())?;
         let canary = left.canary.as_ref().map(write).transpose()?;
-        let end = left.end.map(State::as_str);
+        let end = left.end.map(OperationStatus::as_str);
         let (halted_by, reason) = left.halted.map_or((None, None), |(by, why)| (by, Some(why)));
         let statement = sql!("operation/save": UUID, JSONB, TIMESTAMPTZ, BOOL, INT8, INT8, JSONB, JSONB, TEXT, UUID, TEXT);
         let parameters: Parameters<'_> = &[

@@ -316,7 +316,9 @@ async fn life_2c5_a_job_that_is_held_for_a_slot_expires() {
     let client = house.database.client().await;
     becomes(&client, &busy, "processing", SOON).await;
     let held = house.submit(shift(0.0).queue_ttl(seconds(0.5))).await;
-    assert_ended(&house.end(&held).await, "expired", 0.5);
+    let expired = house.end(&held).await;
+    assert_ended(&expired, "expired", 0.5);
+    assert_eq!((&expired["attempt_count"], house.attempts(&held).await), (&json!(0), Vec::new()));
     assert_eq!(house.end(&busy).await["status"], "completed");
     assert_eq!(house.runs(), 1);
 }

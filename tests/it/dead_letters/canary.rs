@@ -91,6 +91,32 @@ async fn a_canary_whose_second_stage_fails_halts_there() {
     assert_one_place(&house.client).await;
 }
 
+/// One of ten may fail. The second one that does is seen by a later look.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_that_halts_later_still_says_why_the_first_job_failed() {
+    let house = House::open().await;
+    let ids = house.failed(JOBS).await;
+    house.heal(&ids[..3]).await;
+    house.heal(&ids[4..9]).await;
+    house.heal(&ids[10..]).await;
+    // Nobody knows its task until the first failure was seen.
+    let hold = "update reveille.job set task = 'unserved' where id::text = any ($1)";
+    house.client.execute(hold, &[&vec![ids[9].clone()]]).await.unwrap();
+    let id = house.redriving(canary()).await;
+    eventually("one has failed", SOON, async || house.operation(&id).await["stage"]["failed"] == 1)
+        .await;
+    let release = "with r as (delete from reveille.ready where id::text = $1 returning *)
+        insert into reveille.ready (queue, task, priority, run_at, id, attempt, crashes, wakes)
+        select queue, 'flaky', priority, run_at, id, attempt, crashes, 1 from r";
+    let served = "update reveille.job set task = 'flaky' where id::text = $1";
+    house.client.execute(served, &[&ids[9]]).await.unwrap();
+    house.client.execute(release, &[&ids[9]]).await.unwrap();
+    let halted = house.over(&id).await;
+    assert_eq!((text(&halted, "status"), text(&halted, "halted_by")), ("halted", &*ids[3]));
+    let reason = text(&halted, "reason");
+    assert!(reason.contains("(handler_error: "), "{reason}");
+}
+
 /// One of ten is not more than a tenth.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_canary_goes_on_while_no_more_than_it_allows_fail() {

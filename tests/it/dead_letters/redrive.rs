@@ -54,6 +54,26 @@ async fn life_3c3_a_redrive_takes_as_long_as_its_rate_says() {
     house.assert_all_redriven_once(&ids).await;
 }
 
+/// What a job keeps of its errors stays within 64 KiB, over all of its lives.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_errors_of_a_redriven_job_are_cut() {
+    let house = House::open().await;
+    let ids = house.failed(1).await;
+    house.heal(&ids).await;
+    let errors =
+        "insert into reveille.attempt (id, lease, claimed_at, ended_at, attempt, ending, error)
+        select o.id, gen_random_uuid(), at, at, n, 'failed',
+          jsonb_build_object('code', 'handler_error', 'message', repeat('x', 8000))
+        from reveille.outcome o, generate_series(1, 20) n,
+          lateral (select now() - interval '1 hour' + n * interval '1 second' as at) s";
+    house.client.execute(errors, &[]).await.unwrap();
+    let id = house.redriving(json!({"all": true})).await;
+    house.over(&id).await;
+    let kept = "select sum(octet_length(error ->> 'message')) from reveille.attempt";
+    eventually("they are cut", SOON, async || value::<i64>(&house.client, kept).await <= 64 * 1024)
+        .await;
+}
+
 /// Two equal ones at once: each job goes back once, no sooner than the rate of both allows.
 #[tokio::test(flavor = "multi_thread")]
 async fn life_3c3_a_redrive_keeps_its_rate_and_two_at_once_move_each_job_once() {

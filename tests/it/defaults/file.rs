@@ -103,6 +103,19 @@ async fn a_file_older_than_the_one_applied_changes_nothing_and_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_empty_table_takes_away_what_the_last_one_gave() {
+    let database = harness::database().await;
+    let file = File::new("[queue.mail]\npriority = 1\n");
+    file.applied(&database, "mail").await;
+    file.write("[queue]\n");
+    let (settings, sources, log) = file.applied(&database, "mail").await;
+    assert_eq!((settings, &sources["priority"]), (json!({}), &json!("default")), "{log}");
+    assert!(log.contains("are applied"), "{log}");
+    let (_, _, log) = file.applied(&database, "mail").await;
+    assert!(!log.contains("are applied") && !log.contains(OLDER), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn of_many_that_start_with_one_file_one_applies_it() {
     let database = harness::database().await;
     let file = File::new("[queue.mail]\npriority = 1\n[queue.post]\npriority = 2\n");

@@ -147,22 +147,35 @@ async fn a_pause_ends_although_the_leader_was_killed() {
     other.logged("the pause of a queue is over", SOON).await;
 }
 
-/// The release before ends a pause without its end, and begins another.
+/// An instance of the release before ends a pause without its end, and begins another, which is
+/// still to come then.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_end_that_belongs_to_an_earlier_pause_does_not_count() {
+async fn what_was_said_of_a_pause_before_does_not_count_for_the_next_one() {
     let database = harness::database().await;
     let client = database.client().await;
-    let rows = "insert into reveille.queue (name, paused_at, paused_until) values
-        ('old', now(), now() - interval '1 minute'),
-        ('due', now() - interval '1 hour', now() - interval '1 minute')";
-    client.batch_execute(rows).await.unwrap();
     let service = slow_poll(&database).start().await;
-    eventually("the one that is due is resumed", SOON, async || {
+    let body = json!({"seconds": 2, "reason": "the server moves"});
+    pause(&service, body.clone()).await;
+    let before = "update reveille.queue set paused_at = null where name = 'mail';
+        insert into reveille.queue as q (name, paused_at) values ('mail', now())
+          on conflict (name) do update set paused_at = excluded.paused_at where q.paused_at is null";
+    client.batch_execute(before).await.unwrap();
+    let bare = queue(&service, "mail").await;
+    for name in ["paused_until", "paused_by", "pause_reason"] {
+        assert_eq!(bare[name], Value::Null, "{name}");
+    }
+    let job = service.http().post_job(&json!({"payload": 1, "queue": "mail"})).await.body;
+    assert!(!job["warnings"][0].as_str().unwrap().contains("the server moves"), "{job}");
+    // It ends after the end that does not count.
+    service.http().post("/queues/due/pause", &body).await;
+    eventually("the other pause ends", SOON, async || {
         queue(&service, "due").await["paused"] == false
     })
     .await;
-    let old = queue(&service, "old").await;
-    assert_eq!((&old["paused"], &old["paused_until"]), (&json!(true), &Value::Null));
+    assert_eq!(queue(&service, "mail").await["paused"], true);
+    // Its own end counts again.
+    pause(&service, json!({"seconds": 0.5})).await;
+    eventually("it ends", SOON, async || queue(&service, "mail").await["paused"] == false).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

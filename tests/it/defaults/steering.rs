@@ -188,9 +188,17 @@ async fn the_command_line_sets_shows_and_takes_away() {
     let database = harness::database().await;
     let service = slow_poll(&database).env("REVEILLE_WORKERS", "0").start().await;
     let http = service.http();
-    let (code, _, said) = reveille(&service, &["queues", "set", "mail", "--priority", "1"]).await;
-    assert_eq!(code, Some(1), "nobody knows it: {said}");
-    put(&http, "mail", &json!({"priority": 5})).await;
+    let (code, _, said) = reveille(&service, &["queues", "set", "mail", "--priority", "5"]).await;
+    assert_eq!(code, Some(0), "it is made: {said}");
+    let made = call(&http, "GET", "mail", None, None).await.body;
+    assert_eq!(made["settings"], json!({"priority": 5}));
+    let only_new = http.request("PUT", "/queues/mail").header("If-None-Match", "*");
+    let refused = only_new.json(&json!({"priority": 6})).send().await.unwrap();
+    assert_eq!(refused.status().as_u16(), 412);
+    assert_eq!(call(&http, "GET", "mail", None, None).await.body, made);
+    let only_new = http.request("PUT", "/queues/new").header("If-None-Match", "*");
+    let new = only_new.json(&json!({"priority": 6})).send().await.unwrap();
+    assert_eq!(new.status().as_u16(), 201);
     let set = [
         "queues",
         "set",
@@ -219,6 +227,47 @@ async fn the_command_line_sets_shows_and_takes_away() {
     for line in [&["queues", "set", "mail"][..], &["queues", "unset", "mail", "colour"]] {
         assert_eq!(reveille(&service, line).await.0, Some(2), "{line:?}");
     }
+}
+
+/// An instance that did not look in between has seen later times than those to come.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_seen_at_once_although_the_clock_of_the_server_was_set_back() {
+    let database = harness::database().await;
+    let client = database.client().await;
+    let [one, other] = two(&database).await;
+    put(&one.http(), "mail", &json!({"priority": 2})).await;
+    gives_priority(&other.http(), "mail", 2, AT_ONCE).await;
+    let ahead =
+        "update reveille.queue set settings_at = now() + interval '30 days' where name = 'mail';
+        update reveille.settings_clock set at = now() + interval '30 days'";
+    client.batch_execute(ahead).await.unwrap();
+    call(&one.http(), "PATCH", "mail", Some(&json!({"priority": 3})), None).await;
+    gives_priority(&other.http(), "mail", 3, AT_ONCE).await;
+    put(&one.http(), "post", &json!({"priority": 1})).await;
+    gives_priority(&other.http(), "post", 1, AT_ONCE).await;
+    // A queue that was forgotten and is made anew.
+    call(&one.http(), "DELETE", "mail", None, None).await;
+    gives_priority(&other.http(), "mail", 5, AT_ONCE).await;
+    client.batch_execute("delete from reveille.queue where name = 'mail'").await.unwrap();
+    put(&one.http(), "mail", &json!({"priority": 4})).await;
+    gives_priority(&other.http(), "mail", 4, AT_ONCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retention_that_the_service_no_longer_allows_refuses_no_other_change() {
+    let database = harness::database().await;
+    let service = slow_poll(&database).start().await;
+    put(&service.http(), "mail", &json!({"keep_completed_seconds": 7200})).await;
+    let lower = slow_poll(&database).env("REVEILLE_KEEP_COMPLETED_SECONDS", "3600").start().await;
+    let http = lower.http();
+    let changed = call(&http, "PATCH", "mail", Some(&json!({"priority": 1})), None).await;
+    assert_eq!(changed.status, 200, "{}", changed.body);
+    let own = json!({"keep_completed_seconds": 7200});
+    for method in ["PATCH", "PUT"] {
+        assert_eq!(call(&http, method, "mail", Some(&own), None).await.status, 422, "{method}");
+    }
+    let null = json!({"keep_completed_seconds": null});
+    assert_eq!(call(&http, "PATCH", "mail", Some(&null), None).await.status, 200);
 }
 
 /// The first change finds the other listening, the second while it hears nothing.

@@ -222,3 +222,50 @@ async fn submissions_without_a_key_do_not_wait_for_lists_that_wait_for_keys() {
     assert_eq!(answer.status, 201, "{}", answer.body);
     assert_eq!(answer.body["jobs"][1]["outcome"], "existing");
 }
+
+/// A row says which subtransaction wrote it. The server remembers 64 of those cheaply.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_keys_of_many_jobs_are_taken_in_one_subtransaction_and_those_that_are_locked_told() {
+    let database = harness::database().await;
+    let (mut client, mut other) = (database.client().await, database.client().await);
+    let jobs = "with made as (
+        select s.job_id from generate_series(1, 300) n
+        cross join lateral reveille.submit(payload => '1', unique_key => 'k' || n) s
+      ) select array_agg(job_id) from made";
+    let ids: Vec<uuid::Uuid> = value(&client, jobs).await;
+    client.batch_execute("delete from reveille.unique_key").await.unwrap();
+    let taken = "select count(*), count(*) filter (where holder = id) from reveille.keys_taken($1)";
+    let written = "select count(distinct xmin::text) from reveille.unique_key";
+    let transaction = client.transaction().await.unwrap();
+    let all = transaction.query_one(taken, &[&ids]).await.unwrap();
+    assert_eq!((all.get::<_, i64>(0), all.get::<_, i64>(1)), (300, 300));
+    let subtransactions: i64 = transaction.query_one(written, &[]).await.unwrap().get(0);
+    assert_eq!(subtransactions, 1);
+    transaction.rollback().await.unwrap();
+
+    // One is locked, and another just written.
+    client.execute(taken_by_ids(), &[&ids]).await.unwrap();
+    let (locked, new) = (ids[7], ids[250]);
+    client.execute("delete from reveille.unique_key where id = $1", &[&new]).await.unwrap();
+    let open = other.transaction().await.unwrap();
+    let lock = "select from reveille.unique_key where id = $1 for update";
+    open.execute(lock, &[&locked]).await.unwrap();
+    open.execute(taken_by_ids(), &[&vec![new]]).await.unwrap();
+    let transaction = client.transaction().await.unwrap();
+    let busy = "select array_agg(id order by id) from reveille.keys_taken($1) where holder is null";
+    let mut expected = vec![locked, new];
+    expected.sort();
+    let told: Vec<uuid::Uuid> = transaction.query_one(busy, &[&ids]).await.unwrap().get(0);
+    assert_eq!(told, expected);
+    let held = "select array_agg(h order by h) from reveille.keys_held(
+        array_fill('default'::text, array[300]), array(select 'k' || n from generate_series(1, 300) n)) h";
+    let places: Vec<i64> = transaction.query_one(held, &[]).await.unwrap().get(0);
+    let place = |id: uuid::Uuid| ids.iter().position(|it| *it == id).unwrap() as i64 + 1;
+    let mut expected = vec![place(locked), place(new)];
+    expected.sort_unstable();
+    assert_eq!(places, expected);
+}
+
+fn taken_by_ids() -> &'static str {
+    "select from reveille.keys_taken($1)"
+}

@@ -42,6 +42,34 @@ async fn replaced_content_starts_with_fresh_attempts_and_no_error_and_keeps_the_
     assert_eq!(outcomes, ["failed", "failed", "snoozed"]);
 }
 
+/// A job may snooze a thousand times; new content as often as a new job.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_snoozes_of_earlier_content_do_not_count_for_what_replaced_it() {
+    let house = House::open().await;
+    let later = json!({"delay_seconds": 600});
+    let job = house.submit_with("k", "keep", &Deed::Succeed, &later).await["job_id"].clone();
+    let snoozed = format!(
+        "insert into reveille.attempt (id, lease, claimed_at, ended_at, attempt, ending, error)
+         select '{}', gen_random_uuid(), at, at, 1, 'snoozed',
+           case n when 1 then '{{\"code\": \"snoozed\", \"message\": \"\", \"count\": 1000}}'::jsonb end
+         from (select n, now() - n * interval '1 minute' as at from generate_series(1, 3) n) s",
+        job.as_str().unwrap()
+    );
+    house.client.batch_execute(&snoozed).await.unwrap();
+    let total = format!(
+        "select max(total) from reveille.snoozes(array['{}'::uuid])",
+        job.as_str().unwrap()
+    );
+    assert_eq!(value::<i64>(&house.client, &total).await, 1000);
+    let answer = house.submit_with("k", "replace", &Deed::Snooze(600.0), &json!({})).await;
+    assert_eq!((&answer["outcome"], &answer["job_id"]), (&json!("replaced"), &job));
+    assert_eq!(value::<i64>(&house.client, &total).await, 0);
+    house.let_end(1);
+    // Else it fails.
+    house.becomes(&job, "scheduled").await;
+    house.service.shutdown().await;
+}
+
 const CANCEL: &str = include_str!("../../../sql/job/cancel.sql");
 const CLAIM: &str = "select from reveille.ready where id = $1 for update";
 

@@ -221,6 +221,27 @@ async fn the_key_of_a_failed_job_that_is_forgotten_goes_with_it() {
     house.service.shutdown().await;
 }
 
+/// The key of a job that is gone would count as that of one that completed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_job_whose_key_is_locked_is_forgotten_with_it_later() {
+    let house = House::open().await;
+    let later = json!({"unique_for_seconds": LONG, "delay_seconds": 600});
+    house.submit_with("k", "keep", &Deed::Succeed, &later).await;
+    let fail = "with r as (delete from reveille.ready returning id)
+        insert into reveille.outcome (id, attempt, state) select id, 1, 'failed' from r";
+    house.client.batch_execute(fail).await.unwrap();
+    let mut other = house.database.client().await;
+    let open = other.transaction().await.unwrap();
+    open.batch_execute("select from reveille.unique_key for update").await.unwrap();
+    house.prune().await;
+    open.rollback().await.unwrap();
+    assert_eq!(value::<i64>(&house.client, "select count(*) from reveille.job").await, 1);
+    house.prune().await;
+    assert_eq!(house.keys().await, 0);
+    assert_eq!(house.again("k").await.0, "created");
+    house.service.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retry_within_the_window_keeps_the_key_and_one_beside_it_is_refused() {
     let house = House::open().await;

@@ -104,6 +104,29 @@ async fn a_client_cancels_and_retries_and_those_who_wait_elsewhere_are_told() {
     assert!(client.get(nobody()).await.unwrap().is_none());
 }
 
+/// An operator's transaction has locked what tells the settings of queues.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_submission_does_not_wait_for_the_settings_of_queues() {
+    let database = harness::database().await;
+    let client = connect(&database).await;
+    let mut other = database.client().await;
+    let open = other.transaction().await.unwrap();
+    open.batch_execute("lock table reveille.queue").await.unwrap();
+    // They are read once a second.
+    eventually("a look was tried", SOON, async || {
+        let begun = std::time::Instant::now();
+        client.submit(NewJob::new("echo", &1)).await.unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+        begun.elapsed() > Duration::from_millis(400)
+    })
+    .await;
+    let begun = std::time::Instant::now();
+    for nth in 0..100 {
+        client.submit(NewJob::new("echo", &nth)).await.unwrap();
+    }
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_lists_jobs_page_by_page_as_its_filter_says() {
     let database = harness::database().await;

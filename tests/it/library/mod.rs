@@ -3,6 +3,7 @@
 mod attempts;
 mod client;
 mod hooks;
+mod operator;
 mod transactions;
 
 use std::time::Duration;
