@@ -15,6 +15,9 @@ use crate::store::{Result, Store};
 const REST_LEAST: Duration = Duration::from_millis(50);
 const REST_MOST: Duration = Duration::from_secs(1);
 
+/// How often an ended job is tried to be sent back, before its week counts as being removed.
+const LOOKS: usize = 5;
+
 /// Reads and steers jobs. Clones share the database and the news of ends.
 #[derive(Clone)]
 pub(crate) struct Jobs {
@@ -89,19 +92,19 @@ impl Jobs {
     }
 
     async fn retry_ended(&self, id: JobId) -> Result<Retried> {
-        match self.store.job_retry(id).await? {
-            Retried::NotFinal => {}
-            retried => return Ok(retried),
+        // A job may end between the two looks, and another caller may be faster to send it back.
+        for _ in 0..LOOKS {
+            match self.store.job_retry(id).await? {
+                Retried::NotFinal => {}
+                retried => return Ok(retried),
+            }
+            match self.store.job_get(id).await? {
+                None => return Ok(Retried::Unknown),
+                Some(job) if !job.status.is_final() => return Ok(Retried::NotFinal),
+                Some(_) => {}
+            }
         }
-        match self.store.job_get(id).await? {
-            None => Ok(Retried::Unknown),
-            Some(job) if !job.status.is_final() => Ok(Retried::NotFinal),
-            // It ended between the two.
-            Some(_) => match self.store.job_retry(id).await? {
-                Retried::NotFinal => Ok(Retried::Removing),
-                retried => Ok(retried),
-            },
-        }
+        Ok(Retried::Removing)
     }
 
     /// Callers who wait for the end of this job look again, at the other instances too.

@@ -29,6 +29,7 @@ const LOOPS: &[&str] = &[
     "keyed-writer",
     "letters",
     "listener",
+    "lost-turns",
     "metrics",
     "obeyer",
     "operations",
@@ -44,6 +45,7 @@ const LOOPS: &[&str] = &[
     "teller",
     "ticker",
     "tidier",
+    "turns",
     "writer",
 ];
 

@@ -14,8 +14,8 @@ async fn a_row_that_cannot_be_read_is_an_error_that_names_its_column_and_claims_
     let client = database.client().await;
     let service = Service::on(database.url()).brisk("5").start().await;
     listens(&service).await;
-    let alter =
-        "drop view if exists reveille.jobs; alter table reveille.ready alter column attempt type";
+    let alter = "drop view if exists reveille.jobs, reveille.waiting;
+        alter table reveille.ready alter column attempt type";
     client.batch_execute(&format!("{alter} bigint")).await.unwrap();
     submit(&client, "task => 'noop', payload => '1'").await;
     service.logged("column 3 of lease/claim", SOON).await;

@@ -13,8 +13,7 @@ async fn replaced_content_starts_with_fresh_attempts_and_no_error_and_keeps_the_
     house.let_end(3);
     house.becomes(&job, "processing").await;
     eventually("it has failed twice and sleeps", super::SOON, async || {
-        let job = house.job(&job).await;
-        job["status"] == "scheduled" && house.begun() == 3
+        house.begun() == 3 && house.job(&job).await["status"] == "scheduled"
     })
     .await;
     let before = house.job(&job).await;
