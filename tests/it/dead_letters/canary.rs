@@ -91,7 +91,7 @@ async fn a_canary_whose_second_stage_fails_halts_there() {
     assert_one_place(&house.client).await;
 }
 
-/// One of ten may fail. The second one that does is seen by a later look.
+/// One of ten may fail. The second one that does is seen by a later look, and fails otherwise.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_canary_that_halts_later_still_says_why_the_first_job_failed() {
     let house = House::open().await;
@@ -108,7 +108,8 @@ async fn a_canary_that_halts_later_still_says_why_the_first_job_failed() {
     let release = "with r as (delete from reveille.ready where id::text = $1 returning *)
         insert into reveille.ready (queue, task, priority, run_at, id, attempt, crashes, wakes)
         select queue, 'flaky', priority, run_at, id, attempt, crashes, 1 from r";
-    let served = "update reveille.job set task = 'flaky' where id::text = $1";
+    let served = "update reveille.job set task = 'flaky', payload = '\"x\"'
+        where id::text = $1";
     house.client.execute(served, &[&ids[9]]).await.unwrap();
     house.client.execute(release, &[&ids[9]]).await.unwrap();
     let halted = house.over(&id).await;
